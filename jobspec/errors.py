@@ -1,0 +1,365 @@
+"""Every error that a user or an operator can meet, as one tree.
+
+::
+
+    SecateurError
+    ├── RequestError                     the request, the upload or the spec is at fault
+    │   ├── InvalidRequest               invalid_request
+    │   ├── NotFound                     not_found
+    │   ├── MethodNotAllowed             method_not_allowed
+    │   ├── Conflict
+    │   │   ├── InUse                    in_use
+    │   │   ├── NotReady                 not_ready
+    │   │   └── NotCancellable           not_cancellable
+    │   ├── UploadTooLarge               upload_too_large
+    │   ├── UnsupportedFormat            unsupported_format
+    │   ├── RangeNotSatisfiable          range_not_satisfiable
+    │   ├── UploadRefused                what was uploaded cannot be used
+    │   │   ├── UploadEmpty              upload_empty
+    │   │   ├── UploadIncomplete         upload_incomplete
+    │   │   ├── ArchiveUnreadable        archive_unreadable
+    │   │   ├── ArchiveUnsafe            archive_unsafe
+    │   │   ├── ModelUnreadable          model_unreadable
+    │   │   ├── ModelClassRefused        model_class_refused
+    │   │   ├── DatasetPickled           dataset_pickled
+    │   │   ├── DatasetArrayMissing      dataset_array_missing
+    │   │   ├── DatasetArrayUnusable     dataset_array_unusable
+    │   │   ├── DatasetLengthsDiffer     dataset_lengths_differ
+    │   │   ├── DatasetNotFinite         dataset_not_finite
+    │   │   └── DatasetLabelsInvalid     dataset_labels_invalid
+    │   └── SpecMismatch                 the spec does not fit this model or this data
+    │       ├── InputRejected            input_rejected
+    │       ├── WrongKind                wrong_kind
+    │       ├── UnknownLayer             unknown_layer
+    │       ├── LayerNotPrunable         layer_not_prunable
+    │       ├── NothingToPrune           nothing_to_prune
+    │       ├── InputShapeMismatch       input_shape_mismatch
+    │       ├── LabelsMismatch           labels_mismatch
+    │       ├── ObjectiveUnknown         objective_unknown
+    │       ├── BaselineAtChance         baseline_at_chance
+    │       ├── TrainingDiverged         training_diverged
+    │       ├── ConversionFailed         conversion_failed
+    │       ├── PendingTimeExceeded      pending_time_exceeded
+    │       └── RuntimeExceeded          runtime_exceeded
+    └── ServiceError                     we are at fault, or something that we depend on
+        ├── InternalError                internal_error
+        ├── Unavailable                  unavailable
+        ├── StorageFull                  storage_full
+        ├── WorkerCrashed                worker_crashed
+        ├── SparsityMissed               sparsity_missed
+        └── ExportDisagrees              export_disagrees
+
+``code`` is stable; ``detail`` says what happened and what was expected; ``suggestions`` say how to fix it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Blame = Literal["request", "service"]
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field; ``field`` is its dotted path in the request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str
+    messages: tuple[str, ...]
+
+
+class Failure(BaseModel):
+    """Why a job failed or an upload was rejected: an error of the tree, as data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str = Field(description="Stable name of the error, documented in docs/errors.md.")
+    title: str
+    detail: str = Field(description="What happened and what was expected.")
+    blame: Blame
+    retryable: bool = Field(description="Whether the same request may succeed later, unchanged.")
+    step: str | None = Field(default=None, description="The step of the job that failed.")
+    errors: tuple[FieldError, ...] = ()
+    suggestions: tuple[str, ...] = Field(default=(), description="How to fix it.")
+
+
+class SecateurError(Exception):
+    """Root of the tree. A concrete error has a code; a class without one only groups."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    status: ClassVar[int] = 500
+    blame: ClassVar[Blame] = "service"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), suggestions: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.suggestions = tuple(suggestions)
+
+    def failure(self, step: str | None = None) -> Failure:
+        """This error as data, ready for a job row."""
+        return Failure(
+            code=self.code,
+            title=self.title,
+            detail=self.detail,
+            blame=self.blame,
+            retryable=self.retryable,
+            step=step,
+            errors=self.errors,
+            suggestions=self.suggestions,
+        )
+
+
+class RequestError(SecateurError):
+    status = 422
+    blame = "request"
+
+
+class InvalidRequest(RequestError):
+    code = "invalid_request"
+    title = "The request does not match its schema"
+
+
+class NotFound(RequestError):
+    code = "not_found"
+    title = "There is no such thing here"
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    code = "method_not_allowed"
+    title = "This address does not answer to that method"
+    status = 405
+
+
+class Conflict(RequestError):
+    status = 409
+
+
+class InUse(Conflict):
+    code = "in_use"
+    title = "An unfinished job needs it"
+
+
+class NotReady(Conflict):
+    code = "not_ready"
+    title = "The job has not come that far"
+    retryable = True
+
+
+class NotCancellable(Conflict):
+    code = "not_cancellable"
+    title = "The job has already ended"
+
+
+class UploadTooLarge(RequestError):
+    code = "upload_too_large"
+    title = "The upload is larger than this service accepts"
+    status = 413
+
+
+class UnsupportedFormat(RequestError):
+    code = "unsupported_format"
+    title = "This file format is not accepted here"
+    status = 415
+
+
+class RangeNotSatisfiable(RequestError):
+    code = "range_not_satisfiable"
+    title = "The range lies outside the artifact"
+    status = 416
+
+
+class UploadRefused(RequestError):
+    """Groups what can be wrong with an uploaded file itself."""
+
+
+class UploadEmpty(UploadRefused):
+    code = "upload_empty"
+    title = "The upload has no bytes"
+
+
+class UploadIncomplete(UploadRefused):
+    code = "upload_incomplete"
+    title = "The upload ended early or names no file"
+    status = 400
+
+
+class ArchiveUnreadable(UploadRefused):
+    code = "archive_unreadable"
+    title = "The file is not the archive its name promises"
+
+
+class ArchiveUnsafe(UploadRefused):
+    code = "archive_unsafe"
+    title = "The archive could harm whoever unpacks it"
+
+
+class ModelUnreadable(UploadRefused):
+    code = "model_unreadable"
+    title = "The model cannot be read"
+
+
+class ModelClassRefused(UploadRefused):
+    code = "model_class_refused"
+    title = "The model uses a class that is not loaded here"
+
+
+class DatasetPickled(UploadRefused):
+    code = "dataset_pickled"
+    title = "The data set holds pickled objects"
+
+
+class DatasetArrayMissing(UploadRefused):
+    code = "dataset_array_missing"
+    title = "The data set lacks an array"
+
+
+class DatasetArrayUnusable(UploadRefused):
+    code = "dataset_array_unusable"
+    title = "An array of the data set cannot be used"
+
+
+class DatasetLengthsDiffer(UploadRefused):
+    code = "dataset_lengths_differ"
+    title = "Samples and labels are not equally many"
+
+
+class DatasetNotFinite(UploadRefused):
+    code = "dataset_not_finite"
+    title = "The data set holds NaN or infinity"
+
+
+class DatasetLabelsInvalid(UploadRefused):
+    code = "dataset_labels_invalid"
+    title = "The labels are neither classes nor targets"
+
+
+class SpecMismatch(RequestError):
+    """Groups what can be wrong between a spec and the model and data that it names."""
+
+
+class InputRejected(SpecMismatch):
+    code = "input_rejected"
+    title = "The job names an upload that was rejected"
+
+
+class WrongKind(SpecMismatch):
+    code = "wrong_kind"
+    title = "An identifier names another kind of thing"
+
+
+class UnknownLayer(SpecMismatch):
+    code = "unknown_layer"
+    title = "The model has no layer of that name"
+
+
+class LayerNotPrunable(SpecMismatch):
+    code = "layer_not_prunable"
+    title = "That layer cannot be pruned"
+
+
+class NothingToPrune(SpecMismatch):
+    code = "nothing_to_prune"
+    title = "No layer is left to prune"
+
+
+class InputShapeMismatch(SpecMismatch):
+    code = "input_shape_mismatch"
+    title = "The samples do not fit the model's input"
+
+
+class LabelsMismatch(SpecMismatch):
+    code = "labels_mismatch"
+    title = "The labels do not fit the model's output"
+
+
+class ObjectiveUnknown(SpecMismatch):
+    code = "objective_unknown"
+    title = "Neither the model nor its data tell what to optimise"
+
+
+class BaselineAtChance(SpecMismatch):
+    code = "baseline_at_chance"
+    title = "The uploaded model is no better than guessing on this data"
+
+
+class TrainingDiverged(SpecMismatch):
+    code = "training_diverged"
+    title = "Training ended in NaN or infinity"
+
+
+class ConversionFailed(SpecMismatch):
+    code = "conversion_failed"
+    title = "LiteRT cannot express this model"
+
+
+class PendingTimeExceeded(SpecMismatch):
+    code = "pending_time_exceeded"
+    title = "The job waited longer than it allows"
+    retryable = True
+
+
+class RuntimeExceeded(SpecMismatch):
+    code = "runtime_exceeded"
+    title = "The job ran longer than it allows"
+
+
+class ServiceError(SecateurError):
+    status = 500
+    blame = "service"
+
+
+class InternalError(ServiceError):
+    code = "internal_error"
+    title = "The service failed"
+    retryable = True
+
+
+class Unavailable(ServiceError):
+    code = "unavailable"
+    title = "Something that the service depends on does not answer"
+    status = 503
+    retryable = True
+
+
+class StorageFull(ServiceError):
+    code = "storage_full"
+    title = "The service has no room left"
+    status = 507
+    retryable = True
+
+
+class WorkerCrashed(ServiceError):
+    code = "worker_crashed"
+    title = "The process that ran the job died"
+    retryable = True
+
+
+class SparsityMissed(ServiceError):
+    code = "sparsity_missed"
+    title = "The exported file lacks the zeros that were asked for"
+
+
+class ExportDisagrees(ServiceError):
+    code = "export_disagrees"
+    title = "The exported file does not compute what the model computes"
+
+
+def catalogue() -> dict[str, type[SecateurError]]:
+    """Every concrete error by its code.
+
+    >>> catalogue()["not_found"].status
+    404
+    """
+
+    def walk(node: type[SecateurError]) -> Iterator[type[SecateurError]]:
+        if "code" in vars(node):
+            yield node
+        for child in node.__subclasses__():
+            yield from walk(child)
+
+    return {error.code: error for error in walk(SecateurError)}

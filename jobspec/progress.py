@@ -1,0 +1,121 @@
+"""What a running job tells: typed events from the child, and the list of steps that they fold into."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from jobspec.errors import Failure
+from jobspec.spec import Frozen, JobSpec
+from jobspec.states import StepState
+
+
+class StepProgress(Frozen):
+    """One step of a job as its user sees it."""
+
+    name: str
+    state: StepState = StepState.PENDING
+    progress: float = Field(default=0.0, ge=0.0, le=1.0)
+    seconds: float | None = None
+    eta_seconds: float | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    metrics: Mapping[str, float] = Field(default_factory=dict)
+    message: str | None = None
+
+
+class Ready(Frozen):
+    """The child has imported what it needs and waits for its one job."""
+
+    event: Literal["ready"] = "ready"
+
+
+class StepStarted(Frozen):
+    event: Literal["step_started"] = "step_started"
+    step: str
+
+
+class StepAdvanced(Frozen):
+    event: Literal["step_advanced"] = "step_advanced"
+    step: str
+    progress: float = Field(ge=0.0, le=1.0)
+    eta_seconds: float | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    metrics: Mapping[str, float] = Field(default_factory=dict)
+
+
+class StepFinished(Frozen):
+    event: Literal["step_finished"] = "step_finished"
+    step: str
+    seconds: float
+    message: str | None = None
+
+
+class ProducedFile(Frozen):
+    """A file that a job leaves for its user, by its name in the output folder."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+    media_type: str
+
+
+class Succeeded(Frozen):
+    """The last event of a job that worked. ``summary`` is what a check found out about an upload."""
+
+    event: Literal["succeeded"] = "succeeded"
+    files: tuple[ProducedFile, ...] = ()
+    summary: Mapping[str, Any] | None = None
+
+
+class Failed(Frozen):
+    """The last event of a job that did not."""
+
+    event: Literal["failed"] = "failed"
+    failure: Failure
+
+
+Event = Annotated[
+    Ready | StepStarted | StepAdvanced | StepFinished | Succeeded | Failed,
+    Field(discriminator="event"),
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def step_names(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Names for a recipe's steps; a kind that comes again gets a number.
+
+    >>> step_names(["prune", "finetune", "prune"])
+    ('prune', 'finetune', 'prune_2')
+    """
+    seen: dict[str, int] = {}
+    names = []
+    for kind in kinds:
+        seen[kind] = seen.get(kind, 0) + 1
+        names.append(kind if seen[kind] == 1 else f"{kind}_{seen[kind]}")
+    return tuple(names)
+
+
+def planned(spec: JobSpec) -> tuple[StepProgress, ...]:
+    """The steps that a job will go through, before the first has begun."""
+    names = ("baseline", *step_names(step.kind for step in spec.steps), "measure")
+    return tuple(StepProgress(name=name) for name in names)
+
+
+def advance(steps: tuple[StepProgress, ...], event: Event) -> tuple[StepProgress, ...]:
+    """The list of steps after one more event. Events of steps that were not planned change nothing."""
+
+    def moved(step: StepProgress) -> StepProgress:
+        match event:
+            case StepStarted(step=step.name):
+                return step.model_copy(update={"state": StepState.RUNNING})
+            case StepAdvanced(step=step.name):
+                return step.model_copy(update=event.model_dump(exclude={"event", "step"}))
+            case StepFinished(step=step.name):
+                end = {"state": StepState.SUCCEEDED, "progress": 1.0, "eta_seconds": None}
+                return step.model_copy(update=end | {"seconds": event.seconds, "message": event.message})
+            case Failed() if step.state == StepState.RUNNING:
+                return step.model_copy(update={"state": StepState.FAILED, "eta_seconds": None})
+            case _:
+                return step
+
+    return tuple(moved(step) for step in steps)

@@ -1,0 +1,122 @@
+"""The report: what was measured, before and after, on the exported files. The same numbers everywhere.
+
+Fractions are fractions (0.9, not 90), sizes are bytes, times are milliseconds or seconds as the name says.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from jobspec.spec import CompressSpec, Frozen, Scheme
+
+
+class Interval(Frozen):
+    """A measured value with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Quality(Frozen):
+    """The metric on the test split, computed by running the ``.tflite`` file."""
+
+    metric: str
+    higher_is_better: bool
+    score: Interval
+    num_samples: int
+    agreement: float = Field(
+        description="Classes: share of samples where the file and the original Keras model say the same class. "
+        "Values: coefficient of determination of the file's outputs against the original's."
+    )
+
+
+class Sizes(Frozen):
+    """Bytes as stored, and as gzip (level 9) would send them."""
+
+    keras_bytes: int
+    keras_gzip_bytes: int
+    tflite_bytes: int
+    tflite_gzip_bytes: int
+
+
+class Latency(Frozen):
+    """Wall time of one sample through the ``.tflite`` file, one thread, after warm-up."""
+
+    p50_ms: float
+    p95_ms: float
+    num_runs: int
+    num_threads: int = 1
+
+
+class Variant(Frozen):
+    """One model, as file and as measured."""
+
+    name: Literal["baseline", "result"]
+    scheme: Scheme
+    num_params: int
+    num_nonzero_params: int
+    sizes: Sizes
+    quality: Quality
+    latency: Latency
+
+
+class LayerSparsity(Frozen):
+    """Zeros of one layer: asked for, in the ``.keras`` file, in the ``.tflite`` file."""
+
+    name: str
+    class_name: str
+    kernel_shape: tuple[int, ...] | None
+    num_weights: int = Field(description="Weights of the kernel; biases are never pruned.")
+    pruned: bool
+    reason: str | None = Field(default=None, description="Why the layer was left alone.")
+    target: float | None = None
+    keras_sparsity: float = 0.0
+    tflite_sparsity: float | None = Field(default=None, description="At least the target; int8 rounds more to zero.")
+
+
+class TrainingPoint(Frozen):
+    """One epoch of one step."""
+
+    step: str
+    epoch: int
+    loss: float
+    val_loss: float
+    val_metric: float
+    sparsity: float = Field(description="Share of zeros in the kernels that are pruned.")
+
+
+class Host(Frozen):
+    """Where the latency was measured. It says nothing about another machine."""
+
+    cpu: str
+    num_cpus: int
+    system: str
+    versions: Mapping[str, str]
+
+
+class FileDigest(Frozen):
+    name: str
+    digest: str
+    num_bytes: int
+
+
+class Report(Frozen):
+    """Everything a job found out."""
+
+    schema_version: Literal[1] = 1
+    model_name: str
+    metric_label: str = Field(description="What the metric is called in words.")
+    spec: CompressSpec
+    baseline: Variant
+    result: Variant
+    target_sparsity: float | None = Field(default=None, description="Of the pruned kernels together.")
+    delivered_sparsity: float | None = Field(default=None, description="The same, counted in the .tflite file.")
+    layers: tuple[LayerSparsity, ...]
+    history: tuple[TrainingPoint, ...]
+    verdicts: tuple[str, ...] = Field(description="What the numbers mean, in plain words.")
+    notes: tuple[str, ...] = Field(default=(), description="What was decided on the way: loss, reshaping, splits.")
+    host: Host
+    files: tuple[FileDigest, ...] = Field(description="The files that were measured.")
+    seconds: Mapping[str, float] = Field(description="Wall time by step.")

@@ -1,0 +1,196 @@
+"""The job spec: what a user asks for. Frozen, strict about unknown fields, and the source of the JSON schema.
+
+A recipe is an ordered list of steps; each step is one member of a union that ``kind`` tells apart, so a new
+step or a new schedule is one more class and one more name in the union.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from jobspec.ids import DatasetId, ModelId
+from jobspec.presets import PRESETS, PresetName
+
+Sparsity = Annotated[float, Field(gt=0.0, lt=1.0, description="Share of the weights that become zero.")]
+LayerName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Label = Annotated[str, StringConstraints(max_length=256)]
+
+Structure = Literal["weight"]
+Criterion = Literal["magnitude"]
+Distribution = Literal["uniform", "global"]
+Scheme = Literal["none", "dynamic", "float16", "int8"]
+Scale = Literal["none", "1/255", "-1..1"]
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
+Loss = Literal[
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+]
+Metric = Literal["accuracy", "mean_squared_error", "mean_absolute_error"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class OneShot(Frozen):
+    """Cut once, to the full sparsity, without training."""
+
+    kind: Literal["one_shot"] = "one_shot"
+
+
+class Polynomial(Frozen):
+    """Cut little by little while training: cubic ramp of Zhu & Gupta 2017 (arXiv:1710.01878)."""
+
+    kind: Literal["polynomial"] = "polynomial"
+    epochs: int = Field(default=4, ge=1, le=1000, description="Epochs to train while cutting.")
+    initial_sparsity: float = Field(default=0.0, ge=0.0, lt=1.0, description="Sparsity of the first cut.")
+    ramp: float = Field(
+        default=0.7, gt=0.0, le=1.0, description="Share of the training steps by which the full sparsity is reached."
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0.0, description="Default: that of the model's own optimizer, else 0.001."
+    )
+
+
+Schedule = Annotated[OneShot | Polynomial, Field(discriminator="kind")]
+
+
+class Prune(Frozen):
+    """Set the least important weights to zero. Output layers are left alone."""
+
+    kind: Literal["prune"] = "prune"
+    structure: Structure = "weight"
+    criterion: Criterion = "magnitude"
+    distribution: Distribution = Field(
+        default="uniform", description="uniform: every layer to the same sparsity; global: all layers ranked together."
+    )
+    sparsity: Sparsity
+    schedule: Schedule = Field(default_factory=Polynomial)
+    layers: Mapping[LayerName, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
+        default_factory=dict, description="Sparsity of single layers, by Keras name; 0 leaves a layer alone."
+    )
+    skip_layers: tuple[LayerName, ...] = Field(default=(), description="Layers to leave alone, by Keras name.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        both = sorted(set(self.layers) & set(self.skip_layers))
+        if both:
+            raise ValueError(f"layers {both} stand in both layers and skip_layers: name each in one of them")
+        if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity >= self.sparsity:
+            raise ValueError("schedule.initial_sparsity must lie below sparsity")
+        return self
+
+
+class Finetune(Frozen):
+    """Train on, with every zero held."""
+
+    kind: Literal["finetune"] = "finetune"
+    epochs: int = Field(default=3, ge=1, le=1000)
+    learning_rate: float | None = Field(
+        default=None, gt=0.0, description="Default: a tenth of that of the model's own optimizer (Han 2015)."
+    )
+
+
+class Quantize(Frozen):
+    """Choose the number format of the LiteRT file. Without this step it is float32."""
+
+    kind: Literal["quantize"] = "quantize"
+    scheme: Scheme = Field(
+        default="int8",
+        description="none: float32; float16: half the bytes; dynamic: int8 weights; int8: int8 weights and arithmetic.",
+    )
+    calibration_samples: int = Field(
+        default=256, ge=1, le=100_000, description="Training samples that set the ranges of int8 activations."
+    )
+
+
+Step = Annotated[Prune | Finetune | Quantize, Field(discriminator="kind")]
+
+
+class Data(Frozen):
+    """How samples become model inputs."""
+
+    scale: Scale | None = Field(
+        default=None, description="Overrides what the data set was uploaded with. none, 1/255, or -1..1 (x/127.5 - 1)."
+    )
+    validation_share: float = Field(
+        default=0.1, gt=0.0, lt=1.0, description="Share of the training split held out when there is no x_val."
+    )
+
+
+class Objective(Frozen):
+    """What training minimises and the report measures. Default: from the model's compile config, else inferred."""
+
+    loss: Loss | None = None
+    metric: Metric | None = None
+
+
+class Training(Frozen):
+    """What all training steps share."""
+
+    optimizer: Optimizer | None = Field(default=None, description="Default: the model's own, else adam.")
+    batch_size: int = Field(default=128, ge=1, le=65_536)
+
+
+class Limits(Frozen):
+    """How long a job may wait, and how long it may run."""
+
+    max_pending_seconds: int = Field(default=86_400, ge=1)
+    max_runtime_seconds: int = Field(default=7_200, ge=1)
+
+
+class CompressSpec(Frozen):
+    """One model, one data set, one recipe."""
+
+    kind: Literal["compress"] = "compress"
+    model_id: ModelId
+    dataset_id: DatasetId
+    preset: PresetName | None = Field(default=None, description="A ready recipe, in place of steps.")
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=32)]
+    data: Data = Field(default_factory=Data)
+    objective: Objective = Field(default_factory=Objective)
+    training: Training = Field(default_factory=Training)
+    on_chance_baseline: Literal["fail", "continue"] = Field(
+        default="fail", description="What to do when the uploaded model is no better than guessing on this data."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    limits: Limits = Field(default_factory=Limits)
+    labels: Annotated[Mapping[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("preset") not in PRESETS:
+            return given
+        recipe = PRESETS[given["preset"]]
+        if "steps" in given and _plain(given["steps"]) != _plain(recipe):
+            raise ValueError("give either preset or steps, not both")
+        return {**given, "steps": recipe}
+
+    @model_validator(mode="after")
+    def _quantize_last(self) -> Self:
+        if any(isinstance(step, Quantize) for step in self.steps[:-1]):
+            raise ValueError("quantize must be the last step: a quantised file cannot be trained or pruned on")
+        return self
+
+
+JobSpec = CompressSpec
+SPECS: dict[str, type[JobSpec]] = {"compress": CompressSpec}
+
+
+def _plain(steps: Any) -> Any:
+    """Steps with their defaults filled in, so that a stored spec equals the preset it came from."""
+    models: dict[str, type[BaseModel]] = {"prune": Prune, "finetune": Finetune, "quantize": Quantize}
+    return [models[step["kind"]].model_validate(step) if isinstance(step, Mapping) else step for step in steps]
+
+
+def spec_digest(spec: JobSpec) -> str:
+    """Digest of what a job will do: equal specs have equal digests, labels and limits apart."""
+    content = spec.model_dump(mode="json", exclude={"labels", "limits", "preset"})
+    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,66 @@
+"""What a check finds out about an upload: the facts that a spec is held against."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from jobspec.spec import Frozen, Scale
+
+
+class TensorInfo(Frozen):
+    """One input or output; ``shape`` starts with the batch axis, None where any size goes."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class LayerInfo(Frozen):
+    """One layer. ``kernel_shape`` is that of the weights that pruning would cut."""
+
+    name: str
+    class_name: str
+    num_params: int
+    kernel_shape: tuple[int, ...] | None = None
+    prunable: bool = False
+    reason: str | None = Field(default=None, description="Why the layer is left alone.")
+
+
+class ModelSummary(Frozen):
+    format: Literal["keras"] = "keras"
+    name: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    num_params: int
+    layers: tuple[LayerInfo, ...]
+    optimizer: str | None = None
+    loss: str | None = None
+    metrics: tuple[str, ...] = ()
+
+    def layer(self, name: str) -> LayerInfo | None:
+        """The layer of that name, if there is one."""
+        return next((layer for layer in self.layers if layer.name == name), None)
+
+
+LabelKind = Literal["classes", "one_hot", "values"]
+
+
+class SplitInfo(Frozen):
+    num_samples: int
+
+
+class DatasetSummary(Frozen):
+    """``classes``: one integer a sample; ``one_hot``: a row with a single one; ``values``: numbers to regress."""
+
+    format: Literal["npz"] = "npz"
+    splits: Mapping[Literal["train", "validation", "test"], SplitInfo]
+    sample_shape: tuple[int, ...]
+    sample_dtype: str
+    sample_min: float
+    sample_max: float
+    label_shape: tuple[int, ...]
+    label_dtype: str
+    label_kind: LabelKind
+    num_classes: int | None = Field(default=None, description="Highest class plus one; None for values.")
+    scale: Scale | None = Field(default=None, description="How the uploader says samples are scaled.")
