@@ -63,4 +63,4 @@ class DatasetSummary(Frozen):
     label_dtype: str
     label_kind: LabelKind
     num_classes: int | None = Field(default=None, description="Highest class plus one; None for values.")
-    scale: Scale | None = Field(default=None, description="How the uploader says samples are scaled.")
+    scale: Scale = Field(default="none", description="How samples must be scaled, as their uploader says.")

@@ -27,7 +27,7 @@ class CheckDataset(Frozen):
 
     kind: Literal["check_dataset"] = "check_dataset"
     dataset: str
-    scale: Scale | None = None
+    scale: Scale = "none"
 
 
 class Compress(Frozen):
@@ -37,7 +37,7 @@ class Compress(Frozen):
     spec: CompressSpec
     model: str
     dataset: str
-    scale: Scale | None = Field(default=None, description="What the data set was uploaded with.")
+    scale: Scale = Field(default="none", description="What the data set was uploaded with.")
     out: str
 
 

@@ -1,0 +1,82 @@
+"""The message broker: Celery over Redis or Valkey. A message is a wake-up that carries a job's id, nothing more.
+
+The settings follow measurements; docs/decisions/0004 says which and why.
+"""
+
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+
+from infra.tables import Job
+from jobspec.errors import Unavailable
+from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK
+
+VISIBILITY_SECONDS = 3600
+"""After this a message that was not acknowledged is delivered again. Harmless: the second claim of a job fails."""
+
+
+def celery_app(broker_url: str) -> Celery:
+    """A Celery application that speaks to this broker. Makes no connection by itself."""
+    app = Celery("secateur", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_create_missing_queues=False,
+        task_queues=[KombuQueue(name) for name in QUEUES],
+        task_default_queue="jobs",
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        visibility_timeout=VISIBILITY_SECONDS,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "health_check_interval": 25,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "global_keyprefix": "secateur:",
+            "queue_order_strategy": "priority",
+        },
+    )
+    return app
+
+
+class Publisher:
+    """Sends the message that wakes a worker for a job."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def publish(self, job: Job) -> None:
+        """Send a job's id to its queue.
+
+        Raises:
+            Unavailable: the broker does not answer. The row stays queued; a sweep sends the message later.
+        """
+        queue = QUEUE_OF[job.kind]  # type: ignore[index]
+        try:
+            self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
+        except OperationalError as fault:
+            raise Unavailable("The broker does not answer.") from fault
+
+    def ping(self) -> None:
+        """Raise ``Unavailable`` unless the broker answers within two seconds."""
+        try:
+            with connect(self._app.conf.broker_url) as client:
+                client.ping()
+        except (redis.RedisError, OSError) as fault:
+            raise Unavailable("The broker does not answer.") from fault
+
+
+def connect(url: str) -> Any:
+    """A plain client for Celery's spelling of a Redis URL (``redis+socket://`` is redis-py's ``unix://``)."""
+    plain = url.replace("redis+socket://", "unix://", 1)
+    return redis.Redis.from_url(plain, socket_timeout=2.0, socket_connect_timeout=2.0)

@@ -1,0 +1,104 @@
+"""Connections to the database, SQLite and PostgreSQL alike, and its migrations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from jobspec.errors import StorageFull, Unavailable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def now() -> datetime:
+    """The time that rows carry."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """Opens transactions. On SQLite one that writes takes the lock at once: upgrading later could deadlock."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            Unavailable: the database does not answer, or is locked for too long.
+            StorageFull: the disk under the database is full.
+        """
+        with _translated(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads; on SQLite it waits for no writer."""
+        engine = self.engine.execution_options(read_only=True)
+        with _translated(), Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def ping(self) -> None:
+        """Raise ``Unavailable`` unless the database answers and has its tables."""
+        with self.read() as session:
+            session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest version; a second call changes nothing."""
+        url = make_url(self.url)
+        if url.get_backend_name() == "sqlite" and url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.engine.connect() as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() == "postgresql":
+        url = make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    engine = create_engine(url, connect_args={"timeout": 10.0}, pool_size=10, max_overflow=30)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Faults of the database as errors of our tree: never the user's fault."""
+    try:
+        yield
+    except PoolTimeout as fault:
+        raise Unavailable("All database connections are busy.", suggestions=["Try again in a moment."]) from fault
+    except DBAPIError as fault:
+        reason = str(fault.orig)
+        if "disk is full" in reason or "No space left" in reason:
+            raise StorageFull("The disk of the database is full.") from fault
+        if fault.connection_invalidated or type(fault).__name__ in ("OperationalError", "InterfaceError"):
+            raise Unavailable("The database does not answer.", suggestions=["Try again in a moment."]) from fault
+        raise

@@ -1,0 +1,52 @@
+"""Every setting, read from the environment (``SECATEUR_...``) when asked for, never at import."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Defaults run the whole service on one machine, with all state under ``data_dir``."""
+
+    model_config = SettingsConfigDict(env_prefix="SECATEUR_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(default=Path("var"), description="Folder of the embedded database, broker and store.")
+    database_url: str = Field(default="", description="SQLAlchemy URL. Default: SQLite in data_dir.")
+    broker_url: str = Field(default="", description="Redis or Valkey URL. Default: a socket in data_dir.")
+    store_url: str = Field(default="", description="file:///... or s3://bucket/prefix. Default: a folder in data_dir.")
+    scratch_dir: Path | None = Field(default=None, description="Working folders of running jobs. Default: in data_dir.")
+
+    host: str = Field(default="127.0.0.1", description="Address that the gateway binds to.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port of the gateway; 0 takes a free one.")
+    max_upload_bytes: int = Field(default=2 * 1024**3, gt=0, description="Largest upload that is accepted.")
+
+    lease_seconds: float = Field(default=30.0, gt=0, description="A worker that is silent this long has lost its job.")
+    heartbeat_seconds: float = Field(default=1.0, gt=0, description="How often a worker saves progress and its lease.")
+    sweep_seconds: float = Field(
+        default=10.0, gt=0, description="How often lost jobs and lost messages are looked for."
+    )
+    max_attempts: int = Field(default=3, ge=1, description="Runs of one job before it fails for good.")
+    job_memory_bytes: int | None = Field(
+        default=None, description="Limit on the data memory of a job's process. Default: no limit."
+    )
+
+    log_format: Literal["console", "json"] = Field(default="console", description="How log lines are written.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'secateur.db'}"
+
+    @property
+    def broker(self) -> str:
+        return self.broker_url or f"redis+socket://{self.data_dir.resolve() / 'broker' / 'broker.sock'}"
+
+    @property
+    def store(self) -> str:
+        return self.store_url or f"file://{self.data_dir.resolve() / 'store'}"
+
+    @property
+    def scratch(self) -> Path:
+        return self.scratch_dir or self.data_dir.resolve() / "scratch"

@@ -1,0 +1,186 @@
+"""Files by content: a blob's key is its SHA-256, so equal content is stored once and never changes.
+
+One store is a local folder or an S3 bucket; ``obstore`` speaks to both. Uploads are hashed while they stream
+into a staging object, which becomes the blob when all of it has arrived.
+"""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from jobspec.errors import InternalError, SecateurError, StorageFull, Unavailable, UploadEmpty, UploadTooLarge
+
+CHUNK_BYTES = 1 << 20
+PART_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An upload that has arrived in full and is not yet kept."""
+
+    key: str
+    digest: str
+    num_bytes: int
+
+
+class Store:
+    """Blobs by digest (``sha256:<hex>``).
+
+    Every method raises ``StorageFull`` when the disk is full and ``Unavailable`` when the store does not answer.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    @classmethod
+    def from_url(cls, url: str) -> "Store":
+        """Open ``file:///folder`` (made when missing) or ``s3://bucket/prefix`` (credentials from ``AWS_...``)."""
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            return cls(LocalStore(unquote(parts.path), mkdir=True))
+        return cls(from_url(url))
+
+    async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
+        """Take in an upload in constant memory.
+
+        Raises:
+            UploadTooLarge: as soon as the limit is passed. UploadEmpty: not one byte came.
+            Whatever ``chunks`` raises. In every case nothing is left behind.
+        """
+        key = f"staging/{secrets.token_hex(16)}"
+        digest, num_bytes = hashlib.sha256(), 0
+        with _translated():
+            async with obstore.open_writer_async(self._objects, key, buffer_size=PART_BYTES) as writer:
+                async for chunk in chunks:
+                    num_bytes += len(chunk)
+                    if num_bytes > limit_bytes:
+                        raise too_large(limit_bytes)
+                    digest.update(chunk)
+                    await writer.write(chunk)
+                if num_bytes == 0:
+                    raise UploadEmpty("The upload has 0 bytes.", suggestions=["Check the path that you upload from."])
+        return Staged(key, f"sha256:{digest.hexdigest()}", num_bytes)
+
+    async def keep(self, staged: Staged) -> None:
+        """Make a staged upload a blob. Content that is there already stays as it is."""
+        with _translated():
+            if await self.exists(staged.digest):
+                await self.discard(staged)
+                return
+            await obstore.rename_async(self._objects, staged.key, _key(staged.digest), overwrite=True)
+
+    async def discard(self, staged: Staged) -> None:
+        """Forget a staged upload."""
+        with _translated():
+            await obstore.delete_async(self._objects, staged.key)
+
+    def open_staged(self, staged: Staged) -> IO[bytes]:
+        """Read a staged upload, seekable."""
+        with _translated():
+            return cast(IO[bytes], obstore.open_reader(self._objects, staged.key))
+
+    async def exists(self, digest: str) -> bool:
+        with _translated():
+            try:
+                await obstore.head_async(self._objects, _key(digest))
+            except FileNotFoundError:
+                return False
+        return True
+
+    async def read(self, digest: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes ``start`` to ``end`` (excluded) of a blob, in pieces.
+
+        Raises:
+            InternalError: the blob that a row promises is not there.
+        """
+        with _translated():
+            if start == end:
+                return
+            try:
+                answer = await obstore.get_async(self._objects, _key(digest), options={"range": (start, end)})
+            except FileNotFoundError as fault:
+                raise InternalError(f"The store has lost {digest}.") from fault
+            async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(piece)
+
+    def fetch(self, digest: str, path: Path) -> None:
+        """Copy a blob to a local file and check that it is what its digest says.
+
+        Raises:
+            InternalError: the blob is missing or damaged.
+        """
+        actual = hashlib.sha256()
+        with _translated():
+            try:
+                answer = obstore.get(self._objects, _key(digest))
+            except FileNotFoundError as fault:
+                raise InternalError(f"The store has lost {digest}.") from fault
+            with path.open("wb") as file:
+                for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
+                    actual.update(piece)
+                    file.write(piece)
+        if digest != f"sha256:{actual.hexdigest()}":
+            raise InternalError(f"The store has damaged {digest}.")
+
+    def put(self, path: Path) -> tuple[str, int]:
+        """Store a local file. Returns its digest and its size in bytes."""
+        with path.open("rb") as file:
+            digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            num_bytes = file.tell()
+            file.seek(0)
+            with _translated():
+                try:
+                    obstore.head(self._objects, _key(digest))
+                except FileNotFoundError:
+                    obstore.put(self._objects, _key(digest), file)
+        return digest, num_bytes
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob; one that is not there is no error."""
+        with _translated():
+            try:
+                obstore.delete(self._objects, _key(digest))
+            except FileNotFoundError:
+                return
+
+    def ping(self) -> None:
+        """Raise ``Unavailable`` or ``StorageFull`` unless the store takes and gives back an object."""
+        key = f"staging/ping-{secrets.token_hex(8)}"
+        with _translated():
+            obstore.put(self._objects, key, b"ping")
+            obstore.delete(self._objects, key)
+
+
+def too_large(limit_bytes: int) -> UploadTooLarge:
+    """The error of an upload past the limit, also for one that says so before its first byte."""
+    return UploadTooLarge(
+        f"This service accepts at most {limit_bytes} bytes an upload.",
+        suggestions=["Ask the operator to raise SECATEUR_MAX_UPLOAD_BYTES, or upload less data."],
+    )
+
+
+def _key(digest: str) -> str:
+    algorithm, _, value = digest.partition(":")
+    return f"{algorithm}/{value[:2]}/{value}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Faults of the store as errors of our tree: never the user's fault."""
+    try:
+        yield
+    except SecateurError:
+        raise
+    except (BaseError, OSError) as fault:
+        if "No space left" in str(fault) or "os error 28" in str(fault):
+            raise StorageFull("The artifact store is full.", suggestions=["Free some room and try again."]) from fault
+        raise Unavailable("The artifact store does not answer.", suggestions=["Try again in a moment."]) from fault

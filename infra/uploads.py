@@ -1,0 +1,75 @@
+"""Rows of uploaded models and data sets. Functions work inside the caller's transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from infra import jobs
+from infra.tables import Artifact, Job, Upload
+from jobspec.ids import new_id
+from jobspec.states import UploadState
+
+Kind = Literal["model", "dataset"]
+
+
+def register(
+    session: Session, kind: Kind, *, digest: str, num_bytes: int, name: str, format: str, scale: str, now: datetime
+) -> tuple[Upload, Job | None]:
+    """The row for this content, and the check that it needs.
+
+    Content that is known and not rejected keeps its row and needs no check: the job is None.
+    """
+    known = session.scalar(
+        select(Upload).where(Upload.kind == kind, Upload.digest == digest, Upload.scale == scale).with_for_update()
+    )
+    if known is not None and known.state != UploadState.REJECTED:
+        return known, None
+    if known is not None:
+        known.state, known.failure = UploadState.CHECKING, None
+        return known, jobs.create_check(session, known, now=now)
+    upload = Upload(
+        id=new_id("mdl" if kind == "model" else "dst"),
+        kind=kind,
+        digest=digest,
+        num_bytes=num_bytes,
+        name=name,
+        format=format,
+        scale=scale,
+        state=UploadState.CHECKING,
+        created_at=now,
+    )
+    session.add(upload)
+    session.flush()
+    return upload, jobs.create_check(session, upload, now=now)
+
+
+def get(session: Session, kind: Kind, upload_id: str) -> Upload | None:
+    """The model or data set of that id; None also when the id names the other kind."""
+    upload = session.get(Upload, upload_id)
+    return upload if upload is not None and upload.kind == kind else None
+
+
+def page(session: Session, kind: Kind, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Upload]:
+    """Uploads, newest first, that come after the position ``(created_at, id)``."""
+    query = select(Upload).where(Upload.kind == kind).order_by(Upload.created_at.desc(), Upload.id.desc()).limit(limit)
+    if after is not None:
+        at, upload_id = after
+        query = query.where(or_(Upload.created_at < at, and_(Upload.created_at == at, Upload.id < upload_id)))
+    return session.scalars(query).all()
+
+
+def remove(session: Session, upload: Upload) -> bool:
+    """Delete a row and its check. Returns whether nothing refers to its bytes any more."""
+    session.delete(upload)
+    session.flush()
+    return not is_referenced(session, upload.digest)
+
+
+def is_referenced(session: Session, digest: str) -> bool:
+    """Whether any row needs these bytes. A rejected upload does not: it only remembers why."""
+    upload = select(Upload.id).where(Upload.digest == digest, Upload.state != UploadState.REJECTED)
+    artifact = select(Artifact.job_id).where(Artifact.digest == digest)
+    return session.scalar(select(or_(upload.exists(), artifact.exists()))) is True

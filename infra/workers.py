@@ -1,0 +1,25 @@
+"""Which workers are alive: each says so in a row."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from infra.tables import Worker
+
+
+def say_alive(session: Session, worker_id: str, *, queues: str, now: datetime) -> None:
+    """Write or refresh a worker's row."""
+    session.merge(Worker(id=worker_id, queues=queues, seen_at=now))
+
+
+def say_goodbye(session: Session, worker_id: str) -> None:
+    """Remove the row of a worker that stops."""
+    session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def alive(session: Session, *, within_seconds: float, now: datetime) -> Sequence[Worker]:
+    """The workers that were seen lately."""
+    since = now - timedelta(seconds=within_seconds)
+    return session.scalars(select(Worker).where(Worker.seen_at >= since)).all()
