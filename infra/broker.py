@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 from celery import Celery
-from kombu import Queue as KombuQueue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from infra.tables import Job
@@ -28,7 +28,7 @@ def celery_app(broker_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_create_missing_queues=False,
-        task_queues=[KombuQueue(name) for name in QUEUES],
+        task_queues=[Queue(name) for name in QUEUES],
         task_default_queue="jobs",
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
