@@ -15,11 +15,11 @@ from jobspec.errors import (
     NothingToPrune,
     UnknownLayer,
 )
-from jobspec.spec import CompressSpec, Prune
+from jobspec.spec import Prune, Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
 
 
-def check_fit(spec: CompressSpec, model: ModelSummary, dataset: DatasetSummary) -> None:
+def check_fit(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:
     """Refuse a spec that cannot work.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobspec.spec import CompressSpec, Frozen, Scheme
+from jobspec.spec import Frozen, Recipe, Scheme
 
 
 class Interval(Frozen):
@@ -108,7 +108,7 @@ class Report(Frozen):
     schema_version: Literal[1] = 1
     model_name: str
     metric_label: str = Field(description="What the metric is called in words.")
-    spec: CompressSpec
+    spec: Recipe
     baseline: Variant
     result: Variant
     target_sparsity: float | None = Field(default=None, description="Of the pruned kernels together.")

@@ -145,12 +145,9 @@ class Limits(Frozen):
     max_runtime_seconds: int = Field(default=7_200, ge=1)
 
 
-class CompressSpec(Frozen):
-    """One model, one data set, one recipe."""
+class Recipe(Frozen):
+    """What to do to a model: all of a spec that the engine needs, so that it also works without the service."""
 
-    kind: Literal["compress"] = "compress"
-    model_id: ModelId
-    dataset_id: DatasetId
     preset: PresetName | None = Field(default=None, description="A ready recipe, in place of steps.")
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=32)]
     data: Data = Field(default_factory=Data)
@@ -160,8 +157,6 @@ class CompressSpec(Frozen):
         default="fail", description="What to do when the uploaded model is no better than guessing on this data."
     )
     seed: int = Field(default=0, ge=0, lt=2**31)
-    limits: Limits = Field(default_factory=Limits)
-    labels: Annotated[Mapping[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -178,6 +173,20 @@ class CompressSpec(Frozen):
         if any(isinstance(step, Quantize) for step in self.steps[:-1]):
             raise ValueError("quantize must be the last step: a quantised file cannot be trained or pruned on")
         return self
+
+
+class CompressSpec(Recipe):
+    """A job of kind ``compress``: one model, one data set, one recipe."""
+
+    kind: Literal["compress"] = "compress"
+    model_id: ModelId
+    dataset_id: DatasetId
+    limits: Limits = Field(default_factory=Limits)
+    labels: Annotated[Mapping[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
+
+    def recipe(self) -> Recipe:
+        """This spec without what only the service needs."""
+        return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
 
 
 JobSpec = CompressSpec
