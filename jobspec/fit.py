@@ -73,7 +73,7 @@ def check_samples(model: ModelSummary, dataset: DatasetSummary) -> None:
             suggestions=["Upload a model with a single input."],
         )
     wanted = model.inputs[0].shape[1:]
-    if not reshapes(dataset.sample_shape, wanted):
+    if fed_shape(dataset.sample_shape, wanted) is None:
         raise InputShapeMismatch(
             f"Samples have shape {_shape(dataset.sample_shape)}, the model's input "
             f"{model.inputs[0].name!r} takes {_shape(wanted)}.",
@@ -82,17 +82,20 @@ def check_samples(model: ModelSummary, dataset: DatasetSummary) -> None:
         )
 
 
-def reshapes(sample: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    """Whether samples can be fed: equal shapes, or a flat view, or an axis of one at the end.
+def fed_shape(sample: tuple[int, ...], wanted: tuple[int | None, ...]) -> tuple[int, ...] | None:
+    """The shape that a sample takes on its way into the model, or None when it does not fit.
 
-    >>> reshapes((28, 28), (784,)), reshapes((28, 28), (28, 28, 1)), reshapes((28, 28), (14, 56))
-    (True, True, False)
+    Samples may come as they are, lack or have too much an axis of one at the end, or be flattened.
+
+    >>> fed_shape((28, 28), (784,)), fed_shape((28, 28), (28, 28, 1)), fed_shape((28, 28), (14, 56))
+    ((784,), (28, 28, 1), None)
     """
-
-    def matches(shape: tuple[int, ...]) -> bool:
-        return len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
-
-    return matches(sample) or matches((*sample, 1)) or matches((math.prod(sample),)) or sample == (*wanted, 1)
+    flat = (math.prod(sample),)
+    squeezed = sample[:-1] if sample[-1:] == (1,) else sample
+    for shape in (sample, (*sample, 1), squeezed, flat):
+        if len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True)):
+            return shape
+    return None
 
 
 def check_labels(model: ModelSummary, dataset: DatasetSummary) -> None:

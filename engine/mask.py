@@ -1,0 +1,49 @@
+"""Masks: which weights of a layer stay. True stays, False is zero."""
+
+import numpy as np
+
+from engine.arrays import Array, Mask
+
+
+def num_zeros(size: int, sparsity: float) -> int:
+    """How many of ``size`` weights a sparsity cuts: the nearest whole number.
+
+    >>> num_zeros(10, 0.85), num_zeros(1000, 0.9)
+    (8, 900)
+    """
+    return round(size * sparsity)
+
+
+def keep_largest(scores: Array, sparsity: float, /, *, within: Mask | None = None) -> Mask:
+    """Keep the weights with the highest scores.
+
+    Args:
+        scores: one score per weight, any shape.
+        sparsity: share of the weights to cut, 0 to 1.
+        within: an earlier mask. What it has cut stays cut, even when that is more than ``sparsity`` asks.
+
+    Returns:
+        Mask of the shape of ``scores`` with exactly ``num_zeros(scores.size, sparsity)`` zeros, or those of
+        ``within`` when they are more. Among equal scores the later weight goes first.
+
+    >>> keep_largest(np.array([0.3, 0.1, 0.2, 0.4]), 0.5)
+    array([ True, False, False,  True])
+    """
+    ranked = np.array(scores, dtype=np.float64).ravel()
+    if within is not None:
+        ranked[~within.ravel()] = -np.inf
+    num_kept = ranked.size - num_zeros(ranked.size, sparsity)
+    mask = np.zeros(ranked.size, dtype=np.bool_)
+    if num_kept:
+        mask[_largest(ranked, num_kept)] = True
+    if within is not None:
+        mask &= within.ravel()
+    return mask.reshape(scores.shape)
+
+
+def _largest(scores: Array, count: int) -> Array:
+    """Indices of the ``count`` largest scores; a partition, not a sort, as it runs up to 40 times a training."""
+    threshold = np.partition(scores, scores.size - count)[scores.size - count]
+    above = np.flatnonzero(scores > threshold)
+    ties = np.flatnonzero(scores == threshold)
+    return np.concatenate([above, ties[: count - above.size]])

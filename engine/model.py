@@ -1,0 +1,96 @@
+"""Keras model files: read with suspicion, told in a summary, written without optimiser state."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from engine.prunable import kernel_of, output_layers, places, reason_to_skip
+from jobspec.errors import ModelUnreadable, SecateurError
+from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
+from screening import screen
+
+
+def load_model(path: Path) -> Any:
+    """Load a ``.keras`` file that passed the static checks. Only ever called in a process that may be lost.
+
+    Raises:
+        UploadRefused: what the static checks found.
+        ModelUnreadable: Keras cannot load the file, or its weights are not finite.
+    """
+    with path.open("rb") as file:
+        screen("model", path.name, file)
+    try:
+        model = keras.saving.load_model(path, safe_mode=True)
+    except SecateurError:
+        raise
+    except Exception as fault:  # noqa: BLE001 - Keras raises every kind for a damaged file
+        reason = str(fault).strip().splitlines()[0][:300] if str(fault).strip() else type(fault).__name__
+        raise ModelUnreadable(
+            f"Keras {keras.__version__} cannot load the model: {reason}",
+            suggestions=["Save it again with model.save('model.keras') and check that load_model takes it."],
+        ) from fault
+    if not model.outputs or not model.inputs:
+        raise ModelUnreadable(
+            "The model has no graph of layers from inputs to outputs.",
+            suggestions=["Build it with keras.Sequential and an Input, or with the functional API, and save it again."],
+        )
+    for variable in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+            raise ModelUnreadable(
+                f"Weight {variable.path!r} holds NaN or infinity.", suggestions=["Train the model again; it diverged."]
+            )
+    return model
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a ``.keras`` file with the compile config but without optimiser state, which triples its size."""
+    config = model.get_compile_config()
+    if config is not None:
+        model.compile_from_config(config)
+    model.save(path)
+
+
+def summarise(model: Any) -> ModelSummary:
+    """What the model is: inputs, outputs, layers, and which of them pruning can cut."""
+    outputs = output_layers(model)
+    compiled = model.get_compile_config() or {}
+    return ModelSummary(
+        name=model.name,
+        inputs=tuple(_tensor(tensor) for tensor in model.inputs),
+        outputs=tuple(_tensor(tensor) for tensor in model.outputs),
+        num_params=model.count_params(),
+        layers=tuple(_layer(place.name, place.layer, outputs) for place in places(model)),
+        optimizer=_class_name(compiled.get("optimizer")),
+        loss=_class_name(compiled.get("loss")),
+        metrics=tuple(filter(None, map(_class_name, _listed(compiled.get("metrics"))))),
+    )
+
+
+def _tensor(tensor: Any) -> TensorInfo:
+    return TensorInfo(name=tensor.name, shape=tuple(tensor.shape), dtype=str(tensor.dtype))
+
+
+def _layer(name: str, layer: Any, outputs: set[int]) -> LayerInfo:
+    kernel = kernel_of(layer)
+    reason = reason_to_skip(layer, outputs)
+    return LayerInfo(
+        name=name,
+        class_name=type(layer).__name__,
+        num_params=layer.count_params(),
+        kernel_shape=None if kernel is None else tuple(kernel.shape),
+        prunable=reason is None,
+        reason=reason,
+    )
+
+
+def _class_name(config: Any) -> str | None:
+    """The name that a serialised loss, metric or optimiser goes by."""
+    if isinstance(config, dict):
+        return config.get("config") if isinstance(config.get("config"), str) else config.get("class_name")
+    return config if isinstance(config, str) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]

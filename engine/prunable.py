@@ -1,0 +1,101 @@
+"""Which kernels of a Keras model can be pruned, and why the others are left alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+PRUNABLE = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer and its name in the job spec: nested models put theirs in front, as in ``encoder/conv_1``."""
+
+    name: str
+    layer: Any
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A place with the variable that pruning cuts."""
+
+    place: Place
+    variable: Any
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+
+def places(model: Any, prefix: str = "") -> Iterator[Place]:
+    """Every layer with weights of its own, nested models opened, in the model's order."""
+    for layer in model.layers:
+        name = f"{prefix}{layer.name}"
+        if isinstance(layer, keras.Model):
+            yield from places(layer, prefix=f"{name}/")
+        else:
+            yield Place(name, layer)
+
+
+def kernel_of(layer: Any) -> Any | None:
+    """The variable that pruning would cut, or None for a layer that has none."""
+    if isinstance(layer, PRUNABLE):
+        return layer._kernel if isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense)) else layer.kernel
+    if isinstance(layer, SEPARABLE):
+        return layer.pointwise_kernel
+    return None
+
+
+def reason_to_skip(layer: Any, outputs: set[int]) -> str | None:
+    """Why a layer is never pruned, or None when it may be."""
+    if not layer.weights:
+        return "it has no weights"
+    if isinstance(layer, DEPTHWISE):
+        return "depthwise kernels are few and every one of them counts"
+    if kernel_of(layer) is None:
+        return f"{type(layer).__name__} has no kernel that pruning knows"
+    if id(layer) in outputs:
+        return "it makes the model's output, and every class needs its weights"
+    return None
+
+
+def prunable_kernels(model: Any) -> list[Kernel]:
+    """Every kernel that may be pruned; a layer that is called twice stands once."""
+    outputs = output_layers(model)
+    found: dict[int, Kernel] = {}
+    for place in places(model):
+        if id(place.layer) not in found and reason_to_skip(place.layer, outputs) is None:
+            found[id(place.layer)] = Kernel(place, kernel_of(place.layer))
+    return list(found.values())
+
+
+def output_layers(model: Any) -> set[int]:
+    """Ids of the layers that make the model's outputs: the last ones with a kernel before each output."""
+    found: set[int] = set()
+    open_tensors, seen = list(model.outputs), set()
+    while open_tensors:
+        tensor = open_tensors.pop()
+        operation, node_index, _ = tensor._keras_history
+        if (id(operation), node_index) in seen:
+            continue
+        seen.add((id(operation), node_index))
+        if isinstance(operation, keras.Model):
+            found |= output_layers(operation)
+        elif kernel_of(operation) is not None:
+            found.add(id(operation))
+        else:
+            open_tensors += operation._inbound_nodes[node_index].input_tensors
+    return found
