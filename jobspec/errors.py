@@ -40,7 +40,8 @@
     │       ├── TrainingDiverged         training_diverged
     │       ├── ConversionFailed         conversion_failed
     │       ├── PendingTimeExceeded      pending_time_exceeded
-    │       └── RuntimeExceeded          runtime_exceeded
+    │       ├── RuntimeExceeded          runtime_exceeded
+    │       └── OutOfMemory              out_of_memory
     └── ServiceError                     we are at fault, or something that we depend on
         ├── InternalError                internal_error
         ├── Unavailable                  unavailable
@@ -306,6 +307,11 @@ class PendingTimeExceeded(SpecMismatch):
 class RuntimeExceeded(SpecMismatch):
     code = "runtime_exceeded"
     title = "The job ran longer than it allows"
+
+
+class OutOfMemory(SpecMismatch):
+    code = "out_of_memory"
+    title = "The job needs more memory than it may have"
 
 
 class ServiceError(SecateurError):
