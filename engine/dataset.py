@@ -50,11 +50,11 @@ def read_arrays(path: Path) -> Mapping[str, Array]:
         UploadRefused: one of its kinds, for whatever is wrong with the file, an array or a label.
     """
     with path.open("rb") as file:
-        screen("dataset", path.name, file)
+        screen("dataset", path.name, file, inflate=True)
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name[:2] in ("x_", "y_")}
-    except Exception as fault:  # noqa: BLE001 - numpy and zlib raise many kinds for a damaged file
+    except Exception as fault:  # numpy and zlib raise many kinds for a damaged file
         raise ArchiveUnreadable(
             f"NumPy cannot read the file: {fault}", suggestions=["Write it again with numpy.savez_compressed."]
         ) from fault
@@ -89,11 +89,7 @@ def summarise(arrays: Mapping[str, Array], *, scale: Scale) -> DatasetSummary:
     names = {"train": "x_train", "validation": "x_val", "test": "x_test"}
     samples = [arrays[name] for name in names.values() if name in arrays]
     return DatasetSummary(
-        splits={
-            split: SplitInfo(num_samples=len(arrays[name]))
-            for split, name in names.items()
-            if name in arrays  # type: ignore[misc]
-        },
+        splits={split: SplitInfo(num_samples=len(arrays[name])) for split, name in names.items() if name in arrays},
         sample_shape=x.shape[1:],
         sample_dtype=str(x.dtype),
         sample_min=float(min(array.min() for array in samples)),

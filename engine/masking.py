@@ -39,28 +39,37 @@ class Masks:
             self._masks[name] = keras.Variable(kept, trainable=False, name="mask")
             variable.constraint = _Masked(self._masks[name], variable.constraint)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The kernels, by the names of their layers."""
+        return tuple(self._kernels)
+
     def cut(
         self,
         sparsity: float,
         *,
+        among: Sequence[str],
         criterion: Callable[[Array], Array],
         distribution: Callable[[Scores, float], dict[str, float]],
         fixed: Mapping[str, float],
-    ) -> None:
-        """Cut to an overall sparsity now. What is cut already stays cut.
+    ) -> dict[str, float]:
+        """Cut to a sparsity now. What is cut already stays cut.
 
         Args:
-            sparsity: for the kernels that ``fixed`` does not name.
-            fixed: sparsity of single kernels, by name.
+            sparsity: of the kernels that ``among`` names, together.
+            fixed: sparsity of single other kernels, by name.
+
+        Returns:
+            The sparsity that each kernel was to have.
         """
-        shared = [name for name in self._kernels if name not in fixed]
-        kept = {name: self.mask(name) for name in self._kernels}
-        scores = {name: criterion(self.weights(name)) * kept[name] for name in self._kernels}
-        wanted = distribution({name: scores[name] for name in shared}, sparsity) if shared else {}
+        kept = {name: self.mask(name) for name in (*among, *fixed)}
+        scores = {name: criterion(self.weights(name)) * kept[name] for name in kept}
+        wanted = distribution({name: scores[name] for name in among}, sparsity) if among else {}
         for name, layer_sparsity in (wanted | dict(fixed)).items():
             mask = keep_largest(scores[name], layer_sparsity, within=kept[name])
             self._masks[name].assign(mask.astype(np.float32))
             self._kernels[name].assign(self.weights(name) * mask)
+        return wanted | dict(fixed)
 
     def weights(self, name: str) -> Array:
         """The kernel as it is now."""

@@ -20,12 +20,12 @@ def load_model(path: Path) -> Any:
         ModelUnreadable: Keras cannot load the file, or its weights are not finite.
     """
     with path.open("rb") as file:
-        screen("model", path.name, file)
+        screen("model", path.name, file, inflate=True)
     try:
         model = keras.saving.load_model(path, safe_mode=True)
     except SecateurError:
         raise
-    except Exception as fault:  # noqa: BLE001 - Keras raises every kind for a damaged file
+    except Exception as fault:  # Keras raises every kind for a damaged file
         reason = str(fault).strip().splitlines()[0][:300] if str(fault).strip() else type(fault).__name__
         raise ModelUnreadable(
             f"Keras {keras.__version__} cannot load the model: {reason}",
