@@ -1,0 +1,47 @@
+"""Static checks of untrusted uploads: no upload is loaded, unpickled or unpacked here. Standard library only.
+
+The gateway asks before it keeps a file, the worker's child asks again before it loads one.
+"""
+
+from typing import IO, Literal
+
+from screening import formats, keras_file, npz
+from screening.archive import Archive
+
+Kind = Literal["model", "dataset"]
+
+
+def format_of(kind: Kind, name: str) -> str:
+    """The format that a file's name promises: ``"keras"`` for models, ``"npz"`` for data sets.
+
+    Raises:
+        UnsupportedFormat: it is none of those; the error says how to make one that is.
+
+    >>> format_of("model", "lenet.keras")
+    'keras'
+    """
+    return formats.format_of(kind, name)
+
+
+def screen(kind: Kind, name: str, file: IO[bytes], *, inflate: bool = False) -> str:
+    """Check that an upload is what it says and can be opened without harm. Returns its format.
+
+    Args:
+        file: seekable; read here and there, so that a remote file costs little.
+        inflate: also unpack every member in small pieces and compare its checksum. Reads all of the file.
+
+    Raises:
+        UnsupportedFormat: by its name or by the version of Keras that wrote it.
+        UploadEmpty, ArchiveUnreadable, ArchiveUnsafe: it is no zip archive that can be read in safety.
+        ModelUnreadable, ModelClassRefused: the archive is no Keras model, or names classes that could run code.
+        DatasetPickled, DatasetArrayMissing, DatasetLengthsDiffer, DatasetArrayUnusable: its arrays do not fit.
+    """
+    promised = format_of(kind, name)
+    with Archive(file) as archive:
+        if promised == "keras":
+            keras_file.check(archive)
+        else:
+            npz.check(archive)
+        if inflate:
+            archive.inflate_all()
+    return promised

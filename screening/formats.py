@@ -1,0 +1,50 @@
+"""Which files are accepted, by the end of their names, and what to do with the others today."""
+
+from pathlib import PurePosixPath
+from typing import Final, Literal
+
+from jobspec.errors import UnsupportedFormat
+
+ACCEPTED: Final = {"model": (".keras", "keras"), "dataset": (".npz", "npz")}
+
+_RESAVE = 'Load the model with Keras 3 and save it again: keras.models.load_model({old}).save("model.keras").'
+_SAVEZ = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
+_ARRAYS = f"Read it into NumPy arrays and save those: {_SAVEZ}."
+
+ADVICE: Final[dict[str, dict[str, str]]] = {
+    "model": {
+        ".h5": _RESAVE.format(old='"model.h5"'),
+        ".hdf5": _RESAVE.format(old='"model.hdf5"'),
+        ".tflite": 'A LiteRT file cannot be trained: upload the Keras model behind it, model.save("model.keras").',
+        ".pb": 'A SavedModel holds a graph without layers: save the Keras model itself, model.save("model.keras").',
+        ".zip": 'A zipped SavedModel holds a graph without layers: save the Keras model, model.save("model.keras").',
+        ".json": 'This is an architecture without weights: save both together, model.save("model.keras").',
+        ".onnx": 'Rebuild the network in Keras 3 and save it: model.save("model.keras").',
+        ".pt": 'Rebuild the network in Keras 3 and save it: model.save("model.keras").',
+        ".pth": 'Rebuild the network in Keras 3 and save it: model.save("model.keras").',
+    },
+    "dataset": {
+        ".npy": f"One .npy file is one array; put all of them into one file: {_SAVEZ}.",
+        ".pkl": f"Pickles can run code and are never opened. Save plain arrays: {_SAVEZ}.",
+        ".pickle": f"Pickles can run code and are never opened. Save plain arrays: {_SAVEZ}.",
+    },
+}
+DEFAULT_ADVICE: Final = {"model": 'Save the model with Keras 3: model.save("model.keras").', "dataset": _ARRAYS}
+
+
+def format_of(kind: Literal["model", "dataset"], name: str) -> str:
+    """The format that a file's name promises.
+
+    Raises:
+        UnsupportedFormat: the name ends otherwise.
+    """
+    ending, promised = ACCEPTED[kind]
+    given = PurePosixPath(name.lower()).suffix
+    if given == ending:
+        return promised
+    what = "Models" if kind == "model" else "Data sets"
+    shown = f"ends in {given[:20]}" if given else "has no ending"
+    raise UnsupportedFormat(
+        f"{what} must be {ending} files, but {name[:100]!r} {shown}.",
+        suggestions=[ADVICE[kind].get(given, DEFAULT_ADVICE[kind])],
+    )
