@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from engine.arrays import Array
 from engine.dataset import Split
 from engine.feed import SCALES, Feed
@@ -30,7 +32,7 @@ def check_baseline(predict: Callable[[Feed, Array], Array], split: Split, feed: 
     Raises:
         BaselineAtChance: with what to change, when another scaling lifts the model.
     """
-    samples = split.take(range(min(SLICE, len(split))))  # type: ignore[arg-type]
+    samples = split.take(np.arange(min(SLICE, len(split))))
     truths = objective.truths(samples.y)
 
     def skill_under(scale: Scale) -> float:

@@ -1,70 +1,103 @@
 """Run a recipe: load, check, prune, fine-tune, quantise, and measure the files that come out."""
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 import keras
 import numpy as np
 
-from engine import dataset as datasets
-from engine import litert
-from engine import model as models
+from engine import measure
 from engine.arrays import Array
-from engine.chance import check_baseline
-from engine.criterion import CRITERIA
-from engine.delivery import check_delivered
-from engine.distribution import DISTRIBUTIONS
-from engine.feed import Feed
-from engine.masking import Masks
-from engine.objective import Objective, resolve
-from engine.prunable import prunable_kernels
-from engine.reporting import Measured, measure, write_report
-from engine.schedule import plan
-from engine.train import DEFAULT_LEARNING_RATE, Advance, make_optimizer, num_steps, original_learning_rate, train
-from jobspec.fit import check_fit
+from engine.evidence import make_report
+from engine.job import Job, load
+from engine.steps import finetune, prune, quantize
+from engine.train import Advance
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
-from jobspec.report import TrainingPoint
-from jobspec.spec import Finetune, OneShot, Polynomial, Prune, Quantize, Recipe, Scale, Scheme
+from jobspec.spec import Finetune, Prune, Quantize, Recipe, Scale
+from reporting.page import html
 
-KERAS_FILE: Final = "model.keras"
 FILES: Final = (
     ProducedFile(name="model.tflite", media_type="application/vnd.tflite"),
-    ProducedFile(name=KERAS_FILE, media_type="application/vnd.keras"),
+    ProducedFile(name="model.keras", media_type="application/vnd.keras"),
     ProducedFile(name="report.json", media_type="application/json"),
     ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
 )
-RETRAIN: Final = 0.1
-"""Fine-tuning's learning rate as a share of the original's (Han 2015)."""
 
 
-@dataclass
-class _Run:
-    """A job under way: what the steps share and what they change."""
+class Clock:
+    """Tells that steps begin and end, and how long they took."""
 
-    recipe: Recipe
-    model: Any
-    dataset: datasets.Dataset
-    feed: Feed
-    objective: Objective
-    masks: Masks
-    learning_rate: float
-    emit: Callable[[Event], None]
-    scheme: Scheme = "none"
-    calibration_samples: int = 1
-    targets: dict[str, float] = field(default_factory=dict)
-    history: list[TrainingPoint] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[list[str]]:
-        """Tell that a step begins and ends. What is put into the list is its closing message."""
-        self.emit(StepStarted(step=name))
+        """A step; what is put into the list becomes its closing message."""
+        self._emit(StepStarted(step=name))
         start, message = time.monotonic(), list[str]()
         yield message
         self.seconds[name] = time.monotonic() - start
-        self.emit(StepFinished(step=name, seconds=self.seconds[name], message="; ".join(message) or None))
+        self._emit(StepFinished(step=name, seconds=self.seconds[name], message="; ".join(message) or None))
+
+    def advance(self, name: str) -> Callable[[Advance], None]:
+        """A listener for the training inside a step."""
+        return lambda at: self._emit(StepAdvanced(step=name, **vars(at)))
+
+
+def compress(
+    recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path, emit: Callable[[Event], None]
+) -> tuple[ProducedFile, ...]:
+    """Run a recipe and leave ``FILES`` in a folder.
+
+    Args:
+        scale: what the data set says of itself; ``recipe.data.scale`` goes before it.
+        out: an existing folder.
+        emit: told about every step.
+
+    Raises:
+        RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
+        SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    clock = Clock(emit)
+    with tempfile.TemporaryDirectory() as scratch:
+        with clock.step("baseline") as message:
+            job = load(recipe, model=model, dataset=dataset, scale=scale)
+            original = job.objective.predictions(_outputs(job, job.data.test.x))
+            baseline = measure.export("baseline", job.model, "none", Path(scratch), job.calibration(1))
+            measure.check_same(baseline, job.model, job.probe())
+            message.append(_said(job, baseline, original))
+        for name, step in zip(step_names(step.kind for step in recipe.steps), recipe.steps, strict=True):
+            with clock.step(name) as message:
+                match step:
+                    case Prune():
+                        message.append(prune(job, step, name, clock.advance(name)))
+                    case Finetune():
+                        message.append(finetune(job, step, name, clock.advance(name)))
+                    case Quantize():
+                        message.append(quantize(job, step, out))
+                    case _:
+                        assert_never(step)
+        with clock.step("measure") as message:
+            if job.result is None:
+                quantize(job, Quantize(scheme="none"), out)
+            files = [out / file.name for file in FILES[:2]]
+            report = make_report(job, baseline, original, files, clock.seconds)
+            message.append(report.verdicts[0])
+    (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    (out / "report.html").write_text(html(report))
+    return FILES
+
+
+def _outputs(job: Job, samples: Array) -> Array:
+    return np.concatenate([measure.predict(job.model, batch) for batch in job.feed.batches(samples, 4096)])
+
+
+def _said(job: Job, baseline: measure.Export, original: Array) -> str:
+    found = measure.quality(baseline, job.feed, job.data.test, job.objective, original)
+    return f"{found.metric.replace('_', ' ')} {found.score.value:.4f}"

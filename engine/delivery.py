@@ -67,9 +67,7 @@ def check_delivered(targets: Mapping[str, float], delivered: Mapping[str, float]
             raise SparsityMissed(f"Layer {name!r} was to have {target:.2%} zeros and has {delivered[name]:.2%}.")
 
 
-def layer_table(
-    model: Any, masks: Masks, targets: Mapping[str, float], in_file: Mapping[str, float]
-) -> tuple[LayerSparsity, ...]:
+def layer_table(model: Any, targets: Mapping[str, float], in_file: Mapping[str, float]) -> tuple[LayerSparsity, ...]:
     """One row for each layer that has weights: what was asked, what each file holds, why a layer was left alone."""
     outputs = output_layers(model)
     rows = []

@@ -6,7 +6,7 @@ A ``.tflite`` file that was damaged on purpose can end the process that opens it
 import contextlib
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from jobspec.errors import ConversionFailed
 from jobspec.report import Latency
 from jobspec.spec import Scheme
 
-BATCH = 64
 WARMUP_RUNS = 20
 
 
@@ -79,20 +78,6 @@ class Runner:
         pieces = ((batch[i : i + 1] for i in range(len(batch))) if self._fixed_batch else (batch,) for batch in batches)
         return np.concatenate([self.run(piece) for group in pieces for piece in group])
 
-    def latency(self, inputs: Array, *, num_runs: int = 200, max_seconds: float = 10.0) -> Latency:
-        """Wall time of single samples, taken in turn from ``inputs``, after a warm-up."""
-        times: list[float] = []
-        for index in range(WARMUP_RUNS + num_runs):
-            sample = inputs[index % len(inputs)][None]
-            start = time.perf_counter()
-            self.run(sample)
-            times.append(time.perf_counter() - start)
-            if sum(times) > max_seconds and len(times) > 2:
-                break
-        counted = np.array(times[min(WARMUP_RUNS, len(times) // 2) :]) * 1000
-        p50, p95 = np.percentile(counted, (50, 95))
-        return Latency(p50_ms=float(p50), p95_ms=float(p95), num_runs=len(counted))
-
     def constants(self) -> list[tuple[str, Array]]:
         """Name and value of every tensor that is stored in the file: weights, biases, shapes."""
         model = schema.ModelT.InitFromPackedBuf(self._content, 0)
@@ -102,3 +87,25 @@ class Runner:
             if data is not None and len(data):
                 found.append((tensor.name.decode(), np.array(self._interpreter.get_tensor(index))))
         return found
+
+
+def latencies(
+    runners: Sequence[Runner], inputs: Array, *, num_runs: int = 200, max_seconds: float = 20.0
+) -> list[Latency]:
+    """Wall time of single samples through each file, the files taking turns so that a busy host slows all alike."""
+    times: list[list[float]] = [[] for _ in runners]
+    deadline = time.monotonic() + max_seconds
+    for index in range(WARMUP_RUNS + num_runs):
+        sample = inputs[index % len(inputs)][None]
+        for runner, taken in zip(runners, times, strict=True):
+            start = time.perf_counter()
+            runner.run(sample)
+            taken.append((time.perf_counter() - start) * 1000)
+        if time.monotonic() > deadline:
+            break
+    return [_percentiles(np.array(taken[min(WARMUP_RUNS, len(taken) // 2) :])) for taken in times]
+
+
+def _percentiles(milliseconds: Array) -> Latency:
+    p50, p95 = np.percentile(milliseconds, (50, 95))
+    return Latency(p50_ms=float(p50), p95_ms=float(p95), num_runs=len(milliseconds))

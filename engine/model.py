@@ -45,11 +45,16 @@ def load_model(path: Path) -> Any:
 
 
 def save_model(model: Any, path: Path) -> None:
-    """Write a ``.keras`` file with the compile config but without optimiser state, which triples its size."""
-    config = model.get_compile_config()
-    if config is not None:
-        model.compile_from_config(config)
-    model.save(path)
+    """Write a ``.keras`` file with the compile config but without optimiser state, which would triple its size."""
+    own = getattr(model, "optimizer", None)
+    if own is None:
+        model.save(path)
+        return
+    model.optimizer = type(own).from_config(own.get_config())
+    try:
+        model.save(path)
+    finally:
+        model.optimizer = own
 
 
 def summarise(model: Any) -> ModelSummary:

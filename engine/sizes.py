@@ -11,7 +11,7 @@ def gzip_bytes(content: bytes) -> int:
     return len(gzip.compress(content, compresslevel=9, mtime=0))
 
 
-def sizes(keras_file: Path, tflite_file: Path) -> Sizes:
+def measure_sizes(keras_file: Path, tflite_file: Path) -> Sizes:
     """Both files of a variant."""
     keras_content, tflite_content = keras_file.read_bytes(), tflite_file.read_bytes()
     return Sizes(

@@ -27,7 +27,9 @@ def _quality(baseline: Variant, result: Variant) -> Iterator[str]:
     word = "better" if better else "worse"
     noise = before.score.low <= after.score.value <= before.score.high
     meaning = (
-        "which is within the 95 % interval of the original" if noise else "which is outside the 95 % interval of the original"
+        "which is within the 95 % interval of the original"
+        if noise
+        else "which is outside the 95 % interval of the original"
     )
     yield f"Quality: the {name} is {size} {word} on {n:,} test samples, {meaning}."
 

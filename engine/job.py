@@ -1,0 +1,80 @@
+"""A job under way, and its beginning: read model and data, and refuse what cannot work."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import dataset as datasets
+from engine import measure
+from engine import model as models
+from engine.arrays import Array
+from engine.chance import check_baseline
+from engine.feed import Feed
+from engine.masking import Masks
+from engine.objective import Objective, resolve
+from engine.prunable import prunable_kernels
+from engine.train import DEFAULT_LEARNING_RATE, original_learning_rate
+from jobspec.fit import check_fit
+from jobspec.report import TrainingPoint
+from jobspec.spec import Recipe, Scale
+
+
+@dataclass
+class Job:
+    """A job under way: what its steps share, and what they change."""
+
+    recipe: Recipe
+    model: Any
+    data: datasets.Dataset
+    feed: Feed
+    objective: Objective
+    masks: Masks
+    learning_rate: float
+    notes: list[str]
+    result: measure.Export | None = None
+    targets: dict[str, float] = field(default_factory=dict)
+    history: list[TrainingPoint] = field(default_factory=list)
+
+    def calibration(self, num_samples: int) -> Array:
+        """Inputs from the training split, picked by the seed."""
+        count = min(num_samples, len(self.data.train))
+        picked = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:count]
+        return self.feed(self.data.train.x[np.sort(picked)])
+
+    def probe(self) -> Array:
+        """A few inputs to compare a file with its Keras model."""
+        return self.feed(self.data.test.x[: measure.BATCH])
+
+
+def load(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale) -> Job:
+    """Read both files and refuse, before any training, what cannot work.
+
+    Raises:
+        RequestError: see ``compress``.
+    """
+    keras_model = models.load_model(model)
+    summary = models.summarise(keras_model)
+    arrays = datasets.read_arrays(dataset)
+    check_fit(recipe, summary, datasets.summarise(arrays, scale=scale))
+    data = datasets.split(arrays, validation_share=recipe.data.validation_share, seed=recipe.seed)
+    feed = Feed(recipe.data.scale or scale, summary.inputs[0].shape[1:], summary.inputs[0].dtype)
+    objective = resolve(keras_model, data.label_kind, recipe.objective)
+    if recipe.on_chance_baseline == "fail":
+        check_baseline(lambda feed, x: measure.predict(keras_model, feed(x)), data.validation, feed, objective)
+    notes = [f"Loss {objective.loss_name}, {objective.source}."]
+    if data.held_out:
+        notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
+    if arrays["x_train"].shape[1:] != feed.shape_of(arrays["x_train"]):
+        notes.append(f"Samples were reshaped from {arrays['x_train'].shape[1:]} to {feed.shape_of(arrays['x_train'])}.")
+    return Job(
+        recipe,
+        keras_model,
+        data,
+        feed,
+        objective,
+        Masks(prunable_kernels(keras_model)),
+        original_learning_rate(keras_model) or DEFAULT_LEARNING_RATE,
+        notes,
+    )
