@@ -87,6 +87,7 @@ def train(
         epochs=epochs,
         validation_data=(feed(validation.x), objective.encode(validation.y)),
         validation_batch_size=max(batch_size, 256),
+        shuffle=False,  # the batches come shuffled
         callbacks=[_Cutter(cuts, cut), watcher],
         verbose=0,
     )

@@ -37,12 +37,18 @@ def _quality(baseline: Variant, result: Variant) -> Iterator[str]:
 def _size(baseline: Variant, result: Variant, delivered: float | None) -> Iterator[str]:
     raw = baseline.sizes.tflite_bytes / result.sizes.tflite_bytes
     packed = baseline.sizes.tflite_gzip_bytes / result.sizes.tflite_gzip_bytes
-    yield f"Size: the .tflite file is {raw:.1f} times smaller as stored and {packed:.1f} times smaller as gzip."
+    yield f"Size: the .tflite file is {_smaller(raw)} as stored and {_smaller(packed)} as gzip."
     if delivered and packed > 1.5 * raw:
         yield (
             "The zeros pay off in transfer, not on disk: LiteRT stores them like other weights, gzip does not. "
             "Ship the file compressed."
         )
+
+
+def _smaller(ratio: float) -> str:
+    if 0.98 < ratio < 1.02:
+        return "as large as before"
+    return f"{ratio:.1f} times smaller" if ratio > 1 else f"{1 / ratio:.2f} times larger"
 
 
 def _speed(baseline: Variant, result: Variant, target: float | None) -> Iterator[str]:

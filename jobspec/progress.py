@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from jobspec.errors import Failure
-from jobspec.spec import Frozen, JobSpec
+from jobspec.spec import Frozen, Recipe
 from jobspec.states import StepState
 
 
@@ -95,9 +95,9 @@ def step_names(kinds: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def planned(spec: JobSpec) -> tuple[StepProgress, ...]:
+def planned(recipe: Recipe) -> tuple[StepProgress, ...]:
     """The steps that a job will go through, before the first has begun."""
-    names = ("baseline", *step_names(step.kind for step in spec.steps), "measure")
+    names = ("baseline", *step_names(step.kind for step in recipe.steps), "measure")
     return tuple(StepProgress(name=name) for name in names)
 
 
