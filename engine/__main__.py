@@ -1,0 +1,89 @@
+"""The engine without the service: ``python -m engine compress`` and ``python -m engine inspect``."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.live import Live
+
+from engine.inspect import inspect_dataset, inspect_model
+from engine.quiet import stderr_to
+from jobspec.errors import InvalidRequest, SecateurError
+from jobspec.presets import PRESETS
+from jobspec.progress import Event, advance, planned
+from jobspec.report import Report
+from jobspec.spec import Recipe, Scale
+from reporting.terminal import progress, table
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Prune, fine-tune and quantise a Keras model.")
+console = Console()
+errors = Console(stderr=True)
+
+ScaleOption = Annotated[str, typer.Option("--scale", help="How samples are scaled: none, 1/255 or -1..1.")]
+FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+
+
+@app.command()
+def compress(
+    model: FileArgument,
+    data: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The data set, .npz.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; made when missing.")],
+    spec: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A recipe as JSON.")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
+    scale: ScaleOption = "none",
+) -> None:
+    """Run a recipe on a model and leave model.tflite, model.keras, report.json and report.html in a folder."""
+    if (spec is None) == (preset is None):
+        raise typer.BadParameter("give either --spec or --preset")
+    recipe = _recipe(json.loads(spec.read_text()) if spec else {"preset": preset})
+    out.mkdir(parents=True, exist_ok=True)
+    steps = planned(recipe)
+    log = out / "engine.log"
+    with stderr_to(log), Live(progress(steps), console=console, refresh_per_second=8) as live:
+
+        def show(event: Event) -> None:
+            nonlocal steps
+            steps = advance(steps, event)
+            live.update(progress(steps))
+
+        from engine.compress import compress as run  # takes seconds; --help should not
+
+        run(recipe, model=model, dataset=data, scale=cast(Scale, scale), out=out, emit=show)
+    console.print(table(Report.model_validate_json((out / "report.json").read_text())))
+    console.print(f"Results are in [bold]{out}[/bold]; open report.html for the plots.")
+
+
+@app.command()
+def inspect(file: FileArgument, scale: ScaleOption = "none") -> None:
+    """Tell what a model (.keras) or a data set (.npz) holds, as JSON."""
+    is_data = file.suffix == ".npz"
+    with stderr_to(Path(os.devnull)):
+        summary = inspect_dataset(file, scale=cast(Scale, scale)) if is_data else inspect_model(file)
+    console.print_json(summary.model_dump_json())
+
+
+def _recipe(content: dict[str, object]) -> Recipe:
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as fault:
+        raise InvalidRequest(str(fault)) from fault
+
+
+def main() -> None:
+    """Run the command line; an error of our tree becomes a few clear lines and exit code 1."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except SecateurError as error:
+        errors.print(f"[bold red]{error.title}[/bold red] ({error.code})\n{error.detail}", highlight=False)
+        for suggestion in error.suggestions:
+            errors.print(f"  → {suggestion}", highlight=False)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.dataset import label_kind, read_arrays, split, summarise
+from jobspec.errors import DatasetLabelsInvalid, DatasetNotFinite
+
+
+def write(path: Path, **arrays: np.ndarray) -> Path:
+    defaults = {
+        "x_train": np.zeros((10, 4), np.float32),
+        "y_train": np.arange(10) % 3,
+        "x_test": np.ones((5, 4), np.float32),
+        "y_test": np.arange(5) % 3,
+    }
+    np.savez(path, **(defaults | arrays))
+    return path
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_is_found_and_its_sample_named(tmp_path: Path, bad: float) -> None:
+    x = np.zeros((5000, 4), np.float32)
+    x[4321, 2] = bad
+    path = write(tmp_path / "d.npz", x_train=x, y_train=np.zeros(5000, int))
+
+    with pytest.raises(DatasetNotFinite, match=r"x_train .* sample 4321"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        pytest.param(np.array([0, 2, 1]), "classes", id="integers"),
+        pytest.param(np.array([[0], [2], [1]], np.uint8), "classes", id="a column of integers"),
+        pytest.param(np.array([True, False, True]), "classes", id="booleans"),
+        pytest.param(np.array([[0, 1], [1, 0]]), "one_hot", id="one-hot integers"),
+        pytest.param(np.array([[0.0, 1.0], [1.0, 0.0]]), "one_hot", id="one-hot floats"),
+        pytest.param(np.array([0.0, 1.0, 2.0]), "values", id="floats"),
+        pytest.param(np.array([[0.2, 0.8], [1.0, 0.0]]), "values", id="rows of floats"),
+        pytest.param(np.array([[1, 1], [1, 0]]), "values", id="rows with several ones"),
+    ],
+)
+def test_labels_are_taken_for_what_they_look_like(labels: np.ndarray, kind: str) -> None:
+    assert label_kind([labels]) == kind
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param([np.array([0, -1, 2])], id="negative class"),
+        pytest.param([np.array([0, 1]), np.array([0.0, 1.5])], id="classes in one split, floats in another"),
+        pytest.param([np.zeros((3, 2)), np.zeros((3, 4))], id="other widths"),
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(labels: list[np.ndarray]) -> None:
+    with pytest.raises(DatasetLabelsInvalid):
+        label_kind(labels)
+
+
+def test_the_held_out_split_is_seeded_and_disjoint(tmp_path: Path) -> None:
+    """Validation samples must never be trained on, and the same seed must give the same job."""
+    arrays = dict(read_arrays(write(tmp_path / "d.npz", x_train=np.arange(40, dtype=np.float32).reshape(10, 4))))
+
+    one, same, other = (split(arrays, validation_share=0.3, seed=seed) for seed in (1, 1, 2))
+
+    assert len(one.validation) == 3
+    assert len(one.train) == 7
+    assert sorted([*one.train.x[:, 0], *one.validation.x[:, 0]]) == list(range(0, 40, 4))
+    assert np.array_equal(one.validation.x, same.validation.x)
+    assert not np.array_equal(one.validation.x, other.validation.x)
+
+
+def test_a_validation_split_of_the_users_own_is_used_as_it_is(tmp_path: Path) -> None:
+    arrays = read_arrays(write(tmp_path / "d.npz", x_val=np.full((2, 4), 7.0), y_val=np.array([1, 2])))
+
+    data = split(arrays, validation_share=0.3, seed=0)
+
+    assert not data.held_out
+    assert len(data.train) == 10
+    assert (data.validation.x == 7).all()
+
+
+def test_the_summary_counts_classes_over_all_splits(tmp_path: Path) -> None:
+    arrays = read_arrays(write(tmp_path / "d.npz", y_test=np.array([0, 1, 2, 3, 4])))
+
+    summary = summarise(arrays, scale="none")
+
+    assert summary.num_classes == 5
+    assert summary.sample_shape == (4,)
+    assert (summary.sample_min, summary.sample_max) == (0.0, 1.0)
+    assert {name: split.num_samples for name, split in summary.splits.items()} == {"train": 10, "test": 5}

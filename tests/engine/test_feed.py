@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from engine.feed import Feed, training_batches
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [("none", [0.0, 255.0]), ("1/255", [0.0, 1.0]), ("-1..1", [-1.0, 1.0])],
+)
+def test_samples_are_scaled_as_declared(scale: str, expected: list[float]) -> None:
+    inputs = Feed(scale, (2,), "float32")(np.array([[0, 255]], np.uint8))  # type: ignore[arg-type]
+
+    assert inputs.tolist() == [expected]
+    assert inputs.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("sample", "wanted", "fed"),
+    [
+        ((28, 28), (28, 28, 1), (28, 28, 1)),
+        ((28, 28, 1), (28, 28), (28, 28)),
+        ((28, 28), (784,), (784,)),
+        ((7, 3), (None, 3), (7, 3)),
+    ],
+)
+def test_samples_are_reshaped_when_the_order_of_values_stays(
+    sample: tuple[int, ...], wanted: tuple[int | None, ...], fed: tuple[int, ...]
+) -> None:
+    samples = np.arange(2 * np.prod(sample)).reshape(2, *sample)
+
+    inputs = Feed("none", wanted, "float32")(samples)
+
+    assert inputs.shape == (2, *fed)
+    assert np.array_equal(inputs.ravel(), samples.ravel())
+
+
+def test_whole_number_inputs_are_never_scaled() -> None:
+    """Token ids divided by 255 are all the same token."""
+    inputs = Feed("1/255", (3,), "int32")(np.array([[5, 6, 7]]))
+
+    assert inputs.tolist() == [[5, 6, 7]]
+
+
+def test_training_sees_what_measuring_sees_each_sample_once_an_epoch() -> None:
+    x = np.arange(40, dtype=np.uint8).reshape(10, 4)
+    feed = Feed("1/255", (2, 2), "float32")
+
+    batches = training_batches(feed, x, np.arange(10), batch_size=4, seed=3)
+    first, second = ([(inputs.numpy(), labels.numpy()) for inputs, labels in batches] for _ in range(2))
+
+    for epoch in (first, second):
+        inputs = np.concatenate([inputs for inputs, _ in epoch])
+        labels = np.concatenate([labels for _, labels in epoch])
+        assert sorted(labels) == list(range(10))
+        assert np.allclose(inputs, feed(x)[labels])
+    assert not np.array_equal(np.concatenate([y for _, y in first]), np.concatenate([y for _, y in second]))

@@ -1,0 +1,108 @@
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from engine.metrics import score
+from engine.objective import resolve
+from jobspec.errors import LabelsMismatch, ObjectiveUnknown
+from jobspec.spec import Objective
+
+
+def model(units: int, activation: str | None, loss: Any = None, metrics: Any = None) -> Any:
+    built = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units, activation=activation)])
+    if loss is not None:
+        built.compile(loss=loss, metrics=metrics)
+    return built
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "labels", "expected", "from_logits"),
+    [
+        pytest.param(4, "softmax", None, "classes", "sparse_categorical_crossentropy", False, id="inferred"),
+        pytest.param(4, None, None, "classes", "sparse_categorical_crossentropy", True, id="inferred from logits"),
+        pytest.param(4, "softmax", None, "one_hot", "categorical_crossentropy", False, id="inferred one-hot"),
+        pytest.param(1, "sigmoid", None, "classes", "binary_crossentropy", False, id="inferred binary"),
+        pytest.param(2, None, None, "values", "mean_squared_error", True, id="inferred regression"),
+        pytest.param(4, None, "mse", "values", "mean_squared_error", True, id="compiled by name"),
+        pytest.param(
+            4,
+            "softmax",
+            "categorical_crossentropy",
+            "classes",
+            "categorical_crossentropy",
+            False,
+            id="compiled one-hot",
+        ),
+        pytest.param(
+            4,
+            None,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "classes",
+            "sparse_categorical_crossentropy",
+            True,
+            id="compiled with options",
+        ),
+        pytest.param(1, None, "mse", "classes", "binary_crossentropy", True, id="compiled loss that does not fit"),
+    ],
+)
+def test_loss_and_logits_are_found(
+    units: int, activation: str | None, loss: Any, labels: Any, expected: str, from_logits: bool
+) -> None:
+    objective = resolve(model(units, activation, loss), labels, Objective())
+
+    assert objective.loss_name == expected
+    if labels != "values":
+        assert objective.from_logits is from_logits
+        assert objective.loss.get_config().get("from_logits", False) is from_logits
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error"])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_labels_are_encoded_for_any_loss_of_classes(loss: Any, one_hot: bool) -> None:
+    """Integer labels with a model that was compiled for one-hot rows must train, and the other way round."""
+    labels = np.array([0, 2, 1])
+    objective = resolve(model(3, "softmax"), "one_hot" if one_hot else "classes", Objective(loss=loss))
+    stored = np.eye(3, dtype=np.float32)[labels] if one_hot else labels
+    outputs = np.eye(3, dtype=np.float32)[[0, 2, 2]]
+
+    loss_value = float(objective.loss(objective.encode(stored), outputs))
+
+    assert np.isfinite(loss_value)
+    assert np.array_equal(objective.truths(stored), labels)
+    assert score("accuracy", objective.truths(stored), objective.predictions(outputs)).value == 2 / 3
+
+
+@pytest.mark.parametrize(("activation", "outputs"), [("sigmoid", [0.2, 0.7]), (None, [-1.0, 0.3])])
+def test_binary_predictions_use_the_threshold_of_their_activation(activation: str | None, outputs: list[float]) -> None:
+    objective = resolve(model(1, activation), "classes", Objective())
+
+    assert objective.predictions(np.array(outputs)[:, None]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [
+        ("values", Objective(loss="categorical_crossentropy")),
+        ("values", Objective(metric="accuracy")),
+        ("classes", Objective(metric="mean_absolute_error")),
+    ],
+)
+def test_an_objective_that_the_labels_cannot_serve_is_refused(labels: Any, wanted: Objective) -> None:
+    with pytest.raises(LabelsMismatch) as caught:
+        resolve(model(4, None), labels, wanted)
+
+    assert caught.value.suggestions
+
+
+def test_outputs_that_are_no_rows_are_refused() -> None:
+    images = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+
+    with pytest.raises(ObjectiveUnknown):
+        resolve(images, "classes", Objective())
+
+
+def test_the_metric_of_a_regression_comes_from_the_compile_config() -> None:
+    assert resolve(model(1, None, "mse", ["mse"]), "values", Objective()).metric == "mean_squared_error"
+    assert resolve(model(1, None, "mse", ["mae"]), "values", Objective()).metric == "mean_absolute_error"
