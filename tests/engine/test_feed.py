@@ -44,7 +44,7 @@ def test_whole_number_inputs_are_never_scaled() -> None:
 
 def test_training_sees_what_measuring_sees_each_sample_once_an_epoch() -> None:
     x = np.arange(40, dtype=np.uint8).reshape(10, 4)
-    feed = Feed("1/255", (2, 2), "float32")
+    feed = Feed("1/255", (4, 1), "float32")
 
     batches = training_batches(feed, x, np.arange(10), batch_size=4, seed=3)
     first, second = ([(inputs.numpy(), labels.numpy()) for inputs, labels in batches] for _ in range(2))
