@@ -7,13 +7,14 @@ from typing import Any
 
 import redis
 from celery import Celery
-from kombu.entity import Queue
+from kombu import entity
 from kombu.exceptions import OperationalError
 
 from infra.tables import Job
 from jobspec.errors import Unavailable
-from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK
+from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
 
+KEY_PREFIX = "secateur:"
 VISIBILITY_SECONDS = 3600
 """After this a message that was not acknowledged is delivered again. Harmless: the second claim of a job fails."""
 
@@ -28,7 +29,7 @@ def celery_app(broker_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_create_missing_queues=False,
-        task_queues=[Queue(name) for name in QUEUES],
+        task_queues=[entity.Queue(name) for name in QUEUES],
         task_default_queue="jobs",
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -42,7 +43,7 @@ def celery_app(broker_url: str) -> Celery:
             "socket_timeout": 30,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
-            "global_keyprefix": "secateur:",
+            "global_keyprefix": KEY_PREFIX,
             "queue_order_strategy": "priority",
         },
     )
@@ -65,6 +66,18 @@ class Publisher:
         try:
             self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
         except OperationalError as fault:
+            raise Unavailable("The broker does not answer.") from fault
+
+    def waiting(self, queue: Queue) -> int:
+        """How many messages of a queue no worker has taken yet.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        try:
+            with connect(self._app.conf.broker_url) as client:
+                return int(client.llen(KEY_PREFIX + queue))
+        except (redis.RedisError, OSError) as fault:
             raise Unavailable("The broker does not answer.") from fault
 
     def ping(self) -> None:

@@ -16,7 +16,7 @@ from jobspec.errors import Failure, PendingTimeExceeded, WorkerCrashed
 from jobspec.ids import new_id
 from jobspec.progress import StepProgress, planned
 from jobspec.spec import CompressSpec, spec_digest
-from jobspec.states import UNFINISHED, JobState, StepState, UploadState, sources
+from jobspec.states import JobState, StepState, UploadState, sources
 from jobspec.work import WorkKind
 
 
@@ -234,68 +234,3 @@ def running_step(job: Job) -> str | None:
 
 def _dump(steps: Iterable[StepProgress]) -> list[dict[str, Any]]:
     return [step.model_dump(mode="json") for step in steps]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which jobs to list; None means any."""
-
-    state: JobState | None = None
-    kind: str | None = None
-    model_id: str | None = None
-    dataset_id: str | None = None
-    labels: Mapping[str, str] | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        wanted: list[ColumnElement[bool]] = [Job.upload_id.is_(None)] if self.kind is None else [Job.kind == self.kind]
-        if self.state is not None:
-            wanted.append(Job.state == self.state)
-        if self.model_id is not None:
-            wanted.append(Job.model_id == self.model_id)
-        if self.dataset_id is not None:
-            wanted.append(Job.dataset_id == self.dataset_id)
-        for key, value in (self.labels or {}).items():
-            wanted.append(
-                select(JobLabel).where(JobLabel.job_id == Job.id, JobLabel.key == key, JobLabel.value == value).exists()
-            )
-        return wanted
-
-
-def get(session: Session, job_id: str) -> Job | None:
-    return session.get(Job, job_id)
-
-
-def page(session: Session, wanted: Filter, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Job]:
-    """Jobs, newest first, that come after the position ``(created_at, id)``."""
-    query = select(Job).where(*wanted.conditions()).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
-    if after is not None:
-        created_at, job_id = after
-        query = query.where(or_(Job.created_at < created_at, and_(Job.created_at == created_at, Job.id < job_id)))
-    return session.scalars(query).all()
-
-
-def counts(session: Session, wanted: Filter) -> dict[JobState, int]:
-    """How many of the wanted jobs are in each state."""
-    rows = session.execute(select(Job.state, func.count()).where(*wanted.conditions()).group_by(Job.state))
-    found = {JobState(state): count for state, count in rows}
-    return {state: found.get(state, 0) for state in JobState}
-
-
-def queue_position(session: Session, job: Job) -> int | None:
-    """How many queued jobs of the same kind stand before this one; None when it does not wait."""
-    if job.state != JobState.QUEUED:
-        return None
-    before = or_(Job.created_at < job.created_at, and_(Job.created_at == job.created_at, Job.id < job.id))
-    waiting = select(func.count()).where(Job.kind == job.kind, Job.state == JobState.QUEUED, before)
-    return session.scalar(waiting)
-
-
-def artifacts(session: Session, job_id: str) -> Sequence[Artifact]:
-    """The files of a job, by name."""
-    return session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)).all()
-
-
-def unfinished_using(session: Session, upload_id: str) -> Sequence[str]:
-    """Ids of users' jobs that still need this upload."""
-    uses = or_(Job.model_id == upload_id, Job.dataset_id == upload_id)
-    return session.scalars(select(Job.id).where(uses, Job.state.in_(UNFINISHED))).all()

@@ -36,6 +36,8 @@ class StepStarted(Frozen):
 
 
 class StepAdvanced(Frozen):
+    """How far a step is."""
+
     event: Literal["step_advanced"] = "step_advanced"
     step: str
     progress: float = Field(ge=0.0, le=1.0)

@@ -14,6 +14,8 @@ from typing import Final
 
 
 class JobState(StrEnum):
+    """Where a job stands."""
+
     QUEUED = "queued"
     RUNNING = "running"
     CANCELLING = "cancelling"
@@ -24,12 +26,16 @@ class JobState(StrEnum):
 
 
 class UploadState(StrEnum):
+    """Where the check of an upload stands."""
+
     CHECKING = "checking"
     READY = "ready"
     REJECTED = "rejected"
 
 
 class StepState(StrEnum):
+    """Where a step of a job stands."""
+
     PENDING = "pending"
     RUNNING = "running"
     SUCCEEDED = "succeeded"

@@ -28,6 +28,8 @@ class LayerInfo(Frozen):
 
 
 class ModelSummary(Frozen):
+    """A model as its check found it."""
+
     format: Literal["keras"] = "keras"
     name: str
     inputs: tuple[TensorInfo, ...]
