@@ -1,0 +1,92 @@
+"""From a job row to what a child must be given: its assignment, and the blobs that the assignment names."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from infra import uploads
+from infra.tables import Job, Upload
+from jobspec.errors import FieldError, InputRejected, NotFound
+from jobspec.spec import CompressSpec
+from jobspec.states import UploadState
+from jobspec.summaries import DatasetSummary, ModelSummary
+from jobspec.work import Assignment, CheckDataset, CheckModel, Compress
+
+CHECK_SECONDS: Final = 600.0
+"""How long the check of an upload may run; a user's job says so itself."""
+
+MODEL, DATASET, OUT = "model.keras", "data.npz", "out"
+
+SUMMARIES: Final[Mapping[str, type[BaseModel]]] = {"check_model": ModelSummary, "check_dataset": DatasetSummary}
+"""What a child must have found out, by kind of job. Kinds that are not here leave files instead."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a child needs. ``inputs`` maps file names in its folder to digests in the store."""
+
+    assignment: Assignment
+    inputs: Mapping[str, str]
+    max_runtime_seconds: float
+
+
+def work_of(session: Session, job: Job) -> Work:
+    """What this job's child must be given.
+
+    Raises:
+        NotFound, InputRejected: the model or the data set is gone, or turned out to be unusable.
+    """
+    return _WORK[job.kind](session, job)
+
+
+def _check_model(session: Session, job: Job) -> Work:
+    upload = _upload(session, "model", job.upload_id, field="model_id")
+    return Work(CheckModel(model=MODEL), {MODEL: upload.digest}, CHECK_SECONDS)
+
+
+def _check_dataset(session: Session, job: Job) -> Work:
+    upload = _upload(session, "dataset", job.upload_id, field="dataset_id")
+    scale: Any = upload.scale
+    return Work(CheckDataset(dataset=DATASET, scale=scale), {DATASET: upload.digest}, CHECK_SECONDS)
+
+
+def _compress(session: Session, job: Job) -> Work:
+    spec = CompressSpec.model_validate(job.spec)
+    model = _usable(_upload(session, "model", spec.model_id, field="model_id"), field="model_id")
+    dataset = _usable(_upload(session, "dataset", spec.dataset_id, field="dataset_id"), field="dataset_id")
+    scale: Any = dataset.scale
+    assignment = Compress(spec=spec, model=MODEL, dataset=DATASET, scale=scale, out=OUT)
+    inputs = {MODEL: model.digest, DATASET: dataset.digest}
+    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds))
+
+
+_WORK: Final[dict[str, Callable[[Session, Job], Work]]] = {
+    "check_model": _check_model,
+    "check_dataset": _check_dataset,
+    "compress": _compress,
+}
+
+
+def _upload(session: Session, kind: uploads.Kind, upload_id: str | None, *, field: str) -> Upload:
+    upload = uploads.get(session, kind, upload_id or "")
+    if upload is None:
+        raise NotFound(
+            f"The {kind} {upload_id} was deleted before the job began.",
+            errors=[FieldError(field=field, messages=("no longer there",))],
+            suggestions=["Upload it again and submit the job with the new id."],
+        )
+    return upload
+
+
+def _usable(upload: Upload, *, field: str) -> Upload:
+    if upload.state == UploadState.REJECTED:
+        failure = upload.failure or {}
+        raise InputRejected(
+            f"{upload.name} was rejected: {failure.get('detail', 'no reason is known')}",
+            errors=[FieldError(field=field, messages=(str(failure.get("code", "rejected")),))],
+            suggestions=failure.get("suggestions", ()),
+        )
+    return upload

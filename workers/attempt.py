@@ -1,0 +1,169 @@
+"""The work of one attempt at one job: fetch its inputs, run a child, watch over it, store its files.
+
+Everything that can happen becomes a value, an ``Ending``; writing it down is the supervisor's business.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from infra.database import Database
+from infra.jobs import Outcome
+from infra.logs import logger
+from infra.store import Store
+from infra.tables import Job
+from jobspec.errors import InternalError, SecateurError, Unavailable
+from jobspec.progress import Failed, Ready, Succeeded, advance
+from jobspec.states import JobState, StepState
+from jobspec.work import WorkKind
+from workers import outputs
+from workers.assignments import OUT, SUMMARIES, Work, work_of
+from workers.lease import Lease
+from workers.process import Child, Death, child_command
+
+LISTEN_SECONDS = 0.2
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""Between two tries to reach a database or a store that does not answer the pause doubles up to this."""
+
+T = TypeVar("T")
+
+
+class Stop(Enum):
+    """Why the worker itself ended an attempt."""
+
+    LOST = "the lease went to another worker, or the job is gone"
+    CANCELLED = "its user cancelled it"
+    OVERTIME = "it ran longer than it may"
+    DRAINED = "this worker is shutting down"
+
+
+class Stopped(Exception):
+    """Leaves an attempt's work early."""
+
+    def __init__(self, why: Stop) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+Ending = Outcome | Death | Stop
+
+
+@dataclass(frozen=True)
+class Means:
+    """What every attempt of a worker works with."""
+
+    database: Database
+    store: Store
+    draining: threading.Event
+    memory_bytes: int | None = None
+    command: Callable[[WorkKind], Sequence[str]] = child_command
+
+
+class Attempt:
+    """The work of one attempt, from fetching its inputs to storing its files."""
+
+    def __init__(self, means: Means, job: Job, lease: Lease, folder: Path) -> None:
+        self._means = means
+        self._job = job
+        self._lease = lease
+        self._folder = folder
+        self._deadline: float | None = None
+
+    def ending(self) -> Ending:
+        """Do the work; tell how it ended. Whatever a user or an outage did comes back as a value."""
+        try:
+            work = self._patiently(self._read_work)
+            self._deadline = time.monotonic() + work.max_runtime_seconds
+            self._fetch(work)
+            result = self._run_child(work)
+            return self._keep(result) if isinstance(result, Succeeded) else result
+        except Stopped as stopped:
+            return stopped.why
+        except SecateurError as fault:
+            return failed(fault, self._lease)
+        except OSError as fault:
+            return Death(f"could not be started: {fault.strerror}")
+
+    def _read_work(self) -> Work:
+        with self._means.database.read() as session:
+            return work_of(session, self._job)
+
+    def _fetch(self, work: Work) -> None:
+        (self._folder / OUT).mkdir(parents=True)
+        for name, digest in work.inputs.items():
+            self._patiently(partial(self._means.store.fetch, digest, self._folder / name))
+
+    def _run_child(self, work: Work) -> Succeeded | Outcome | Death | Stop:
+        child = Child.spawn(
+            self._means.command(work.assignment.kind),
+            folder=self._folder,
+            memory_bytes=self._means.memory_bytes,
+        )
+        try:
+            return self._listen(child, work)
+        finally:
+            child.kill()
+
+    def _listen(self, child: Child, work: Work) -> Succeeded | Outcome | Death | Stop:
+        while (stop := self._stop()) is None:
+            match child.next_event(LISTEN_SECONDS):
+                case None:
+                    continue
+                case Death() as death:
+                    return death
+                case Ready():
+                    child.assign(work.assignment)
+                case Succeeded() as result:
+                    return result
+                case Failed(failure=failure):
+                    return Outcome(JobState.FAILED, failure)
+                case event:
+                    self._lease.steps = advance(self._lease.steps, event)
+        return stop
+
+    def _keep(self, result: Succeeded) -> Outcome:
+        expected = SUMMARIES.get(self._job.kind)
+        if expected is not None:
+            try:
+                expected.model_validate(result.summary)
+            except ValidationError as fault:
+                raise InternalError(
+                    "The process that ran the check found out something else than was asked."
+                ) from fault
+        files = self._patiently(lambda: outputs.collect(self._means.store, self._folder / OUT, result.files))
+        return Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Try until the database or the store answers, or there is a reason to stop."""
+        pause = FIRST_PAUSE_SECONDS
+        while (stop := self._stop()) is None:
+            try:
+                return action()
+            except Unavailable as fault:
+                logger("workers").warning("waiting", job_id=self._job.id, fault=fault.detail)
+                self._means.draining.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        raise Stopped(stop)
+
+    def _stop(self) -> Stop | None:
+        if self._lease.lost:
+            return Stop.LOST
+        if self._lease.state == JobState.CANCELLING:
+            return Stop.CANCELLED
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            return Stop.OVERTIME
+        return Stop.DRAINED if self._means.draining.is_set() else None
+
+
+def failed(fault: SecateurError, lease: Lease) -> Outcome:
+    """The ending of a job that failed in the step that is under way."""
+    running = next((step.name for step in lease.steps if step.state == StepState.RUNNING), None)
+    return Outcome(JobState.FAILED, fault.failure(running))

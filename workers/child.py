@@ -1,0 +1,155 @@
+"""The child's main: ``python -m workers.child KIND FD``. The only process that imports the engine.
+
+Order of the conversation: import what this kind of job needs, say Ready, read one assignment from standard
+input, send events to FD, exit. So a child can be kept warm before there is a job for it. Standard input
+stays open for as long as the parent lives; its end means that the result is of no use to anybody.
+"""
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jobspec.errors import InternalError, OutOfMemory, SecateurError
+from jobspec.progress import EVENT, Event, Failed, Ready, StepFinished, StepStarted, Succeeded
+from jobspec.work import ASSIGNMENT, Assignment, CheckDataset, CheckModel, Compress
+
+Emit = Callable[[Event], None]
+Run = Callable[[Assignment, Emit], Succeeded]
+
+
+class Speaker:
+    """Sends events up the pipe, one line each, and remembers which step is under way."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._pipe = os.fdopen(descriptor, "wb")
+        self._lock = threading.Lock()
+        self.step: str | None = None
+
+    def emit(self, event: Event) -> None:
+        """Send one event; waits when the parent is slow to read."""
+        match event:
+            case StepStarted():
+                self.step = event.step
+            case StepFinished():
+                self.step = None
+        with self._lock:
+            self._pipe.write(EVENT.dump_json(event) + b"\n")
+            self._pipe.flush()
+
+
+def _model_checker() -> Run:
+    from engine.inspect import inspect_model
+
+    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+        assert isinstance(assignment, CheckModel)
+        return Succeeded(summary=inspect_model(Path(assignment.model)).model_dump(mode="json"))
+
+    return _as_one_step(run)
+
+
+def _dataset_checker() -> Run:
+    from engine.inspect import inspect_dataset
+
+    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+        assert isinstance(assignment, CheckDataset)
+        summary = inspect_dataset(Path(assignment.dataset), scale=assignment.scale)
+        return Succeeded(summary=summary.model_dump(mode="json"))
+
+    return _as_one_step(run)
+
+
+def _compressor() -> Run:
+    from engine.compress import compress
+
+    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+        assert isinstance(assignment, Compress)
+        files = compress(
+            assignment.spec.recipe(),
+            model=Path(assignment.model),
+            dataset=Path(assignment.dataset),
+            scale=assignment.scale,
+            out=Path(assignment.out),
+            emit=emit,
+        )
+        return Succeeded(files=files)
+
+    return run
+
+
+RUNNERS: dict[str, Callable[[], Run]] = {
+    "check_model": _model_checker,
+    "check_dataset": _dataset_checker,
+    "compress": _compressor,
+}
+"""For each kind of job: imports what it needs, returns what runs it."""
+
+
+def _as_one_step(run: Run) -> Run:
+    def stepped(assignment: Assignment, emit: Emit) -> Succeeded:
+        emit(StepStarted(step="check"))
+        began = time.monotonic()
+        result = run(assignment, emit)
+        emit(StepFinished(step="check", seconds=time.monotonic() - began))
+        return result
+
+    return stepped
+
+
+def as_error(fault: BaseException) -> SecateurError:
+    """The error of the tree that tells a user what an exception of the engine means."""
+    if isinstance(fault, SecateurError):
+        return fault
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "ResourceExhaustedError":
+        return OutOfMemory(
+            "The job asked for more memory than there is for it.",
+            suggestions=[
+                "Set a smaller training.batch_size.",
+                "Use a smaller model or data set, or ask the operator for workers with more memory.",
+            ],
+        )
+    return InternalError(
+        f"{type(fault).__name__}: {str(fault)[:1000]}",
+        suggestions=["Try again; when it fails the same way, give the job's id to the operator."],
+    )
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, which only the parent's death brings; then nothing matters any more."""
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+def serve(kind: str, speaker: Speaker) -> None:
+    """Run one assignment of this kind and tell how it ended."""
+    try:
+        run = RUNNERS[kind]()
+        speaker.emit(Ready())
+        with open(0, "rb", buffering=0, closefd=False) as stdin:
+            line = stdin.readline()
+        if not line:
+            return
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        result: Event = run(ASSIGNMENT.validate_json(line), speaker.emit)
+    except Exception as fault:  # noqa: BLE001 - whatever the engine raises must reach the user as a failure
+        traceback.print_exc()
+        result = Failed(failure=as_error(fault).failure(speaker.step))
+    speaker.emit(result)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve one job, then leave at once: native libraries may hang or crash when they are torn down."""
+    kind, descriptor = arguments
+    serve(kind, Speaker(int(descriptor)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

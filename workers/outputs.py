@@ -1,0 +1,28 @@
+"""Takes a finished child's files into the store: only those it announced, only plain files, only from its folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.jobs import StoredFile
+from infra.store import Store
+from jobspec.errors import InternalError
+from jobspec.progress import ProducedFile
+
+
+def collect(store: Store, out: Path, files: Sequence[ProducedFile]) -> tuple[StoredFile, ...]:
+    """Put the announced files into the store. Call it when the child is dead: then nothing changes any more.
+
+    Raises:
+        InternalError: a file is missing, named twice, or not a plain file.
+        Unavailable, StorageFull: as the store says.
+    """
+    names = [file.name for file in files]
+    if len(set(names)) != len(names):
+        raise InternalError("The job's process announced a file twice.")
+    if out.is_symlink() or not out.is_dir():
+        raise InternalError("The job's process replaced its output folder.")
+    for name in names:
+        path = out / name
+        if path.is_symlink() or not path.is_file():
+            raise InternalError(f"The job's process announced {name!r} and did not leave a plain file of that name.")
+    return tuple(StoredFile(file.name, file.media_type, *store.put(out / file.name)) for file in files)

@@ -1,0 +1,230 @@
+"""A child process that runs one job: started clean, listened to, and ended with all that it started.
+
+Whatever the child does (dies, floods, lies, hangs, leaves children of its own), the caller gets a value.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from jobspec.progress import EVENT, Event
+from jobspec.work import ASSIGNMENT, Assignment, WorkKind
+from workers import launch
+
+LINE_BYTES = 1 << 20
+"""Longest event that is read. More is a flood."""
+
+LOG_NAME = "child.log"
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "CUDA_VISIBLE_DEVICES",
+    "TF_CPP_MIN_LOG_LEVEL",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+_CHUNK_BYTES = 1 << 16
+_LOOK_SECONDS = 0.1
+_CLOSED_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why a child left no result. ``lied`` tells that it broke the protocol and was not believed any more."""
+
+    how: str
+    log_tail: str = ""
+    lied: bool = False
+
+
+def child_command(kind: WorkKind) -> list[str]:
+    """The program that runs jobs of this kind. ``-P``: the job's folder must not be a place to import from."""
+    return [sys.executable, "-P", "-s", "-m", "workers.child", kind]
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """What a child may know: no address and no secret of the broker, the database or the store."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    packages = str(Path(__file__).resolve().parents[1])
+    return (
+        {"TF_CPP_MIN_LOG_LEVEL": "2", "LANG": "C.UTF-8"}
+        | kept
+        | {
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "PYTHONPATH": packages,
+        }
+    )
+
+
+class Child:
+    """One running child. Not thread-safe: one thread starts it, listens to it and ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], events: int, log: Path) -> None:
+        assert process.stdin is not None
+        self._process = process
+        self._events = events
+        self._stdin = process.stdin.fileno()
+        self._log = log
+        self._lines: deque[bytes] = deque()
+        self._partial = b""
+        self._unsent = memoryview(b"")
+        self._closed_at: float | None = None
+        self._gone = False
+
+    @classmethod
+    def spawn(cls, command: Sequence[str], *, folder: Path, memory_bytes: int | None = None) -> "Child":
+        """Start a child in its own session, folder and environment; it learns the pipe of its events as last argument.
+
+        Raises:
+            OSError: the system has no room for one more process.
+        """
+        log = folder / LOG_NAME
+        reading, writing = os.pipe()
+        try:
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    launch.wrap([*command, str(writing)], memory_bytes=memory_bytes),
+                    cwd=folder,
+                    env=clean_environment(folder),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[writing],
+                    start_new_session=True,
+                )
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        child = cls(process, reading, log)
+        os.set_blocking(reading, False)
+        os.set_blocking(child._stdin, False)
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def assign(self, assignment: Assignment) -> None:
+        """Hand over the job. It is sent while events are awaited, so a child that does not read blocks nobody."""
+        self._unsent = memoryview(ASSIGNMENT.dump_json(assignment) + b"\n")
+
+    def next_event(self, timeout_seconds: float) -> Event | Death | None:
+        """The next event, or how the child ended without a result, or None when nothing came in time."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            if self._lines:
+                return self._understand(self._lines.popleft())
+            if len(self._partial) > LINE_BYTES:
+                return self._death(f"sent more than {LINE_BYTES} bytes without ending the line", lied=True)
+            left = deadline - time.monotonic()
+            if self._closed_at is None:
+                exited = self._has_exited()  # asked before reading, so that its last words are not lost
+                received = self._pump(0.0 if exited else min(max(left, 0.0), _LOOK_SECONDS))
+                if exited and not received:
+                    return self._death(self._how_it_exited())
+            elif self._has_exited():
+                return self._death(self._how_it_exited())
+            elif time.monotonic() > self._closed_at + _CLOSED_GRACE_SECONDS:
+                return self._death("closed its pipe and lived on without a word", lied=True)
+            else:
+                time.sleep(min(max(left, 0.0), 0.01))
+            if left <= 0 and not self._lines:
+                return None
+
+    def kill(self, *, grace_seconds: float = 1.0) -> None:
+        """End the child and every process of its session's group: asked first, then by force. May be called twice."""
+        if self._gone:
+            return
+        self._gone = True
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        while not self._has_exited() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._signal(signal.SIGKILL)  # before it is reaped: until then nobody else can get its number
+        self._process.wait()
+        os.close(self._events)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+    def _has_exited(self) -> bool:
+        """Whether the child is dead, without reaping it."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _how_it_exited(self) -> str:
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        if ended.si_code == os.CLD_EXITED:
+            return f"exited with code {ended.si_status} and without a result"
+        name = signal.Signals(ended.si_status).name
+        hint = ", as the system does when memory runs out" if ended.si_status == signal.SIGKILL else ""
+        return f"was killed by {name}{hint}"
+
+    def _pump(self, timeout_seconds: float) -> bool:
+        """Send what is unsent, read what has come. Returns whether anything was read."""
+        readable, writable, _ = select.select(
+            [self._events], [self._stdin] if self._unsent else [], [], timeout_seconds
+        )
+        if writable:
+            self._send()
+        return bool(readable) and self._receive()
+
+    def _send(self) -> None:
+        try:
+            self._unsent = self._unsent[os.write(self._stdin, self._unsent) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._unsent = memoryview(b"")  # it is dying; how is about to be seen
+
+    def _receive(self) -> bool:
+        try:
+            chunk = os.read(self._events, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self._closed_at = time.monotonic()
+            return False
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        self._lines.extend(lines)
+        return True
+
+    def _understand(self, line: bytes) -> Event | Death:
+        try:
+            return EVENT.validate_json(line)
+        except ValidationError as fault:
+            kinds = ", ".join(sorted({error["type"] for error in fault.errors()}))
+            return self._death(f"sent what is no event ({kinds})", lied=True)
+
+    def _death(self, how: str, *, lied: bool = False) -> Death:
+        return Death(how, log_tail=tail(self._log), lied=lied)
+
+
+def tail(log: Path, *, num_bytes: int = 2000) -> str:
+    """The end of a log file, as text; empty when it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - num_bytes))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

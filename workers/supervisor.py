@@ -1,0 +1,166 @@
+"""Brings one attempt at one job to its end: claim it, let it be worked on, write down how that ended.
+
+One function turns each ending into one transaction. If that cannot be written, the lease lapses and somebody
+else tries: a job is never lost.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import jobs, uploads
+from infra.broker import Publisher
+from infra.database import now
+from infra.jobs import Outcome
+from infra.logs import logger
+from infra.settings import Settings
+from infra.tables import Job, Upload
+from jobspec.errors import InternalError, RuntimeExceeded, SecateurError, Unavailable, WorkerCrashed
+from jobspec.progress import StepProgress
+from jobspec.states import JobState, StepState, UploadState
+from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt, Ending, Means, Stop, failed
+from workers.lease import Lease
+from workers.process import Death
+from workers.scratch import remove
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """Runs jobs. Called by any number of threads, each of which stays until its job has ended."""
+
+    means: Means
+    publisher: Publisher
+    settings: Settings
+    scratch: Path
+
+    def run(self, job_id: str) -> None:
+        """Take the job if it still waits, and bring this attempt to its end.
+
+        Raises:
+            Unavailable: the database does not answer; the job waits on, and a sweep sends it again.
+        """
+        if self.means.draining.is_set():
+            return
+        with self.means.database.write() as session:
+            job = jobs.claim(session, job_id, lease_seconds=self.settings.lease_seconds, now=now())
+        if job is None:
+            return
+        log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
+        log.info("job taken")
+        folder = self.scratch / f"{job.id}-{job.attempt}"
+        times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
+        with Lease(self.means.database, job, **times) as lease:
+            try:
+                ending = Attempt(self.means, job, lease, folder).ending()
+                if isinstance(ending, Death):
+                    log.warning("child died", how=ending.how, log_tail=ending.log_tail)
+                written = self._settle(job, lease, ending)
+            finally:
+                remove(folder)
+        log.info("job left", ending=_name(ending), written=written)
+
+    def _settle(self, job: Job, lease: Lease, ending: Ending) -> bool:
+        """Write an ending. False when the job was no longer ours to end."""
+        match ending:
+            case Stop.LOST:
+                return False
+            case Stop.DRAINED:
+                return self._give_back(job, lease) or self._finish(job, lease, Outcome(JobState.CANCELLED))
+            case Stop.CANCELLED:
+                return self._finish(job, lease, Outcome(JobState.CANCELLED))
+            case Stop.OVERTIME:
+                return self._finish(job, lease, failed(_overtime(), lease))
+            case Death(lied=True):
+                fault = InternalError(f"The process that ran the job {ending.how}.")
+                return self._finish(job, lease, failed(fault, lease))
+            case Death() if job.attempt < self.settings.max_attempts:
+                if self._give_back(job, lease):
+                    self._publish(job)
+                    return True
+                return self._finish(job, lease, Outcome(JobState.CANCELLED))
+            case Death():
+                return self._finish(job, lease, failed(_crashed(ending, job), lease))
+            case Outcome():
+                return self._finish(job, lease, ending)
+
+    def _give_back(self, job: Job, lease: Lease) -> bool:
+        """Queue the job for another attempt. False when it is not running: then it was being cancelled, or is lost."""
+
+        def write() -> bool:
+            with self.means.database.write() as session:
+                return jobs.requeue(session, job.id, job.attempt)
+
+        return self._write(lease, write)
+
+    def _finish(self, job: Job, lease: Lease, outcome: Outcome) -> bool:
+        steps = lease.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.steps)
+
+        def write() -> bool:
+            with self.means.database.write() as session:
+                return jobs.finish(session, job.id, job.attempt, outcome, steps=steps, now=now())
+
+        written = self._write(lease, write)
+        if written and job.upload_id is not None and outcome.state == JobState.FAILED:
+            with suppress(SecateurError):  # bytes that nobody needs; the next refusal of the same content removes them
+                self._drop_rejected(job.upload_id)
+        return written
+
+    def _write(self, lease: Lease, write: Callable[[], bool]) -> bool:
+        """Write until the database takes it, the job is lost, or this worker must go."""
+        pause = FIRST_PAUSE_SECONDS
+        while not lease.lost:
+            try:
+                return write()
+            except SecateurError as fault:
+                logger("workers").warning("ending not written yet", fault=fault.detail)
+                if self.means.draining.wait(pause):
+                    return False
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        return False
+
+    def _drop_rejected(self, upload_id: str) -> None:
+        """Delete the bytes of a rejected upload while its row is locked, so that nobody uploads them meanwhile."""
+        with self.means.database.write() as session:
+            upload = session.get(Upload, upload_id, with_for_update=True)
+            if upload is None or upload.state != UploadState.REJECTED:
+                return
+            if not uploads.is_referenced(session, upload.digest):
+                self.means.store.delete(upload.digest)
+
+    def _publish(self, job: Job) -> None:
+        """Wake a worker at once; if that fails, a sweep does it later."""
+        with suppress(Unavailable):
+            self.publisher.publish(job)
+            with self.means.database.write() as session:
+                jobs.mark_published(session, job.id, now=now())
+
+
+def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
+    """Steps of a job that ended early: the one under way did not make it."""
+    halt = {"state": StepState.FAILED, "eta_seconds": None}
+    return tuple(step.model_copy(update=halt) if step.state == StepState.RUNNING else step for step in steps)
+
+
+def _overtime() -> RuntimeExceeded:
+    return RuntimeExceeded(
+        "The job was still running when its limits.max_runtime_seconds had passed.",
+        suggestions=["Raise limits.max_runtime_seconds, or train for fewer epochs."],
+    )
+
+
+def _crashed(death: Death, job: Job) -> WorkerCrashed:
+    return WorkerCrashed(
+        f"The process that ran the job {death.how}; so ended the last of {job.attempt} attempts.",
+        suggestions=["Try a smaller training.batch_size: running out of memory is the most common reason."],
+    )
+
+
+def _name(ending: Ending) -> str:
+    match ending:
+        case Outcome():
+            return ending.state if ending.failure is None else f"{ending.state}: {ending.failure.code}"
+        case Death():
+            return f"died: {ending.how}"
+        case Stop():
+            return ending.name.lower()

@@ -1,0 +1,104 @@
+"""A thread in every worker that sets right what crashes left behind, and says that this worker is alive.
+
+Any number of workers may sweep at once: each step is a compare-and-swap, and a message sent twice runs a job once.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from infra import jobs, workers
+from infra.broker import Publisher
+from infra.database import Database, now
+from infra.logs import logger
+from infra.settings import Settings
+from infra.tables import Job
+from jobspec.errors import SecateurError
+from jobspec.work import QUEUE_OF, Queue
+
+RESEND_SECONDS = 15.0
+"""A queued job whose message is older may have lost it."""
+
+
+class Sweep:
+    """What is done again and again; ``tick`` does it once."""
+
+    def __init__(self, database: Database, publisher: Publisher, settings: Settings, queues: Iterable[str]) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._settings = settings
+        self._queues = ",".join(queues)
+        self._worker_id = f"{socket.gethostname()}-{os.getpid()}"
+
+    def tick(self) -> int:
+        """Say that this worker lives, set lapsed jobs right, send what is due. Returns how many messages were sent.
+
+        Raises:
+            Unavailable: the database or the broker does not answer. Nothing is lost; the next tick goes on.
+        """
+        with self._database.write() as session:
+            workers.say_alive(session, self._worker_id, queues=self._queues, now=now())
+            due = jobs.sweep(
+                session, max_attempts=self._settings.max_attempts, resend_seconds=RESEND_SECONDS, now=now()
+            )
+        sent: list[Job] = []
+        try:
+            for job in self._missing(due):
+                self._publisher.publish(job)
+                sent.append(job)
+        finally:
+            if sent:
+                with self._database.write() as session:
+                    for job in sent:
+                        jobs.mark_published(session, job.id, now=now())
+        return len(sent)
+
+    def _missing(self, due: Iterable[Job]) -> Iterator[Job]:
+        """Jobs whose message was never sent, or was sent to a queue that is empty now: it cannot be there any more.
+
+        Without looking, every sweep would add one more message for each job of a long queue.
+        """
+        waiting: dict[Queue, int] = {}
+        for job in due:
+            queue = QUEUE_OF[job.kind]  # type: ignore[index]
+            if job.published_at is None:
+                yield job
+            else:
+                if queue not in waiting:
+                    waiting[queue] = self._publisher.waiting(queue)
+                if waiting[queue] == 0:
+                    yield job
+
+    def goodbye(self) -> None:
+        """Take this worker off the list of the living."""
+        with self._database.write() as session:
+            workers.say_goodbye(session, self._worker_id)
+
+
+@contextmanager
+def sweeping(sweep: Sweep, *, every_seconds: float) -> Iterator[None]:
+    """Sweep now and then, in a thread, while the block runs."""
+    ended = threading.Event()
+
+    def loop() -> None:
+        while True:
+            try:
+                sweep.tick()
+            except SecateurError as fault:
+                logger("workers").warning("sweep put off", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - a sweep that stops at a fault leaves jobs stuck
+                logger("workers").exception("sweep failed")
+            if ended.wait(every_seconds):
+                return
+
+    thread = threading.Thread(target=loop, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(SecateurError):
+            sweep.goodbye()
