@@ -215,12 +215,12 @@ def _check_sizes(members: list[zipfile.ZipInfo], *, num_bytes: int) -> None:
 
 def _check_overlap(members: list[zipfile.ZipInfo], *, directory_start: int) -> None:
     """Members that share bytes unpack to far more than the archive holds (Fifield 2019, "A better zip bomb")."""
-    ordered = sorted(members, key=lambda member: member.header_offset)
-    ends = [*(member.header_offset for member in ordered[1:]), directory_start]
-    for member, next_start in zip(ordered, ends, strict=True):
+    next_start = directory_start
+    for member in sorted(members, key=lambda member: member.header_offset, reverse=True):
         least = LOCAL_HEADER_BYTES + len(member.orig_filename) + member.compress_size
         if member.header_offset < 0 or member.header_offset + least > next_start:
             raise _unsafe(f"The member {member.orig_filename[:80]!r} shares its bytes with another one.")
+        next_start = member.header_offset
 
 
 def _unsafe(detail: str, suggestion: str = _RESAVE) -> ArchiveUnsafe:

@@ -119,7 +119,11 @@ def _check_class(place: _Place) -> None:
 
 def _check_function(node: Mapping[str, Any], layer: str) -> None:
     name, module, registered = node.get("config"), node.get("module"), node.get("registered_name")
-    if not isinstance(name, str) or registered not in (None, name) or not builtins().has_function(module, name):
+    if (
+        not isinstance(name, str)
+        or registered not in (None, "function", name)
+        or not builtins().has_function(module, name)
+    ):
         raise _refused(layer, f"function {name}", "only Keras' own activations, losses and metrics are called by name")
 
 

@@ -1,0 +1,38 @@
+"""The format by name, and the advice for every other name."""
+
+import pytest
+
+from jobspec.errors import UnsupportedFormat
+from screening import Kind, format_of
+from screening.formats import ADVICE
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [("model", "a.keras", "keras"), ("model", "A.b.KERAS", "keras"), ("dataset", "a.npz", "npz")],
+)
+def test_an_accepted_name_tells_its_format(kind: Kind, name: str, expected: str) -> None:
+    """The rows of uploads carry it."""
+    assert format_of(kind, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((kind, f"x{ending}") for kind, advice in ADVICE.items() for ending in advice),
+        ("model", "x.npz"),
+        ("dataset", "x.keras"),
+        ("dataset", "x.csv"),
+        ("dataset", "x.parquet"),
+        ("model", ""),
+        ("model", ".keras"),
+    ],
+)
+def test_another_name_is_refused_with_a_way_out(kind: Kind, name: str) -> None:
+    """Each answer says what is accepted and how to make one today."""
+    with pytest.raises(UnsupportedFormat) as caught:
+        format_of(kind, name)
+
+    accepted = ".keras" if kind == "model" else ".npz"
+    assert accepted in caught.value.detail
+    assert accepted in caught.value.suggestions[0]
