@@ -1,0 +1,111 @@
+"""The lines of the table that answers the question: what was it before, what is it now?"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jobspec.report import Report
+from reporting import words
+
+Tone = Literal["better", "worse", "same"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity, before and after, as text. ``exact`` holds the same without rounding, where that differs."""
+
+    label: str
+    before: str
+    after: str
+    change: str
+    tone: Tone = "same"
+    exact: tuple[str, str] | None = None
+    headline: bool = False
+
+
+def lines(report: Report) -> tuple[Line, ...]:
+    """The whole comparison, quality first, then size, then speed."""
+    before, after = report.baseline, report.result
+    sizes = (before.sizes, after.sizes)
+    return (
+        *_quality(report),
+        _bytes(".tflite, as gzip", sizes[0].tflite_gzip_bytes, sizes[1].tflite_gzip_bytes, headline=True),
+        _bytes(".tflite", sizes[0].tflite_bytes, sizes[1].tflite_bytes),
+        _bytes(".keras, as gzip", sizes[0].keras_gzip_bytes, sizes[1].keras_gzip_bytes),
+        _bytes(".keras", sizes[0].keras_bytes, sizes[1].keras_bytes),
+        _count("Parameters", before.num_params, after.num_params),
+        _count("Parameters that are not zero", before.num_nonzero_params, after.num_nonzero_params),
+        _latency("Latency, median", before.latency.p50_ms, after.latency.p50_ms, headline=True),
+        _latency("Latency, 95th percentile", before.latency.p95_ms, after.latency.p95_ms),
+        Line("Number format", SCHEMES[before.scheme], SCHEMES[after.scheme], ""),
+    )
+
+
+SCHEMES = {
+    "none": "float32",
+    "float16": "float16 weights",
+    "dynamic": "int8 weights",
+    "int8": "int8 weights and arithmetic",
+}
+
+
+def _quality(report: Report) -> tuple[Line, ...]:
+    before, after = report.baseline.quality, report.result.quality
+    metric = after.metric
+    gain = (after.score.value - before.score.value) * (1 if after.higher_is_better else -1)
+    inside = before.score.low <= after.score.value <= before.score.high
+    return (
+        Line(
+            capitalized(report.metric_label),
+            words.score(metric, before.score.value),
+            words.score(metric, after.score.value),
+            words.score_change(before, after),
+            "same" if inside else "better" if gain > 0 else "worse",
+            headline=True,
+        ),
+        Line(
+            f"{capitalized(report.metric_label)}, 95 % interval",
+            words.interval(metric, before.score),
+            words.interval(metric, after.score),
+            "",
+        ),
+        Line(
+            "Agreement with the original" if words.is_share(metric) else "R² against the original",
+            words.agreement(metric, before.agreement),
+            words.agreement(metric, after.agreement),
+            "",
+        ),
+    )
+
+
+def _bytes(label: str, before: int, after: int, *, headline: bool = False) -> Line:
+    return Line(
+        label,
+        words.size(before),
+        words.size(after),
+        words.times(before, after),
+        _tone(before, after),
+        exact=(words.exact_size(before), words.exact_size(after)),
+        headline=headline,
+    )
+
+
+def _count(label: str, before: int, after: int) -> Line:
+    change = words.times(before, after, "fewer", "more")
+    return Line(label, words.count(before), words.count(after), change, _tone(before, after))
+
+
+def _latency(label: str, before: float, after: float, *, headline: bool = False) -> Line:
+    change = words.times(before, after, "faster", "slower")
+    tone = _tone(before, after)
+    return Line(label, words.milliseconds(before), words.milliseconds(after), change, tone, headline=headline)
+
+
+def _tone(before: float, after: float) -> Tone:
+    if abs(before - after) < words.ABOUT_EQUAL * before:
+        return "same"
+    return "better" if after < before else "worse"
+
+
+def capitalized(text: str) -> str:
+    """The first letter upper case, the others as they are."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,40 @@
+"""A report as one HTML page: no scripts, no network, both themes, readable on paper and on a phone."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from jobspec.report import Report
+from reporting import plots, words
+from reporting.comparison import capitalized, lines
+
+
+def html(report: Report) -> str:
+    """The page. The same report always gives the same page."""
+    page = _templates().get_template("report.html.j2")
+    return page.render(
+        report=report,
+        lines=lines(report),
+        figures=_figures(report),
+        hidden_layers=sum(layer.pruned for layer in report.layers) - len(plots.largest_pruned(report.layers)),
+        words=words,
+        metric=capitalized(report.metric_label),
+        spec=report.spec.model_dump_json(indent=2),
+    )
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _figures(report: Report) -> dict[str, str]:
+    drawn = {"sizes": plots.sizes(report), "quality": plots.quality(report), "latency": plots.latency(report)}
+    if any(layer.pruned for layer in report.layers):
+        drawn["sparsity"] = plots.sparsity(report)
+    if report.history:
+        drawn["training"] = plots.training(report)
+    return drawn

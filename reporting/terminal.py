@@ -1,0 +1,85 @@
+"""A report as a table in the terminal."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from jobspec.report import LayerSparsity, Report
+from reporting import words
+from reporting.comparison import Line, lines
+from reporting.progress import progress as progress
+
+STYLES = {"better": "green", "worse": "red", "same": ""}
+
+
+def table(report: Report) -> RenderableType:
+    """The whole report: before and after, sparsity of the layers, verdicts, and where it was measured.
+
+    >>> from rich.console import Console
+    >>> Console().print(table(report))  # doctest: +SKIP
+    """
+    parts: list[RenderableType] = [_comparison(report)]
+    if any(layer.pruned for layer in report.layers):
+        parts += [Text(), _layers(report)]
+    parts += [Text(), *(_bullet(verdict) for verdict in report.verdicts)]
+    if report.notes:
+        parts += [Text(), *(_bullet(note, style="dim") for note in report.notes)]
+    return Group(*parts, Text(), Text(host_line(report), style="dim"))
+
+
+def host_line(report: Report) -> str:
+    """Where and how the latency was measured, in one sentence."""
+    host, latency = report.host, report.result.latency
+    threads = "one thread" if latency.num_threads == 1 else f"{latency.num_threads} threads"
+    return (
+        f"Latency: one sample at a time, {threads}, {words.count(latency.num_runs)} runs, "
+        f"on {host.cpu} ({host.num_cpus} cores, {host.system}). "
+        f"{report.metric_label} on {words.count(report.result.quality.num_samples)} test samples, "
+        "all computed by running the .tflite files."
+    )
+
+
+def _comparison(report: Report) -> Table:
+    grid = Table(title=escape(report.model_name), title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    grid.add_column("")
+    for title in ("before", "after"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("change", no_wrap=True)
+    for line in lines(report):
+        grid.add_row(*_cells(line))
+    return grid
+
+
+def _cells(line: Line) -> tuple[Text, ...]:
+    return Text(line.label), Text(line.before), Text(line.after), Text(line.change, style=STYLES[line.tone])
+
+
+def _layers(report: Report) -> Table:
+    grid = Table(title="Zeros by layer", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    grid.add_column("layer", overflow="fold")
+    for title in ("weights", "target", "in .tflite"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("left alone because")
+    for layer in report.layers:
+        grid.add_row(*map(Text, _layer_cells(layer)))
+    if report.target_sparsity is not None and report.delivered_sparsity is not None:
+        total = sum(layer.num_weights for layer in report.layers if layer.pruned)
+        overall = (words.share(report.target_sparsity), words.share(report.delivered_sparsity))
+        grid.add_section()
+        grid.add_row(Text("all pruned layers"), Text(words.count(total)), *map(Text, overall), Text())
+    return grid
+
+
+def _layer_cells(layer: LayerSparsity) -> tuple[str, ...]:
+    target = words.share(layer.target) if layer.pruned and layer.target is not None else words.EN_DASH
+    delivered = words.EN_DASH if layer.tflite_sparsity is None else words.share(layer.tflite_sparsity)
+    return layer.name, words.count(layer.num_weights), target, delivered, layer.reason or ""
+
+
+def _bullet(text: str, style: str = "") -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(Text("•"), Text(text, style=style))
+    return Padding(grid, (0, 0, 0, 1))

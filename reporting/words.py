@@ -1,0 +1,177 @@
+"""Numbers as text. All rounding happens here, so that one number reads the same wherever it is shown."""
+
+from typing import Final
+
+from jobspec.report import Interval, Quality
+
+MINUS: Final = "\N{MINUS SIGN}"
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
+NBSP: Final = "\N{NO-BREAK SPACE}"
+EN_DASH: Final = "\N{EN DASH}"
+ABOUT_EQUAL: Final = 0.02
+"""Ratios this near to one are told as no change: gzip and latency waver by as much."""
+
+
+def count(number: int) -> str:
+    """
+    >>> count(1234567)
+    '1,234,567'
+    """
+    return f"{number:,}"
+
+
+def size(num_bytes: int) -> str:
+    """Bytes in decimal units, three digits.
+
+    >>> size(2624210).replace(NBSP, " "), size(999).replace(NBSP, " ")
+    ('2.62 MB', '999 B')
+    """
+    value, unit = float(num_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    return f"{num_bytes}{NBSP}B" if unit == "B" else f"{_three_digits(value)}{NBSP}{unit}"
+
+
+def exact_size(num_bytes: int) -> str:
+    """
+    >>> exact_size(2624210).replace(NBSP, " ")
+    '2,624,210 bytes'
+    """
+    return f"{num_bytes:,}{NBSP}bytes"
+
+
+def share(fraction: float) -> str:
+    """A fraction in percent, two decimals.
+
+    >>> share(0.98765).replace(NBSP, " ")
+    '98.77 %'
+    """
+    return f"{_signless(fraction * 100, 2)}{NBSP}%"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> [duration(value).replace(NBSP, " ") for value in (0.04, 7.25, 83, 4000)]
+    ['0.0 s', '7.2 s', '1 min 23 s', '1 h 06 min']
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f}{NBSP}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{NBSP}min {rest:02}{NBSP}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}{NBSP}h {minutes:02}{NBSP}min"
+
+
+def milliseconds(ms: float) -> str:
+    """Three digits, so that fast models are not all 0.0.
+
+    >>> milliseconds(0.01234).replace(NBSP, " "), milliseconds(12.34).replace(NBSP, " ")
+    ('0.0123 ms', '12.3 ms')
+    """
+    return f"{_three_digits(ms)}{NBSP}ms"
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a fraction that reads best in percent."""
+    return metric == "accuracy"
+
+
+def score(metric: str, value: float) -> str:
+    """A value of a metric: accuracy in percent, errors as they are.
+
+    >>> score("accuracy", 0.9785).replace(NBSP, " "), score("mean_squared_error", 0.0123456)
+    ('97.85 %', '0.01235')
+    """
+    return share(value) if is_share(metric) else f"{value:.4g}".replace("-", MINUS)
+
+
+def agreement(metric: str, value: float) -> str:
+    """How alike two models predict: a share of samples for classes, R squared for values.
+
+    >>> agreement("accuracy", 0.991).replace(NBSP, " "), agreement("mean_squared_error", 0.99912)
+    ('99.10 %', '0.9991')
+    """
+    return share(value) if is_share(metric) else f"{value:.4f}".replace("-", MINUS)
+
+
+def loss(value: float) -> str:
+    """
+    >>> loss(0.0512345)
+    '0.05123'
+    """
+    return f"{value:.4g}".replace("-", MINUS)
+
+
+def interval(metric: str, found: Interval) -> str:
+    """The two ends of an interval.
+
+    >>> interval("accuracy", Interval(value=0.9, low=0.88, high=0.92)).replace(NBSP, " ")
+    '88.00–92.00 %'
+    """
+    if is_share(metric):
+        return f"{_signless(found.low * 100, 2)}{EN_DASH}{share(found.high)}"
+    return f"{score(metric, found.low)} to {score(metric, found.high)}"
+
+
+def score_change(before: Quality, after: Quality) -> str:
+    """The difference of two scores: points for shares.
+
+    >>> quality = Quality(metric="accuracy", higher_is_better=True, num_samples=9, agreement=1,
+    ...                   score=Interval(value=0.9, low=0.8, high=1))
+    >>> worse = quality.model_copy(update={"score": Interval(value=0.895, low=0.8, high=1)})
+    >>> score_change(quality, worse).replace(NBSP, " ").replace(MINUS, "-")
+    '-0.50 points'
+    """
+    change = after.score.value - before.score.value
+    if is_share(after.metric):
+        return f"{_signed(change * 100, 2)}{NBSP}points"
+    return f"{change:+.4g}".replace("-", MINUS) if change else "unchanged"
+
+
+def times(before: float, after: float, less: str = "smaller", more: str = "larger") -> str:
+    """How many times less something became, or more.
+
+    >>> times(100, 8).replace(TIMES, "x"), times(4, 5).replace(TIMES, "x"), times(100, 99)
+    ('12.5x smaller', '1.25x larger', 'about the same')
+    """
+    if after <= 0 or before <= 0:
+        return EN_DASH
+    ratio = before / after
+    if abs(ratio - 1) < ABOUT_EQUAL:
+        return "about the same" if before != after else "unchanged"
+    return f"{_three_digits(ratio)}{TIMES} {less}" if ratio > 1 else f"{_three_digits(1 / ratio)}{TIMES} {more}"
+
+
+def step(name: str) -> str:
+    """The name of a step in words.
+
+    >>> step("finetune"), step("prune_2"), step("measure")
+    ('Fine-tune', 'Prune 2', 'Measure')
+    """
+    kind, _, number = name.partition("_")
+    return " ".join(filter(None, ({"finetune": "Fine-tune"}.get(kind, kind.capitalize()), number.replace("_", " "))))
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits, never an exponent."""
+    if value == 0:
+        return "0"
+    decimals = next((digits for bound, digits in ((99.95, 0), (9.995, 1), (0.9995, 2)) if abs(value) >= bound), None)
+    if decimals is not None:
+        return f"{value:,.{decimals}f}"
+    leading = f"{abs(value):.2e}".partition("e-")[2]
+    return f"{value:.{int(leading) + 2}f}"
+
+
+def _signed(value: float, decimals: int) -> str:
+    text = f"{value:+.{decimals}f}"
+    return f"{0:.{decimals}f}" if float(text) == 0 else text.replace("-", MINUS)
+
+
+def _signless(value: float, decimals: int) -> str:
+    """Without the minus of a value that rounds to zero."""
+    text = f"{value:.{decimals}f}"
+    return f"{0:.{decimals}f}" if float(text) == 0 else text.replace("-", MINUS)
