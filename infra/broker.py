@@ -9,6 +9,8 @@ import redis
 from celery import Celery
 from kombu import entity
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from infra.tables import Job
 from jobspec.errors import Unavailable
@@ -63,6 +65,7 @@ class Publisher:
             Unavailable: the broker does not answer. The row stays queued; a sweep sends the message later.
         """
         queue = QUEUE_OF[job.kind]  # type: ignore[index]
+        self.ping()  # fails at once; kombu's own client would try for six seconds first
         try:
             self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
         except OperationalError as fault:
@@ -92,4 +95,5 @@ class Publisher:
 def connect(url: str) -> Any:
     """A plain client for Celery's spelling of a Redis URL (``redis+socket://`` is redis-py's ``unix://``)."""
     plain = url.replace("redis+socket://", "unix://", 1)
-    return redis.Redis.from_url(plain, socket_timeout=2.0, socket_connect_timeout=2.0)
+    once = Retry(NoBackoff(), retries=0)
+    return redis.Redis.from_url(plain, socket_timeout=2.0, socket_connect_timeout=2.0, retry=once)

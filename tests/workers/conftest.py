@@ -1,0 +1,131 @@
+"""A worker's surroundings for tests: a real database, a real store, real processes; only the engine is a stand-in."""
+
+import hashlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra import job_list, jobs, uploads
+from infra.broker import Publisher, celery_app
+from infra.database import Database, now
+from infra.settings import Settings
+from infra.store import Store
+from infra.tables import Artifact, Job, Upload
+from jobspec.spec import CompressSpec
+from jobspec.states import UploadState
+from workers.attempt import Means
+from workers.supervisor import Supervisor
+
+FAKE_CHILD = Path(__file__).with_name("fake_child.py")
+
+
+def fake(behaviour: str) -> list[str]:
+    """The command of a child that behaves like this."""
+    return [sys.executable, str(FAKE_CHILD), behaviour]
+
+
+def eventually(condition: Callable[[], bool], *, within_seconds: float = 10.0) -> bool:
+    """Whether the condition comes true in time."""
+    deadline = time.monotonic() + within_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@dataclass
+class Bench:
+    """One worker's world, with the moves that tests make in it."""
+
+    database: Database
+    store: Store
+    store_folder: Path
+    settings: Settings
+    scratch: Path
+    draining: threading.Event = field(default_factory=threading.Event)
+
+    def supervisor(self, behaviour: str) -> Supervisor:
+        means = Means(self.database, self.store, self.draining, command=lambda kind: fake(behaviour))
+        return Supervisor(means, Publisher(celery_app(self.settings.broker)), self.settings, self.scratch)
+
+    def upload(self, kind: uploads.Kind, content: bytes) -> tuple[str, str]:
+        """Store an upload. Returns its id and that of its check."""
+        path = self.scratch.parent / "upload"
+        path.write_bytes(content)
+        digest, size = self.store.put(path)
+        with self.database.write() as session:
+            upload, check = uploads.register(
+                session, kind, digest=digest, num_bytes=size, name=kind, format="x", scale="none", now=now()
+            )
+        assert check is not None
+        return upload.id, check.id
+
+    def compress(self, **limits: int) -> str:
+        """Accept a compress job on two ready uploads. Returns its id."""
+        model, _ = self.upload("model", b"model bytes;")
+        dataset, _ = self.upload("dataset", b"dataset bytes")
+        with self.database.write() as session:
+            for upload in session.query(Upload):
+                upload.state = UploadState.READY
+            recipe = {"model_id": model, "dataset_id": dataset, "steps": [{"kind": "prune", "sparsity": 0.5}]}
+            return jobs.create(session, CompressSpec.model_validate(recipe | {"limits": limits}), now=now()).id
+
+    def job(self, job_id: str) -> Job:
+        with self.database.read() as session:
+            job = job_list.get(session, job_id)
+        assert job is not None
+        return job
+
+    def find_upload(self, kind: uploads.Kind, upload_id: str) -> Upload:
+        with self.database.read() as session:
+            upload = uploads.get(session, kind, upload_id)
+        assert upload is not None
+        return upload
+
+    def artifacts(self, job_id: str) -> list[Artifact]:
+        with self.database.read() as session:
+            return list(job_list.artifacts(session, job_id))
+
+    def has_blob(self, content: bytes) -> bool:
+        digest = hashlib.sha256(content).hexdigest()
+        return (self.store_folder / "sha256" / digest[:2] / digest).exists()
+
+    def start(self, behaviour: str, job_id: str) -> threading.Thread:
+        """Run a job in a thread, as Celery would."""
+        thread = threading.Thread(target=self.supervisor(behaviour).run, args=[job_id])
+        thread.start()
+        assert eventually(lambda: any(step["state"] == "running" for step in self.job(job_id).steps))
+        return thread
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A fresh world. At its end no process and no working folder may be left."""
+    settings = Settings(
+        data_dir=tmp_path,
+        heartbeat_seconds=0.05,
+        lease_seconds=5,
+        max_attempts=2,
+        broker_url=f"redis+socket://{tmp_path}/no-broker.sock",
+    )
+    scratch, store_folder = tmp_path / "scratch", tmp_path / "store"
+    scratch.mkdir()
+    database = Database(settings.database)
+    database.migrate()
+    yield Bench(database, Store.from_url(store_folder.as_uri()), store_folder, settings, scratch)
+    database.close()
+    assert list(scratch.iterdir()) == [], "a working folder was left behind"
+    assert eventually(lambda: not living_children()), "a process was left behind"
+
+
+def living_children() -> list[psutil.Process]:
+    """Processes that this test started and that still live."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]

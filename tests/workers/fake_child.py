@@ -1,0 +1,168 @@
+"""Stands in for ``workers.child``: a program that behaves, or misbehaves, as its first argument says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PIPE = int(sys.argv[2]) if __name__ == "__main__" else -1
+SUMMARY = {
+    "splits": {"train": {"num_samples": 3}, "test": {"num_samples": 1}},
+    "sample_shape": [2],
+    "sample_dtype": "float32",
+    "sample_min": 0.0,
+    "sample_max": 1.0,
+    "label_shape": [],
+    "label_dtype": "int64",
+    "label_kind": "classes",
+    "num_classes": 2,
+}
+
+
+def say(**event: Any) -> None:
+    os.write(PIPE, json.dumps(event).encode() + b"\n")
+
+
+def take_assignment() -> dict[str, Any]:
+    say(event="ready")
+    assignment: dict[str, Any] = json.loads(sys.stdin.readline())
+    return assignment
+
+
+def succeed() -> None:
+    assignment = take_assignment()
+    if assignment["kind"] != "compress":
+        say(event="succeeded", summary=SUMMARY)
+        return
+    for step in ("baseline", "prune"):
+        say(event="step_started", step=step)
+        say(event="step_finished", step=step, seconds=0.5, message=f"{step} done")
+    content = Path(assignment["model"]).read_bytes() + Path(assignment["dataset"]).read_bytes()
+    Path(assignment["out"], "model.tflite").write_bytes(content)
+    say(event="succeeded", files=[{"name": "model.tflite", "media_type": "application/vnd.tflite"}])
+
+
+def fail() -> None:
+    take_assignment()
+    say(event="step_started", step="prune")
+    failure = {"code": "training_diverged", "title": "t", "detail": "d", "blame": "request", "retryable": False}
+    say(event="failed", failure=failure)
+
+
+def crash() -> None:
+    take_assignment()
+    sys.stderr.write("last words\n")
+    say(event="step_started", step="prune")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash_once() -> None:
+    if Path.cwd().name.endswith("-1"):
+        crash()
+    succeed()
+
+
+def quit_quietly() -> None:
+    take_assignment()
+
+
+def flood() -> None:
+    take_assignment()
+    while True:
+        os.write(PIPE, b"x" * 65536)
+
+
+def chatter() -> None:
+    take_assignment()
+    while True:
+        say(event="step_started", step="prune")
+
+
+def lie() -> None:
+    take_assignment()
+    os.write(PIPE, b'{"event": "succeeded", "files": [{"name": "../../etc/passwd", "media_type": "x"}]}\n')
+    time.sleep(60)
+
+
+def gibberish() -> None:
+    take_assignment()
+    os.write(PIPE, b"Traceback (most recent call last):\n")
+    time.sleep(60)
+
+
+def wrong_summary() -> None:
+    take_assignment()
+    say(event="succeeded", summary={"hello": "world"})
+
+
+def announce_missing() -> None:
+    take_assignment()
+    say(event="succeeded", files=[{"name": "model.tflite", "media_type": "x"}])
+
+
+def announce_link() -> None:
+    assignment = take_assignment()
+    Path(assignment["out"], "model.tflite").symlink_to("/etc/hostname")
+    say(event="succeeded", files=[{"name": "model.tflite", "media_type": "x"}])
+
+
+def replace_out() -> None:
+    assignment = take_assignment()
+    Path(assignment["out"]).rmdir()
+    Path(assignment["out"]).symlink_to("/etc")
+    say(event="succeeded", files=[{"name": "hostname", "media_type": "x"}])
+
+
+def hang() -> None:
+    take_assignment()
+    say(event="step_started", step="prune")
+    time.sleep(60)
+
+
+def hang_with_family() -> None:
+    """Leaves a grandchild that ignores SIGTERM, and ignores it itself."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", ignore], pass_fds=[PIPE])
+    hang()
+
+
+def orphan_family() -> None:
+    """Dies while a grandchild holds the pipe open."""
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[PIPE])
+    crash()
+
+
+def close_pipe() -> None:
+    take_assignment()
+    os.close(PIPE)
+    time.sleep(60)
+
+
+def deaf() -> None:
+    """Never reads its assignment."""
+    say(event="ready")
+    time.sleep(60)
+
+
+def tell() -> None:
+    """Tells its log what it can see."""
+    sys.stderr.write(json.dumps({"environ": dict(os.environ), "cwd": str(Path.cwd()), "session": os.getsid(0)}))
+    say(event="ready")
+
+
+BEHAVIOURS: dict[str, Callable[[], None]] = {
+    behaviour.__name__: behaviour
+    for behaviour in (
+        *(succeed, fail, crash, crash_once, quit_quietly, flood, chatter, lie, gibberish, wrong_summary),
+        *(announce_missing, announce_link, replace_out, hang, hang_with_family, orphan_family, close_pipe, deaf, tell),
+    )
+}
+
+if __name__ == "__main__":
+    BEHAVIOURS[sys.argv[1]]()

@@ -1,0 +1,281 @@
+"""How an attempt at a job ends: every ending is typed, written once, and leaves nothing behind."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from infra import jobs
+from infra.database import now
+from tests.workers.conftest import Bench, eventually
+
+
+def test_a_job_that_works_leaves_its_files_and_its_steps(bench: Bench) -> None:
+    """The whole point: fetched inputs in, stored artifacts out."""
+    job_id = bench.compress()
+
+    bench.supervisor("succeed").run(job_id)
+
+    job, artifacts = bench.job(job_id), bench.artifacts(job_id)
+    assert (job.state, job.failure, job.attempt) == ("succeeded", None, 1)
+    assert [(step["name"], step["state"], step["message"]) for step in job.steps[:2]] == [
+        ("baseline", "succeeded", "baseline done"),
+        ("prune", "succeeded", "prune done"),
+    ]
+    assert [(file.name, file.num_bytes) for file in artifacts] == [("model.tflite", 25)]
+    assert bench.has_blob(b"model bytes;dataset bytes")
+
+
+def test_a_check_that_works_makes_its_upload_ready(bench: Bench) -> None:
+    """What the check found out is what the gateway holds specs against."""
+    upload_id, check_id = bench.upload("dataset", b"data")
+
+    bench.supervisor("succeed").run(check_id)
+
+    upload = bench.find_upload("dataset", upload_id)
+    assert upload.state == "ready"
+    assert upload.summary is not None
+    assert upload.summary["num_classes"] == 2
+
+
+def test_a_check_that_fails_rejects_its_upload_and_deletes_the_bytes(bench: Bench) -> None:
+    """A rejected upload says why and keeps nothing else."""
+    upload_id, check_id = bench.upload("dataset", b"bad data")
+
+    bench.supervisor("fail").run(check_id)
+
+    upload = bench.find_upload("dataset", upload_id)
+    assert upload.state == "rejected"
+    assert upload.failure is not None
+    assert upload.failure["code"] == "training_diverged"
+    assert not bench.has_blob(b"bad data")
+
+
+def test_bytes_that_another_upload_needs_survive_a_rejection(bench: Bench) -> None:
+    """Content is stored once, so the same bytes may be fine as something else."""
+    _, model_check = bench.upload("model", b"shared bytes")
+    bench.upload("dataset", b"shared bytes")
+
+    bench.supervisor("fail").run(model_check)
+
+    assert bench.has_blob(b"shared bytes")
+
+
+def test_a_check_that_kills_its_child_every_time_rejects_its_upload(bench: Bench) -> None:
+    """A poisonous upload must not be tried for ever."""
+    upload_id, check_id = bench.upload("model", b"poison")
+
+    for _ in range(bench.settings.max_attempts):
+        bench.supervisor("crash").run(check_id)
+
+    upload = bench.find_upload("model", upload_id)
+    assert upload.state == "rejected"
+    assert upload.failure is not None
+    assert upload.failure["code"] == "worker_crashed"
+    assert not bench.has_blob(b"poison")
+
+
+ENDINGS = {
+    "failed": ("fail", "training_diverged"),
+    "floods its pipe": ("flood", "internal_error"),
+    "announces a path": ("lie", "internal_error"),
+    "sends no JSON": ("gibberish", "internal_error"),
+    "announces a missing file": ("announce_missing", "internal_error"),
+    "announces a symlink": ("announce_link", "internal_error"),
+    "replaces its output folder": ("replace_out", "internal_error"),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "code"), ENDINGS.values(), ids=ENDINGS)
+def test_a_misbehaving_child_fails_its_job_at_once(bench: Bench, behaviour: str, code: str) -> None:
+    """No child can hurt its worker, and what it says is believed only within the protocol."""
+    job_id = bench.compress()
+
+    bench.supervisor(behaviour).run(job_id)
+
+    job = bench.job(job_id)
+    assert job.state == "failed"
+    assert job.failure is not None
+    assert job.failure["code"] == code
+    assert bench.artifacts(job_id) == []
+
+
+def test_a_check_that_finds_out_something_else_is_a_service_fault(bench: Bench) -> None:
+    """The gateway trusts summaries, so a false one must not reach it."""
+    _, check_id = bench.upload("dataset", b"data")
+
+    bench.supervisor("wrong_summary").run(check_id)
+
+    job = bench.job(check_id)
+    assert job.failure is not None
+    assert job.failure["code"] == "internal_error"
+
+
+@pytest.mark.parametrize("behaviour", ["crash", "quit_quietly", "orphan_family"])
+def test_a_child_that_dies_gives_its_job_another_attempt(bench: Bench, behaviour: str) -> None:
+    """One crash may be bad luck; the job waits again with fresh steps."""
+    job_id = bench.compress()
+
+    bench.supervisor(behaviour).run(job_id)
+
+    job = bench.job(job_id)
+    assert (job.state, job.attempt, job.failure) == ("queued", 1, None)
+    assert {step["state"] for step in job.steps} == {"pending"}
+
+
+def test_the_attempt_after_a_crash_can_succeed(bench: Bench) -> None:
+    """The second attempt starts in a clean folder of its own."""
+    job_id = bench.compress()
+    supervisor = bench.supervisor("crash_once")
+
+    supervisor.run(job_id)
+    supervisor.run(job_id)
+
+    assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 2)
+
+
+def test_a_child_that_dies_in_every_attempt_fails_its_job(bench: Bench) -> None:
+    """The last failure names the signal and the step, for whoever reads it at night."""
+    job_id = bench.compress()
+
+    for _ in range(bench.settings.max_attempts + 1):
+        bench.supervisor("crash").run(job_id)
+
+    job = bench.job(job_id)
+    assert (job.state, job.attempt) == ("failed", bench.settings.max_attempts)
+    assert job.failure is not None
+    assert (job.failure["code"], job.failure["step"]) == ("worker_crashed", "prune")
+    assert "SIGKILL" in job.failure["detail"]
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "hang_with_family", "chatter"])
+def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str) -> None:
+    """A cancelled job must stop costing, also when its processes ignore polite requests."""
+    job_id = bench.compress()
+    thread = bench.start(behaviour, job_id)
+
+    with bench.database.write() as session:
+        jobs.cancel(session, job_id, now=now())
+    asked = time.monotonic()
+    thread.join(timeout=10)
+
+    assert bench.job(job_id).state == "cancelled"
+    assert time.monotonic() - asked < 5
+    assert "running" not in {step["state"] for step in bench.job(job_id).steps}
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "deaf", "close_pipe"])
+def test_a_job_that_runs_too_long_or_goes_silent_is_ended(bench: Bench, behaviour: str) -> None:
+    """A hang is found by the clock alone: nothing the child does can prolong it."""
+    job_id = bench.compress(max_runtime_seconds=1)
+
+    bench.supervisor(behaviour).run(job_id)
+
+    job = bench.job(job_id)
+    assert job.failure is not None
+    assert job.failure["code"] == "runtime_exceeded"
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
+    """Another attempt may be running: only one may speak for the job."""
+    job_id = bench.compress()
+    thread = bench.start("hang", job_id)
+
+    with bench.database.write() as session:
+        later = now() + timedelta(seconds=60)
+        jobs.sweep(session, max_attempts=3, resend_seconds=15, now=later)
+        taken = jobs.claim(session, job_id, lease_seconds=60, now=later)
+    thread.join(timeout=10)
+
+    assert taken is not None
+    job = bench.job(job_id)
+    assert (job.state, job.attempt) == ("running", 2)
+    assert {step["state"] for step in job.steps} == {"pending"}
+
+
+def test_a_draining_worker_gives_its_job_back(bench: Bench) -> None:
+    """Restarting a worker must not fail anybody's job."""
+    job_id = bench.compress()
+    thread = bench.start("hang", job_id)
+
+    bench.draining.set()
+    thread.join(timeout=10)
+
+    assert (bench.job(job_id).state, bench.job(job_id).published_at) == ("queued", None)
+
+
+def test_a_draining_worker_takes_no_job(bench: Bench) -> None:
+    """What it took now it would have to give back at once."""
+    job_id = bench.compress()
+    bench.draining.set()
+
+    bench.supervisor("succeed").run(job_id)
+
+    assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("queued", 0)
+
+
+def test_the_same_message_twice_runs_a_job_once(bench: Bench) -> None:
+    """Brokers deliver again; the claim is what counts."""
+    job_id = bench.compress()
+    runners = [threading.Thread(target=bench.supervisor("succeed").run, args=[job_id]) for _ in range(4)]
+
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+
+    assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 1)
+
+
+def test_a_job_whose_upload_was_rejected_meanwhile_says_so(bench: Bench) -> None:
+    """The reason why the model was refused is the reason why the job cannot run."""
+    job_id = bench.compress()
+    with bench.database.write() as session:
+        model = session.get(jobs.Upload, bench.job(job_id).model_id)
+        assert model is not None
+        model.state = "rejected"
+        model.failure = {"code": "model_unreadable", "detail": "It has no config.json.", "suggestions": ["Save again."]}
+
+    bench.supervisor("succeed").run(job_id)
+
+    failure = bench.job(job_id).failure
+    assert failure is not None
+    assert (failure["code"], failure["suggestions"]) == ("input_rejected", ["Save again."])
+    assert "no config.json" in failure["detail"]
+
+
+def test_a_store_that_is_away_for_a_while_only_delays_a_job(bench: Bench) -> None:
+    """An outage is not the job's fault: it waits, holding its lease."""
+    job_id = bench.compress()
+    away = bench.store_folder.with_name("away")
+    bench.store_folder.rename(away)
+    bench.store_folder.write_text("not a folder")
+    thread = threading.Thread(target=bench.supervisor("succeed").run, args=[job_id])
+    thread.start()
+    assert eventually(lambda: bench.job(job_id).state == "running")
+    time.sleep(0.5)
+
+    bench.store_folder.unlink()
+    away.rename(bench.store_folder)
+    thread.join(timeout=20)
+
+    assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 1)
+
+
+def test_a_database_that_is_locked_when_a_job_ends_only_delays_it(bench: Bench) -> None:
+    """The result of hours of work must not depend on one busy second."""
+    job_id = bench.compress()
+    impatient = bench.database.engine
+    blocker = bench.database.__class__(bench.database.url)
+    with impatient.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=100")
+    thread = bench.start("hang", job_id)
+
+    with blocker.write() as session:
+        jobs.cancel(session, job_id, now=now())
+        time.sleep(1.0)
+    thread.join(timeout=20)
+    blocker.close()
+
+    assert bench.job(job_id).state == "cancelled"
