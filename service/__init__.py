@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, rows and blobs out. Never imports the engine or anything numeric."""

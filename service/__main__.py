@@ -1,0 +1,50 @@
+"""``python -m service``: the gateway as a process, from settings in the environment."""
+
+import socket
+
+import uvicorn
+
+from infra import logs
+from infra.settings import Settings
+from service.app import create_app
+
+GRACE_SECONDS = 2
+
+
+def main() -> None:
+    """Bind, say where, serve until SIGTERM or SIGINT."""
+    settings = Settings()
+    logs.configure(settings.log_format, settings.log_level)
+    listener = bind(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    logs.logger("gateway").info("listening", url=f"http://{host}:{port}")
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        SystemExit: the port is taken, with what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as fault:
+        advice = "Set SECATEUR_PORT to a free port, or to 0 for any."
+        raise SystemExit(f"Cannot listen on {host}:{port}: {fault.strerror}. {advice}") from fault
+    listener.listen(1024)
+    return listener
+
+
+if __name__ == "__main__":
+    main()

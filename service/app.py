@@ -1,0 +1,73 @@
+"""The gateway as an application: the one place that wires its parts together."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.broker import Publisher, celery_app
+from infra.database import Database
+from infra.logs import logger
+from infra.settings import Settings
+from infra.store import Store
+from service import problems
+from service.parts import Parts
+from service.request_id import request_id_of
+from service.routes import artifacts, discovery, health, jobs, uploads
+
+DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """A gateway that connects when it is first asked, not before."""
+    parts = Parts(
+        settings,
+        Database(settings.database),
+        Store.from_url(settings.store),
+        Publisher(celery_app(settings.broker)),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        parts.database.close()
+
+    app = FastAPI(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
+    app.state.parts = parts
+    for module in (discovery, health, uploads, jobs, artifacts):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_middleware(RequestLog)
+    return app
+
+
+class RequestLog:
+    """Gives each request an id, sends it back, and writes one line when the answer is out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        start, status = time.perf_counter(), 500
+
+        async def tell(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        finally:
+            milliseconds = round((time.perf_counter() - start) * 1000, 1)
+            log = logger("gateway").debug if scope["path"].startswith("/health") else logger("gateway").info
+            log(scope["method"], path=scope["path"], status=status, ms=milliseconds, request_id=request_id)

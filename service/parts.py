@@ -1,0 +1,28 @@
+"""What endpoints work with: made once by the application, handed to each as a dependency."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from infra.broker import Publisher
+from infra.database import Database
+from infra.settings import Settings
+from infra.store import Store
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The outside of one gateway."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    publisher: Publisher
+
+
+def _parts(request: Request) -> Parts:
+    return cast(Parts, request.app.state.parts)
+
+
+UseParts = Annotated[Parts, Depends(_parts)]

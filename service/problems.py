@@ -1,0 +1,142 @@
+"""Every error answer, also the framework's own, as RFC 9457 problem details of our error tree."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from infra.logs import logger
+from jobspec.errors import (
+    FieldError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    SecateurError,
+    WrongKind,
+)
+from jobspec.ids import kind_of
+from jobspec.spec import CompressSpec
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, with a stable code, the fields at fault, and how to fix it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(description="Identifies the problem; the part after the last slash is the code.")
+    title: str
+    status: int
+    detail: str = Field(description="What happened and what was expected.")
+    instance: str = Field(description="The path of the request.")
+    code: str = Field(description="Stable name of the error, documented in docs/errors.md.")
+    errors: tuple[FieldError, ...] = ()
+    suggestions: tuple[str, ...] = Field(default=(), description="How to fix it.")
+    request_id: str
+
+
+def problem_response(request: Request, error: SecateurError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer for an error of the tree."""
+    problem = Problem(
+        type=f"/errors/{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        instance=request.url.path,
+        code=error.code,
+        errors=error.errors,
+        suggestions=error.suggestions,
+        request_id=request.state.request_id,
+    )
+    extra = {"Retry-After": str(RETRY_SECONDS)} if error.status == 503 else {}
+    return Response(
+        problem.model_dump_json(), status_code=error.status, media_type=MEDIA_TYPE, headers={**extra, **(headers or {})}
+    )
+
+
+def responses(*errors: type[SecateurError]) -> dict[int | str, dict[str, Any]]:
+    """What an endpoint declares in OpenAPI: these errors, grouped by status."""
+    grouped: dict[int, list[str]] = {}
+    for error in errors:
+        grouped.setdefault(error.status, []).append(f"`{error.code}`: {error.title}.")
+    return {
+        status: {"model": Problem, "description": " ".join(texts), "content": {MEDIA_TYPE: {}}}
+        for status, texts in sorted(grouped.items())
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every error with a problem."""
+
+    @app.exception_handler(SecateurError)
+    async def _ours(request: Request, error: SecateurError) -> Response:
+        return problem_response(request, error, getattr(error, "headers", None))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(request, invalid(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def _framework(request: Request, error: HTTPException) -> Response:
+        kinds: dict[int, type[SecateurError]] = {404: NotFound, 405: MethodNotAllowed}
+        other: type[SecateurError] = InvalidRequest if error.status_code < 500 else InternalError
+        kind = kinds.get(error.status_code, other)
+        details = {
+            404: f"There is nothing at {request.url.path}.",
+            405: f"{request.url.path} does not answer to {request.method}.",
+        }
+        detail = details.get(error.status_code, str(error.detail))
+        return problem_response(request, kind(detail), error.headers)
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> Response:
+        logger("gateway").error("unexpected error", request_id=request.state.request_id, exc_info=error)
+        hint = f"Tell the operator the request id {request.state.request_id}; the log has the details."
+        return problem_response(request, InternalError("The gateway met an unexpected error.", suggestions=[hint]))
+
+
+def invalid(errors: Sequence[Any]) -> RequestError:
+    """Pydantic's findings as one error with a path and messages for each field."""
+    for error in errors:
+        if (swapped := _wrong_kind(error)) is not None:
+            return swapped
+    found: dict[str, list[str]] = {}
+    suggestions = []
+    for error in errors:
+        path = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+        found.setdefault(".".join(path) or "body", []).append(error["msg"])
+        if error["type"] == "extra_forbidden" and (close := _close_names(path[-1])):
+            suggestions.append(f"Did you mean {' or '.join(close)} instead of {path[-1]}?")
+    fields = [FieldError(field=field, messages=tuple(messages)) for field, messages in found.items()]
+    summary = "; ".join(f"{field.field}: {', '.join(field.messages)}" for field in fields)
+    suggestions = suggestions or ["GET /v1/schemas/compress has the schema."]
+    return InvalidRequest(summary, errors=fields, suggestions=suggestions)
+
+
+def _wrong_kind(error: Any) -> WrongKind | None:
+    """The error for an identifier that is well formed and names another kind of thing."""
+    field, given = str(error["loc"][-1]), error["input"]
+    wanted = {"model_id": "a model", "dataset_id": "a data set"}.get(field)
+    if wanted is None or not isinstance(given, str) or kind_of(given) in (None, wanted):
+        return None
+    return WrongKind(
+        f"{field}: {given} names {kind_of(given)}, not {wanted}.",
+        errors=[FieldError(field=field, messages=(f"expected the id of {wanted}",))],
+        suggestions=["Check whether model_id and dataset_id were swapped."],
+    )
+
+
+def _close_names(name: str) -> list[str]:
+    schema = CompressSpec.model_json_schema()
+    known = set(schema["properties"])
+    for definition in schema["$defs"].values():
+        known |= set(definition.get("properties", ()))
+    return difflib.get_close_matches(name, sorted(known), n=2)

@@ -1,0 +1,173 @@
+"""The bytes of an upload, as they arrive: a raw body, or the field ``file`` of a multipart form."""
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import PurePosixPath
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from streaming_form_data import StreamingFormDataParser
+from streaming_form_data.parser import ParseFailedException
+from streaming_form_data.targets import BaseTarget
+
+from infra.store import too_large
+from jobspec.errors import FieldError, UploadIncomplete
+
+MAX_NAME = 256
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """An upload that has begun: its name is known, its bytes are still to come."""
+
+    name: str
+    chunks: AsyncIterator[bytes]
+
+
+async def begin(request: Request, name: str | None, *, limit_bytes: int) -> Incoming:
+    """Look at the head of an upload.
+
+    Raises:
+        UploadTooLarge: ``Content-Length`` says so; no byte of the body is read.
+        UploadIncomplete: no file name, or no field ``file``.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit_bytes + (1 << 16 if _is_multipart(request) else 0):
+        raise too_large(limit_bytes)
+    if not _is_multipart(request):
+        return Incoming(_checked(name or _header_name(request)), _raw(request))
+    form = _Form(request)
+    await form.read_until_named()
+    return Incoming(_checked(name or form.name), form.chunks())
+
+
+def expected_digest(request: Request) -> str | None:
+    """The ``sha256:...`` that the client says its bytes have (RFC 9530), or None.
+
+    Raises:
+        UploadIncomplete: the header is there and is no SHA-256.
+    """
+    for header in ("repr-digest", "content-digest"):
+        value = request.headers.get(header)
+        if value is None:
+            continue
+        found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", value)
+        try:
+            digest = base64.b64decode(found[1], validate=True) if found else b""
+        except binascii.Error:
+            digest = b""
+        if len(digest) != 32:
+            raise UploadIncomplete(
+                f"The header {header} holds no SHA-256.", suggestions=["Write it as sha-256=:<base64 of 32 bytes>:"]
+            )
+        return f"sha256:{digest.hex()}"
+    return None
+
+
+def check_digest(expected: str | None, actual: str) -> None:
+    """Raise ``UploadIncomplete`` when the bytes are not those that the client sent."""
+    if expected is not None and expected != actual:
+        raise UploadIncomplete(
+            f"The bytes that arrived have {actual}; the request says {expected}.", suggestions=["Upload again."]
+        )
+
+
+async def _raw(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as fault:
+        raise UploadIncomplete("The connection ended before the upload did.") from fault
+
+
+def _is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+def _header_name(request: Request) -> str | None:
+    message = Message()
+    message["content-disposition"] = request.headers.get("content-disposition", "")
+    return message.get_filename()
+
+
+def _checked(name: str | None) -> str:
+    plain = PurePosixPath((name or "").replace("\\", "/")).name
+    if not plain or len(plain) > MAX_NAME or not plain.isprintable():
+        raise UploadIncomplete(
+            "The upload has no usable file name.",
+            errors=[FieldError(field="name", messages=(f"expected 1 to {MAX_NAME} printable characters",))],
+            suggestions=["Add ?name=model.keras to the address, or send a Content-Disposition with a filename."],
+        )
+    return plain
+
+
+class _Field(BaseTarget):  # type: ignore[misc]
+    """Collects what the parser finds of the field, until it is taken away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = False
+        self.pieces: list[bytes] = []
+
+    def on_start(self) -> None:
+        self.started = True
+
+    def on_data_received(self, chunk: bytes) -> None:
+        self.pieces.append(chunk)
+
+
+class _Form:
+    """A multipart body, parsed while it streams; Starlette's own parser would write it to disk first."""
+
+    def __init__(self, request: Request) -> None:
+        self._body = _raw(request)
+        self._field = _Field()
+        try:
+            self._parser = StreamingFormDataParser(headers=dict(request.headers))
+        except ParseFailedException as fault:
+            raise _no_file() from fault
+        self._parser.register("file", self._field)
+        self.name: str | None = None
+
+    async def read_until_named(self) -> None:
+        """Feed the parser until the field has begun.
+
+        Raises:
+            UploadIncomplete: the form has no such field.
+        """
+        while not self._field.started:
+            if not await self._feed():
+                raise _no_file()
+        self.name = self._field.multipart_filename
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the field."""
+        while True:
+            pieces, self._field.pieces = self._field.pieces, []
+            if pieces:
+                yield b"".join(pieces)
+            elif not await self._feed():
+                return
+
+    async def _feed(self) -> bool:
+        chunk = await anext(self._body, None)
+        if chunk is None:
+            return False
+        try:
+            self._parser.data_received(chunk)
+        except ParseFailedException as fault:
+            raise _no_file() from fault
+        return True
+
+
+def _no_file() -> UploadIncomplete:
+    return UploadIncomplete(
+        "The form has no field named file.",
+        errors=[FieldError(field="file", messages=("missing",))],
+        suggestions=["curl -F file=@model.keras ..., or send the bytes as the body with ?name=model.keras."],
+    )

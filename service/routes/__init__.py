@@ -1,0 +1,1 @@
+"""The endpoints, a file for each kind of thing. An endpoint parses, calls, and answers."""

@@ -1,0 +1,27 @@
+"""Where everything is, and what a job spec looks like."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter
+
+from jobspec.errors import NotFound
+from jobspec.spec import SPECS
+from service.problems import responses
+from service.views import Discovery
+
+router = APIRouter(tags=["discovery"])
+
+
+@router.get("/", operation_id="discover")
+async def discover() -> Discovery:
+    """The addresses of everything."""
+    return Discovery(version=version("secateur"))
+
+
+@router.get("/v1/schemas/{kind}", operation_id="get_schema", responses=responses(NotFound))
+async def get_schema(kind: str) -> dict[str, Any]:
+    """The JSON schema of a kind of job."""
+    if kind not in SPECS:
+        raise NotFound(f"There is no kind of job {kind!r}.", suggestions=[f"Kinds: {', '.join(SPECS)}."])
+    return SPECS[kind].model_json_schema()

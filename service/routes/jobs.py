@@ -1,0 +1,186 @@
+"""Jobs: post, list, look at, wait for, cancel."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from sqlalchemy.orm import Session
+
+from infra import job_list, jobs, uploads
+from infra.database import now
+from infra.logs import logger
+from infra.tables import Job, Upload
+from jobspec import errors
+from jobspec.fit import check_fit
+from jobspec.ids import kind_of
+from jobspec.spec import CompressSpec
+from jobspec.states import FINAL, JobState, UploadState
+from jobspec.summaries import DatasetSummary, ModelSummary
+from jobspec.work import WorkKind
+from service import paging
+from service.doorbell import ring
+from service.parts import Parts, UseParts
+from service.problems import responses
+from service.views import JobPage, JobView, job_view
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+POLL_SECONDS = 0.25
+LOOKUP_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailable)
+EXAMPLES: dict[str, Any] = {
+    "preset": {
+        "summary": "Three fields are enough",
+        "value": {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20, "preset": "balanced"},
+    },
+    "steps": {
+        "summary": "A recipe of your own",
+        "value": {
+            "kind": "compress",
+            "model_id": "mdl_" + "0" * 20,
+            "dataset_id": "dst_" + "0" * 20,
+            "steps": [
+                {"kind": "prune", "sparsity": 0.9, "schedule": {"kind": "polynomial", "epochs": 6}},
+                {"kind": "finetune", "epochs": 3},
+                {"kind": "quantize", "scheme": "int8"},
+            ],
+        },
+    },
+}
+
+
+@router.post(
+    "",
+    operation_id="create_job",
+    status_code=202,
+    responses=responses(
+        errors.InvalidRequest,
+        errors.NotFound,
+        errors.WrongKind,
+        errors.InputRejected,
+        errors.UnknownLayer,
+        errors.LayerNotPrunable,
+        errors.NothingToPrune,
+        errors.InputShapeMismatch,
+        errors.LabelsMismatch,
+        errors.Unavailable,
+    ),
+)
+def create_job(
+    parts: UseParts, response: Response, spec: Annotated[CompressSpec, Body(openapi_examples=EXAMPLES)]
+) -> JobView:
+    """Queue a job. It is accepted if and only if its row was written; follow `Location`."""
+    with parts.database.write() as session:
+        model = _input(session, "model", spec.model_id, field="model_id")
+        dataset = _input(session, "dataset", spec.dataset_id, field="dataset_id")
+        if model.summary is not None and dataset.summary is not None:
+            check_fit(spec, ModelSummary.model_validate(model.summary), DatasetSummary.model_validate(dataset.summary))
+        job = jobs.create(session, spec, now=now())
+        session.flush()
+        view = job_view(session, job)
+    ring(parts, job)
+    logger("gateway").info("job accepted", job=job.id, model=model.id, dataset=dataset.id)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return view
+
+
+def _input(session: Session, kind: uploads.Kind, upload_id: str, *, field: str) -> Upload:
+    """The upload that a spec names, unless it was rejected."""
+    upload = uploads.get(session, kind, upload_id)
+    if upload is None:
+        raise errors.NotFound(
+            f"{field}: there is nothing with the id {upload_id}.",
+            errors=[errors.FieldError(field=field, messages=("not found",))],
+            suggestions=[f"GET /v1/{kind}s lists what is here."],
+        )
+    if upload.state == UploadState.REJECTED:
+        failure = errors.Failure.model_validate(upload.failure)
+        raise errors.InputRejected(
+            f"{upload_id} was rejected: {failure.detail}",
+            errors=[errors.FieldError(field=field, messages=(failure.code,))],
+            suggestions=failure.suggestions,
+        )
+    return upload
+
+
+@router.get("", operation_id="list_jobs", responses=responses(errors.InvalidRequest, errors.Unavailable))
+def list_jobs(
+    parts: UseParts,
+    state: JobState | None = None,
+    kind: Annotated[WorkKind | None, Query(description="Default: all but checks of uploads.")] = None,
+    model_id: str | None = None,
+    dataset_id: str | None = None,
+    label: Annotated[Sequence[str], Query(description="`key:value`; several must all be there.")] = (),
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> JobPage:
+    """Jobs, newest first."""
+    wanted = job_list.Filter(
+        state=state, kind=kind, model_id=model_id, dataset_id=dataset_id, labels=dict(map(_label, label))
+    )
+    with parts.database.read() as session:
+        rows = job_list.page(session, wanted, limit=limit + 1, after=paging.decode(cursor))
+        shown, next_cursor = paging.cut(rows, limit)
+        return JobPage(
+            data=tuple(job_view(session, job) for job in shown),
+            next_cursor=next_cursor,
+            counts=job_list.counts(session, wanted),
+        )
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon:
+        raise errors.InvalidRequest(
+            f"The label {text!r} has no colon.",
+            errors=[errors.FieldError(field="label", messages=("expected key:value",))],
+            suggestions=[f"Write ?label={text}:value"],
+        )
+    return key, value
+
+
+@router.get("/{job_id}", operation_id="get_job", responses=LOOKUP_ERRORS)
+def get_job(
+    parts: UseParts,
+    job_id: str,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for an end or a change.")] = 0,
+) -> JobView:
+    """A job. With `wait`, answers when something about it changes, or when the time is up."""
+    deadline = time.monotonic() + wait
+    first = _read(parts, job_id)
+    latest = first
+    while latest == first and latest.state not in FINAL and time.monotonic() < deadline:
+        time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+        latest = _read(parts, job_id)
+    return latest
+
+
+def _read(parts: Parts, job_id: str) -> JobView:
+    with parts.database.read() as session:
+        return job_view(session, found(job_list.get(session, job_id), job_id))
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    status_code=202,
+    responses=responses(errors.NotFound, errors.NotCancellable, errors.Unavailable),
+)
+def cancel_job(parts: UseParts, job_id: str) -> JobView:
+    """Ask a job to stop. Asking twice is asking once; a job that has ended answers 409."""
+    with parts.database.write() as session:
+        found(job_list.get(session, job_id), job_id)
+        state = jobs.cancel(session, job_id, now=now())
+        if state is None:
+            raise errors.NotCancellable(f"{job_id} has ended already.")
+        session.expire_all()
+        return job_view(session, found(job_list.get(session, job_id), job_id))
+
+
+def found(job: Job | None, job_id: str) -> Job:
+    """The row, or ``NotFound``."""
+    if job is None:
+        kind = kind_of(job_id)
+        named = f" {job_id} names {kind}." if kind not in (None, "a job") else ""
+        raise errors.NotFound(f"There is no job {job_id}.{named}", suggestions=["GET /v1/jobs lists the jobs."])
+    return job

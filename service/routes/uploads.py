@@ -1,0 +1,207 @@
+"""Models and data sets: take them in, tell what they are, delete them."""
+
+import asyncio
+from contextlib import closing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.exc import IntegrityError
+from starlette.concurrency import run_in_threadpool
+
+import screening
+from infra import job_list, uploads
+from infra.database import now
+from infra.logs import logger
+from infra.store import Staged
+from infra.tables import Upload
+from jobspec import errors
+from jobspec.spec import Scale
+from service import paging, receive
+from service.doorbell import ring
+from service.parts import Parts, UseParts
+from service.problems import responses
+from service.views import DatasetPage, DatasetView, ModelPage, ModelView, dataset_view, model_view
+
+router = APIRouter(prefix="/v1")
+
+NAME = Query(max_length=256, description="File name; its ending tells the format.")
+UPLOAD_ERRORS = responses(
+    errors.InvalidRequest,
+    errors.UploadTooLarge,
+    errors.UnsupportedFormat,
+    errors.UploadEmpty,
+    errors.UploadIncomplete,
+    errors.ArchiveUnreadable,
+    errors.ArchiveUnsafe,
+    errors.ModelUnreadable,
+    errors.ModelClassRefused,
+    errors.DatasetPickled,
+    errors.DatasetArrayMissing,
+    errors.DatasetArrayUnusable,
+    errors.DatasetLengthsDiffer,
+    errors.Unavailable,
+    errors.StorageFull,
+)
+LOOKUP_ERRORS = responses(errors.NotFound, errors.Unavailable)
+
+
+def upload_body(media_type: str) -> dict[str, Any]:
+    """What OpenAPI says of a body that is read by hand."""
+    binary = {"type": "string", "format": "binary"}
+    form = {"type": "object", "required": ["file"], "properties": {"file": binary}}
+    content = {media_type: {"schema": binary}, "multipart/form-data": {"schema": form}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post(
+    "/models",
+    operation_id="upload_model",
+    tags=["models"],
+    status_code=201,
+    responses={200: {"model": ModelView, "description": "This content is here already."}, **UPLOAD_ERRORS},
+    openapi_extra=upload_body("application/vnd.keras"),
+)
+async def upload_model(
+    request: Request, response: Response, parts: UseParts, name: Annotated[str | None, NAME] = None
+) -> ModelView:
+    """Upload a Keras 3 model (`.keras`), as the body or as the form field `file`. A worker then checks it."""
+    upload, is_new = await _take_in(parts, request, "model", name, scale="none")
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/models/{upload.id}"
+    return model_view(upload)
+
+
+@router.post(
+    "/datasets",
+    operation_id="upload_dataset",
+    tags=["datasets"],
+    status_code=201,
+    responses={200: {"model": DatasetView, "description": "This content is here already."}, **UPLOAD_ERRORS},
+    openapi_extra=upload_body("application/octet-stream"),
+)
+async def upload_dataset(
+    request: Request,
+    response: Response,
+    parts: UseParts,
+    name: Annotated[str | None, NAME] = None,
+    scale: Annotated[Scale, Query(description="How samples become model inputs; a spec can override it.")] = "none",
+) -> DatasetView:
+    """Upload a data set (`.npz` with x_train, y_train, x_test, y_test). A worker then checks it."""
+    upload, is_new = await _take_in(parts, request, "dataset", name, scale=scale)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/datasets/{upload.id}"
+    return dataset_view(upload)
+
+
+async def _take_in(
+    parts: Parts, request: Request, kind: uploads.Kind, name: str | None, *, scale: Scale
+) -> tuple[Upload, bool]:
+    """Stream, screen, keep, write the rows, and ring for a worker. Whatever fails leaves nothing behind."""
+    limit = parts.settings.max_upload_bytes
+    expected = receive.expected_digest(request)
+    incoming = await receive.begin(request, name, limit_bytes=limit)
+    screening.format_of(kind, incoming.name)
+    staged = await parts.store.stage(incoming.chunks, limit_bytes=limit)
+    try:
+        receive.check_digest(expected, staged.digest)
+        format = await run_in_threadpool(_screen, parts, kind, incoming.name, staged)
+    except BaseException:
+        await asyncio.shield(parts.store.discard(staged))
+        raise
+    await parts.store.keep(staged)
+    return await run_in_threadpool(_register, parts, kind, incoming.name, staged, format, scale)
+
+
+def _screen(parts: Parts, kind: uploads.Kind, name: str, staged: Staged) -> str:
+    with closing(parts.store.open_staged(staged)) as file:
+        return screening.screen(kind, name, file)
+
+
+def _register(
+    parts: Parts, kind: uploads.Kind, name: str, staged: Staged, format: str, scale: Scale
+) -> tuple[Upload, bool]:
+    fields = {"digest": staged.digest, "num_bytes": staged.num_bytes, "name": name, "format": format, "scale": scale}
+    try:
+        with parts.database.write() as session:
+            upload, check = uploads.register(session, kind, **fields, now=now())  # type: ignore[arg-type]
+    except IntegrityError:  # the same content was registered in the same instant; now its row is there
+        with parts.database.write() as session:
+            upload, check = uploads.register(session, kind, **fields, now=now())  # type: ignore[arg-type]
+    if check is not None:
+        ring(parts, check)
+        logger("gateway").info("upload accepted", upload=upload.id, bytes=upload.num_bytes, check=check.id)
+    return upload, check is not None
+
+
+@router.get("/models", operation_id="list_models", tags=["models"], responses=responses(errors.InvalidRequest))
+def list_models(parts: UseParts, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> ModelPage:
+    """Models, newest first."""
+    rows, next_cursor = _page(parts, "model", limit, cursor)
+    return ModelPage(data=tuple(map(model_view, rows)), next_cursor=next_cursor)
+
+
+@router.get("/datasets", operation_id="list_datasets", tags=["datasets"], responses=responses(errors.InvalidRequest))
+def list_datasets(parts: UseParts, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> DatasetPage:
+    """Data sets, newest first."""
+    rows, next_cursor = _page(parts, "dataset", limit, cursor)
+    return DatasetPage(data=tuple(map(dataset_view, rows)), next_cursor=next_cursor)
+
+
+def _page(parts: Parts, kind: uploads.Kind, limit: int, cursor: str | None) -> tuple[list[Upload], str | None]:
+    with parts.database.read() as session:
+        rows = list(uploads.page(session, kind, limit=limit + 1, after=paging.decode(cursor)))
+    return paging.cut(rows, limit)
+
+
+@router.get("/models/{model_id}", operation_id="get_model", tags=["models"], responses=LOOKUP_ERRORS)
+def get_model(parts: UseParts, model_id: str) -> ModelView:
+    """A model, and what its check found."""
+    with parts.database.read() as session:
+        return model_view(found(uploads.get(session, "model", model_id), model_id))
+
+
+@router.get("/datasets/{dataset_id}", operation_id="get_dataset", tags=["datasets"], responses=LOOKUP_ERRORS)
+def get_dataset(parts: UseParts, dataset_id: str) -> DatasetView:
+    """A data set, and what its check found."""
+    with parts.database.read() as session:
+        return dataset_view(found(uploads.get(session, "dataset", dataset_id), dataset_id))
+
+
+DELETE_ERRORS = responses(errors.NotFound, errors.InUse, errors.Unavailable)
+
+
+@router.delete(
+    "/models/{model_id}", operation_id="delete_model", tags=["models"], status_code=204, responses=DELETE_ERRORS
+)
+def delete_model(parts: UseParts, model_id: str) -> None:
+    """Delete a model and, when nothing else has the same content, its bytes."""
+    _delete(parts, "model", model_id)
+
+
+@router.delete(
+    "/datasets/{dataset_id}", operation_id="delete_dataset", tags=["datasets"], status_code=204, responses=DELETE_ERRORS
+)
+def delete_dataset(parts: UseParts, dataset_id: str) -> None:
+    """Delete a data set and, when nothing else has the same content, its bytes."""
+    _delete(parts, "dataset", dataset_id)
+
+
+def _delete(parts: Parts, kind: uploads.Kind, upload_id: str) -> None:
+    with parts.database.write() as session:
+        upload = found(uploads.get(session, kind, upload_id), upload_id)
+        users = job_list.unfinished_using(session, upload_id)
+        if users:
+            raise errors.InUse(
+                f"{len(users)} unfinished job(s) need {upload_id}: {', '.join(users[:5])}.",
+                suggestions=["Wait for them, or cancel them first."],
+            )
+        digest, is_garbage = upload.digest, uploads.remove(session, upload)
+    if is_garbage:
+        parts.store.delete(digest)
+
+
+def found(row: Upload | None, identifier: str) -> Upload:
+    """The row, or ``NotFound``."""
+    if row is None:
+        raise errors.NotFound(f"There is nothing with the id {identifier}.")
+    return row

@@ -1,0 +1,170 @@
+"""What the API answers: rows as frozen models."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from infra import job_list
+from infra.jobs import steps_of
+from infra.tables import Artifact, Job, Upload
+from jobspec.errors import Failure
+from jobspec.progress import StepProgress
+from jobspec.spec import Frozen, Limits, Scale
+from jobspec.states import JobState, UploadState
+from jobspec.summaries import DatasetSummary, ModelSummary
+
+
+class UploadView(Frozen):
+    """What models and data sets have in common."""
+
+    id: str
+    name: str = Field(description="The file name that it was uploaded with first.")
+    digest: str
+    num_bytes: int
+    format: str
+    state: UploadState = Field(description="`checking` until a worker has looked at it.")
+    failure: Failure | None = Field(description="Why it was rejected.")
+    created_at: datetime
+
+
+class ModelView(UploadView):
+    """An uploaded model."""
+
+    summary: ModelSummary | None = Field(description="Layers, inputs and outputs, once it is `ready`.")
+
+
+class DatasetView(UploadView):
+    """An uploaded data set."""
+
+    scale: Scale
+    summary: DatasetSummary | None = Field(description="Splits, shapes and classes, once it is `ready`.")
+
+
+class ModelPage(Frozen):
+    """Some models, newest first."""
+
+    data: tuple[ModelView, ...]
+    next_cursor: str | None
+
+
+class DatasetPage(Frozen):
+    """Some data sets, newest first."""
+
+    data: tuple[DatasetView, ...]
+    next_cursor: str | None
+
+
+class JobView(Frozen):
+    """A job. `steps` tell what it is doing."""
+
+    id: str
+    kind: str
+    state: JobState
+    steps: tuple[StepProgress, ...]
+    attempt: int
+    queue_position: int | None = Field(description="Jobs that wait before this one; null when it does not wait.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    limits: Limits | None
+    spec: Mapping[str, Any] = Field(description="The spec with every default filled in.")
+    spec_digest: str | None
+    failure: Failure | None
+    labels: Mapping[str, str]
+    links: Mapping[str, str]
+
+
+class JobPage(Frozen):
+    """Some jobs, newest first."""
+
+    data: tuple[JobView, ...]
+    next_cursor: str | None
+    counts: Mapping[JobState, int] = Field(description="Jobs that pass the other filters, by state.")
+
+
+class ArtifactView(Frozen):
+    """A file that a job left."""
+
+    name: str
+    media_type: str
+    digest: str
+    num_bytes: int
+    url: str
+
+
+class ArtifactList(Frozen):
+    """The files of a job."""
+
+    data: tuple[ArtifactView, ...]
+
+
+class Readiness(Frozen):
+    """Whether jobs can be taken, and what is missing."""
+
+    status: Literal["ready", "not_ready"]
+    checks: Mapping[str, str] = Field(description="`ok`, or what is wrong, for each part.")
+
+
+class Discovery(Frozen):
+    """Where everything is."""
+
+    name: Literal["secateur"] = "secateur"
+    version: str
+    docs_url: str = "/docs"
+    openapi_url: str = "/openapi.json"
+    models_url: str = "/v1/models"
+    datasets_url: str = "/v1/datasets"
+    jobs_url: str = "/v1/jobs"
+    schema_url: str = "/v1/schemas/compress"
+    health_url: str = "/health/ready"
+
+
+def model_view(upload: Upload) -> ModelView:
+    """A row as a model."""
+    return ModelView.model_validate(_upload_fields(upload))
+
+
+def dataset_view(upload: Upload) -> DatasetView:
+    """A row as a data set."""
+    return DatasetView.model_validate(_upload_fields(upload) | {"scale": upload.scale})
+
+
+def _upload_fields(upload: Upload) -> dict[str, Any]:
+    names = ("id", "name", "digest", "num_bytes", "format", "state", "failure", "created_at", "summary")
+    return {name: getattr(upload, name) for name in names}
+
+
+def job_view(session: Session, job: Job) -> JobView:
+    """A row as a job."""
+    here = f"/v1/jobs/{job.id}"
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        state=JobState(job.state),
+        steps=steps_of(job),
+        attempt=job.attempt,
+        queue_position=job_list.queue_position(session, job),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        limits=job.spec.get("limits"),
+        spec=job.spec,
+        spec_digest=job.spec_digest,
+        failure=None if job.failure is None else Failure.model_validate(job.failure),
+        labels=job.spec.get("labels", {}),
+        links={"self": here, "report": f"{here}/report", "artifacts": f"{here}/artifacts", "cancel": f"{here}/cancel"},
+    )
+
+
+def artifact_view(artifact: Artifact) -> ArtifactView:
+    """A row as an artifact."""
+    return ArtifactView(
+        name=artifact.name,
+        media_type=artifact.media_type,
+        digest=artifact.digest,
+        num_bytes=artifact.num_bytes,
+        url=f"/v1/jobs/{artifact.job_id}/artifacts/{artifact.name}",
+    )
