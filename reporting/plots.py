@@ -150,11 +150,11 @@ def training(report: Report) -> str:
     def draw(figure: Figure) -> None:
         rows: Sequence[Axes] = figure.subplots(3, 1, sharex=True)
         epochs = range(1, len(points) + 1)
-        marker = "o" if len(points) <= 20 else ""
-        rows[0].plot(epochs, [p.loss for p in points], marker, ls="-", color=BEFORE, ms=4, label="training")
-        rows[0].plot(epochs, [p.val_loss for p in points], marker, ls="-", color=AFTER, ms=4, label="validation")
-        rows[1].plot(epochs, [factor * p.val_metric for p in points], marker, ls="-", color=AFTER, ms=4)
-        rows[2].plot(epochs, [100 * p.sparsity for p in points], marker, ls="-", color=AFTER, ms=4)
+        line: dict[str, Any] = {"marker": "o" if len(points) <= 20 else "", "markersize": 4}
+        rows[0].plot(epochs, [p.loss for p in points], color=BEFORE, label="training", **line)
+        rows[0].plot(epochs, [p.val_loss for p in points], color=AFTER, label="validation", **line)
+        rows[1].plot(epochs, [factor * p.val_metric for p in points], color=AFTER, **line)
+        rows[2].plot(epochs, [100 * p.sparsity for p in points], color=AFTER, **line)
         for axes, title in zip(rows, ("loss", f"validation {label}{unit}", "zeros in pruned layers, %"), strict=True):
             axes.set_title(title, loc="left", fontsize=10, color=MUTED)
             axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -227,7 +227,7 @@ def _paired_bars(
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.set_xlim(0, 1.22 * max(max(pair) for pair in pairs))
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     figure = axes.figure
     assert isinstance(figure, Figure)
     _legend(figure, axes)

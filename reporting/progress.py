@@ -19,6 +19,7 @@ MARKS: Final[Mapping[StepState, tuple[str, str]]] = {
     StepState.FAILED: ("✗", "red"),
 }
 BAR_WIDTH: Final = 24
+TIME_WIDTH: Final = 19
 
 
 def progress(steps: Sequence[StepProgress]) -> RenderableType:
@@ -26,12 +27,12 @@ def progress(steps: Sequence[StepProgress]) -> RenderableType:
 
     Meant for ``rich.live.Live``; shows what it is given and keeps no state.
     """
-    grid = Table.grid(padding=(0, 2), expand=False)
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, min_width=10)
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, justify="right", min_width=9)
-    grid.add_column(overflow="ellipsis", no_wrap=True)
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(width=1)
+    grid.add_column(width=max((len(words.step(step.name)) for step in steps), default=0))
+    grid.add_column(width=BAR_WIDTH)
+    grid.add_column(width=TIME_WIDTH, justify="right")
+    grid.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
     for step in steps:
         grid.add_row(*_cells(step))
     return grid
@@ -52,8 +53,7 @@ def _time(step: StepProgress) -> str:
     if step.seconds is not None:
         return words.duration(step.seconds)
     if step.state == StepState.RUNNING:
-        left = "" if step.eta_seconds is None else f", {words.duration(step.eta_seconds)} left"
-        return f"{step.progress:.0%}{left}"
+        return f"{step.progress:.0%}" if step.eta_seconds is None else f"{words.duration(step.eta_seconds)} left"
     return ""
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from jobspec.report import LayerSparsity, Report
 from reporting import words
-from reporting.comparison import Line, lines
+from reporting.comparison import Line, capitalized, lines
 from reporting.progress import progress as progress
 
 STYLES = {"better": "green", "worse": "red", "same": ""}
@@ -37,7 +37,7 @@ def host_line(report: Report) -> str:
     return (
         f"Latency: one sample at a time, {threads}, {words.count(latency.num_runs)} runs, "
         f"on {host.cpu} ({host.num_cpus} cores, {host.system}). "
-        f"{report.metric_label} on {words.count(report.result.quality.num_samples)} test samples, "
+        f"{capitalized(report.metric_label)} on {words.count(report.result.quality.num_samples)} test samples, "
         "all computed by running the .tflite files."
     )
 

@@ -128,6 +128,8 @@ def _check_function(node: Mapping[str, Any], layer: str) -> None:
 
 
 def _check_text(place: _Place) -> None:
+    if place.key == "name" and not place.value.isprintable():
+        raise _unreadable(f"The model names a layer {place.value[:80]!r}; names must be printable text.")
     if place.key in PATH_FIELDS or (place.key != "words" and _PATH.search(place.value)):
         raise ModelClassRefused(
             f"{_shown(place.layer)} names a file or an address, {place.value[:80]!r}, in the field "

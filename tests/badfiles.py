@@ -344,6 +344,9 @@ BAD_MODELS = [
         lambda: keras_file(sequential(), weights=b"zeros" * 20),
         "model_unreadable",
     ),
+    BadUpload(
+        "model-unprintable-name", "model", _M, lambda: keras_file(sequential(_dense(name="\ud800"))), "model_unreadable"
+    ),
     _refused("model-lambda", _dense(), _lambda_layer()),
     _refused("model-lambda-wrapped", layer("TimeDistributed", layer=_lambda_layer())),
     _refused("model-lambda-in-nested-model", sequential(_lambda_layer())),

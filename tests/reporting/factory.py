@@ -105,7 +105,7 @@ def report(**given: Any) -> Report:
         ),
         "history": history(),
         "verdicts": (
-            "Quality: the accuracy is 0.23 points worse on 10,000 test samples, which is outside the 95 % interval "
+            "Quality: the accuracy is 0.23 points worse on 10,000 test samples, which is within the 95 % interval "
             "of the original.",
             "Size: the .tflite file is 3.8 times smaller as stored and 17.6 times smaller as gzip.",
             "The zeros pay off in transfer, not on disk: LiteRT stores them like other weights, gzip does not.",
