@@ -22,7 +22,7 @@ def zeros(array: Array) -> float:
     >>> zeros(np.array([0.0, 1.0, 0.0, 2.0]))
     0.5
     """
-    return 1.0 - np.count_nonzero(array) / array.size
+    return float(1.0 - np.count_nonzero(array) / array.size)
 
 
 def nonzero_params(model: Any) -> int:
