@@ -1,0 +1,44 @@
+# Everything a newcomer needs: Python 3.11 or newer, and make. `make` alone lists what there is.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check constraints clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+demo: $(STAMP) ## compress a real MNIST model, end to end, and show what came of it
+	@$(BIN)/python -m stack demo
+
+up: $(STAMP) ## run the service on 127.0.0.1:8000 until Ctrl-C; data in ./var
+	@$(BIN)/python -m stack up
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP) ## formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+constraints: $(STAMP) ## renew constraints.txt from what is installed
+	@head -1 constraints.txt > $(VENV)/constraints.new
+	@$(BIN)/python -m pip list --format=freeze --exclude-editable | grep -v '^\(pip\|setuptools\|wheel\|secateur\)==' >> $(VENV)/constraints.new
+	@mv $(VENV)/constraints.new constraints.txt
+
+clean: ## remove the virtual environment, caches and all results
+	rm -rf $(VENV) demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Say where it is: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) is older. Say where it is: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "installing into $(VENV): minutes the first time, nothing after that"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

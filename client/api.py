@@ -1,0 +1,198 @@
+"""The service as a Python object. Every error of the service arrives as the exception that it raised.
+
+>>> from client.api import Secateur
+>>> with Secateur("http://127.0.0.1:8000") as service:  # doctest: +SKIP
+...     model = service.upload_model(Path("model.keras"))
+...     data = service.upload_dataset(Path("data.npz"), scale="1/255")
+...     job = service.submit({"model_id": model.id, "dataset_id": data.id, "preset": "balanced"})
+...     print(service.report(service.wait(job.id).id).verdicts)
+"""
+
+import base64
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from client import revive
+from client.views import Artifact, ArtifactList, Job, Readiness, Upload, View
+from jobspec.errors import InternalError, Unavailable
+from jobspec.report import Report
+from jobspec.states import FINAL, UploadState
+
+CHUNK_BYTES = 1 << 18
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 90.0
+LONG_POLL_SECONDS = 5.0
+CHECK_POLL_SECONDS = (0.1, 1.0)
+OUTAGE_SECONDS = 60.0
+"""How long ``wait`` puts up with a service that does not answer, for instance because it is being restarted."""
+
+OnBytes = Callable[[int, int], None]
+"""Called with the bytes sent so far, and all there are."""
+
+V = TypeVar("V", bound=View)
+
+
+class Secateur:
+    """A connection to a service. Raises errors of ``jobspec.errors``; ``Unavailable`` when nothing answers."""
+
+    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self._http.close()
+
+    def readiness(self) -> Readiness:
+        """What the service says of itself; also when it is not ready."""
+        with self._translated():
+            response = self._http.get("/health/ready")
+        if response.status_code not in (200, 503):
+            raise revive.from_response(response)
+        return Readiness.model_validate_json(response.content)
+
+    def upload_model(self, path: Path, *, on_bytes: OnBytes | None = None) -> Upload:
+        """Upload a ``.keras`` file. A worker checks it next: see ``wait_ready``."""
+        return self._upload("/v1/models", path, {}, on_bytes)
+
+    def upload_dataset(self, path: Path, *, scale: str = "none", on_bytes: OnBytes | None = None) -> Upload:
+        """Upload a ``.npz`` file and say how its samples must be scaled: none, 1/255 or -1..1."""
+        return self._upload("/v1/datasets", path, {"scale": scale}, on_bytes)
+
+    def wait_ready(self, kind: Literal["model", "dataset"], upload_id: str) -> Upload:
+        """Wait for the check of an upload.
+
+        Raises:
+            UploadRefused: the upload was rejected; the error is that of its check.
+        """
+        pause, longest = CHECK_POLL_SECONDS
+        while (upload := self._get(f"/v1/{kind}s/{upload_id}", Upload)).state == UploadState.CHECKING:
+            time.sleep(pause)
+            pause = min(longest, 1.5 * pause)
+        if upload.failure is not None:
+            raise revive.from_failure(upload.failure)
+        return upload
+
+    def submit(self, spec: Mapping[str, Any]) -> Job:
+        """Queue a job."""
+        return self._parse(self._send("POST", "/v1/jobs", json=dict(spec)), Job)
+
+    def job(self, job_id: str, *, wait_seconds: float = 0.0) -> Job:
+        """A job now, or when it has changed, or when the time is up."""
+        return self._get(f"{_path(job_id)}?wait={wait_seconds:g}", Job)
+
+    def wait(self, job_id: str, *, on_progress: Callable[[Job], None] | None = None) -> Job:
+        """Wait for the end of a job, whatever it is; told of every change on the way."""
+        last_answer, first = time.monotonic(), True
+        while True:
+            try:
+                job = self.job(job_id, wait_seconds=0.0 if first else LONG_POLL_SECONDS)
+            except Unavailable:
+                if time.monotonic() > last_answer + OUTAGE_SECONDS:
+                    raise
+                time.sleep(1.0)
+                continue
+            last_answer, first = time.monotonic(), False
+            if on_progress is not None:
+                on_progress(job)
+            if job.state in FINAL:
+                return job
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask a job to stop."""
+        return self._parse(self._send("POST", f"{_path(job_id)}/cancel"), Job)
+
+    def report(self, job_id: str) -> Report:
+        """What the job measured, before and after."""
+        response = self._send("GET", f"{_path(job_id)}/report", headers={"Accept": "application/json"})
+        return Report.model_validate_json(response.content)
+
+    def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
+        """The files that a job left."""
+        return self._get(f"{_path(job_id)}/artifacts", ArtifactList).data
+
+    def download(self, job_id: str, artifact: Artifact, folder: Path) -> Path:
+        """Save a file under its name. It appears complete and right, or not at all.
+
+        Raises:
+            InternalError: what arrived is not what its digest says.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        descriptor, partial = tempfile.mkstemp(prefix=f".{artifact.name}.", dir=folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for chunk in self._stream(f"{_path(job_id)}/artifacts/{artifact.name}"):
+                    digest.update(chunk)
+                    file.write(chunk)
+            if f"sha256:{digest.hexdigest()}" != artifact.digest:
+                raise InternalError(f"{artifact.name} arrived damaged.", suggestions=["Download it again."])
+            Path(partial).chmod(0o644)
+            return Path(partial).replace(folder / artifact.name)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+
+    def _upload(self, path: str, file: Path, query: dict[str, str], on_bytes: OnBytes | None) -> Upload:
+        with file.open("rb") as stream:
+            digest = base64.b64encode(hashlib.file_digest(stream, "sha256").digest()).decode()
+            size = stream.tell()
+
+        def chunks() -> Iterator[bytes]:
+            sent = 0
+            with file.open("rb") as stream:
+                while chunk := stream.read(CHUNK_BYTES):
+                    yield chunk
+                    sent += len(chunk)
+                    if on_bytes is not None:
+                        on_bytes(sent, size)
+
+        headers = {"Content-Length": str(size), "Repr-Digest": f"sha-256=:{digest}:"}
+        response = self._send("POST", path, params={"name": file.name, **query}, content=chunks(), headers=headers)
+        return self._parse(response, Upload)
+
+    def _stream(self, path: str) -> Iterator[bytes]:
+        with self._translated(), self._http.stream("GET", path) as response:
+            if response.is_error:
+                response.read()
+                raise revive.from_response(response)
+            yield from response.iter_raw(CHUNK_BYTES)
+
+    def _get(self, path: str, view: type[V]) -> V:
+        return self._parse(self._send("GET", path), view)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._translated():
+            response = self._http.request(method, path, **options)
+        if not response.is_success:
+            raise revive.from_response(response)
+        return response
+
+    def _parse(self, response: httpx.Response, view: type[V]) -> V:
+        try:
+            return view.model_validate_json(response.content)
+        except ValueError as fault:
+            raise InternalError(f"{response.url} does not answer like a Secateur service.") from fault
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as fault:
+            raise revive.from_transport(fault, self.base_url) from fault
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"

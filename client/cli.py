@@ -1,0 +1,137 @@
+"""The ``secateur`` command. Exit codes: 0 it worked, 1 the job or the service failed, 2 wrong usage."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from client.api import Secateur
+from client.compress import JobEnded, collect, follow
+from client.compress import compress as run
+from client.views import Job
+from jobspec.errors import SecateurError
+from jobspec.presets import PRESETS
+from jobspec.spec import Scale
+from jobspec.states import FINAL
+from reporting.terminal import progress
+
+INTERRUPTED = 130
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make Keras models smaller and faster.")
+console = Console()
+errors = Console(stderr=True)
+
+Url = Annotated[str, typer.Option("--url", envvar="SECATEUR_URL", help="Where the service is.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
+InputFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@app.command()
+def compress(
+    model: InputFile,
+    data: InputFile,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; made when missing.")],
+    spec: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A recipe as JSON.")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
+    scale: Annotated[str, typer.Option(help=f"How samples are scaled: {', '.join(get_args(Scale))}.")] = "none",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Upload a model (.keras) and data (.npz), run a recipe, and download what comes out."""
+    recipe = _recipe(spec, preset)
+    if scale not in get_args(Scale):
+        raise typer.BadParameter(f"there are {', '.join(get_args(Scale))}", param_hint="--scale")
+    started: list[Job] = []
+    with Secateur(url) as service:
+        try:
+            job = run(
+                service,
+                model=model,
+                dataset=data,
+                scale=scale,
+                recipe=recipe,
+                console=console,
+                on_job=started.append,
+            )
+        except KeyboardInterrupt:
+            if started:
+                job_id = started[0].id
+                errors.print(f"The job goes on. secateur status {job_id} | secateur cancel {job_id}")
+            raise
+        paths = collect(service, job, out, console=console)
+    console.print(f"In [bold]{escape(str(out))}[/bold]: {', '.join(path.name for path in paths)}")
+
+
+@app.command()
+def status(
+    job_id: JobId,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until the job ends.")] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Show how far a job has come."""
+    with Secateur(url) as service:
+        job = service.job(job_id)
+        if watch and job.state not in FINAL:
+            job = follow(service, job, console=console)
+        else:
+            console.print(progress(job.steps))
+    position = f", {job.queue_position} before it" if job.queue_position is not None else ""
+    console.print(f"{job.id} is {job.state}{position} (attempt {job.attempt})")
+    if job.failure is not None:
+        raise JobEnded(job)
+
+
+@app.command()
+def cancel(job_id: JobId, url: Url = DEFAULT_URL) -> None:
+    """Ask a job to stop."""
+    with Secateur(url) as service:
+        console.print(f"{job_id} is {service.cancel(job_id).state}")
+
+
+def _recipe(spec: Path | None, preset: str | None) -> dict[str, Any]:
+    if (spec is None) == (preset is None):
+        raise typer.BadParameter("give either --spec or --preset")
+    if spec is None:
+        return {"preset": preset}
+    try:
+        recipe = json.loads(spec.read_text())
+    except ValueError as fault:
+        raise typer.BadParameter(f"{spec} is not JSON: {fault}", param_hint="--spec") from fault
+    if not isinstance(recipe, dict):
+        raise typer.BadParameter(f"{spec} holds no JSON object", param_hint="--spec")
+    return recipe
+
+
+def print_error(error: SecateurError, *, to: Console) -> None:
+    """An error in a few clear lines: what, where, and how to fix it."""
+    to.print(f"[bold red]{escape(error.title)}[/bold red] [dim]({error.code})[/dim]")
+    to.print(escape(error.detail))
+    for field in error.errors:
+        to.print(f"  {escape(field.field)}: {escape(', '.join(field.messages))}")
+    for suggestion in error.suggestions:
+        to.print(f"[green]→[/green] {escape(suggestion)}")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except SecateurError as error:
+        print_error(error, to=errors)
+        sys.exit(1)
+    except JobEnded as ended:
+        if ended.error is not None:
+            print_error(ended.error, to=errors)
+        else:
+            errors.print(f"{ended.job.id} is {ended.job.state}.")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

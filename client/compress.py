@@ -1,0 +1,89 @@
+"""From two files on disk to a folder of results, shown in the terminal as it happens."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.live import Live
+
+from client.api import Secateur
+from client.revive import from_failure
+from client.views import Job
+from jobspec.errors import SecateurError
+from jobspec.states import JobState
+from reporting.terminal import progress, table
+
+
+class JobEnded(Exception):
+    """A job ended otherwise than with success."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"{job.id} ended {job.state}")
+        self.job = job
+
+    @property
+    def error(self) -> SecateurError | None:
+        """What it failed of; None when it was cancelled."""
+        return None if self.job.failure is None else from_failure(self.job.failure)
+
+
+def compress(
+    service: Secateur,
+    *,
+    model: Path,
+    dataset: Path,
+    scale: str,
+    recipe: Mapping[str, Any],
+    console: Console,
+    on_job: Callable[[Job], object] = lambda job: None,
+) -> Job:
+    """Upload, wait for the checks, run the job and show how it goes.
+
+    Raises:
+        JobEnded: the job failed, was cancelled or expired.
+        SecateurError: an upload or the spec was refused, or the service does not answer.
+    """
+    model_id = service.upload_model(model, on_bytes=_shown(console, model)).id
+    dataset_id = service.upload_dataset(dataset, scale=scale, on_bytes=_shown(console, dataset)).id
+    with console.status("checking what was uploaded"):
+        service.wait_ready("model", model_id)
+        service.wait_ready("dataset", dataset_id)
+    job = service.submit({**recipe, "model_id": model_id, "dataset_id": dataset_id})
+    on_job(job)
+    console.print(f"[dim]{job.id} accepted[/dim]")
+    job = follow(service, job, console=console, on_job=on_job)
+    if job.state != JobState.SUCCEEDED:
+        raise JobEnded(job)
+    return job
+
+
+def follow(service: Secateur, job: Job, *, console: Console, on_job: Callable[[Job], object] = lambda job: None) -> Job:
+    """Show the steps of a job until it ends."""
+    with Live(progress(job.steps), console=console, refresh_per_second=8) as live:
+
+        def show(now: Job) -> None:
+            live.update(progress(now.steps))
+            on_job(now)
+
+        ended = service.wait(job.id, on_progress=show)
+    if not console.is_terminal:
+        console.line()  # there, Live leaves its last line open
+    return ended
+
+
+def collect(service: Secateur, job: Job, out: Path, *, console: Console) -> list[Path]:
+    """Print the report and download every file of a job."""
+    console.print(table(service.report(job.id)))
+    return [service.download(job.id, artifact, out) for artifact in service.artifacts(job.id)]
+
+
+def _shown(console: Console, path: Path) -> Callable[[int, int], None]:
+    """Tells once that a file has been sent."""
+
+    def tell(sent: int, total: int) -> None:
+        if sent == total:
+            console.print(f"[dim]{path.name} sent, {decimal(total)}[/dim]")
+
+    return tell

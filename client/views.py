@@ -1,0 +1,62 @@
+"""What the service answers, as far as a client cares. Fields that a newer service adds are ignored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from jobspec.errors import Failure
+from jobspec.progress import StepProgress
+from jobspec.states import JobState, UploadState
+
+
+class View(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Upload(View):
+    """A model or a data set."""
+
+    id: str
+    name: str
+    digest: str
+    num_bytes: int
+    state: UploadState
+    summary: Mapping[str, Any] | None = None
+    failure: Failure | None = None
+
+
+class Job(View):
+    """A job, and how far it has come."""
+
+    id: str
+    kind: str
+    state: JobState
+    steps: tuple[StepProgress, ...]
+    attempt: int
+    queue_position: int | None = None
+    failure: Failure | None = None
+
+
+class Artifact(View):
+    """A file that a job left."""
+
+    name: str
+    media_type: str
+    digest: str
+    num_bytes: int
+
+
+class ArtifactList(View):
+    """All files of a job."""
+
+    data: tuple[Artifact, ...]
+
+
+class Readiness(View):
+    """Whether the service takes and runs jobs; ``checks`` say what is missing."""
+
+    status: str
+    checks: Mapping[str, str]

@@ -1,0 +1,62 @@
+"""The demonstration: a fresh service, a real model, and what is left of it. All of it over HTTP."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from client.api import Secateur
+from client.compress import collect, compress
+from infra.settings import Settings
+from stack.folder import owned
+from stack.interrupts import Interrupts
+from stack.machine import free_port, machine
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
+STATE = ".state"
+
+
+def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path = EXAMPLE) -> list[Path]:
+    """Compress an example and leave the results in a folder. Returns their paths.
+
+    Args:
+        example: a folder with ``model.keras``, ``mnist.npz`` and ``spec.json``.
+
+    Raises:
+        StackFault, JobEnded, SecateurError: as ``machine`` and ``compress`` do.
+    """
+    began = time.monotonic()
+    with _fleeting(out / STATE) as state, ExitStack() as opened:
+        settings = Settings(data_dir=state / "var", host="127.0.0.1", port=free_port())
+        with console.status("starting broker, workers and gateway"):
+            stack = opened.enter_context(machine(settings, interrupts))
+        console.print(f"[dim]service ready at {stack.url} after {time.monotonic() - began:.0f} s[/dim]")
+        with Secateur(stack.url) as service:
+            job = compress(
+                service,
+                model=example / "model.keras",
+                dataset=example / "mnist.npz",
+                scale="none",
+                recipe=json.loads((example / "spec.json").read_text()),
+                console=console,
+                on_job=lambda job: stack.tend(),
+            )
+            paths = collect(service, job, out, console=console)
+    console.print(f"\nDone in {time.monotonic() - began:.0f} s. In [bold]{out}[/bold]:")
+    for path in paths:
+        console.print(f"  {path}")
+    return paths
+
+
+@contextmanager
+def _fleeting(folder: Path) -> Iterator[Path]:
+    """A folder that is ours alone while the block runs, and gone after it."""
+    with owned(folder):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

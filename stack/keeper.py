@@ -1,0 +1,121 @@
+"""Starts processes, starts those again that die, and stops all of them. None outlives this process.
+
+Each part has a session of its own, so that Ctrl-C in the terminal reaches only us and parts stop in order.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack.faults import StackFault
+from stack.interrupts import Interrupts
+from workers import launch
+from workers.process import tail
+
+GRACE_SECONDS = 25.0
+STEADY_SECONDS = 60.0
+"""A part that lived this long has started well: its next restart waits no longer than its first."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+
+
+@dataclass
+class Part:
+    """One process that should be running."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes]
+    log: Path
+    started_at: float
+    pause_seconds: float = FIRST_PAUSE_SECONDS
+    due_at: float | None = field(default=None)
+
+
+class Keeper:
+    """The parts of a stack. Not thread-safe: parts end with the thread that started them."""
+
+    def __init__(self, logs: Path, environment: Mapping[str, str], interrupts: Interrupts) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._logs = logs
+        self._environment = dict(environment)
+        self._interrupts = interrupts
+        self.parts: list[Part] = []
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start one more part."""
+        log = self._logs / f"{name}.log"
+        with self._interrupts.held():  # a process that is not in the list would not be stopped
+            self.parts.append(Part(name, command, self._spawn(command, log), log, time.monotonic()))
+
+    def check(self) -> None:
+        """Raise ``StackFault`` if a part has ended; for the time before everything runs."""
+        for part in self.parts:
+            if part.process.poll() is not None:
+                raise StackFault(
+                    f"The {part.name} ended with code {part.process.returncode} while it was starting.",
+                    f"Its log is {part.log}.",
+                    tail(part.log),
+                )
+
+    def tend(self) -> list[str]:
+        """Start parts again that have died, each after a pause that doubles. Returns the names of those started."""
+        restarted = []
+        for part in self.parts:
+            if part.process.poll() is None:
+                continue
+            now = time.monotonic()
+            if part.due_at is None:
+                steady = now - part.started_at > STEADY_SECONDS
+                part.pause_seconds = FIRST_PAUSE_SECONDS if steady else part.pause_seconds
+                part.due_at = now + part.pause_seconds
+                part.pause_seconds = min(2 * part.pause_seconds, LONGEST_PAUSE_SECONDS)
+            elif now >= part.due_at:
+                with self._interrupts.held():
+                    part.process = self._spawn(part.command, part.log)
+                part.started_at, part.due_at = now, None
+                restarted.append(part.name)
+        return restarted
+
+    def stop(self) -> None:
+        """Stop all parts, the newest first; by force when that takes long, or when a signal comes meanwhile."""
+        before = self._interrupts.count
+        while self.parts:
+            part = self.parts[-1]
+            _signal(part.process, signal.SIGTERM)
+            deadline = time.monotonic() + GRACE_SECONDS
+            while not _has_exited(part.process) and time.monotonic() < deadline and self._interrupts.count == before:
+                time.sleep(0.02)
+            _signal(part.process, signal.SIGKILL)
+            part.process.wait()
+            self.parts.pop()
+
+    def _spawn(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                launch.wrap(command),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _has_exited(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is dead, without reaping it, so that its number is still its own."""
+    if process.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signal a part and all that share its session's group, unless it was reaped: its number may be another's."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return

@@ -1,0 +1,138 @@
+"""One machine's Secateur: broker, two workers and the gateway, started in order and stopped in reverse.
+
+Two worker processes, so that the check of an upload never waits behind somebody's long job.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from client.api import Secateur
+from infra.broker import Publisher, celery_app
+from infra.database import Database
+from infra.settings import Settings
+from jobspec.errors import SecateurError, Unavailable
+from stack.broker import broker_command, broker_url, socket_for
+from stack.faults import StackFault
+from stack.folder import owned
+from stack.interrupts import Interrupts
+from stack.keeper import Keeper
+
+BROKER_SECONDS = 10.0
+READY_SECONDS = 90.0
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A running stack. Call ``tend`` now and then: it starts again what has died."""
+
+    url: str
+    keeper: Keeper
+
+    def tend(self) -> list[str]:
+        """Names of the parts that had to be started again."""
+        return self.keeper.tend()
+
+
+@contextmanager
+def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
+    """Everything running and ready while the block runs; nothing of it left afterwards, however the block ends.
+
+    Raises:
+        StackFault: the port or the data folder is taken, or a part does not start.
+        KeyboardInterrupt: a signal came; everything has been stopped.
+    """
+    check_port(settings.host, settings.port)
+    data_dir = settings.data_dir.resolve()
+    with owned(data_dir), socket_for(data_dir / "broker") as broker_socket:
+        url = settings.broker_url or broker_url(broker_socket)
+        environment = os.environ | {
+            "SECATEUR_DATA_DIR": str(data_dir),
+            "SECATEUR_BROKER_URL": url,
+            "SECATEUR_HOST": settings.host,
+            "SECATEUR_PORT": str(settings.port),
+        }
+        keeper = Keeper(data_dir / "logs", environment, interrupts)
+        try:
+            if not settings.broker_url:
+                keeper.start("broker", broker_command(broker_socket, data_dir / "broker"))
+            _wait_for_broker(keeper, url)
+            _migrate(settings)
+            keeper.start("worker-jobs", [sys.executable, "-m", "workers", "--queues", "jobs"])
+            keeper.start("worker-checks", [sys.executable, "-m", "workers", "--queues", "checks"])
+            keeper.start("gateway", [sys.executable, "-m", "service"])
+            address = f"http://{settings.host}:{settings.port}"
+            _wait_until_ready(keeper, address)
+            yield Machine(address, keeper)
+        finally:
+            with interrupts.held():
+                keeper.stop()
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port that somebody listens on, before anything is started.
+
+    Raises:
+        StackFault: with what to do.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as fault:
+            raise StackFault(
+                f"Cannot listen on {host}:{port}: {fault.strerror}.",
+                "Stop what listens there, or choose another port with --port.",
+            ) from fault
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_broker(keeper: Keeper, url: str) -> None:
+    publisher, deadline = Publisher(celery_app(url)), time.monotonic() + BROKER_SECONDS
+    while True:
+        keeper.check()
+        try:
+            return publisher.ping()
+        except Unavailable as fault:
+            if time.monotonic() > deadline:
+                raise StackFault("The broker does not answer.", "Look at SECATEUR_BROKER_URL.") from fault
+            time.sleep(LOOK_SECONDS)
+
+
+def _migrate(settings: Settings) -> None:
+    database = Database(settings.database)
+    try:
+        database.migrate()
+    except SecateurError as fault:
+        raise StackFault(fault.detail, "Look at SECATEUR_DATABASE_URL.") from fault
+    finally:
+        database.close()
+
+
+def _wait_until_ready(keeper: Keeper, url: str) -> None:
+    deadline, missing = time.monotonic() + READY_SECONDS, "the gateway does not answer"
+    with Secateur(url) as service:
+        while time.monotonic() < deadline:
+            keeper.check()
+            try:
+                readiness = service.readiness()
+            except SecateurError:
+                time.sleep(LOOK_SECONDS)
+                continue
+            if readiness.status == "ready":
+                return
+            missing = "; ".join(f"{name}: {said}" for name, said in readiness.checks.items() if said != "ok")
+            time.sleep(4 * LOOK_SECONDS)
+    raise StackFault(f"Not ready after {READY_SECONDS:.0f} seconds: {missing}", "The logs of the parts tell more.")
