@@ -1,0 +1,42 @@
+"""``python -m infra migrate`` brings the tables to the newest version; ``python -m infra seen`` asks whether a worker
+of this host was seen lately, and fails if not: a health check for containers, where each worker has its own host name.
+"""
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+
+from infra import logs, workers
+from infra.database import Database, now
+from infra.settings import Settings
+
+SEEN_WITHIN_SWEEPS = 3
+"""As many sweeps may be late before a worker counts as dead; the gateway's readiness allows the same."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do the one thing that was asked for; exit code 1 when no worker was seen."""
+    parser = argparse.ArgumentParser(prog="python -m infra", description="Chores of an installation.")
+    parser.add_argument("chore", choices=["migrate", "seen"], nargs="?", default="migrate")
+    options = parser.parse_args(arguments)
+    settings = Settings()
+    logs.configure(settings.log_format, settings.log_level)
+    database = Database(settings.database)
+    try:
+        if options.chore == "migrate":
+            database.migrate()
+        elif not _seen(database, within_seconds=SEEN_WITHIN_SWEEPS * settings.sweep_seconds):
+            sys.exit(f"no worker of {socket.gethostname()} was seen lately")
+    finally:
+        database.close()
+
+
+def _seen(database: Database, *, within_seconds: float) -> bool:
+    with database.read() as session:
+        rows = workers.alive(session, within_seconds=within_seconds, now=now())
+        return any(row.id.startswith(f"{socket.gethostname()}-") for row in rows)
+
+
+if __name__ == "__main__":
+    main()

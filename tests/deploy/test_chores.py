@@ -1,0 +1,44 @@
+"""``python -m infra``: what containers run beside the gateway and the workers."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from infra import workers
+from infra.__main__ import main
+from infra.database import Database, now
+from infra.settings import Settings
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A fresh database that the settings of this process point at."""
+    monkeypatch.setenv("SECATEUR_DATA_DIR", str(tmp_path / "data"))
+    database = Database(Settings().database)
+    main(["migrate"])
+    return database
+
+
+def test_migrating_makes_the_tables_and_can_be_repeated(database: Database) -> None:
+    """Every start of the containers runs it."""
+    main([])
+
+    database.ping()
+
+
+def test_a_worker_of_this_host_that_was_seen_is_healthy(database: Database) -> None:
+    """The row that it writes once a sweep is the proof that it still works."""
+    with database.write() as session:
+        workers.say_alive(session, f"{socket.gethostname()}-7", queues="checks", now=now())
+
+    main(["seen"])
+
+
+def test_a_worker_of_another_host_does_not_count(database: Database) -> None:
+    """Otherwise one living worker would hide all the dead ones."""
+    with database.write() as session:
+        workers.say_alive(session, "elsewhere-7", queues="checks", now=now())
+
+    with pytest.raises(SystemExit, match="no worker of"):
+        main(["seen"])
