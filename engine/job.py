@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from engine import dataset as datasets
-from engine import measure
+from engine import measure, metrics
 from engine import model as models
 from engine.arrays import Array
+from engine.batchnorm import MAX_BATCHES, reestimate_if_better
 from engine.chance import check_baseline
 from engine.feed import Feed
 from engine.masking import Masks
@@ -19,6 +20,9 @@ from engine.train import DEFAULT_LEARNING_RATE, original_learning_rate
 from jobspec.fit import check_fit
 from jobspec.report import TrainingPoint
 from jobspec.spec import Recipe, Scale
+
+JUDGED = 2000
+"""Validation samples on which two states of a model are compared."""
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Job:
     masks: Masks
     learning_rate: float
     notes: list[str]
+    originally: Array
+    """What the uploaded model predicts for the first ``JUDGED`` validation samples."""
     result: measure.Export | None = None
     targets: dict[str, float] = field(default_factory=dict)
     history: list[TrainingPoint] = field(default_factory=list)
@@ -42,6 +48,17 @@ class Job:
         count = min(num_samples, len(self.data.train))
         picked = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:count]
         return self.feed(self.data.train.x[np.sort(picked)])
+
+    def refresh_statistics(self) -> None:
+        """Re-estimate BatchNorm on training batches, if that makes the model agree more with the original."""
+        slice_, size = self.data.validation.x[:JUDGED], self.recipe.training.batch_size
+        shuffled = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[: MAX_BATCHES * size]
+
+        def agreement() -> float:
+            predictions = self.objective.predictions(measure.predict(self.model, self.feed(slice_)))
+            return metrics.agreement(self.originally, predictions)
+
+        reestimate_if_better(self.model, self.feed.batches(self.data.train.x[shuffled], size), judge=agreement)
 
     def probe(self) -> Array:
         """A few inputs to compare a file with its Keras model."""
@@ -77,4 +94,5 @@ def load(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale) -> Job:
         Masks(prunable_kernels(keras_model)),
         original_learning_rate(keras_model) or DEFAULT_LEARNING_RATE,
         notes,
+        objective.predictions(measure.predict(keras_model, feed(data.validation.x[:JUDGED]))),
     )

@@ -47,6 +47,7 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
     else:
         for planned in plan(step.schedule, step.sparsity, num_steps=0):
             cut(planned.sparsity)
+    job.refresh_statistics()
     return f"{job.masks.sparsity():.1%} zeros"
 
 
@@ -54,6 +55,7 @@ def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance]
     """Train on with every zero held."""
     learning_rate = step.learning_rate or job.learning_rate * RETRAIN
     _train(job, name, epochs=step.epochs, learning_rate=learning_rate, on_advance=on_advance)
+    job.refresh_statistics()
     return f"validation {job.objective.metric.replace('_', ' ')} {job.history[-1].val_metric:.4f}"
 
 
