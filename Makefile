@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check constraints clean
+.PHONY: help demo up test check constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -30,9 +30,6 @@ constraints: $(STAMP) ## renew constraints.txt from what is installed
 	@head -1 constraints.txt > $(VENV)/constraints.new
 	@$(BIN)/python -m pip list --format=freeze --exclude-editable | grep -v '^\(pip\|setuptools\|wheel\|secateur\)==' >> $(VENV)/constraints.new
 	@mv $(VENV)/constraints.new constraints.txt
-
-clean: ## remove the virtual environment, caches and all results
-	rm -rf $(VENV) demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Say where it is: make PYTHON=/path/to/python3"; exit 1; }

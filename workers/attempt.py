@@ -98,8 +98,12 @@ class Attempt:
 
     def _fetch(self, work: Work) -> None:
         (self._folder / OUT).mkdir(parents=True)
-        for name, digest in work.inputs.items():
-            self._patiently(partial(self._means.store.fetch, digest, self._folder / name))
+        try:
+            for name, digest in work.inputs.items():
+                self._patiently(partial(self._means.store.fetch, digest, self._folder / name))
+        except InternalError:
+            self._patiently(self._read_work)  # bytes that are gone because their upload was refused or deleted since
+            raise
 
     def _run_child(self, work: Work) -> Succeeded | Outcome | Death | Stop:
         child = Child.spawn(

@@ -1,10 +1,12 @@
 """A worker's surroundings for tests: a real database, a real store, real processes; only the engine is a stand-in."""
 
 import hashlib
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +19,10 @@ from infra.database import Database, now
 from infra.settings import Settings
 from infra.store import Store
 from infra.tables import Artifact, Job, Upload
+from jobspec.errors import Unavailable
 from jobspec.spec import CompressSpec
 from jobspec.states import UploadState
+from stack.broker import broker_command, broker_url, socket_for
 from workers.attempt import Means
 from workers.supervisor import Supervisor
 
@@ -129,3 +133,24 @@ def living_children() -> list[psutil.Process]:
     """Processes that this test started and that still live."""
     children = psutil.Process().children(recursive=True)
     return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    """A real broker of this test alone. Yields its URL."""
+    with socket_for(tmp_path / "broker") as socket:
+        process = subprocess.Popen(broker_command(socket, tmp_path / "broker"), stdout=subprocess.DEVNULL)
+        try:
+            assert eventually(lambda: answers(broker_url(socket)))
+            yield broker_url(socket)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def answers(url: str) -> bool:
+    """Whether a broker is there."""
+    with suppress(Unavailable):
+        Publisher(celery_app(url)).ping()
+        return True
+    return False

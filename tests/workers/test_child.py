@@ -1,0 +1,107 @@
+"""The real child with the real engine: what it says, in which order, and when it stops."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobspec.errors import NothingToPrune
+from jobspec.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
+from jobspec.summaries import DatasetSummary
+from jobspec.work import ASSIGNMENT, Assignment, CheckDataset, CheckModel, WorkKind
+from tests.badfiles import good_npz
+from workers.child import as_error
+from workers.process import Child, Death, child_command
+
+
+def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[Event]:
+    """All that a child says about its one job."""
+    child, said = Child.spawn(child_command(kind), folder=folder), list[Event]()
+    try:
+        while True:
+            match child.next_event(60):
+                case None:
+                    raise AssertionError("the child went silent")
+                case Death() as death:
+                    raise AssertionError(f"{death.how}: {death.log_tail}")
+                case event:
+                    said.append(event)
+            if isinstance(event, Ready):
+                child.assign(assignment)
+            if isinstance(event, (Succeeded, Failed)):
+                return said
+    finally:
+        child.kill()
+
+
+def test_a_check_says_ready_then_its_step_then_its_summary(tmp_path: Path) -> None:
+    """Ready comes before the assignment, so that a child can be started before there is one."""
+    (tmp_path / "data.npz").write_bytes(good_npz())
+
+    ready, started, finished, succeeded = conversation(
+        "check_dataset", CheckDataset(dataset="data.npz", scale="1/255"), tmp_path
+    )
+
+    assert ready == Ready()
+    assert started == StepStarted(step="check")
+    assert isinstance(finished, StepFinished)
+    assert isinstance(succeeded, Succeeded)
+    summary = DatasetSummary.model_validate(succeeded.summary)
+    assert (summary.splits["train"].num_samples, summary.num_classes, summary.scale) == (64, 3, "1/255")
+
+
+def test_a_bad_upload_ends_as_a_typed_failure_that_names_the_step(tmp_path: Path) -> None:
+    """Whoever uploaded it gets the reason, not a crash."""
+    (tmp_path / "data.npz").write_bytes(good_npz()[:3000])
+
+    *_, failed = conversation("check_dataset", CheckDataset(dataset="data.npz"), tmp_path)
+
+    assert isinstance(failed, Failed)
+    assert (failed.failure.code, failed.failure.step) == ("archive_unreadable", "check")
+
+
+class ResourceExhaustedError(Exception):
+    """Named like TensorFlow's."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        pytest.param(MemoryError(), "out_of_memory", id="Python has no memory"),
+        pytest.param(ResourceExhaustedError("OOM"), "out_of_memory", id="TensorFlow has no memory"),
+        pytest.param(NothingToPrune("none"), "nothing_to_prune", id="ours"),
+        pytest.param(ValueError("axis 7"), "internal_error", id="unexpected"),
+    ],
+)
+def test_every_exception_becomes_an_error_of_the_tree(fault: Exception, code: str) -> None:
+    """Users meet codes and suggestions, never tracebacks."""
+    error = as_error(fault)
+
+    assert error.code == code
+    assert str(fault) in error.detail or code == "out_of_memory"
+    assert error.suggestions or error is fault
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["while working", "while waiting"])
+def test_a_child_whose_parent_is_gone_exits(busy: bool, tmp_path: Path) -> None:
+    """The end of standard input is the one sign that reaches a child in every sandbox."""
+    program = (
+        "import sys, time, workers.child as child;"
+        "child.RUNNERS['check_model'] = lambda: lambda assignment, emit: time.sleep(60);"
+        "child.main(['check_model', sys.argv[1]])"
+    )
+    with (tmp_path / "events").open("wb") as events:
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, str(events.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[events.fileno()],
+        )
+    assert child.stdin is not None
+    if busy:
+        child.stdin.write(ASSIGNMENT.dump_json(CheckModel(model="m")) + b"\n")
+
+    child.stdin.close()
+
+    assert child.wait(timeout=10) == (1 if busy else 0)
+    assert b"succeeded" not in (tmp_path / "events").read_bytes()

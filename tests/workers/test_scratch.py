@@ -1,0 +1,49 @@
+"""Working folders: each worker has its own, and none outlives its worker for long."""
+
+from pathlib import Path
+
+from workers.scratch import remove, scratch
+
+
+def test_a_worker_removes_its_folder_when_it_ends(tmp_path: Path) -> None:
+    """Whatever jobs left in it goes with it."""
+    with scratch(tmp_path) as folder:
+        (folder / "job").mkdir()
+
+    assert not folder.exists()
+
+
+def test_a_worker_removes_what_dead_workers_left_and_nothing_of_living_ones(tmp_path: Path) -> None:
+    """``kill -9`` leaves gigabytes behind; nobody else would ever remove them."""
+    dead = tmp_path / "worker-dead"
+    (dead / "job").mkdir(parents=True)
+    (dead / "job" / "weights").write_bytes(bytes(10))
+
+    with scratch(tmp_path) as living, scratch(tmp_path) as other:
+        assert not dead.exists()
+        assert living.exists()
+        assert other.exists()
+
+
+def test_a_folder_whose_permissions_a_job_took_away_is_removed(tmp_path: Path) -> None:
+    """A job owns its folder and can make it unreadable for itself and for us."""
+    inner = tmp_path / "job" / "locked"
+    inner.mkdir(parents=True)
+    (inner / "file").write_bytes(b"x")
+    inner.chmod(0)
+
+    remove(tmp_path / "job")
+
+    assert not (tmp_path / "job").exists()
+
+
+def test_removing_a_folder_leaves_what_its_links_point_to(tmp_path: Path) -> None:
+    """A job can link to anything; removing must stay inside."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o500)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "link").symlink_to(outside)
+
+    remove(tmp_path / "job")
+
+    assert outside.stat().st_mode & 0o777 == 0o500

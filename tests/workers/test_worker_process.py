@@ -1,0 +1,103 @@
+"""A real worker process with a real broker and the real engine."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra import jobs
+from infra.broker import Publisher, celery_app
+from infra.database import now
+from tests.badfiles import good_keras, good_npz
+from tests.workers.conftest import Bench, eventually
+
+
+@contextmanager
+def worker(bench: Bench, broker: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process; ended when the block ends."""
+    environment = os.environ | {
+        "SECATEUR_DATA_DIR": str(bench.settings.data_dir),
+        "SECATEUR_BROKER_URL": broker,
+        "SECATEUR_SCRATCH_DIR": str(bench.scratch),
+        "SECATEUR_HEARTBEAT_SECONDS": "0.1",
+        "SECATEUR_LEASE_SECONDS": "2",
+        "SECATEUR_SWEEP_SECONDS": "0.5",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "workers", *arguments], env=environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        for leftover in bench.scratch.glob(".lock"):
+            leftover.unlink()
+
+
+def send(bench: Bench, broker: str, job_id: str) -> None:
+    """Publish a job as the gateway does."""
+    Publisher(celery_app(broker)).publish(bench.job(job_id))
+    with bench.database.write() as session:
+        jobs.mark_published(session, job_id, now=now())
+
+
+def test_a_worker_runs_what_it_is_sent_and_never_loads_the_engine_itself(bench: Bench, broker: str) -> None:
+    """TensorFlow in the worker process would be a fork bomb and a memory leak."""
+    upload_id, check_id = bench.upload("dataset", good_npz())
+    send(bench, broker, check_id)
+
+    with worker(bench, broker) as process:
+        assert eventually(lambda: bench.job(check_id).state == "succeeded", within_seconds=30)
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+    assert bench.find_upload("dataset", upload_id).state == "ready"
+    assert "python" in mapped
+    assert not any(name in mapped for name in ("tensorflow", "numpy", "h5py"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_worker_that_is_told_to_stop_gives_its_job_back(bench: Bench, broker: str, number: signal.Signals) -> None:
+    """A rolling update must cost nobody their job."""
+    _, check_id = bench.upload("model", good_keras())
+    send(bench, broker, check_id)
+
+    with worker(bench, broker, "--queues", "checks") as process:
+        assert eventually(lambda: bench.job(check_id).state == "running", within_seconds=30)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+
+    assert bench.job(check_id).state == "queued"
+    assert eventually(lambda: not any(child.is_running() for child in children))
+
+
+def test_the_job_of_a_killed_worker_is_done_by_the_next(bench: Bench, broker: str) -> None:
+    """``kill -9`` is what out-of-memory killers and impatient operators do."""
+    upload_id, check_id = bench.upload("model", good_keras())
+    send(bench, broker, check_id)
+    with worker(bench, broker) as first:
+        assert eventually(lambda: bench.job(check_id).state == "running", within_seconds=30)
+        first.kill()
+
+    with worker(bench, broker):
+        assert eventually(lambda: bench.job(check_id).state == "succeeded", within_seconds=60)
+
+    assert bench.job(check_id).attempt == 2
+    assert bench.find_upload("model", upload_id).state == "ready"
+
+
+@pytest.mark.parametrize("arguments", [["--queues", "jobs,nonsense"], ["--slots", "0"]], ids=" ".join)
+def test_a_worker_refuses_arguments_that_cannot_work(arguments: list[str]) -> None:
+    """A typo in a queue's name would leave jobs waiting for ever."""
+    done = subprocess.run([sys.executable, "-m", "workers", *arguments], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "error: argument" in done.stderr
