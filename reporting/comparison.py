@@ -1,9 +1,10 @@
 """The lines of the table that answers the question: what was it before, what is it now?"""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from jobspec.report import Report
+from jobspec.spec import Scheme
 from reporting import words
 
 Tone = Literal["better", "worse", "same"]
@@ -40,11 +41,11 @@ def lines(report: Report) -> tuple[Line, ...]:
     )
 
 
-SCHEMES = {
+SCHEMES: Final[dict[Scheme, str]] = {
     "none": "float32",
     "float16": "float16 weights",
     "dynamic": "int8 weights",
-    "int8": "int8 weights and arithmetic",
+    "int8": "int8",
 }
 
 

@@ -108,3 +108,11 @@ def test_the_file_stays_open() -> None:
     screen("dataset", "data.npz", file)
 
     assert not file.closed
+
+
+def test_a_huge_directory_is_refused_before_it_is_read() -> None:
+    """Each of its entries becomes an object of half a kilobyte; there may be millions in an upload."""
+    data = zipped({f"m{index:0200}": b"" for index in range(5_000)})
+
+    with pytest.raises(ArchiveUnsafe, match="directory of the archive takes"):
+        Archive(io.BytesIO(data))
