@@ -114,7 +114,10 @@ def check_labels(model: ModelSummary, dataset: DatasetSummary) -> None:
         raise LabelsMismatch(
             f"The highest label is {classes - 1}; an output of {units} units knows the classes 0 to {known - 1}.",
             errors=[FieldError(field="dataset_id", messages=(f"labels must lie in 0..{known - 1}",))],
-            suggestions=["Renumber the labels from 0, or upload the model that was trained on these classes."],
+            suggestions=[
+                "Renumber the labels from 0, or upload the model that was trained on these classes.",
+                "If they are values to regress, store y_train and y_test as floats.",
+            ],
         )
     if dataset.label_kind != "classes" and math.prod(dataset.label_shape) != units:
         raise LabelsMismatch(
