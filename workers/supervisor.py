@@ -4,6 +4,7 @@ One function turns each ending into one transaction. If that cannot be written, 
 else tries: a job is never lost.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt,
 from workers.lease import Lease
 from workers.process import Death
 from workers.scratch import remove
+
+LAST_WORDS_SECONDS = 5.0
+"""How long a worker that must go tries to tell a database that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,18 @@ class Supervisor:
 
     def _write(self, lease: Lease, write: Callable[[], bool]) -> bool:
         """Write until the database takes it, the job is lost, or this worker must go."""
-        pause = FIRST_PAUSE_SECONDS
+        pause, patience = FIRST_PAUSE_SECONDS, LAST_WORDS_SECONDS
         while not lease.lost:
             try:
                 return write()
             except SecateurError as fault:
                 logger("workers").warning("ending not written yet", fault=fault.detail)
-                if self.means.draining.wait(pause):
+            if self.means.draining.is_set():
+                patience -= pause
+                if patience < 0:
                     return False
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         return False
 
     def _drop_rejected(self, upload_id: str) -> None:

@@ -47,6 +47,15 @@ def succeed() -> None:
     say(event="succeeded", files=[{"name": "model.tflite", "media_type": "application/vnd.tflite"}])
 
 
+def succeed_when_told() -> None:
+    """Waits for a file ``go`` beside the scratch folder."""
+    say(event="ready")
+    say(event="step_started", step="prune")
+    while not Path("..", "..", "go").exists():
+        time.sleep(0.01)
+    succeed()
+
+
 def fail() -> None:
     take_assignment()
     say(event="step_started", step="prune")
@@ -159,7 +168,19 @@ def tell() -> None:
 BEHAVIOURS: dict[str, Callable[[], None]] = {
     behaviour.__name__: behaviour
     for behaviour in (
-        *(succeed, fail, crash, crash_once, quit_quietly, flood, chatter, lie, gibberish, wrong_summary),
+        *(
+            succeed,
+            succeed_when_told,
+            fail,
+            crash,
+            crash_once,
+            quit_quietly,
+            flood,
+            chatter,
+            lie,
+            gibberish,
+            wrong_summary,
+        ),
         *(announce_missing, announce_link, replace_out, hang, hang_with_family, orphan_family, close_pipe, deaf, tell),
     )
 }

@@ -1,14 +1,19 @@
 """How an attempt at a job ends: every ending is typed, written once, and leaves nothing behind."""
 
+import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from infra import jobs
 from infra.database import now
 from tests.workers.conftest import Bench, eventually
+from workers import supervisor
 
 
 def test_a_job_that_works_leaves_its_files_and_its_steps(bench: Bench) -> None:
@@ -263,19 +268,40 @@ def test_a_store_that_is_away_for_a_while_only_delays_a_job(bench: Bench) -> Non
     assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 1)
 
 
-def test_a_database_that_is_locked_when_a_job_ends_only_delays_it(bench: Bench) -> None:
-    """The result of hours of work must not depend on one busy second."""
+@contextmanager
+def locked(bench: Bench) -> Iterator[None]:
+    """A database in which nobody else can write, and whose worker is told so at once."""
+    event.listen(bench.database.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout=20"))
+    bench.database.engine.dispose()
+    with sqlite3.connect(bench.settings.data_dir / "secateur.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_database_that_is_away_when_a_job_ends_only_delays_it(bench: Bench) -> None:
+    """The result of hours of work must not depend on one bad second."""
     job_id = bench.compress()
-    impatient = bench.database.engine
-    blocker = bench.database.__class__(bench.database.url)
-    with impatient.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=100")
+    thread = bench.start("succeed_when_told", job_id)
+
+    with locked(bench):
+        (bench.settings.data_dir / "go").touch()
+        time.sleep(1.0)
+        assert bench.job(job_id).state == "running"
+    thread.join(timeout=20)
+
+    assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 1)
+
+
+def test_a_draining_worker_does_not_wait_for_ever_for_the_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must go; the lease will lapse and another worker takes the job."""
+    monkeypatch.setattr(supervisor, "LAST_WORDS_SECONDS", 0.5)
+    job_id = bench.compress()
     thread = bench.start("hang", job_id)
 
-    with blocker.write() as session:
-        jobs.cancel(session, job_id, now=now())
-        time.sleep(1.0)
-    thread.join(timeout=20)
-    blocker.close()
+    with locked(bench):
+        bench.draining.set()
+        thread.join(timeout=10)
 
-    assert bench.job(job_id).state == "cancelled"
+        assert not thread.is_alive()
+    assert bench.job(job_id).state == "running"
