@@ -33,6 +33,7 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 90.0
 LONG_POLL_SECONDS = 5.0
 CHECK_POLL_SECONDS = (0.1, 1.0)
+OUTAGE_PAUSE_SECONDS = 1.0
 OUTAGE_SECONDS = 60.0
 """How long ``wait`` puts up with a service that does not answer, for instance because it is being restarted."""
 
@@ -103,7 +104,7 @@ class Secateur:
             except Unavailable:
                 if time.monotonic() > last_answer + OUTAGE_SECONDS:
                     raise
-                time.sleep(1.0)
+                time.sleep(OUTAGE_PAUSE_SECONDS)
                 continue
             last_answer, first = time.monotonic(), False
             if on_progress is not None:
@@ -168,7 +169,7 @@ class Secateur:
             if response.is_error:
                 response.read()
                 raise revive.from_response(response)
-            yield from response.iter_raw(CHUNK_BYTES)
+            yield from response.iter_bytes(CHUNK_BYTES)
 
     def _get(self, path: str, view: type[V]) -> V:
         return self._parse(self._send("GET", path), view)

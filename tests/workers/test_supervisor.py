@@ -293,7 +293,7 @@ def test_a_database_that_is_away_when_a_job_ends_only_delays_it(bench: Bench) ->
     assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 1)
 
 
-def test_a_draining_worker_does_not_wait_for_ever_for_the_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draining_worker_waits_only_so_long_for_the_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """It must go; the lease will lapse and another worker takes the job."""
     monkeypatch.setattr(supervisor, "LAST_WORDS_SECONDS", 0.5)
     job_id = bench.compress()

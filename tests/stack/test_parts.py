@@ -1,0 +1,77 @@
+"""The small parts of the stack, by themselves."""
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from stack.broker import fits_url, socket_for
+from stack.faults import StackFault
+from stack.folder import owned
+from stack.interrupts import Interrupts
+
+
+def test_the_first_signal_interrupts_and_later_ones_are_counted() -> None:
+    """A second Ctrl-C must never cut the stopping in two."""
+    interrupts = Interrupts()
+
+    with interrupts.installed():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert interrupts.count == 2
+
+
+def test_a_signal_in_a_held_block_comes_at_its_end() -> None:
+    """A process that was started must get into the list of those to stop."""
+    interrupts, done = Interrupts(), list[str]()
+
+    def start() -> None:
+        with interrupts.held():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("the rest of the block")
+
+    with interrupts.installed(), pytest.raises(KeyboardInterrupt):
+        start()
+
+    assert done == ["the rest of the block"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fits"),
+    [
+        pytest.param("/srv/secateur/broker.sock", True, id="plain"),
+        pytest.param("/my files/broker.sock", False, id="a space would have to be quoted in the URL"),
+        pytest.param("/" + 106 * "a", True, id="107 bytes"),
+        pytest.param("/" + 107 * "a", False, id="108 bytes"),
+    ],
+)
+def test_only_some_paths_can_be_a_socket_in_a_url(path: str, fits: bool) -> None:
+    """Linux allows 107 bytes, and Celery reads the URL as it is."""
+    assert fits_url(Path(path)) is fits
+
+
+def test_the_socket_moves_to_a_short_private_folder_when_its_own_will_not_do(tmp_path: Path) -> None:
+    """Deep checkouts are common; private, because whoever reaches the socket can queue work."""
+    deep = tmp_path / ("deep" * 30)
+
+    with socket_for(deep) as elsewhere:
+        assert fits_url(elsewhere)
+        assert stat.S_IMODE(elsewhere.parent.stat().st_mode) == 0o700
+    with socket_for(tmp_path / "broker") as here:
+        assert here == tmp_path / "broker" / "broker.sock"
+        assert stat.S_IMODE(here.parent.stat().st_mode) == 0o700
+
+    assert not elsewhere.parent.exists()
+
+
+def test_a_data_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
+    """Two brokers on one append-only file would destroy it."""
+    with owned(tmp_path), pytest.raises(StackFault, match="Another service"), owned(tmp_path):
+        pass
+
+    with owned(tmp_path):
+        pass
