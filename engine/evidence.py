@@ -40,7 +40,7 @@ def make_report(
         delivered_sparsity=delivered,
         layers=layer_table(job.model, job.targets, in_file),
         history=tuple(job.history),
-        verdicts=verdicts(before, after, target=target, delivered=delivered),
+        verdicts=verdicts(before, after, target=target),
         notes=tuple(job.notes),
         host=host(),
         files=tuple(map(_digest, files)),
