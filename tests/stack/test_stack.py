@@ -92,6 +92,7 @@ def test_a_stack_starts_heals_and_stops(tmp_path: Path) -> None:
             victim = running.part(part)
             assert victim is not None
             victim.kill()
+            victim.wait(timeout=5)
             assert eventually(lambda part=part: running.part(part) is not None), part  # type: ignore[misc]
         assert eventually(running.is_ready)
 

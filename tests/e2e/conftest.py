@@ -1,0 +1,64 @@
+"""A whole service for the tests of this folder: real broker, real workers, real engine, real HTTP."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from client.api import Secateur
+from infra.settings import Settings
+from stack.interrupts import Interrupts
+from stack.machine import free_port, machine
+from tests.badfiles import good_keras, good_npz
+
+
+@dataclass(frozen=True)
+class Service:
+    """The running service, as its user and its operator see it."""
+
+    client: Secateur
+    http: httpx.Client
+    data_dir: Path
+
+    def stored(self) -> set[str]:
+        """Every object that the store holds, staged ones too."""
+        store = self.data_dir / "store"
+        return {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A tiny model and its data, as files and as what the service knows them by."""
+
+    model: Path
+    dataset: Path
+    model_id: str
+    dataset_id: str
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all tests here; starting it costs seconds."""
+    data_dir = tmp_path_factory.mktemp("var")
+    settings = Settings(data_dir=data_dir, host="127.0.0.1", port=free_port())
+    with (
+        machine(settings, Interrupts()) as running,
+        Secateur(running.url) as client,
+        httpx.Client(base_url=running.url, timeout=60) as http,
+    ):
+        yield Service(client, http, data_dir)
+
+
+@pytest.fixture(scope="session")
+def inputs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Uploaded and checked."""
+    folder = tmp_path_factory.mktemp("inputs")
+    model, dataset = folder / "tiny.keras", folder / "blobs.npz"
+    model.write_bytes(good_keras())
+    dataset.write_bytes(good_npz())
+    model_id, dataset_id = service.client.upload_model(model).id, service.client.upload_dataset(dataset).id
+    service.client.wait_ready("model", model_id)
+    service.client.wait_ready("dataset", dataset_id)
+    return Inputs(model, dataset, model_id, dataset_id)
