@@ -1,6 +1,15 @@
-"""``python -m service``: the gateway as a process, from settings in the environment."""
+"""``python -m service``: the gateway as a process, from settings in the environment.
 
+``python -m service openapi`` writes the OpenAPI document to standard output instead.
+"""
+
+import argparse
+import json
 import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import uvicorn
 
@@ -11,9 +20,25 @@ from service.app import create_app
 GRACE_SECONDS = 2
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what was asked for: serve, or print the document."""
+    parser = argparse.ArgumentParser(prog="python -m service", description="The gateway.")
+    parser.add_argument("action", choices=["serve", "openapi"], nargs="?", default="serve")
+    if parser.parse_args(arguments).action == "openapi":
+        sys.stdout.write(document())
+    else:
+        serve(Settings())
+
+
+def document() -> str:
+    """The OpenAPI document as it is kept in docs/openapi.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(Settings(data_dir=Path(folder), database_url="", broker_url="", store_url=""))
+        return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def serve(settings: Settings) -> None:
     """Bind, say where, serve until SIGTERM or SIGINT."""
-    settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
     listener = bind(settings.host, settings.port)
     host, port = listener.getsockname()[:2]

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.broker import Publisher, celery_app
@@ -14,6 +13,7 @@ from infra.logs import logger
 from infra.settings import Settings
 from infra.store import Store
 from service import problems
+from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
 from service.routes import artifacts, discovery, health, jobs, uploads
@@ -21,7 +21,7 @@ from service.routes import artifacts, discovery, health, jobs, uploads
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> Gateway:
     """A gateway that connects when it is first asked, not before."""
     parts = Parts(
         settings,
@@ -31,11 +31,11 @@ def create_app(settings: Settings) -> FastAPI:
     )
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Gateway) -> AsyncIterator[None]:
         yield
         parts.database.close()
 
-    app = FastAPI(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
+    app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
     for module in (discovery, health, uploads, jobs, artifacts):
         app.include_router(module.router)

@@ -67,10 +67,7 @@ def responses(*errors: type[SecateurError]) -> dict[int | str, dict[str, Any]]:
     grouped: dict[int, list[str]] = {}
     for error in errors:
         grouped.setdefault(error.status, []).append(f"`{error.code}`: {error.title}.")
-    return {
-        status: {"model": Problem, "description": " ".join(texts), "content": {MEDIA_TYPE: {}}}
-        for status, texts in sorted(grouped.items())
-    }
+    return {status: {"model": Problem, "description": " ".join(texts)} for status, texts in sorted(grouped.items())}
 
 
 def install(app: FastAPI) -> None:
@@ -100,7 +97,10 @@ def install(app: FastAPI) -> None:
     async def _unexpected(request: Request, error: Exception) -> Response:
         logger("gateway").error("unexpected error", request_id=request.state.request_id, exc_info=error)
         hint = f"Tell the operator the request id {request.state.request_id}; the log has the details."
-        return problem_response(request, InternalError("The gateway met an unexpected error.", suggestions=[hint]))
+        # Starlette answers this one outside of all middleware, so that the id is not yet in the headers
+        headers = {"X-Request-Id": request.state.request_id}
+        fault = InternalError("The gateway met an unexpected error.", suggestions=[hint])
+        return problem_response(request, fault, headers)
 
 
 def invalid(errors: Sequence[Any]) -> RequestError:
@@ -111,8 +111,13 @@ def invalid(errors: Sequence[Any]) -> RequestError:
     found: dict[str, list[str]] = {}
     suggestions = []
     for error in errors:
-        path = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
-        found.setdefault(".".join(path) or "body", []).append(error["msg"])
+        path = [_text(str(part)) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+        message = _text(error["msg"])
+        if error["type"] == "json_invalid":  # its path is a position in the text
+            path, message = [], f"{message} at character {path[-1]}: {error['ctx']['error']}"
+        if not path:
+            suggestions.append("Send a JSON object, with Content-Type: application/json.")
+        found.setdefault(".".join(path) or "body", []).append(message)
         if error["type"] == "extra_forbidden" and (close := _close_names(path[-1])):
             suggestions.append(f"Did you mean {' or '.join(close)} instead of {path[-1]}?")
     fields = [FieldError(field=field, messages=tuple(messages)) for field, messages in found.items()]
@@ -128,10 +133,15 @@ def _wrong_kind(error: Any) -> WrongKind | None:
     if wanted is None or not isinstance(given, str) or kind_of(given) in (None, wanted):
         return None
     return WrongKind(
-        f"{field}: {given} names {kind_of(given)}, not {wanted}.",
+        f"{field}: {_text(given)} names {kind_of(given)}, not {wanted}.",
         errors=[FieldError(field=field, messages=(f"expected the id of {wanted}",))],
         suggestions=["Check whether model_id and dataset_id were swapped."],
     )
+
+
+def _text(given: str) -> str:
+    """What can be sent as UTF-8: JSON lets a client send halves of characters."""
+    return given.encode("utf-8", "replace").decode()
 
 
 def _close_names(name: str) -> list[str]:

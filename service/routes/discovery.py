@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from jobspec.errors import NotFound
+from jobspec.errors import InvalidRequest, NotFound
 from jobspec.spec import SPECS
 from service.problems import responses
 from service.views import Discovery
@@ -19,7 +19,7 @@ async def discover() -> Discovery:
     return Discovery(version=version("secateur"))
 
 
-@router.get("/v1/schemas/{kind}", operation_id="get_schema", responses=responses(NotFound))
+@router.get("/v1/schemas/{kind}", operation_id="get_schema", responses=responses(InvalidRequest, NotFound))
 async def get_schema(kind: str) -> dict[str, Any]:
     """The JSON schema of a kind of job."""
     if kind not in SPECS:

@@ -1,0 +1,47 @@
+"""The OpenAPI document: what FastAPI makes of the endpoints, with our problems in place of its own errors."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from jobspec.errors import InternalError, InvalidRequest, SecateurError
+from service.problems import MEDIA_TYPE
+
+FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
+
+
+class Gateway(FastAPI):
+    """FastAPI with a document that tells the errors as they are sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    operation["responses"] = _with_problems(operation["responses"])
+            for name in FRAMEWORK_SCHEMAS:
+                document["components"]["schemas"].pop(name, None)
+        return self.openapi_schema or {}
+
+
+def _with_problems(declared: dict[str, Any]) -> dict[str, Any]:
+    """Responses by status, errors as ``application/problem+json``, and what every operation can answer added."""
+    told = {status: _as_problem(response) for status, response in declared.items()}
+    return dict(sorted((told | {str(InternalError.status): _problem(InternalError)}).items()))
+
+
+def _as_problem(response: dict[str, Any]) -> dict[str, Any]:
+    content = response.get("content", {})
+    match content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]:
+        case "HTTPValidationError":
+            return _problem(InvalidRequest)
+        case "Problem":
+            return response | {"content": {MEDIA_TYPE: content["application/json"]}}
+        case _:
+            return response
+
+
+def _problem(error: type[SecateurError]) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": f"`{error.code}`: {error.title}.", "content": {MEDIA_TYPE: {"schema": schema}}}
