@@ -62,13 +62,15 @@ class Publisher:
         """Send a job's id to its queue.
 
         Raises:
-            Unavailable: the broker does not answer. The row stays queued; a sweep sends the message later.
+            Unavailable: the broker does not answer, or is full. The row stays queued; a sweep sends the message later.
         """
         queue = QUEUE_OF[job.kind]  # type: ignore[index]
         self.ping()  # fails at once; kombu's own client would try for six seconds first
         try:
             self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
-        except OperationalError as fault:
+        except redis.ResponseError as fault:
+            raise Unavailable(f"The broker takes no message: {fault}") from fault
+        except (OperationalError, redis.RedisError, OSError) as fault:
             raise Unavailable("The broker does not answer.") from fault
 
     def waiting(self, queue: Queue) -> int:

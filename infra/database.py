@@ -8,14 +8,16 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from jobspec.errors import StorageFull, Unavailable
+from jobspec.errors import InvalidRequest, StorageFull, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x5EC47E
+"""Any number that no other program uses on the same PostgreSQL."""
 
 
 def now() -> datetime:
@@ -37,6 +39,7 @@ class Database:
         Raises:
             Unavailable: the database does not answer, or is locked for too long.
             StorageFull: the disk under the database is full.
+            InvalidRequest: a value cannot be stored.
         """
         with _translated(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -54,13 +57,15 @@ class Database:
             session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
 
     def migrate(self) -> None:
-        """Bring the tables to the newest version; a second call changes nothing."""
+        """Bring the tables to the newest version; a second call, even at the same time, changes nothing."""
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.connect() as connection, connection.begin():
+            if connection.dialect.name == "postgresql":  # SQLite's write lock does the same
+                connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -90,11 +95,13 @@ def _engine(url: str) -> Engine:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Faults of the database as errors of our tree: never the user's fault."""
+    """Faults of the database as errors of our tree: the user's only when a value cannot be stored at all."""
     try:
         yield
     except PoolTimeout as fault:
         raise Unavailable("All database connections are busy.", suggestions=["Try again in a moment."]) from fault
+    except DataError as fault:  # such as a null character, which PostgreSQL has no room for
+        raise InvalidRequest("A value holds characters that cannot be stored.") from fault
     except DBAPIError as fault:
         reason = str(fault.orig)
         if "disk is full" in reason or "No space left" in reason:

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 
     @property
     def store(self) -> str:
-        return self.store_url or f"file://{self.data_dir.resolve() / 'store'}"
+        return self.store_url or (self.data_dir.resolve() / "store").as_uri()
 
     @property
     def scratch(self) -> Path:

@@ -7,7 +7,7 @@ into a staging object, which becomes the blob when all of it has arrived.
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -79,8 +79,8 @@ class Store:
             await obstore.rename_async(self._objects, staged.key, _key(staged.digest), overwrite=True)
 
     async def discard(self, staged: Staged) -> None:
-        """Forget a staged upload."""
-        with _translated():
+        """Forget a staged upload; one that was kept or forgotten before is no error."""
+        with _translated(), suppress(FileNotFoundError):
             await obstore.delete_async(self._objects, staged.key)
 
     def open_staged(self, staged: Staged) -> IO[bytes]:

@@ -46,9 +46,12 @@ def register(
     return upload, jobs.create_check(session, upload, now=now)
 
 
-def get(session: Session, kind: Kind, upload_id: str) -> Upload | None:
-    """The model or data set of that id; None also when the id names the other kind."""
-    upload = session.get(Upload, upload_id)
+def get(session: Session, kind: Kind, upload_id: str, *, hold: bool = False) -> Upload | None:
+    """The model or data set of that id; None also when the id names the other kind.
+
+    ``hold`` keeps others who hold it too waiting until the transaction ends: no job is made for what is being deleted.
+    """
+    upload = session.get(Upload, upload_id, with_for_update=hold)
     return upload if upload is not None and upload.kind == kind else None
 
 

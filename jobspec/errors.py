@@ -153,7 +153,7 @@ class NotReady(Conflict):
 
 class NotCancellable(Conflict):
     code = "not_cancellable"
-    title = "The job has already ended"
+    title = "The job cannot be cancelled"
 
 
 class UploadTooLarge(RequestError):

@@ -4,16 +4,15 @@ from infra import jobs
 from infra.database import now
 from infra.logs import logger
 from infra.tables import Job
-from jobspec.errors import Unavailable
+from jobspec.errors import ServiceError
 from service.parts import Parts
 
 
 def ring(parts: Parts, job: Job) -> None:
-    """Send a job's message. When the broker is away the row waits for a worker's sweep."""
+    """Send a job's message. Whatever fails, the job is accepted: its row waits for a worker's sweep."""
     try:
         parts.publisher.publish(job)
-    except Unavailable as fault:
+        with parts.database.write() as session:
+            jobs.mark_published(session, job.id, now=now())
+    except ServiceError as fault:
         logger("gateway").warning("message not sent, a sweep will", job=job.id, reason=fault.detail)
-        return
-    with parts.database.write() as session:
-        jobs.mark_published(session, job.id, now=now())

@@ -24,7 +24,7 @@ def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
     >>> requested_range("bytes=2-5", 10), requested_range("bytes=-3", 10), requested_range("bytes=7-", 10)
     ((2, 6), (7, 10), (7, 10))
     """
-    found = re.fullmatch(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", header or "")
+    found = re.fullmatch(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", header or "")
     if found is None or (not found[1] and not found[2]):
         return None
     if not found[1]:

@@ -112,10 +112,18 @@ class _Field(BaseTarget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.started = False
+        self.ended = False
         self.pieces: list[bytes] = []
 
     def on_start(self) -> None:
+        if self.started:
+            raise UploadIncomplete(
+                "The form has more than one field named file.", suggestions=["Upload one at a time."]
+            )
         self.started = True
+
+    def on_finish(self) -> None:
+        self.ended = True
 
     def on_data_received(self, chunk: bytes) -> None:
         self.pieces.append(chunk)
@@ -146,13 +154,19 @@ class _Form:
         self.name = self._field.multipart_filename
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the field."""
+        """The bytes of the field.
+
+        Raises:
+            UploadIncomplete: the form stops before its last boundary, or has the field twice.
+        """
         while True:
             pieces, self._field.pieces = self._field.pieces, []
             if pieces:
                 yield b"".join(pieces)
             elif not await self._feed():
-                return
+                break
+        if not self._field.ended:
+            raise UploadIncomplete("The form stops in the middle of the file.", suggestions=["Upload again."])
 
     async def _feed(self) -> bool:
         chunk = await anext(self._body, None)

@@ -25,11 +25,12 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: BINARY | {"description": "The file."},
     206: BINARY | {"description": "A part of the file."},
     304: {"description": "The file is what `If-None-Match` says."},
-    **responses(errors.NotFound, errors.RangeNotSatisfiable, errors.Unavailable),
+    **responses(errors.InvalidRequest, errors.NotFound, errors.RangeNotSatisfiable, errors.Unavailable),
 }
+LIST_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailable)
 
 
-@router.get("/artifacts", operation_id="list_artifacts", responses=responses(errors.NotFound, errors.Unavailable))
+@router.get("/artifacts", operation_id="list_artifacts", responses=LIST_ERRORS)
 def list_artifacts(parts: UseParts, job_id: str) -> ArtifactList:
     """The files of a job; none before it has succeeded."""
     with parts.database.read() as session:
@@ -51,7 +52,7 @@ async def get_artifact(
     """Download a file. `ETag` and `Repr-Digest` are its SHA-256; ranges and conditions are honoured."""
     artifact = await run_in_threadpool(_find, parts, job_id, name)
     headers = _headers(artifact) | {"Content-Disposition": f'attachment; filename="{artifact.name}"'}
-    return _answer(parts, request, artifact, headers, range_, if_range, if_none_match)
+    return await _answer(parts, request, artifact, headers, range_, if_range, if_none_match)
 
 
 @router.get(
@@ -66,7 +67,7 @@ async def get_artifact(
                 "text/html": {"schema": {"type": "string"}},
             },
         },
-        **responses(errors.NotFound, errors.NotReady, errors.Unavailable),
+        **responses(errors.InvalidRequest, errors.NotFound, errors.NotReady, errors.Unavailable),
     },
 )
 async def get_report(
@@ -77,7 +78,7 @@ async def get_report(
     artifact = await run_in_threadpool(_find, parts, job_id, "report.html" if as_page else "report.json")
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     headers = _headers(artifact) | {"Vary": "Accept", "Content-Security-Policy": policy}
-    return _answer(parts, request, artifact, headers, None, None, None)
+    return await _answer(parts, request, artifact, headers, None, None, None)
 
 
 def _find(parts: Parts, job_id: str, name: str) -> Artifact:
@@ -106,7 +107,7 @@ def _headers(artifact: Artifact) -> dict[str, str]:
     }
 
 
-def _answer(
+async def _answer(
     parts: Parts,
     request: Request,
     artifact: Artifact,
@@ -127,5 +128,12 @@ def _answer(
     status = 200 if part is None else 206
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=artifact.media_type)
-    body: AsyncIterator[bytes] = parts.store.read(artifact.digest, start=start, end=end)
-    return StreamingResponse(body, status_code=status, headers=headers, media_type=artifact.media_type)
+    body = parts.store.read(artifact.digest, start=start, end=end)
+    first = await anext(body, b"")  # before the status is sent: a store that fails must not answer 200
+    return StreamingResponse(_chain(first, body), status_code=status, headers=headers, media_type=artifact.media_type)
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece

@@ -1,11 +1,14 @@
 """Jobs: post, list, look at, wait for, cancel."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from infra import job_list, jobs, uploads
 from infra.database import now
@@ -64,6 +67,7 @@ EXAMPLES: dict[str, Any] = {
         errors.InputShapeMismatch,
         errors.LabelsMismatch,
         errors.Unavailable,
+        errors.StorageFull,
     ),
 )
 def create_job(
@@ -86,7 +90,7 @@ def create_job(
 
 def _input(session: Session, kind: uploads.Kind, upload_id: str, *, field: str) -> Upload:
     """The upload that a spec names, unless it was rejected."""
-    upload = uploads.get(session, kind, upload_id)
+    upload = uploads.get(session, kind, upload_id, hold=True)
     if upload is None:
         raise errors.NotFound(
             f"{field}: there is nothing with the id {upload_id}.",
@@ -124,7 +128,7 @@ def list_jobs(
         return JobPage(
             data=tuple(job_view(session, job) for job in shown),
             next_cursor=next_cursor,
-            counts=job_list.counts(session, wanted),
+            counts=job_list.counts(session, replace(wanted, state=None)),
         )
 
 
@@ -140,18 +144,20 @@ def _label(text: str) -> tuple[str, str]:
 
 
 @router.get("/{job_id}", operation_id="get_job", responses=LOOKUP_ERRORS)
-def get_job(
+async def get_job(
+    request: Request,
     parts: UseParts,
     job_id: str,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for an end or a change.")] = 0,
 ) -> JobView:
     """A job. With `wait`, answers when something about it changes, or when the time is up."""
     deadline = time.monotonic() + wait
-    first = _read(parts, job_id)
-    latest = first
-    while latest == first and latest.state not in FINAL and time.monotonic() < deadline:
-        time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
-        latest = _read(parts, job_id)
+    first = latest = await run_in_threadpool(_read, parts, job_id)
+    while latest == first and latest.state not in FINAL and (left := deadline - time.monotonic()) > 0:
+        await asyncio.sleep(min(POLL_SECONDS, left))  # not in a thread: those that wait would keep out the others
+        if await request.is_disconnected():
+            break
+        latest = await run_in_threadpool(_read, parts, job_id)
     return latest
 
 
@@ -164,12 +170,18 @@ def _read(parts: Parts, job_id: str) -> JobView:
     "/{job_id}/cancel",
     operation_id="cancel_job",
     status_code=202,
-    responses=responses(errors.NotFound, errors.NotCancellable, errors.Unavailable),
+    responses=responses(
+        errors.InvalidRequest, errors.NotFound, errors.NotCancellable, errors.Unavailable, errors.StorageFull
+    ),
 )
 def cancel_job(parts: UseParts, job_id: str) -> JobView:
     """Ask a job to stop. Asking twice is asking once; a job that has ended answers 409."""
     with parts.database.write() as session:
-        found(job_list.get(session, job_id), job_id)
+        job = found(job_list.get(session, job_id), job_id)
+        if job.upload_id is not None:
+            raise errors.NotCancellable(
+                f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload: its check goes with it."]
+            )
         state = jobs.cancel(session, job_id, now=now())
         if state is None:
             raise errors.NotCancellable(f"{job_id} has ended already.")

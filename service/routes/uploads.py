@@ -4,6 +4,7 @@ import asyncio
 from contextlib import closing
 from typing import Annotated, Any
 
+from anyio import from_thread
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
@@ -13,7 +14,7 @@ from infra import job_list, uploads
 from infra.database import now
 from infra.logs import logger
 from infra.store import Staged
-from infra.tables import Upload
+from infra.tables import Job, Upload
 from jobspec import errors
 from jobspec.spec import Scale
 from service import paging, receive
@@ -42,7 +43,8 @@ UPLOAD_ERRORS = responses(
     errors.Unavailable,
     errors.StorageFull,
 )
-LOOKUP_ERRORS = responses(errors.NotFound, errors.Unavailable)
+LOOKUP_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailable)
+LIST_ERRORS = responses(errors.InvalidRequest, errors.Unavailable)
 
 
 def upload_body(media_type: str) -> dict[str, Any]:
@@ -105,11 +107,14 @@ async def _take_in(
     try:
         receive.check_digest(expected, staged.digest)
         format = await run_in_threadpool(_screen, parts, kind, incoming.name, staged)
+        upload, check = await run_in_threadpool(_register, parts, kind, incoming.name, staged, format, scale)
     except BaseException:
         await asyncio.shield(parts.store.discard(staged))
         raise
-    await parts.store.keep(staged)
-    return await run_in_threadpool(_register, parts, kind, incoming.name, staged, format, scale)
+    if check is not None:
+        await run_in_threadpool(ring, parts, check)
+        logger("gateway").info("upload accepted", upload=upload.id, bytes=upload.num_bytes, check=check.id)
+    return upload, check is not None
 
 
 def _screen(parts: Parts, kind: uploads.Kind, name: str, staged: Staged) -> str:
@@ -119,28 +124,30 @@ def _screen(parts: Parts, kind: uploads.Kind, name: str, staged: Staged) -> str:
 
 def _register(
     parts: Parts, kind: uploads.Kind, name: str, staged: Staged, format: str, scale: Scale
-) -> tuple[Upload, bool]:
+) -> tuple[Upload, Job | None]:
+    """Write the rows, with the bytes in place before they are committed: a row promises its bytes."""
     fields = {"digest": staged.digest, "num_bytes": staged.num_bytes, "name": name, "format": format, "scale": scale}
+
+    def write() -> tuple[Upload, Job | None]:
+        with parts.database.write() as session:
+            rows = uploads.register(session, kind, **fields, now=now())  # type: ignore[arg-type]
+            from_thread.run(parts.store.keep, staged)
+            return rows
+
     try:
-        with parts.database.write() as session:
-            upload, check = uploads.register(session, kind, **fields, now=now())  # type: ignore[arg-type]
+        return write()
     except IntegrityError:  # the same content was registered in the same instant; now its row is there
-        with parts.database.write() as session:
-            upload, check = uploads.register(session, kind, **fields, now=now())  # type: ignore[arg-type]
-    if check is not None:
-        ring(parts, check)
-        logger("gateway").info("upload accepted", upload=upload.id, bytes=upload.num_bytes, check=check.id)
-    return upload, check is not None
+        return write()
 
 
-@router.get("/models", operation_id="list_models", tags=["models"], responses=responses(errors.InvalidRequest))
+@router.get("/models", operation_id="list_models", tags=["models"], responses=LIST_ERRORS)
 def list_models(parts: UseParts, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> ModelPage:
     """Models, newest first."""
     rows, next_cursor = _page(parts, "model", limit, cursor)
     return ModelPage(data=tuple(map(model_view, rows)), next_cursor=next_cursor)
 
 
-@router.get("/datasets", operation_id="list_datasets", tags=["datasets"], responses=responses(errors.InvalidRequest))
+@router.get("/datasets", operation_id="list_datasets", tags=["datasets"], responses=LIST_ERRORS)
 def list_datasets(parts: UseParts, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> DatasetPage:
     """Data sets, newest first."""
     rows, next_cursor = _page(parts, "dataset", limit, cursor)
@@ -167,7 +174,7 @@ def get_dataset(parts: UseParts, dataset_id: str) -> DatasetView:
         return dataset_view(found(uploads.get(session, "dataset", dataset_id), dataset_id))
 
 
-DELETE_ERRORS = responses(errors.NotFound, errors.InUse, errors.Unavailable)
+DELETE_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.InUse, errors.Unavailable, errors.StorageFull)
 
 
 @router.delete(
@@ -188,7 +195,7 @@ def delete_dataset(parts: UseParts, dataset_id: str) -> None:
 
 def _delete(parts: Parts, kind: uploads.Kind, upload_id: str) -> None:
     with parts.database.write() as session:
-        upload = found(uploads.get(session, kind, upload_id), upload_id)
+        upload = found(uploads.get(session, kind, upload_id, hold=True), upload_id)
         users = job_list.unfinished_using(session, upload_id)
         if users:
             raise errors.InUse(
