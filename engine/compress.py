@@ -72,11 +72,12 @@ def compress(
             baseline = measure.export("baseline", job.model, "none", Path(scratch), job.calibration(1))
             measure.check_same(baseline, job.model, job.probe())
             message.append(_said(job, baseline, original))
-        for name, step in zip(step_names(step.kind for step in recipe.steps), recipe.steps, strict=True):
+        names = step_names(step.kind for step in recipe.steps)
+        for number, (name, step) in enumerate(zip(names, recipe.steps, strict=True), start=1):
             with clock.step(name) as message:
                 match step:
                     case Prune():
-                        message.append(prune(job, step, name, clock.advance(name)))
+                        message.append(prune(job, step, name, recipe.steps[number:], clock.advance(name)))
                     case Finetune():
                         message.append(finetune(job, step, name, clock.advance(name)))
                     case Quantize():

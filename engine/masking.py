@@ -6,6 +6,7 @@ builds the training function, so ``Masks`` must be made before ``compile``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -15,6 +16,15 @@ from engine.arrays import Array, Mask
 from engine.distribution import Scores
 from engine.mask import keep_largest
 from engine.prunable import Kernel
+
+
+@dataclass(frozen=True)
+class Method:
+    """How weights are chosen, and in which kernels."""
+
+    criterion: Callable[[Array], Array]
+    distribution: Callable[[Scores, float], dict[str, float]]
+    among: tuple[str, ...]
 
 
 class _Masked(keras.constraints.Constraint):  # type: ignore[misc]
@@ -44,32 +54,32 @@ class Masks:
         """The kernels, by the names of their layers."""
         return tuple(self._kernels)
 
-    def cut(
-        self,
-        sparsity: float,
-        *,
-        among: Sequence[str],
-        criterion: Callable[[Array], Array],
-        distribution: Callable[[Scores, float], dict[str, float]],
-        fixed: Mapping[str, float],
-    ) -> dict[str, float]:
+    def cut(self, sparsity: float, method: Method, *, fixed: Mapping[str, float] | None = None) -> dict[str, float]:
         """Cut to a sparsity now. What is cut already stays cut.
 
         Args:
-            sparsity: of the kernels that ``among`` names, together.
+            sparsity: of the kernels that ``method.among`` names, together.
             fixed: sparsity of single other kernels, by name.
 
         Returns:
             The sparsity that each kernel was to have.
         """
-        kept = {name: self.mask(name) for name in (*among, *fixed)}
-        scores = {name: criterion(self.weights(name)) * kept[name] for name in kept}
-        wanted = distribution({name: scores[name] for name in among}, sparsity) if among else {}
-        for name, layer_sparsity in (wanted | dict(fixed)).items():
-            mask = keep_largest(scores[name], layer_sparsity, within=kept[name])
-            self._masks[name].assign(mask.astype(np.float32))
-            self._kernels[name].assign(self.weights(name) * mask)
-        return wanted | dict(fixed)
+        wanted = self.plan(sparsity, method, fixed=fixed)
+        for name, layer_sparsity in wanted.items():
+            mask = keep_largest(method.criterion(self.weights(name)), layer_sparsity, within=self.mask(name))
+            self.set(name, self.weights(name) * mask)
+        return wanted
+
+    def plan(self, sparsity: float, method: Method, *, fixed: Mapping[str, float] | None = None) -> dict[str, float]:
+        """The sparsity that each kernel would be cut to; arguments as for ``cut``."""
+        scores = {name: method.criterion(self.weights(name)) * self.mask(name) for name in method.among}
+        return (method.distribution(scores, sparsity) if scores else {}) | dict(fixed or {})
+
+    def set(self, name: str, weights: Array) -> None:
+        """Give a kernel new weights; those that are zero, and those that were cut, are cut from now on."""
+        mask = self.mask(name) & (weights != 0)
+        self._masks[name].assign(mask.astype(np.float32))
+        self._kernels[name].assign(weights * mask)
 
     def weights(self, name: str) -> Array:
         """The kernel as it is now."""

@@ -17,7 +17,7 @@ from engine.arrays import Array, Mask
 from engine.mask import keep_largest
 from engine.schedule import cubic
 
-RIDGE = 1e-3
+RIDGE = 1e-2
 """Weight of the pull towards the dense weights, relative to the mean squared input."""
 
 STAGES = 5

@@ -1,54 +1,87 @@
 """The steps of a recipe: prune, fine-tune, quantise. Each changes the job and says in words what it reached."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import keras
 
 from engine import measure
 from engine.criterion import CRITERIA
 from engine.distribution import DISTRIBUTIONS
 from engine.job import Job
+from engine.masking import Method
+from engine.reconstruct import Samples, reconstruct
 from engine.schedule import plan
 from engine.train import Advance, make_optimizer, num_steps, train
-from jobspec.spec import Finetune, Polynomial, Prune, Quantize
+from jobspec.spec import Finetune, Polynomial, Prune, Quantize, Step
 
 RETRAIN: Final = 0.1
 """Fine-tuning's learning rate as a share of the original's (Han 2015)."""
 
+REPAIR_BATCH: Final = 256
 
-def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> str:
-    """Cut, at once or while training."""
+
+def prune(job: Job, step: Prune, name: str, later: Sequence[Step], on_advance: Callable[[Advance], None]) -> str:
+    """Cut: at once, at once with a repair, or little by little while training.
+
+    Args:
+        later: the steps that come after; a cut that no training follows is repaired by default.
+    """
     fixed = {layer: sparsity for layer, sparsity in step.layers.items() if sparsity > 0}
-    spared = {*step.skip_layers, *step.layers}
-    among = [layer for layer in job.masks.names if layer not in spared]
+    among = tuple(layer for layer in job.masks.names if layer not in {*step.skip_layers, *step.layers})
+    method = Method(CRITERIA[step.criterion], DISTRIBUTIONS[step.distribution], among)
 
     def cut(sparsity: float) -> None:
         share = sparsity / step.sparsity
-        job.targets |= job.masks.cut(
-            sparsity,
-            among=among,
-            criterion=CRITERIA[step.criterion],
-            distribution=DISTRIBUTIONS[step.distribution],
-            fixed={layer: final * share for layer, final in fixed.items()},
-        )
+        partly = {layer: final * share for layer, final in fixed.items()}
+        job.targets |= job.masks.cut(sparsity, method, fixed=partly)
 
     if isinstance(step.schedule, Polynomial):
-        schedule, batch_size = step.schedule, job.recipe.training.batch_size
-        steps = num_steps(job.data, batch_size=batch_size, epochs=schedule.epochs)
-        _train(
-            job,
-            name,
-            epochs=schedule.epochs,
-            learning_rate=schedule.learning_rate or job.learning_rate,
-            on_advance=on_advance,
-            cuts=plan(schedule, step.sparsity, num_steps=steps),
-            cut=cut,
-        )
+        _train_and_cut(job, step.schedule, step.sparsity, name, cut, on_advance)
+    elif step.reconstruct or (step.reconstruct is None and not any(map(trains, later))):
+        targets = job.masks.plan(step.sparsity, method, fixed=fixed)
+        _cut_and_repair(job, targets, step.reconstruct_samples)
+        job.targets |= targets
     else:
-        for planned in plan(step.schedule, step.sparsity, num_steps=0):
-            cut(planned.sparsity)
+        cut(step.sparsity)
     job.refresh_statistics()
     return f"{job.masks.sparsity():.1%} zeros"
+
+
+def trains(step: Step) -> bool:
+    """Whether a step changes weights by training."""
+    return isinstance(step, Finetune) or (isinstance(step, Prune) and isinstance(step.schedule, Polynomial))
+
+
+def _train_and_cut(
+    job: Job,
+    schedule: Polynomial,
+    sparsity: float,
+    name: str,
+    cut: Callable[[float], None],
+    on_advance: Callable[[Advance], None],
+) -> None:
+    steps = num_steps(job.data, batch_size=job.recipe.training.batch_size, epochs=schedule.epochs)
+    _train(
+        job,
+        name,
+        epochs=schedule.epochs,
+        learning_rate=schedule.learning_rate or job.learning_rate,
+        on_advance=on_advance,
+        cuts=plan(schedule, sparsity, num_steps=steps),
+        cut=cut,
+    )
+
+
+def _cut_and_repair(job: Job, targets: Mapping[str, float], num_samples: int) -> None:
+    dense = keras.models.clone_model(job.model)
+    dense.set_weights(job.model.get_weights())
+    inputs = job.calibration(num_samples)
+    pieces = [inputs[start : start + REPAIR_BATCH] for start in range(0, len(inputs), REPAIR_BATCH)]
+    samples = Samples(lambda: pieces, count=len(inputs), seed=job.recipe.seed)
+    solved = reconstruct(job.model, dense, job.masks, targets, samples)
+    job.notes.append(f"Solved again on {len(inputs):,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
 
 
 def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:

@@ -76,6 +76,12 @@ class Prune(Frozen):
         default_factory=dict, description="Sparsity of single layers, by Keras name; 0 leaves a layer alone."
     )
     skip_layers: tuple[LayerName, ...] = Field(default=(), description="Layers to leave alone, by Keras name.")
+    reconstruct: bool | None = Field(
+        default=None,
+        description="Solve cut layers again by least squares on unlabelled training inputs, so that they compute what "
+        "they did before. Goes with one_shot. Default: when no later step trains.",
+    )
+    reconstruct_samples: int = Field(default=4096, ge=1, le=1_000_000, description="Inputs to solve on.")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -84,6 +90,10 @@ class Prune(Frozen):
             raise ValueError(f"layers {both} stand in both layers and skip_layers: name each in one of them")
         if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity >= self.sparsity:
             raise ValueError("schedule.initial_sparsity must lie below sparsity")
+        if self.reconstruct and not isinstance(self.schedule, OneShot):
+            raise ValueError(
+                "reconstruct goes with schedule one_shot: what is cut while training is repaired by training"
+            )
         return self
 
 

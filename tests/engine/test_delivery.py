@@ -5,7 +5,7 @@ from engine import litert
 from engine.criterion import magnitude
 from engine.delivery import check_delivered, sparsity_in_file
 from engine.distribution import uniform
-from engine.masking import Masks
+from engine.masking import Masks, Method
 from engine.prunable import prunable_kernels
 from jobspec.errors import SparsityMissed
 from jobspec.spec import Scheme
@@ -18,7 +18,7 @@ CALIBRATION = np.random.default_rng(0).random((8, 8, 8, 1), dtype=np.float32)
 def test_zeros_are_found_in_the_file_whatever_its_number_format(scheme: Scheme) -> None:
     model = make_model()
     masks = Masks(prunable_kernels(model))
-    masks.cut(0.8, among=["hidden"], criterion=magnitude, distribution=uniform, fixed={"conv": 0.5})
+    masks.cut(0.8, Method(magnitude, uniform, ("hidden",)), fixed={"conv": 0.5})
 
     found = sparsity_in_file(masks, litert.Runner(litert.convert(model, scheme, calibration=CALIBRATION)).constants())
 
@@ -31,7 +31,7 @@ def test_a_file_without_the_zeros_is_not_handed_out() -> None:
     """The check that TFMOT's users lack: weights that came back after the masks were made."""
     model = make_model()
     masks = Masks(prunable_kernels(model))
-    masks.cut(0.8, among=masks.names, criterion=magnitude, distribution=uniform, fixed={})
+    masks.cut(0.8, Method(magnitude, uniform, masks.names))
     model.get_layer("hidden").kernel.assign(np.ones((128, 32)))
 
     constants = litert.Runner(litert.convert(model, "none", calibration=CALIBRATION)).constants()

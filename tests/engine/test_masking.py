@@ -6,7 +6,7 @@ import pytest
 
 from engine.criterion import magnitude
 from engine.distribution import uniform
-from engine.masking import Masks
+from engine.masking import Masks, Method
 from engine.prunable import prunable_kernels
 from tests.engine.conftest import make_model
 
@@ -19,8 +19,8 @@ OPTIMIZERS = [
 
 
 def cut(masks: Masks, sparsity: float, **fixed: float) -> None:
-    among = [name for name in masks.names if name not in fixed]
-    masks.cut(sparsity, among=among, criterion=magnitude, distribution=uniform, fixed=fixed)
+    among = tuple(name for name in masks.names if name not in fixed)
+    masks.cut(sparsity, Method(magnitude, uniform, among), fixed=fixed)
 
 
 def fit(model: Any, arrays: dict[str, np.ndarray], epochs: int = 1) -> None:

@@ -13,7 +13,7 @@ from engine.compress import compress
 from engine.criterion import magnitude
 from engine.distribution import global_, uniform
 from engine.mask import keep_largest
-from engine.masking import Masks
+from engine.masking import Masks, Method
 from engine.prunable import prunable_kernels
 from engine.schedule import plan
 from jobspec.report import Report
@@ -53,7 +53,7 @@ def test_4_masks_hold_on_a_living_model_while_it_trains() -> None:
     masks = Masks(prunable_kernels(model))
     model.compile("adam", "mse")
 
-    masks.cut(0.75, among=masks.names, criterion=magnitude, distribution=uniform, fixed={})
+    masks.cut(0.75, Method(magnitude, uniform, masks.names))
     model.fit(np.random.default_rng(0).random((64, 4)), np.ones((64, 2)), epochs=3, verbose=0)
 
     assert masks.names == ("hidden",)  # the output layer is left alone
