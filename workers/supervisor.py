@@ -17,7 +17,7 @@ from infra.jobs import Outcome
 from infra.logs import logger
 from infra.settings import Settings
 from infra.tables import Job, Upload
-from jobspec.errors import InternalError, RuntimeExceeded, SecateurError, Unavailable, WorkerCrashed
+from jobspec.errors import InternalError, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, StepState, UploadState
 from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt, Ending, Means, Stop, failed
@@ -111,12 +111,15 @@ class Supervisor:
         return written
 
     def _write(self, lease: Lease, write: Callable[[], bool]) -> bool:
-        """Write until the database takes it, the job is lost, or this worker must go."""
+        """Write until the database takes it, the job is lost, or this worker must go.
+
+        What no database would take is raised: the lease lapses, and ``max_attempts`` bounds the tries.
+        """
         pause, patience = FIRST_PAUSE_SECONDS, LAST_WORDS_SECONDS
         while not lease.lost:
             try:
                 return write()
-            except SecateurError as fault:
+            except ServiceError as fault:
                 logger("workers").warning("ending not written yet", fault=fault.detail)
             if self.means.draining.is_set():
                 patience -= pause
