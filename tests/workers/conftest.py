@@ -126,13 +126,17 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     yield Bench(database, Store.from_url(store_folder.as_uri()), store_folder, settings, scratch)
     database.close()
     assert list(scratch.iterdir()) == [], "a working folder was left behind"
-    assert eventually(lambda: not living_children()), "a process was left behind"
+    assert eventually(lambda: not living_in(scratch), within_seconds=3), "a process was left behind"
 
 
-def living_children() -> list[psutil.Process]:
-    """Processes that this test started and that still live."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+def living_in(folder: Path) -> list[psutil.Process]:
+    """Processes that work in a folder, whoever their parent is by now: orphans do not show among our children."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and process.cwd().startswith(str(folder)):
+                found.append(process)
+    return found
 
 
 @pytest.fixture
