@@ -1,5 +1,7 @@
 """Connections to the database, SQLite and PostgreSQL alike, and its migrations."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from sqlalchemy.orm import Session
 from jobspec.errors import InvalidRequest, StorageFull, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_SECONDS = 10.0
 MIGRATION_LOCK = 0x5EC47E
 """Any number that no other program uses on the same PostgreSQL."""
 
@@ -63,7 +66,7 @@ class Database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with self.engine.connect() as connection, connection.begin():
+        with _translated(), self.engine.connect() as connection, connection.begin():
             if connection.dialect.name == "postgresql":  # SQLite's write lock does the same
                 connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
@@ -77,12 +80,13 @@ def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() == "postgresql":
         url = make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
-    engine = create_engine(url, connect_args={"timeout": 10.0}, pool_size=10, max_overflow=30)
+    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, pool_size=10, max_overflow=30)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -91,6 +95,20 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Switch a SQLite file to its write-ahead log. Of several who do it at once SQLite lets only one wait."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as fault:
+            if "locked" not in str(fault) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager
@@ -106,6 +124,9 @@ def _translated() -> Iterator[None]:
         reason = str(fault.orig)
         if "disk is full" in reason or "No space left" in reason:
             raise StorageFull("The disk of the database is full.") from fault
+        if "no such table" in reason or "UndefinedTable" in type(fault.orig).__name__:
+            hint = "Run python -m infra migrate."
+            raise Unavailable("The database lacks our tables.", suggestions=[hint]) from fault
         if fault.connection_invalidated or type(fault).__name__ in ("OperationalError", "InterfaceError"):
             raise Unavailable("The database does not answer.", suggestions=["Try again in a moment."]) from fault
         raise

@@ -9,8 +9,9 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -18,6 +19,12 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from jobspec.errors import InternalError, SecateurError, StorageFull, Unavailable, UploadEmpty, UploadTooLarge
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
+"""Few: an answer of 503 soon is worth more than a late one, and workers try again by themselves."""
 
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 8 << 20
@@ -47,7 +54,7 @@ class Store:
         parts = urlsplit(url)
         if parts.scheme == "file":
             return cls(LocalStore(unquote(parts.path), mkdir=True))
-        return cls(from_url(url))
+        return cls(from_url(url, retry_config=RETRIES))
 
     async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
         """Take in an upload in constant memory.

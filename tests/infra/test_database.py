@@ -1,0 +1,147 @@
+"""Migrations, transactions, and faults as errors of our tree, on both databases."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, select, text
+
+from infra import workers
+from infra.database import Database, now
+from infra.tables import Table, Worker
+from jobspec.errors import InvalidRequest, Unavailable
+
+
+def test_the_migrations_make_what_the_models_say(database: Database) -> None:
+    """Otherwise a new installation differs from one that was upgraded."""
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_the_comparison_sees_a_missing_column(database: Database) -> None:
+    """A check that cannot fail is a defect."""
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE workers DROP COLUMN queues"))
+
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Table.metadata)
+
+
+def test_migrating_twice_keeps_what_is_there(database: Database) -> None:
+    """Every process of an installation may migrate when it starts."""
+    with database.write() as session:
+        workers.say_alive(session, "w1", queues="jobs", now=now())
+
+    database.migrate()
+
+    with database.read() as session:
+        assert session.scalars(select(Worker.id)).all() == ["w1"]
+
+
+def test_processes_that_start_together_can_all_migrate(database_url: str) -> None:
+    """A compose file starts gateway and workers at the same time."""
+    databases = [Database(database_url) for _ in range(4)]
+    barrier = threading.Barrier(len(databases))
+
+    def migrate(database: Database) -> None:
+        barrier.wait()
+        database.migrate()
+
+    with ThreadPoolExecutor(len(databases)) as pool:
+        list(pool.map(migrate, databases))
+
+    assert "jobs" in inspect(databases[0].engine).get_table_names()
+    for database in databases:
+        database.close()
+
+
+def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+    def fail_half_way() -> None:
+        with database.write() as session:
+            workers.say_alive(session, "w1", queues="jobs", now=now())
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+
+    with database.read() as session:
+        assert session.scalars(select(Worker)).all() == []
+
+
+def test_times_come_back_as_they_went_in(database: Database) -> None:
+    """SQLite forgets time zones; leases and cursors depend on them."""
+    at = now()
+    with database.write() as session:
+        workers.say_alive(session, "w1", queues="jobs", now=at)
+
+    with database.read() as session:
+        assert session.scalars(select(Worker.seen_at)).one() == at
+
+
+def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:
+    """A list must not stand still while an upload is written."""
+    with database.write() as session:
+        workers.say_alive(session, "w1", queues="jobs", now=now())
+        session.flush()
+
+        with database.read() as other:
+            assert other.scalars(select(Worker)).all() == []
+
+
+def test_a_value_that_cannot_be_stored_is_the_requests_fault(database: Database) -> None:
+    """PostgreSQL has no null character; SQLite has. Neither may turn it into a fault of the service."""
+    try:
+        with database.read() as session:
+            found = session.get(Worker, "nobody\0")
+    except InvalidRequest:
+        assert database.engine.dialect.name == "postgresql"
+    else:
+        assert found is None
+        assert database.engine.dialect.name == "sqlite"
+
+
+def test_a_database_without_tables_is_not_ready(database_url: str) -> None:
+    """The gateway may be up before anybody has migrated; readiness says what to do, and is no error 500."""
+    database = Database(database_url)
+
+    with pytest.raises(Unavailable, match="lacks our tables"):
+        database.ping()
+
+    database.migrate()
+    database.ping()
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("sqlite:///{folder}/missing/test.db", id="sqlite folder is gone"),
+        pytest.param("postgresql://postgres@/nothing?host={folder}", id="postgresql is not there"),
+    ],
+)
+def test_a_database_that_is_away_is_unavailable(url: str, tmp_path: Path) -> None:
+    database = Database(url.format(folder=tmp_path))
+
+    with pytest.raises(Unavailable):
+        database.ping()
+
+
+def test_workers_are_alive_for_a_while_after_they_said_so(database: Database) -> None:
+    from datetime import timedelta
+
+    at = now()
+    with database.write() as session:
+        workers.say_alive(session, "silent", queues="jobs", now=at - timedelta(seconds=31))
+        workers.say_alive(session, "here", queues="checks,jobs", now=at - timedelta(seconds=90))
+        workers.say_alive(session, "here", queues="checks,jobs", now=at)
+        workers.say_alive(session, "gone", queues="jobs", now=at)
+        workers.say_goodbye(session, "gone")
+
+    with database.read() as session:
+        assert [worker.id for worker in workers.alive(session, within_seconds=30, now=at)] == ["here"]
