@@ -31,6 +31,8 @@ class Ready(Frozen):
 
 
 class StepStarted(Frozen):
+    """A step begins."""
+
     event: Literal["step_started"] = "step_started"
     step: str
 
@@ -48,6 +50,8 @@ class StepAdvanced(Frozen):
 
 
 class StepFinished(Frozen):
+    """A step has done what it was for; ``message`` says what came of it."""
+
     event: Literal["step_finished"] = "step_finished"
     step: str
     seconds: float

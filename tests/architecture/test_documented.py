@@ -30,7 +30,7 @@ def test_every_error_code_is_documented_with_its_status_and_no_other() -> None:
 
 def test_the_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z]+)`", README))
+    named = set(re.findall(r"(?:`|^    )make ([a-z]+)", README, flags=re.MULTILINE))
 
     assert {"demo", "test", "up", "check"} <= named <= targets
 
