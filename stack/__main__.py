@@ -46,9 +46,13 @@ def up(
 def _serve(settings: Settings, interrupts: Interrupts) -> None:
     console.print("starting broker, workers and gateway ...")
     with machine(settings, interrupts) as stack:
-        console.print(f"[bold]Secateur listens at {stack.url}[/bold]  (docs: {stack.url}/docs, Ctrl-C stops)")
-        console.print(f"data and logs: {settings.data_dir.resolve()}")
-        console.print(f"try: curl -T examples/mnist/model.keras -X POST '{stack.url}/v1/models?name=model.keras'")
+        console.print(
+            f"[bold]Secateur listens at {stack.url}[/bold]  (docs: {stack.url}/docs, Ctrl-C stops)", soft_wrap=True
+        )
+        console.print(f"data and logs: {settings.data_dir.resolve()}", soft_wrap=True)
+        console.print(
+            f"try: curl -T examples/mnist/model.keras -X POST '{stack.url}/v1/models?name=model.keras'", soft_wrap=True
+        )
         while True:
             for name in stack.tend():
                 console.print(f"[yellow]{name} had died and was started again[/yellow]; see logs/{name}.log")
