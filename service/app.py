@@ -13,6 +13,7 @@ from infra.logs import logger
 from infra.settings import Settings
 from infra.store import Store
 from service import problems
+from service.linger import Linger
 from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> Gateway:
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(RequestLog)
+    app.add_middleware(Linger)
     return app
 
 

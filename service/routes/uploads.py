@@ -16,6 +16,7 @@ from infra.logs import logger
 from infra.store import Staged
 from infra.tables import Job, Upload
 from jobspec import errors
+from jobspec.ids import kind_of
 from jobspec.spec import Scale
 from service import paging, receive
 from service.doorbell import ring
@@ -164,14 +165,14 @@ def _page(parts: Parts, kind: uploads.Kind, limit: int, cursor: str | None) -> t
 def get_model(parts: UseParts, model_id: str) -> ModelView:
     """A model, and what its check found."""
     with parts.database.read() as session:
-        return model_view(found(uploads.get(session, "model", model_id), model_id))
+        return model_view(found(uploads.get(session, "model", model_id), "model", model_id))
 
 
 @router.get("/datasets/{dataset_id}", operation_id="get_dataset", tags=["datasets"], responses=LOOKUP_ERRORS)
 def get_dataset(parts: UseParts, dataset_id: str) -> DatasetView:
     """A data set, and what its check found."""
     with parts.database.read() as session:
-        return dataset_view(found(uploads.get(session, "dataset", dataset_id), dataset_id))
+        return dataset_view(found(uploads.get(session, "dataset", dataset_id), "dataset", dataset_id))
 
 
 DELETE_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.InUse, errors.Unavailable, errors.StorageFull)
@@ -195,7 +196,7 @@ def delete_dataset(parts: UseParts, dataset_id: str) -> None:
 
 def _delete(parts: Parts, kind: uploads.Kind, upload_id: str) -> None:
     with parts.database.write() as session:
-        upload = found(uploads.get(session, kind, upload_id, hold=True), upload_id)
+        upload = found(uploads.get(session, kind, upload_id, hold=True), kind, upload_id)
         users = job_list.unfinished_using(session, upload_id)
         if users:
             raise errors.InUse(
@@ -207,8 +208,12 @@ def _delete(parts: Parts, kind: uploads.Kind, upload_id: str) -> None:
         parts.store.delete(digest)
 
 
-def found(row: Upload | None, identifier: str) -> Upload:
+def found(row: Upload | None, kind: uploads.Kind, upload_id: str) -> Upload:
     """The row, or ``NotFound``."""
     if row is None:
-        raise errors.NotFound(f"There is nothing with the id {identifier}.")
+        wanted, named = {"model": "a model", "dataset": "a data set"}[kind], kind_of(upload_id)
+        detail = f"There is nothing with the id {upload_id}."
+        if named not in (None, wanted):
+            detail = f"{upload_id} names {named}, not {wanted}."
+        raise errors.NotFound(detail, suggestions=[f"GET /v1/{kind}s lists what is here."])
     return row
