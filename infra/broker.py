@@ -68,10 +68,8 @@ class Publisher:
         self.ping()  # fails at once; kombu's own client would try for six seconds first
         try:
             self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
-        except redis.ResponseError as fault:
-            raise Unavailable(f"The broker takes no message: {fault}") from fault
         except (OperationalError, redis.RedisError, OSError) as fault:
-            raise Unavailable("The broker does not answer.") from fault
+            raise Unavailable(f"The broker takes no message: {fault}") from fault
 
     def waiting(self, queue: Queue) -> int:
         """How many messages of a queue no worker has taken yet.

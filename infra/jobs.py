@@ -189,8 +189,8 @@ def mark_published(session: Session, job_id: str, *, now: datetime) -> None:
 def sweep(session: Session, *, max_attempts: int, resend_seconds: float, now: datetime) -> list[Job]:
     """Set right what crashes left behind. Returns the queued jobs whose message is due to be sent (again).
 
-    Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that
-    waited past their limit expire. Safe to run at any time, any number of times, side by side.
+    Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
+    their limit, and never started, expire. Safe to run at any time, any number of times, side by side.
     """
     lapsed = session.scalars(
         select(Job)
@@ -215,7 +215,7 @@ def sweep(session: Session, *, max_attempts: int, resend_seconds: float, now: da
     )
     session.execute(
         update(Job)
-        .where(Job.state == JobState.QUEUED, Job.pending_until < now)
+        .where(Job.state == JobState.QUEUED, Job.started_at.is_(None), Job.pending_until < now)
         .values(state=JobState.EXPIRED, finished_at=now, failure=overdue.failure().model_dump(mode="json"))
     )
     due = or_(Job.published_at.is_(None), Job.published_at < now - timedelta(seconds=resend_seconds))

@@ -1,36 +1,23 @@
 """What tests of several packages stand on: a real broker."""
 
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from infra.broker import connect
-from stack.broker import broker_command, broker_url
+from tests import valkey
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[str]:
-    """A Valkey server of this test run. Its folder is short, as the address of a socket must be."""
-    folder = Path(tempfile.mkdtemp(prefix="sct-"))
-    socket = folder / "broker.sock"
-    server = subprocess.Popen(broker_command(socket, folder), stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 10
-    while not socket.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    yield broker_url(socket)
-    server.terminate()
-    server.wait(timeout=10)
-    shutil.rmtree(folder)
+def broker_server() -> Iterator[str]:
+    """The URL of a broker of this test run."""
+    with valkey.short_folder() as folder, valkey.running(folder) as url:
+        yield url
 
 
 @pytest.fixture
-def broker(valkey: str) -> str:
+def broker(broker_server: str) -> str:
     """The URL of an empty broker."""
-    with connect(valkey) as client:
+    with connect(broker_server) as client:
         client.flushall()
-    return valkey
+    return broker_server

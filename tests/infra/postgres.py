@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -39,7 +40,7 @@ def running() -> Iterator[str]:
             _wait(url.format(name="postgres"), server, folder / "log")
             yield url
         finally:
-            server.send_signal(2)  # fast shutdown: does not wait for connections to be closed
+            server.send_signal(signal.SIGQUIT)  # at once: nobody needs the data any more
             server.wait(timeout=30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
