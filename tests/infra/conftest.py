@@ -12,6 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from infra.database import Database
 from infra.store import Store
+from infra.tables import Table
 from tests.infra import postgres
 
 NUMBERS = count()
@@ -41,11 +42,26 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A fresh database with its tables."""
-    database = Database(database_url)
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with its tables, one for all tests: making one takes longer than most of them."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'test.db'}"
+    else:
+        url = request.getfixturevalue("postgres_server").format(name="postgres")
+    database = Database(url)
     database.migrate()
+    database.close()
+    return url
+
+
+@pytest.fixture
+def database(migrated_url: str) -> Iterator[Database]:
+    """A database with its tables and no rows."""
+    database = Database(migrated_url)
+    with database.write() as session:
+        for table in reversed(Table.metadata.sorted_tables):
+            session.execute(table.delete())
     yield database
     database.close()
 

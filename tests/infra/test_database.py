@@ -1,6 +1,7 @@
 """Migrations, transactions, and faults as errors of our tree, on both databases."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,20 +16,29 @@ from infra.tables import Table, Worker
 from jobspec.errors import InvalidRequest, Unavailable
 
 
-def test_the_migrations_make_what_the_models_say(database: Database) -> None:
+@pytest.fixture
+def fresh(database_url: str) -> Iterator[Database]:
+    """A database that a test may change the tables of."""
+    database = Database(database_url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+def test_the_migrations_make_what_the_models_say(fresh: Database) -> None:
     """Otherwise a new installation differs from one that was upgraded."""
-    with database.engine.connect() as connection:
+    with fresh.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
 
         assert compare_metadata(context, Table.metadata) == []
 
 
-def test_the_comparison_sees_a_missing_column(database: Database) -> None:
+def test_the_comparison_sees_a_missing_column(fresh: Database) -> None:
     """A check that cannot fail is a defect."""
-    with database.engine.begin() as connection:
+    with fresh.engine.begin() as connection:
         connection.execute(text("ALTER TABLE workers DROP COLUMN queues"))
 
-    with database.engine.connect() as connection:
+    with fresh.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Table.metadata)
 
 
