@@ -8,8 +8,11 @@ import json
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -17,7 +20,7 @@ from infra import logs
 from infra.settings import Settings
 from service.app import create_app
 
-GRACE_SECONDS = 2
+GRACE_SECONDS = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,14 +46,28 @@ def serve(settings: Settings) -> None:
     listener = bind(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     logs.logger("gateway").info("listening", url=f"http://{host}:{port}")
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has shut down
+        _Server(config, app.state.parts.leaving).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells those who wait that it was told to go."""
+
+    def __init__(self, config: uvicorn.Config, leaving: threading.Event) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._leaving.set()
+        super().handle_exit(sig, frame)
 
 
 def bind(host: str, port: int) -> socket.socket:

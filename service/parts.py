@@ -1,6 +1,7 @@
 """What endpoints work with: made once by the application, handed to each as a dependency."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -19,6 +20,8 @@ class Parts:
     database: Database
     store: Store
     publisher: Publisher
+    leaving: threading.Event = field(default_factory=threading.Event)
+    """Set when the process was told to go: whoever waits is answered at once."""
 
 
 def _parts(request: Request) -> Parts:

@@ -111,6 +111,8 @@ def invalid(errors: Sequence[Any]) -> RequestError:
     found: dict[str, list[str]] = {}
     suggestions = []
     for error in errors:
+        if any(_lies_in(other, error) for other in errors):
+            continue  # such as "too short" of a list whose only item is wrong
         path = [_text(str(part)) for part in error["loc"] if part not in ("body", "query", "path", "header")]
         message = _text(error["msg"])
         if error["type"] == "json_invalid":  # its path is a position in the text
@@ -124,6 +126,11 @@ def invalid(errors: Sequence[Any]) -> RequestError:
     summary = "; ".join(f"{field.field}: {', '.join(field.messages)}" for field in fields)
     suggestions = suggestions or ["GET /v1/schemas/compress has the schema."]
     return InvalidRequest(summary, errors=fields, suggestions=suggestions)
+
+
+def _lies_in(inner: Any, outer: Any) -> bool:
+    size = len(outer["loc"])
+    return len(inner["loc"]) > size and inner["loc"][:size] == outer["loc"]
 
 
 def _wrong_kind(error: Any) -> WrongKind | None:

@@ -67,18 +67,23 @@ async def get_artifact(
                 "text/html": {"schema": {"type": "string"}},
             },
         },
+        304: {"description": "The report is what `If-None-Match` says."},
         **responses(errors.InvalidRequest, errors.NotFound, errors.NotReady, errors.Unavailable),
     },
 )
 async def get_report(
-    request: Request, parts: UseParts, job_id: str, accept: Annotated[str, Header()] = "*/*"
+    request: Request,
+    parts: UseParts,
+    job_id: str,
+    accept: Annotated[str, Header()] = "*/*",
+    if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
     """What was measured, before and after. Send `Accept: text/html` for the page with plots."""
     as_page = "text/html" in accept and "application/json" not in accept.partition("text/html")[0]
     artifact = await run_in_threadpool(_find, parts, job_id, "report.html" if as_page else "report.json")
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     headers = _headers(artifact) | {"Vary": "Accept", "Content-Security-Policy": policy}
-    return await _answer(parts, request, artifact, headers, None, None, None)
+    return await _answer(parts, request, artifact, headers, None, None, if_none_match)
 
 
 def _find(parts: Parts, job_id: str, name: str) -> Artifact:
@@ -123,7 +128,9 @@ async def _answer(
     part = requested_range(range_ if if_range in (None, headers["ETag"]) else None, size)
     start, end = part or (0, size)
     headers["Content-Length"] = str(end - start)
-    if part is not None:
+    if part is None:
+        headers["Content-Digest"] = headers["Repr-Digest"]
+    else:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     status = 200 if part is None else 206
     if request.method == "HEAD":

@@ -155,7 +155,7 @@ async def get_job(
     first = latest = await run_in_threadpool(_read, parts, job_id)
     while latest == first and latest.state not in FINAL and (left := deadline - time.monotonic()) > 0:
         await asyncio.sleep(min(POLL_SECONDS, left))  # not in a thread: those that wait would keep out the others
-        if await request.is_disconnected():
+        if parts.leaving.is_set() or await request.is_disconnected():
             break
         latest = await run_in_threadpool(_read, parts, job_id)
     return latest

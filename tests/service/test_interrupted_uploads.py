@@ -81,9 +81,9 @@ def test_an_upload_that_is_under_way_is_on_its_way_into_the_store(gateway: Runni
 
 
 @pytest.fixture
-def process(tmp_path: Path, valkey: str) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
+def process(tmp_path: Path, broker_server: str) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
     """A gateway as a process of its own."""
-    settings = Settings(data_dir=tmp_path, broker_url=valkey)
+    settings = Settings(data_dir=tmp_path, broker_url=broker_server)
     database = Database(settings.database)
     database.migrate()
     database.close()

@@ -1,0 +1,72 @@
+"""Health: alive is about this process, ready is about everything that a job needs."""
+
+import time
+from datetime import timedelta
+
+from infra import workers
+from infra.database import now
+from jobspec.work import QUEUES
+from tests.service.conftest import Running, Start
+
+OK = dict.fromkeys(("database", "broker", "store", *(f"worker:{queue}" for queue in QUEUES)), "ok")
+
+
+def see(gateway: Running, worker: str, queues: str, *, seconds_ago: float = 0) -> None:
+    with gateway.parts.database.write() as session:
+        workers.say_alive(session, worker, queues=queues, now=now() - timedelta(seconds=seconds_ago))
+
+
+def test_with_everything_there_the_service_is_ready(fresh: Running) -> None:
+    see(fresh, "one", "checks")
+    see(fresh, "two", "jobs")
+
+    answer = fresh.http.get("/health/ready")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": OK})
+
+
+def test_a_queue_without_a_worker_is_named(fresh: Running) -> None:
+    """Jobs would be accepted and never run."""
+    see(fresh, "one", "checks")
+
+    answer = fresh.http.get("/health/ready")
+
+    assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
+    assert {name for name, verdict in answer.json()["checks"].items() if verdict != "ok"} == {"worker:jobs"}
+
+
+def test_a_worker_that_was_not_seen_lately_does_not_count(fresh: Running) -> None:
+    see(fresh, "one", "checks,jobs", seconds_ago=3600)
+
+    assert fresh.http.get("/health/ready").status_code == 503
+
+
+def test_each_part_that_is_away_is_named_soon(start: Start) -> None:
+    """Whoever reads this at night must not have to guess, and a load balancer does not wait long."""
+    away = {"database_url": "postgresql://x@127.0.0.1:1/x", "broker_url": "redis://127.0.0.1:1/0"}
+    with start(migrated=False, **away) as gateway:
+        begin = time.monotonic()
+
+        answer = gateway.http.get("/health/ready")
+
+        assert time.monotonic() - begin < 5
+    checks = answer.json()["checks"]
+    assert answer.status_code == 503
+    assert (checks["store"], "ok" in (checks["database"], checks["broker"])) == ("ok", False)
+
+
+def test_a_database_without_tables_is_not_ready(start: Start) -> None:
+    """The migrations have not run: every request would fail."""
+    with start(migrated=False) as gateway:
+        answer = gateway.http.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["database"] != "ok"
+
+
+def test_a_live_gateway_says_so_whatever_else_is_away(start: Start) -> None:
+    """Restarting it would not bring the others back."""
+    with start(migrated=False, database_url="postgresql://x@127.0.0.1:1/x") as gateway:
+        answer = gateway.http.get("/health/live")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "live"})

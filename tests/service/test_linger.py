@@ -1,0 +1,61 @@
+"""An answer before the end of the request arrives, and its connection ends."""
+
+import socket
+import time
+
+import pytest
+
+from tests.service.conftest import Running
+
+BIG = 40_000_000
+"""More than all buffers between the two ends hold."""
+
+
+def read_to_the_end(connection: socket.socket) -> bytes:
+    pieces = []
+    while piece := connection.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+@pytest.mark.parametrize("path", ["/v1/models?name=a.h5", "/v1/nowhere"], ids=["wrong format", "wrong address"])
+def test_a_client_that_reads_only_after_sending_gets_the_answer(path: str, gateway: Running) -> None:
+    """A server that closed at once would reset the connection, and the client would never see why."""
+    with gateway.connect() as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {BIG}\r\n\r\n".encode() + bytes(BIG))
+
+        answer = read_to_the_end(connection)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 415", b"HTTP/1.1 404"))
+    assert b"connection: close" in head.lower()
+    assert body.endswith(b"}")
+
+
+def send_forever(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
+
+
+def test_a_client_that_never_stops_is_cut_off(gateway: Running) -> None:
+    """It would cost bandwidth for nothing, for as long as it likes."""
+    start = time.monotonic()
+
+    with gateway.connect() as connection:
+        connection.sendall(b"POST /v1/models?name=a.h5 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            send_forever(connection)
+
+    assert 1 < time.monotonic() - start < 10
+
+
+def test_a_request_that_was_read_keeps_its_connection(gateway: Running) -> None:
+    """One that is opened for each request costs time."""
+    with gateway.connect() as connection:
+        for _ in range(2):
+            connection.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+
+            answer = connection.recv(65536)
+
+            assert answer.startswith(b"HTTP/1.1 422")
+            assert b"connection: close" not in answer.lower()
