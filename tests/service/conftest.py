@@ -1,45 +1,143 @@
-"""One gateway for the tests of a run, emptied before each."""
+"""A real gateway for the tests of this folder: real HTTP on loopback, a real database, store and broker."""
 
-from collections.abc import Iterator
+import json
+import socket
+import threading
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import func, select
 
+from infra.broker import KEY_PREFIX, connect
 from infra.database import Database
 from infra.settings import Settings
-from tests.service.gateway import World, listening
+from infra.tables import Job, Upload
+from service.__main__ import bind
+from service.app import create_app
+from service.parts import Parts
+from tests.badfiles import good_arrays, keras_file, layer, npz, sequential
 
-MAX_UPLOAD_BYTES = 2 << 20
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway that serves, as its caller and its operator see it."""
+
+    url: str
+    http: httpx.Client
+    parts: Parts
+    data_dir: Path
+    app: FastAPI
+
+    def stored(self) -> set[str]:
+        """Every file that the store holds, half uploads too."""
+        store = self.data_dir / "store"
+        return {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+
+    def num_rows(self) -> tuple[int, int]:
+        """How many uploads and jobs there are."""
+        with self.parts.database.read() as session:
+            uploads = session.scalar(select(func.count()).select_from(Upload))
+            return uploads or 0, session.scalar(select(func.count()).select_from(Job)) or 0
+
+    def traces(self) -> tuple[set[str], tuple[int, int]]:
+        """All that an upload could leave behind."""
+        return self.stored(), self.num_rows()
+
+    def connect(self) -> socket.socket:
+        """A bare connection, for what no HTTP client would send."""
+        host, port = self.url.removeprefix("http://").split(":")
+        connection = socket.create_connection((host, int(port)), timeout=10)
+        connection.settimeout(10)
+        return connection
+
+
+Start = Callable[..., AbstractContextManager[Running]]
+
+
+@contextmanager
+def serving(settings: Settings, *, migrated: bool = True) -> Iterator[Running]:
+    """A gateway in a thread of this process, until the block ends."""
+    if migrated:
+        database = Database(settings.database)
+        database.migrate()
+        database.close()
+    app = create_app(settings)
+    listener = bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        with httpx.Client(base_url=url, timeout=30) as http:
+            yield Running(url, http, app.state.parts, settings.data_dir, app)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.fixture
+def start(tmp_path: Path, broker_server: str) -> Start:
+    """Starts a gateway of the test's own, with settings of its own."""
+
+    def start(*, migrated: bool = True, **changes: Any) -> AbstractContextManager[Running]:
+        settings = Settings(**{"data_dir": tmp_path / "var", "broker_url": broker_server} | changes)
+        return serving(settings, migrated=migrated)
+
+    return start
 
 
 @pytest.fixture(scope="session")
-def gateway(broker_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A gateway on SQLite, a folder and a real broker."""
-    folder = tmp_path_factory.mktemp("gateway")
-    settings = Settings(data_dir=folder, broker_url=broker_server, max_upload_bytes=MAX_UPLOAD_BYTES)
-    migrate(settings)
-    with listening(settings) as world:
-        yield world
-
-
-def migrate(settings: Settings) -> None:
-    """Make the tables."""
-    database = Database(settings.database)
-    database.migrate()
-    database.close()
+def shared(tmp_path_factory: pytest.TempPathFactory, broker_server: str) -> Iterator[Running]:
+    with serving(Settings(data_dir=tmp_path_factory.mktemp("var"), broker_url=broker_server)) as running:
+        yield running
 
 
 @pytest.fixture
-def world(gateway: World, broker: str) -> World:
-    """The gateway, with nothing in its database, its store and its broker."""
-    gateway.clear()
-    return gateway
+def gateway(shared: Running, broker: str) -> Running:
+    """One gateway for all tests that do not mind what others left in it; its broker is empty."""
+    return shared
 
 
 @pytest.fixture
-def large_world(broker: str, tmp_path: Path) -> Iterator[World]:
-    """A gateway of its own that takes large uploads."""
-    settings = Settings(data_dir=tmp_path, broker_url=broker)
-    migrate(settings)
-    with listening(settings) as world:
-        yield world
+def fresh(start: Start, broker: str) -> Iterator[Running]:
+    """A gateway that nothing was ever sent to."""
+    with start() as running:
+        yield running
+
+
+def messages(broker_url: str, queue: str) -> list[Any]:
+    """The arguments of the messages that wait in a queue."""
+    with connect(broker_url) as client:
+        bodies = [json.loads(message) for message in client.lrange(KEY_PREFIX + queue, 0, -1)]
+    return [json.loads(b64decode(body["body"]))[0] for body in bodies]
+
+
+def model_file(name: str) -> bytes:
+    """A model that passes the gateway's checks; another name is other content."""
+    return keras_file(sequential(layer("Dense", units=3, name=name)))
+
+
+def dataset_file(seed: int) -> bytes:
+    """A data set that passes the gateway's checks; another seed is other content."""
+    arrays = good_arrays()
+    arrays["x_train"][0, 0, 0, 0] = seed
+    return npz(arrays)
+
+
+def eventually(condition: Callable[[], bool], *, within_seconds: float = 5.0) -> bool:
+    """Whether the condition comes true in time."""
+    deadline = time.monotonic() + within_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
