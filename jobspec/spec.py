@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from jobspec.ids import DatasetId, ModelId
 from jobspec.presets import PRESETS, PresetName
@@ -38,13 +38,23 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class OneShot(Frozen):
+def _require_kind(schema: dict[str, Any]) -> None:
+    schema["required"] = ["kind", *schema.get("required", ())]
+
+
+class Tagged(Frozen):
+    """A member of a union: in JSON ``kind`` must be there, since it tells which member is meant."""
+
+    model_config = ConfigDict(json_schema_extra=_require_kind)
+
+
+class OneShot(Tagged):
     """Cut once, to the full sparsity, without training."""
 
     kind: Literal["one_shot"] = "one_shot"
 
 
-class Polynomial(Frozen):
+class Polynomial(Tagged):
     """Cut little by little while training: cubic ramp of Zhu & Gupta 2017 (arXiv:1710.01878)."""
 
     kind: Literal["polynomial"] = "polynomial"
@@ -61,7 +71,7 @@ class Polynomial(Frozen):
 Schedule = Annotated[OneShot | Polynomial, Field(discriminator="kind")]
 
 
-class Prune(Frozen):
+class Prune(Tagged):
     """Set the least important weights to zero. Output layers are left alone."""
 
     kind: Literal["prune"] = "prune"
@@ -97,7 +107,7 @@ class Prune(Frozen):
         return self
 
 
-class Finetune(Frozen):
+class Finetune(Tagged):
     """Train on, with every zero held."""
 
     kind: Literal["finetune"] = "finetune"
@@ -107,7 +117,7 @@ class Finetune(Frozen):
     )
 
 
-class Quantize(Frozen):
+class Quantize(Tagged):
     """Choose the number format of the LiteRT file. Without this step it is float32."""
 
     kind: Literal["quantize"] = "quantize"
@@ -171,10 +181,11 @@ class Recipe(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _expand_preset(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or given.get("preset") not in PRESETS:
+        name = given.get("preset") if isinstance(given, Mapping) else None
+        if not isinstance(name, str) or name not in PRESETS:
             return given
-        recipe = PRESETS[given["preset"]]
-        if "steps" in given and _plain(given["steps"]) != _plain(recipe):
+        recipe = PRESETS[name]
+        if "steps" in given and not _are_steps(given["steps"], recipe):
             raise ValueError("give either preset or steps, not both")
         return {**given, "steps": recipe}
 
@@ -203,10 +214,13 @@ JobSpec = CompressSpec
 SPECS: dict[str, type[JobSpec]] = {"compress": CompressSpec}
 
 
-def _plain(steps: Any) -> Any:
-    """Steps with their defaults filled in, so that a stored spec equals the preset it came from."""
-    models: dict[str, type[BaseModel]] = {"prune": Prune, "finetune": Finetune, "quantize": Quantize}
-    return [models[step["kind"]].model_validate(step) if isinstance(step, Mapping) else step for step in steps]
+def _are_steps(given: Any, recipe: Any) -> bool:
+    """Whether both mean the same steps: a stored spec, with its defaults filled in, equals the preset it came from."""
+    steps: TypeAdapter[tuple[Step, ...]] = TypeAdapter(tuple[Step, ...])
+    try:
+        return steps.validate_python(given) == steps.validate_python(recipe)
+    except ValidationError:
+        return False
 
 
 def spec_digest(spec: JobSpec) -> str:

@@ -1,6 +1,7 @@
 """Every error answer, also the framework's own, as RFC 9457 problem details of our error tree."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,7 +92,8 @@ def install(app: FastAPI) -> None:
             405: f"{request.url.path} does not answer to {request.method}.",
         }
         detail = details.get(error.status_code, str(error.detail))
-        return problem_response(request, kind(detail), error.headers)
+        headers = _allowed(request) if error.status_code == 405 else error.headers
+        return problem_response(request, kind(detail), headers or error.headers)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
@@ -101,6 +103,15 @@ def install(app: FastAPI) -> None:
         headers = {"X-Request-Id": request.state.request_id}
         fault = InternalError("The gateway met an unexpected error.", suggestions=[hint])
         return problem_response(request, fault, headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """What an address does answer to; the router by itself names only the methods of the first route that it met."""
+    found: set[str] = set()
+    for path, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", path), request.url.path):
+            found |= {method.upper() for method in operations}
+    return {"Allow": ", ".join(sorted(found))} if found else {}
 
 
 def invalid(errors: Sequence[Any]) -> RequestError:

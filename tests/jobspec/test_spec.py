@@ -42,6 +42,11 @@ BAD = [
     pytest.param({"steps": [{"kind": "quantize"}, PRUNE]}, "", "last step", id="quantize in the middle"),
     pytest.param({"steps": [{**PRUNE, "layers": {"a": 0.5}, "skip_layers": ["a"]}]}, "steps", "both", id="in and out"),
     pytest.param({"steps": [PRUNE], "preset": "small"}, "", "either preset or steps", id="preset and steps"),
+    pytest.param({"steps": [{"sparsity": 0.5}], "preset": "small"}, "", "either preset", id="preset and no steps"),
+    pytest.param({"steps": [{"kind": []}], "preset": "small"}, "", "either preset", id="preset and an odd kind"),
+    pytest.param({"steps": 5, "preset": "small"}, "", "either preset", id="preset and a number"),
+    pytest.param({"preset": ["small"]}, "preset", "'small'", id="a list of presets"),
+    pytest.param({"steps": [{"sparsity": 0.5}]}, "steps", "kind", id="a step without its kind"),
     pytest.param(
         {"steps": [{**PRUNE, "schedule": {"kind": "polynomial", "initial_sparsity": 0.6}}]},
         "steps",
