@@ -28,6 +28,8 @@ RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=1
 
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 8 << 20
+PARTS_ON_THEIR_WAY = 3
+"""More only fill the memory when the disk or the bucket is slower than the client."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class Store:
         key = f"staging/{secrets.token_hex(16)}"
         digest, num_bytes = hashlib.sha256(), 0
         with _translated():
-            async with obstore.open_writer_async(self._objects, key, buffer_size=PART_BYTES) as writer:
+            async with obstore.open_writer_async(
+                self._objects, key, buffer_size=PART_BYTES, max_concurrency=PARTS_ON_THEIR_WAY
+            ) as writer:
                 async for chunk in chunks:
                     num_bytes += len(chunk)
                     if num_bytes > limit_bytes:
