@@ -80,7 +80,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(request, invalid(error.errors()))
+        return problem_response(request, invalid(error.errors(), error.body))
 
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> Response:
@@ -114,7 +114,7 @@ def _allowed(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join(sorted(found))} if found else {}
 
 
-def invalid(errors: Sequence[Any]) -> RequestError:
+def invalid(errors: Sequence[Any], body: Any) -> RequestError:
     """Pydantic's findings as one error with a path and messages for each field."""
     for error in errors:
         if (swapped := _wrong_kind(error)) is not None:
@@ -124,7 +124,7 @@ def invalid(errors: Sequence[Any]) -> RequestError:
     for error in errors:
         if any(_lies_in(other, error) for other in errors):
             continue  # such as "too short" of a list whose only item is wrong
-        path = [_text(str(part)) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+        path = _path(error["loc"], body)
         message = _text(error["msg"])
         if error["type"] == "json_invalid":  # its path is a position in the text
             path, message = [], f"{message} at character {path[-1]}: {error['ctx']['error']}"
@@ -137,6 +137,20 @@ def invalid(errors: Sequence[Any]) -> RequestError:
     summary = "; ".join(f"{field.field}: {', '.join(field.messages)}" for field in fields)
     suggestions = suggestions or ["GET /v1/schemas/compress has the schema."]
     return InvalidRequest(summary, errors=fields, suggestions=suggestions)
+
+
+def _path(location: Sequence[str | int], body: Any) -> list[str]:
+    """The path of a field as its caller wrote it; pydantic puts the ``kind`` of a step before the names of fields."""
+    path, here = [], body
+    for part in location[1:]:
+        if isinstance(here, Mapping):
+            if part not in here and part == here.get("kind"):
+                continue
+            here = here.get(part)
+        else:
+            here = here[part] if isinstance(here, list) and isinstance(part, int) and part < len(here) else None
+        path.append(_text(str(part)))
+    return path
 
 
 def _lies_in(inner: Any, outer: Any) -> bool:

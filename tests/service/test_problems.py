@@ -60,7 +60,7 @@ def test_every_wrong_field_is_named_at_once(gateway: Running) -> None:
     assert {error["field"] for error in problem["errors"]} == {
         "model_id",
         "dataset_id",
-        "steps.0.prune.sparsity",
+        "steps.0.sparsity",
         "seed",
     }
 
