@@ -1,5 +1,6 @@
 """The OpenAPI document that is kept is the one that the code makes, and it is a good one."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,13 @@ def test_every_operation_declares_its_errors_as_problems(described: dict[str, An
                 schema = answer["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}, (name, status)
                 assert set(answer["content"]) == {"application/problem+json"}, (name, status)
+
+
+def test_every_operation_stands_in_the_tour_and_no_other(described: dict[str, Any]) -> None:
+    """What is not written down is not there for whoever reads docs/api.md first."""
+    told = set(re.findall(r"`((?:GET|HEAD|POST|PUT|PATCH|DELETE) /[^` ]*)`", (KEPT.parent / "api.md").read_text()))
+
+    assert told == {name for name, _ in operations(described)}
 
 
 def test_no_error_of_the_framework_is_left_in_the_document(described: dict[str, Any]) -> None:
