@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Prune, fine-
 console = Console()
 errors = Console(stderr=True)
 
-ScaleOption = Annotated[str, typer.Option("--scale", help="How samples are scaled: none, 1/255 or -1..1.")]
+ScaleOption = Annotated[Scale, typer.Option("--scale", help="How samples are scaled.")]
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 
 
@@ -39,7 +39,7 @@ def compress(
     """Run a recipe on a model and leave model.tflite, model.keras, report.json and report.html in a folder."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
-    recipe = _recipe(json.loads(spec.read_text()) if spec else {"preset": preset})
+    recipe = _recipe(spec.read_text() if spec else json.dumps({"preset": preset}))
     out.mkdir(parents=True, exist_ok=True)
     steps = planned(recipe)
     log = out / "engine.log"
@@ -52,7 +52,7 @@ def compress(
 
         from engine.compress import compress as run  # takes seconds; --help should not
 
-        run(recipe, model=model, dataset=data, scale=cast(Scale, scale), out=out, emit=show)
+        run(recipe, model=model, dataset=data, scale=scale, out=out, emit=show)
     console.print(table(Report.model_validate_json((out / "report.json").read_text())))
     console.print(f"Results are in [bold]{out}[/bold]; open report.html for the plots.")
 
@@ -62,15 +62,16 @@ def inspect(file: FileArgument, scale: ScaleOption = "none") -> None:
     """Tell what a model (.keras) or a data set (.npz) holds, as JSON."""
     is_data = file.suffix == ".npz"
     with stderr_to(Path(os.devnull)):
-        summary = inspect_dataset(file, scale=cast(Scale, scale)) if is_data else inspect_model(file)
+        summary = inspect_dataset(file, scale=scale) if is_data else inspect_model(file)
     console.print_json(summary.model_dump_json())
 
 
-def _recipe(content: dict[str, object]) -> Recipe:
+def _recipe(content: str) -> Recipe:
     try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate_json(content)
     except ValidationError as fault:
-        raise InvalidRequest(str(fault)) from fault
+        found = [f"{'.'.join(map(str, error['loc'])) or 'recipe'}: {error['msg']}" for error in fault.errors()]
+        raise InvalidRequest("; ".join(found), suggestions=["docs/engine.md shows a recipe."]) from fault
 
 
 def main() -> None:

@@ -63,8 +63,17 @@ def compress(
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
         SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
     """
+    try:
+        _run(recipe, model=model, dataset=dataset, scale=scale, out=out, clock=Clock(emit))
+    except BaseException:
+        for file in FILES:  # what failed is not handed out, not even by accident
+            (out / file.name).unlink(missing_ok=True)
+        raise
+    return FILES
+
+
+def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path, clock: Clock) -> None:
     keras.utils.set_random_seed(recipe.seed)
-    clock = Clock(emit)
     with tempfile.TemporaryDirectory() as scratch:
         with clock.step("baseline") as message:
             job = load(recipe, model=model, dataset=dataset, scale=scale)
@@ -92,7 +101,6 @@ def compress(
             message.append(report.verdicts[0])
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     (out / "report.html").write_text(html(report))
-    return FILES
 
 
 def _outputs(job: Job, samples: Array) -> Array:

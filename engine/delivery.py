@@ -1,6 +1,6 @@
 """Were the zeros that the user asked for delivered? Counted in the exported files, never assumed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -30,8 +30,8 @@ def nonzero_params(model: Any) -> int:
     return sum(int(np.count_nonzero(keras.ops.convert_to_numpy(v))) for v in model.weights)
 
 
-def sparsity_in_file(masks: Masks, constants: Sequence[tuple[str, Array]]) -> dict[str, float]:
-    """Share of zeros of each masked kernel in a ``.tflite`` file.
+def sparsity_in_file(masks: Masks, names: Iterable[str], constants: Sequence[tuple[str, Array]]) -> dict[str, float]:
+    """Share of zeros of each named kernel in a ``.tflite`` file.
 
     The converter transposes, renames and merges tensors, so kernels are found by their number of weights and,
     among those, by how many are left: a kernel's tensor can only have lost more, never gained any.
@@ -41,12 +41,15 @@ def sparsity_in_file(masks: Masks, constants: Sequence[tuple[str, Array]]) -> di
     """
     tensors = sorted((array for _, array in constants if array.ndim > 1), key=np.count_nonzero)
     found = {}
-    for name in sorted(masks.names, key=lambda name: np.count_nonzero(masks.mask(name))):
+    used: set[int] = set()
+    for name in sorted(names, key=lambda name: np.count_nonzero(masks.mask(name))):
         mask = masks.mask(name)
-        match = next((i for i, tensor in enumerate(tensors) if tensor.size == mask.size), None)
-        if match is None:
+        fitting = [i for i, tensor in enumerate(tensors) if tensor.size == mask.size]
+        if not fitting:
             raise SparsityMissed(f"The exported file has no tensor for the {mask.size} weights of layer {name!r}.")
-        tensor = tensors.pop(match)
+        match = next((i for i in fitting if i not in used), fitting[0])  # equal kernels are stored once
+        used.add(match)
+        tensor = tensors[match]
         if zeros(tensor) < zeros(mask) - TOLERANCE:
             raise SparsityMissed(
                 f"Layer {name!r} has {zeros(tensor):.2%} zeros in the exported file, {zeros(mask):.2%} were made."

@@ -39,8 +39,10 @@ def global_(scores: Scores, sparsity: float, /) -> dict[str, float]:
     Lee et al., jaxpruner (arXiv:2304.14082), normalise the same way.
     """
     flat = [np.ravel(layer) / (np.linalg.norm(layer) + 1e-12) for layer in scores.values()]
+    for layer in flat:
+        layer[np.argmax(layer)] = np.inf  # a layer with nothing left would cut the network in two
     sizes = [layer.size for layer in flat]
-    num_cut = round(sum(sizes) * sparsity)
+    num_cut = min(round(sum(sizes) * sparsity), sum(sizes) - len(sizes))
     owner = np.repeat(np.arange(len(sizes)), sizes)
     cut = np.bincount(owner[np.argsort(np.concatenate(flat), kind="stable")[:num_cut]], minlength=len(sizes))
     return {name: int(n) / size for name, n, size in zip(scores, cut, sizes, strict=True)}

@@ -23,11 +23,11 @@ def make_report(
     """
     result = job.result
     assert result is not None
-    in_file = sparsity_in_file(job.masks, result.runner.constants())
+    pruned = [name for name, target in job.targets.items() if target > 0]
+    in_file = sparsity_in_file(job.masks, pruned, result.runner.constants())
     sizes = {name: job.masks.mask(name).size for name in job.masks.names}
     check_delivered(job.targets, {name: zeros(job.masks.weights(name)) for name in job.masks.names}, sizes)
-    check_delivered(job.targets, in_file, sizes)
-    pruned = [name for name, target in job.targets.items() if target > 0]
+    check_delivered({name: job.targets[name] for name in pruned}, in_file, sizes)
     target, delivered = _overall(job.targets, pruned, sizes), _overall(in_file, pruned, sizes)
     before, after = measure.variants([baseline, result], job.feed, job.data.test, job.objective, original)
     return Report(

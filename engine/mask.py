@@ -6,12 +6,12 @@ from engine.arrays import Array, Mask
 
 
 def num_zeros(size: int, sparsity: float) -> int:
-    """How many of ``size`` weights a sparsity cuts: the nearest whole number.
+    """How many of ``size`` weights a sparsity cuts: the nearest whole number, but never all of them.
 
-    >>> num_zeros(10, 0.85), num_zeros(1000, 0.9)
-    (8, 900)
+    >>> num_zeros(10, 0.85), num_zeros(1000, 0.9), num_zeros(16, 0.97)
+    (8, 900, 15)
     """
-    return round(size * sparsity)
+    return min(round(size * sparsity), size - 1)
 
 
 def keep_largest(scores: Array, sparsity: float, /, *, within: Mask | None = None) -> Mask:

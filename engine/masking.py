@@ -81,6 +81,10 @@ class Masks:
         self._masks[name].assign(mask.astype(np.float32))
         self._kernels[name].assign(weights * mask)
 
+    def is_trainable(self, name: str) -> bool:
+        """Whether training changes a kernel."""
+        return bool(self._kernels[name].trainable)
+
     def weights(self, name: str) -> Array:
         """The kernel as it is now."""
         return np.asarray(keras.ops.convert_to_numpy(self._kernels[name]))

@@ -11,6 +11,7 @@ from engine import litert, metrics
 from engine.arrays import Array
 from engine.dataset import Split
 from engine.delivery import nonzero_params
+from engine.faults import samples_blamed
 from engine.feed import Feed
 from engine.model import save_model
 from engine.objective import Objective
@@ -70,7 +71,8 @@ def check_same(exported: Export, model: Any, inputs: Array) -> None:
 
 def predict(model: Any, inputs: Array) -> Array:
     """Outputs of a Keras model."""
-    return np.asarray(model.predict(inputs, batch_size=BATCH, verbose=0))
+    with samples_blamed():
+        return np.asarray(model.predict(inputs, batch_size=BATCH, verbose=0))
 
 
 def quality(exported: Export, feed: Feed, test: Split, objective: Objective, original: Array) -> Quality:

@@ -31,7 +31,7 @@ def load_model(path: Path) -> Any:
             f"Keras {keras.__version__} cannot load the model: {reason}",
             suggestions=["Save it again with model.save('model.keras') and check that load_model takes it."],
         ) from fault
-    if not model.outputs or not model.inputs:
+    if not getattr(model, "outputs", None) or not getattr(model, "inputs", None):
         raise ModelUnreadable(
             "The model has no graph of layers from inputs to outputs.",
             suggestions=["Build it with keras.Sequential and an Input, or with the functional API, and save it again."],
@@ -41,7 +41,26 @@ def load_model(path: Path) -> Any:
             raise ModelUnreadable(
                 f"Weight {variable.path!r} holds NaN or infinity.", suggestions=["Train the model again; it diverged."]
             )
+    return _plain(model)
+
+
+def _plain(model: Any) -> Any:
+    """The same network in float32 and with bare inputs and outputs: what LiteRT, masks and measurements need."""
+    config = model.get_compile_config()
+    if any(place.layer.compute_dtype != "float32" for place in places(model) if place.layer.weights):
+        weights = model.get_weights()
+        model = keras.models.clone_model(model, clone_function=_in_float32, recursive=True)
+        model.set_weights(weights)
+        if config:
+            model.compile_from_config(config)
+    structure = getattr(getattr(model, "_functional", None) or model, "_outputs_struct", None)
+    if isinstance(structure, dict) and len(model.outputs) == len(model.inputs) == 1:
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     return model
+
+
+def _in_float32(layer: Any) -> Any:
+    return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
 
 def save_model(model: Any, path: Path) -> None:

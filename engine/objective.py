@@ -27,6 +27,10 @@ LOSSES: Final[Mapping[spec.Loss, Callable[..., Any]]] = {
 }
 
 
+PASSING: Final = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Dropout, keras.layers.Identity)
+"""Layers that hand on what they are given."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """Loss and metric of one model on one data set."""
@@ -108,13 +112,15 @@ def resolve(model: Any, label_kind: LabelKind, wanted: spec.Objective) -> Object
     metric = wanted.metric or ("accuracy" if task != "regression" else _compiled_metric(model))
     if wanted.loss is not None:
         name, source, stored = wanted.loss, "given", None
-    elif stored_name is not None and (task == "regression") != (stored_name in CROSS_ENTROPY):
+    elif stored_name is not None and not (task == "regression" and stored_name in CROSS_ENTROPY):
         name, source = stored_name, "from the model's compile config"
     else:
         name, source, stored = _inferred(task, label_kind), "inferred from outputs and labels", None
     if name in ("sparse_categorical_crossentropy", "categorical_crossentropy") and units == 1:
         name, stored = "binary_crossentropy", None
-    from_logits = stored.get("from_logits", False) if stored is not None else _ends_in_logits(model)
+    from_logits = False
+    if name in CROSS_ENTROPY:
+        from_logits = stored.get("from_logits", False) if stored is not None else _ends_in_logits(model)
     options = {"from_logits": from_logits} if name in CROSS_ENTROPY else {}
     loss = LOSSES[name].from_config(stored) if stored is not None else LOSSES[name](**options)  # type: ignore[attr-defined]
     return Objective(task, name, loss, metric, bool(from_logits), units, source)
@@ -167,9 +173,15 @@ def _compiled_metric(model: Any) -> spec.Metric:
 
 
 def _ends_in_logits(model: Any) -> bool:
-    """Whether the output is unbounded: its last layer has no softmax or sigmoid."""
-    last = model.outputs[0]._keras_history.operation
-    while isinstance(last, keras.Model):
-        last = last.outputs[0]._keras_history.operation
-    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
-    return activation not in ("softmax", "sigmoid")
+    """Whether the output is unbounded: looking back past what only reshapes, it comes from no softmax or sigmoid."""
+    tensor = model.outputs[0]
+    while True:
+        operation, node_index, _ = tensor._keras_history
+        if isinstance(operation, keras.Model):
+            tensor = operation.outputs[0]
+            continue
+        activation = getattr(getattr(operation, "activation", None), "__name__", type(operation).__name__.lower())
+        before = operation._inbound_nodes[node_index].input_tensors
+        if not (isinstance(operation, PASSING) or (activation == "linear" and not operation.weights)) or not before:
+            return activation not in ("softmax", "sigmoid")
+        tensor = before[0]

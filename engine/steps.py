@@ -46,6 +46,7 @@ def prune(job: Job, step: Prune, name: str, later: Sequence[Step], on_advance: C
     else:
         cut(step.sparsity)
     job.refresh_statistics()
+    _note_risks(job, job.targets)
     return f"{job.masks.sparsity():.1%} zeros"
 
 
@@ -106,7 +107,18 @@ def quantize(job: Job, step: Quantize, folder: Path) -> str:
     return f"{step.scheme}, {job.result.sizes.tflite_bytes:,} bytes"
 
 
+def _note_risks(job: Job, targets: Mapping[str, float]) -> None:
+    """Say what a user would want to know of a cut before wondering about its accuracy."""
+    frozen = [name for name in targets if not job.masks.is_trainable(name)]
+    if frozen:
+        job.notes.append(f"Cut although frozen, so no training repairs them: {', '.join(frozen)}.")
+    starved = [name for name in targets if job.masks.mask(name).sum() < job.masks.mask(name).shape[-1]]
+    if starved:
+        job.notes.append(f"Fewer weights left than units: {', '.join(starved)}. Give them less sparsity in layers.")
+
+
 def _train(job: Job, name: str, *, epochs: int, learning_rate: float, on_advance: Any, **cutting: Any) -> None:
+    job.notes.append(f"{name}: learning rate {learning_rate:g}.")
     job.history += train(
         job.model,
         job.data,

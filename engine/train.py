@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from engine.dataset import Dataset
+from engine.faults import samples_blamed
 from engine.feed import Feed, training_batches
 from engine.masking import Masks
 from engine.objective import Objective
@@ -39,16 +40,28 @@ def num_steps(dataset: Dataset, *, batch_size: int, epochs: int) -> int:
 
 def original_learning_rate(model: Any) -> float | None:
     """What the model was compiled with, or None when it was not."""
+    optimizer = _own_optimizer(model)
+    if optimizer is None:
+        return None
+    configured = optimizer._learning_rate
+    if isinstance(configured, keras.optimizers.schedules.LearningRateSchedule):
+        return float(configured(0))  # where it is by now is where a training has ended
+    return float(keras.ops.convert_to_numpy(configured))
+
+
+def _own_optimizer(model: Any) -> Any | None:
+    """The optimiser that the model was compiled with, out of the wrapper that scales losses."""
     optimizer = getattr(model, "optimizer", None)
-    return None if optimizer is None else float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def make_optimizer(model: Any, wanted: spec.Optimizer | None, learning_rate: float) -> Any:
     """A fresh optimiser: the one asked for, else of the model's own kind and settings, else Adam."""
-    own = getattr(model, "optimizer", None)
+    own = _own_optimizer(model)
     if wanted is not None or own is None:
         return keras.optimizers.get({"class_name": wanted or "adam", "config": {"learning_rate": learning_rate}})
-    return type(own).from_config(own.get_config() | {"learning_rate": learning_rate})
+    # averages of weights would be put in place of the weights at the end of a training, past every mask
+    return type(own).from_config(own.get_config() | {"learning_rate": learning_rate, "use_ema": False})
 
 
 def train(
@@ -78,19 +91,22 @@ def train(
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
     """
-    own = model.get_compile_config()
+    own = model.get_compile_config() or None  # of a model that was never compiled it is empty
     model.compile(optimizer=optimizer, loss=objective.loss, metrics=[objective.keras_metric()], jit_compile=False)
     watcher = _Watcher(step_name, epochs, num_steps(dataset, batch_size=batch_size, epochs=epochs), masks, on_advance)
     validation = dataset.validation
-    model.fit(
-        training_batches(feed, dataset.train.x, objective.encode(dataset.train.y), batch_size=batch_size, seed=seed),
-        epochs=epochs,
-        validation_data=(feed(validation.x), objective.encode(validation.y)),
-        validation_batch_size=max(batch_size, 256),
-        shuffle=False,  # the batches come shuffled
-        callbacks=[_Cutter(cuts, cut), watcher],
-        verbose=0,
-    )
+    with samples_blamed():
+        model.fit(
+            training_batches(
+                feed, dataset.train.x, objective.encode(dataset.train.y), batch_size=batch_size, seed=seed
+            ),
+            epochs=epochs,
+            validation_data=(feed(validation.x), objective.encode(validation.y)),
+            validation_batch_size=max(batch_size, 256),
+            shuffle=False,  # the batches come shuffled
+            callbacks=[_Cutter(cuts, cut), watcher],
+            verbose=0,
+        )
     if own is not None:
         model.compile_from_config(own)
     return watcher.points
@@ -129,9 +145,9 @@ class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = {name: float(value) for name, value in (logs or {}).items()}
-        if not np.isfinite(values["loss"]):
+        if not all(map(np.isfinite, values.values())):
             raise TrainingDiverged(
-                f"The loss became {values['loss']} in epoch {epoch + 1} of {self._step_name}.",
+                f"The loss became NaN or infinite in epoch {epoch + 1} of {self._step_name}.",
                 suggestions=["Choose a learning_rate ten times smaller.", "Check that data.scale fits the model."],
             )
         self.points.append(

@@ -158,11 +158,14 @@ class Training(Frozen):
     batch_size: int = Field(default=128, ge=1, le=65_536)
 
 
+YEAR = 31_536_000
+
+
 class Limits(Frozen):
     """How long a job may wait, and how long it may run."""
 
-    max_pending_seconds: int = Field(default=86_400, ge=1)
-    max_runtime_seconds: int = Field(default=7_200, ge=1)
+    max_pending_seconds: int = Field(default=86_400, ge=1, le=YEAR)
+    max_runtime_seconds: int = Field(default=7_200, ge=1, le=YEAR)
 
 
 class Recipe(Frozen):

@@ -91,6 +91,9 @@ class Attempt:
             return failed(fault, self._lease)
         except OSError as fault:
             return Death(f"could not be started: {fault.strerror}")
+        except Exception as fault:  # noqa: BLE001 - a job that nobody ends would be tried for ever
+            logger("workers").exception("unexpected error", job_id=self._job.id)
+            return failed(InternalError(f"{type(fault).__name__}: {fault}"), self._lease)
 
     def _read_work(self) -> Work:
         with self._means.database.read() as session:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from infra import jobs, workers
 from infra.broker import Publisher
@@ -20,6 +21,9 @@ from jobspec.work import QUEUE_OF, Queue
 
 RESEND_SECONDS = 15.0
 """A queued job whose message is older may have lost it."""
+
+STALE_SECONDS = 600.0
+"""A message this old is sent again even when its queue is not empty: what waits there may be others'."""
 
 
 class Sweep:
@@ -63,7 +67,7 @@ class Sweep:
         waiting: dict[Queue, int] = {}
         for job in due:
             queue = QUEUE_OF[job.kind]  # type: ignore[index]
-            if job.published_at is None:
+            if job.published_at is None or job.published_at < now() - timedelta(seconds=STALE_SECONDS):
                 yield job
             else:
                 if queue not in waiting:

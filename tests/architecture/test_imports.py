@@ -20,7 +20,8 @@ HEAVY = {"tensorflow", "keras", "numpy", "h5py", "matplotlib", "ai_edge_litert",
 
 
 def test_the_import_contracts_are_kept() -> None:
-    done = subprocess.run(["lint-imports"], capture_output=True, text=True, cwd=ROOT, check=False)
+    lint = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([lint], capture_output=True, text=True, cwd=ROOT, check=False)
 
     assert done.returncode == 0, done.stdout
 

@@ -11,19 +11,23 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from engine.compress import FILES, compress
+from engine.litert import convert
 from jobspec.errors import (
     BaselineAtChance,
+    ExportDisagrees,
     InputShapeMismatch,
     LabelsMismatch,
     LayerNotPrunable,
     NothingToPrune,
     SecateurError,
+    SparsityMissed,
     TrainingDiverged,
     UnknownLayer,
 )
 from jobspec.progress import Event, planned
 from jobspec.report import Report
 from jobspec.spec import Recipe
+from tests.engine.conftest import make_model
 
 PRUNE = {"kind": "prune", "sparsity": 0.8, "schedule": {"kind": "polynomial", "epochs": 2}}
 
@@ -245,3 +249,97 @@ def test_batchnorm_statistics_in_the_file_are_those_of_the_cut_network(
     hidden = (arrays["x_train"] / 255.0).reshape(len(arrays["x_train"]), -1) @ cut.get_layer("hidden").kernel.numpy()
     assert np.allclose(cut.get_layer("norm").moving_mean, hidden.mean(axis=0), atol=0.05)
     assert not np.allclose(model.get_layer("norm").moving_mean, hidden.mean(axis=0), atol=0.05)
+
+
+def dense_export(model: Any, *_: Any, **__: Any) -> bytes:
+    """A converter gone wrong: it exports something else than the model."""
+    other = keras.models.clone_model(model)
+    return convert(other, "none", calibration=np.zeros((1, 8, 8, 1), "f4"))
+
+
+def test_a_file_without_the_zeros_fails_the_job_and_is_not_left_behind(
+    model_file: Path, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantize = {"kind": "quantize", "scheme": "int8"}
+    calls = iter([convert, dense_export])  # the baseline is exported first
+    monkeypatch.setattr("engine.litert.convert", lambda *args, **named: next(calls)(*args, **named))
+
+    with pytest.raises(SparsityMissed):
+        run(model_file, data_file, tmp_path, steps=[PRUNE, quantize])
+
+    assert not [path for path in tmp_path.iterdir() if path.name in {file.name for file in FILES}]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["baseline", "result"])
+def test_a_float_file_that_computes_something_else_is_not_handed_out(
+    which: int, model_file: Path, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter([convert] * which + [dense_export])
+    monkeypatch.setattr("engine.litert.convert", lambda *args, **named: next(calls)(*args, **named))
+
+    with pytest.raises(ExportDisagrees):
+        run(model_file, data_file, tmp_path, steps=[{"kind": "finetune", "epochs": 1}])
+
+
+def test_the_compile_config_of_the_user_survives_and_training_uses_its_optimiser(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """Users train on where we stopped: their loss, their metrics, their optimiser."""
+    report, _ = run(model_file, data_file, tmp_path, steps=[PRUNE, {"kind": "finetune", "epochs": 1}])
+
+    before, after = (
+        keras.saving.load_model(path).get_compile_config() for path in (model_file, tmp_path / "model.keras")
+    )
+    assert after == before
+    assert "prune: learning rate 0.003." in report.notes
+    assert "finetune: learning rate 0.0003." in report.notes
+
+
+ODD_OPTIMIZERS = [
+    pytest.param(lambda: keras.optimizers.Adam(3e-3, use_ema=True), id="averages of weights"),
+    pytest.param(lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(3e-3)), id="scaled losses"),
+    pytest.param(
+        lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(3e-3, 10, 0.5)), id="a schedule"
+    ),
+]
+
+
+@pytest.mark.parametrize("make_optimizer", ODD_OPTIMIZERS)
+def test_optimisers_with_wrappers_averages_or_schedules_train_and_keep_the_zeros(
+    make_optimizer: Any, arrays: dict[str, np.ndarray], data_file: Path, tmp_path: Path
+) -> None:
+    model = make_model()
+    model.compile(make_optimizer(), "sparse_categorical_crossentropy")
+    model.fit(arrays["x_train"][..., None] / 255.0, arrays["y_train"], epochs=3, verbose=0)
+    model.save(tmp_path / "m.keras")
+
+    report, _ = run(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE], on_chance_baseline="continue")
+
+    assert report.delivered_sparsity == pytest.approx(0.8, abs=0.001)
+    assert "prune: learning rate 0.003." in report.notes
+
+
+def test_a_model_in_mixed_precision_is_computed_in_float32(
+    arrays: dict[str, np.ndarray], data_file: Path, tmp_path: Path
+) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = make_model()
+        model.fit(arrays["x_train"][..., None] / 255.0, arrays["y_train"], epochs=8, verbose=0)
+        model.save(tmp_path / "m.keras")
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+    report, _ = run(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE])
+
+    assert report.result.quality.score.value > 0.9
+
+
+def test_a_token_that_an_embedding_does_not_have_is_the_samples_fault(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 50, (60, 5))
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=x[:, 0] % 2, x_test=x, y_test=x[:, 0] % 2)
+    words = [keras.Input((5,), dtype="int32"), keras.layers.Embedding(10, 4), keras.layers.Flatten()]
+    keras.Sequential([*words, keras.layers.Dense(4, name="h"), keras.layers.Dense(2)]).save(tmp_path / "m.keras")
+
+    with pytest.raises(InputShapeMismatch, match="cannot compute"):
+        run(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path, scale="none", steps=[PRUNE])

@@ -20,7 +20,9 @@ def test_zeros_are_found_in_the_file_whatever_its_number_format(scheme: Scheme) 
     masks = Masks(prunable_kernels(model))
     masks.cut(0.8, Method(magnitude, uniform, ("hidden",)), fixed={"conv": 0.5})
 
-    found = sparsity_in_file(masks, litert.Runner(litert.convert(model, scheme, calibration=CALIBRATION)).constants())
+    found = sparsity_in_file(
+        masks, masks.names, litert.Runner(litert.convert(model, scheme, calibration=CALIBRATION)).constants()
+    )
 
     assert found["hidden"] == pytest.approx(0.8, abs=0.02)
     assert found["conv"] == pytest.approx(0.5, abs=0.02)
@@ -37,14 +39,14 @@ def test_a_file_without_the_zeros_is_not_handed_out() -> None:
     constants = litert.Runner(litert.convert(model, "none", calibration=CALIBRATION)).constants()
 
     with pytest.raises(SparsityMissed, match="hidden"):
-        sparsity_in_file(masks, constants)
+        sparsity_in_file(masks, masks.names, constants)
 
 
 def test_a_kernel_that_is_gone_from_the_file_is_noticed() -> None:
     masks = Masks(prunable_kernels(make_model()))
 
     with pytest.raises(SparsityMissed, match="no tensor"):
-        sparsity_in_file(masks, [("other", np.zeros((2, 2)))])
+        sparsity_in_file(masks, masks.names, [("other", np.zeros((2, 2)))])
 
 
 @pytest.mark.parametrize(

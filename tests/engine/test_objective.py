@@ -24,8 +24,8 @@ def model(units: int, activation: str | None, loss: Any = None, metrics: Any = N
         pytest.param(4, None, None, "classes", "sparse_categorical_crossentropy", True, id="inferred from logits"),
         pytest.param(4, "softmax", None, "one_hot", "categorical_crossentropy", False, id="inferred one-hot"),
         pytest.param(1, "sigmoid", None, "classes", "binary_crossentropy", False, id="inferred binary"),
-        pytest.param(2, None, None, "values", "mean_squared_error", True, id="inferred regression"),
-        pytest.param(4, None, "mse", "values", "mean_squared_error", True, id="compiled by name"),
+        pytest.param(2, None, None, "values", "mean_squared_error", False, id="inferred regression"),
+        pytest.param(4, None, "mse", "values", "mean_squared_error", False, id="compiled by name"),
         pytest.param(
             4,
             "softmax",
@@ -44,7 +44,10 @@ def model(units: int, activation: str | None, loss: Any = None, metrics: Any = N
             True,
             id="compiled with options",
         ),
-        pytest.param(1, None, "mse", "classes", "binary_crossentropy", True, id="compiled loss that does not fit"),
+        pytest.param(1, None, "mse", "classes", "mean_squared_error", False, id="compiled squared error on classes"),
+        pytest.param(
+            2, None, "binary_crossentropy", "values", "mean_squared_error", False, id="loss that does not fit"
+        ),
     ],
 )
 def test_loss_and_logits_are_found(
@@ -53,9 +56,8 @@ def test_loss_and_logits_are_found(
     objective = resolve(model(units, activation, loss), labels, Objective())
 
     assert objective.loss_name == expected
-    if labels != "values":
-        assert objective.from_logits is from_logits
-        assert objective.loss.get_config().get("from_logits", False) is from_logits
+    assert objective.from_logits is from_logits
+    assert objective.loss.get_config().get("from_logits", False) is from_logits
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error"])
@@ -106,3 +108,26 @@ def test_outputs_that_are_no_rows_are_refused() -> None:
 def test_the_metric_of_a_regression_comes_from_the_compile_config() -> None:
     assert resolve(model(1, None, "mse", ["mse"]), "values", Objective()).metric == "mean_squared_error"
     assert resolve(model(1, None, "mse", ["mae"]), "values", Objective()).metric == "mean_absolute_error"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param(lambda: keras.layers.Reshape((1,)), id="reshape"),
+        pytest.param(lambda: keras.layers.Activation("linear", dtype="float32"), id="linear in float32"),
+        pytest.param(lambda: keras.layers.Dropout(0.1), id="dropout"),
+    ],
+)
+@pytest.mark.parametrize(("activation", "expected"), [("sigmoid", False), (None, True)])
+def test_layers_that_only_hand_on_do_not_hide_the_activation(last: Any, activation: str | None, expected: bool) -> None:
+    """Taking probabilities for logits puts the threshold at 0, and a good model is called a guess."""
+    built = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation=activation), last()])
+    built.compile(loss="binary_crossentropy")
+
+    assert resolve(built, "classes", Objective()).from_logits is expected
+
+
+def test_a_classifier_that_was_trained_on_squared_error_is_cut_at_a_half() -> None:
+    objective = resolve(model(1, None, "mse"), "classes", Objective())
+
+    assert objective.predictions(np.array([[0.2], [0.7]])).tolist() == [0, 1]
