@@ -4,6 +4,7 @@
 """
 
 import argparse
+import asyncio
 import json
 import socket
 import sys
@@ -59,7 +60,7 @@ def serve(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Tells those who wait that it was told to go."""
+    """Tells those who wait that it was told to go, and waits for those that it cut off."""
 
     def __init__(self, config: uvicorn.Config, leaving: threading.Event) -> None:
         super().__init__(config)
@@ -68,6 +69,12 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._leaving.set()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        requests = set(self.server_state.tasks)
+        await super().shutdown(sockets)
+        if requests:  # those that took too long were cancelled: let them take away what they had half written
+            await asyncio.wait(requests, timeout=GRACE_SECONDS)
 
 
 def bind(host: str, port: int) -> socket.socket:
