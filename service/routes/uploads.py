@@ -203,9 +203,9 @@ def _delete(parts: Parts, kind: uploads.Kind, upload_id: str) -> None:
                 f"{len(users)} unfinished job(s) need {upload_id}: {', '.join(users[:5])}.",
                 suggestions=["Wait for them, or cancel them first."],
             )
-        digest, is_garbage = upload.digest, uploads.remove(session, upload)
-    if is_garbage:
-        parts.store.delete(digest)
+        if uploads.remove(session, upload):
+            # before the commit: after it, somebody could register the same content and lose its bytes to us
+            parts.store.delete(upload.digest)
 
 
 def found(row: Upload | None, kind: uploads.Kind, upload_id: str) -> Upload:
