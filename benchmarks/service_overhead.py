@@ -18,7 +18,7 @@ from typing import Any
 from client.api import Secateur
 from infra.settings import Settings
 from stack.interrupts import Interrupts
-from stack.machine import free_port, machine
+from stack.machine import machine
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
 
@@ -62,7 +62,7 @@ def main() -> None:
     recipe = json.loads(spec.read_text())
     engine, service_seconds, same = list[float](), list[float](), True
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder, "var"), host="127.0.0.1", port=free_port())
+        settings = Settings(data_dir=Path(folder, "var"), host="127.0.0.1", port=0)
         with machine(settings, Interrupts()) as running, Secateur(running.url) as service:
             for turn in range(options.repetitions):
                 by_engine, by_service = Path(folder, f"engine-{turn}"), Path(folder, f"service-{turn}")

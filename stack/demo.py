@@ -14,7 +14,7 @@ from client.compress import collect, compress
 from infra.settings import Settings
 from stack.folder import owned
 from stack.interrupts import Interrupts
-from stack.machine import free_port, machine
+from stack.machine import machine
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
 STATE = ".state"
@@ -31,7 +31,7 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
     """
     began = time.monotonic()
     with _fleeting(out / STATE) as state, ExitStack() as opened:
-        settings = Settings(data_dir=state / "var", host="127.0.0.1", port=free_port())
+        settings = Settings(data_dir=state / "var", host="127.0.0.1", port=0)
         with console.status("starting broker, workers and gateway"):
             stack = opened.enter_context(machine(settings, interrupts))
         console.print(f"[dim]service ready at {stack.url} after {time.monotonic() - began:.0f} s[/dim]")

@@ -47,7 +47,7 @@ def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
         StackFault: the port or the data folder is taken, or a part does not start.
         KeyboardInterrupt: a signal came; everything has been stopped.
     """
-    check_port(settings.host, settings.port)
+    port = usable_port(settings.host, settings.port)
     data_dir = settings.data_dir.resolve()
     with owned(data_dir), socket_for(data_dir / "broker") as broker_socket:
         url = settings.broker_url or broker_url(broker_socket)
@@ -55,7 +55,7 @@ def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
             "SECATEUR_DATA_DIR": str(data_dir),
             "SECATEUR_BROKER_URL": url,
             "SECATEUR_HOST": settings.host,
-            "SECATEUR_PORT": str(settings.port),
+            "SECATEUR_PORT": str(port),
         }
         keeper = Keeper(data_dir / "logs", environment, interrupts)
         try:
@@ -66,7 +66,7 @@ def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
             keeper.start("worker-jobs", [sys.executable, "-m", "workers", "--queues", "jobs"])
             keeper.start("worker-checks", [sys.executable, "-m", "workers", "--queues", "checks"])
             keeper.start("gateway", [sys.executable, "-m", "service"])
-            address = f"http://{settings.host}:{settings.port}"
+            address = f"http://{settings.host}:{port}"
             _wait_until_ready(keeper, address)
             yield Machine(address, keeper)
         finally:
@@ -74,11 +74,11 @@ def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
                 keeper.stop()
 
 
-def check_port(host: str, port: int) -> None:
-    """Refuse a port that somebody listens on, before anything is started.
+def usable_port(host: str, port: int) -> int:
+    """The port, if nobody listens on it; for 0, one that is free. Asked before anything is started.
 
     Raises:
-        StackFault: with what to do.
+        StackFault: it is taken, with what to do.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -89,14 +89,8 @@ def check_port(host: str, port: int) -> None:
                 f"Cannot listen on {host}:{port}: {fault.strerror}.",
                 "Stop what listens there, or choose another port with --port.",
             ) from fault
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        found: int = probe.getsockname()[1]
+        return found
 
 
 def _wait_for_broker(keeper: Keeper, url: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.machine import free_port
+from stack.machine import usable_port
 
 
 def secateur(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def test_wrong_usage_exits_with_2(options: list[str], files: tuple[str, str], tm
 
 def test_a_service_that_is_not_there_exits_with_1_and_says_what_to_do(files: tuple[str, str], tmp_path: Path) -> None:
     """The traceback of a connection error helps nobody."""
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{usable_port('127.0.0.1', 0)}"
 
     done = secateur("compress", *files, "--preset", "small", "--out", str(tmp_path / "out"), "--url", url)
 

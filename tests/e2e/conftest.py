@@ -10,7 +10,7 @@ import pytest
 from client.api import Secateur
 from infra.settings import Settings
 from stack.interrupts import Interrupts
-from stack.machine import free_port, machine
+from stack.machine import machine
 from tests.badfiles import good_keras, good_npz
 
 
@@ -42,7 +42,7 @@ class Inputs:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service for all tests here; starting it costs seconds."""
     data_dir = tmp_path_factory.mktemp("var")
-    settings = Settings(data_dir=data_dir, host="127.0.0.1", port=free_port())
+    settings = Settings(data_dir=data_dir, host="127.0.0.1", port=0)
     with (
         machine(settings, Interrupts()) as running,
         Secateur(running.url) as client,

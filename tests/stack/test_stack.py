@@ -15,7 +15,7 @@ import pytest
 
 from client.api import Secateur
 from jobspec.errors import SecateurError
-from stack.machine import free_port
+from stack.machine import usable_port
 
 
 @dataclass
@@ -67,7 +67,7 @@ def command(data_dir: Path, port: int) -> list[str]:
 @contextmanager
 def stack(data_dir: Path) -> Iterator[Running]:
     """A stack that has been told to start. At the end of the block nothing of it may be left."""
-    port = free_port()
+    port = usable_port("127.0.0.1", 0)
     process = subprocess.Popen(command(data_dir, port), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     running = Running(process, port, data_dir)
     try:
@@ -84,7 +84,9 @@ def test_a_stack_starts_heals_and_stops(tmp_path: Path) -> None:
     with stack(tmp_path) as running:
         assert eventually(running.is_ready)
 
-        twin = subprocess.run(command(tmp_path, free_port()), capture_output=True, text=True, check=False)
+        twin = subprocess.run(
+            command(tmp_path, usable_port("127.0.0.1", 0)), capture_output=True, text=True, check=False
+        )
         assert twin.returncode == 1
         assert "Another service is using" in twin.stderr
 
@@ -173,7 +175,7 @@ def test_a_part_that_does_not_start_shows_the_end_of_its_log(tmp_path: Path) -> 
     (tmp_path / "broker").mkdir()
     (tmp_path / "broker" / "appendonlydir").write_text("in the way")
 
-    done = subprocess.run(command(tmp_path, free_port()), capture_output=True, text=True, check=False)
+    done = subprocess.run(command(tmp_path, usable_port("127.0.0.1", 0)), capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
     assert "The broker ended with code 1 while it was starting" in done.stderr
