@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from engine import measure
-from engine.arrays import Array
 from engine.evidence import make_report
 from engine.job import Job, load
 from engine.steps import finetune, prune, quantize
@@ -26,6 +25,9 @@ FILES: Final = (
     ProducedFile(name="report.json", media_type="application/json"),
     ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
 )
+
+PIECE: Final = 4096
+"""Test samples made into inputs at a time, so that a large split is never scaled as a whole."""
 
 
 class Clock:
@@ -77,10 +79,9 @@ def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path,
     with tempfile.TemporaryDirectory() as scratch:
         with clock.step("baseline") as message:
             job = load(recipe, model=model, dataset=dataset, scale=scale)
-            original = job.objective.predictions(_outputs(job, job.data.test.x))
-            baseline = measure.export("baseline", job.model, "none", Path(scratch), job.calibration(1))
-            measure.check_same(baseline, job.model, job.probe())
-            message.append(_said(job, baseline, original))
+            baseline = _baseline(job, Path(scratch))
+            found = baseline.quality
+            message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
         names = step_names(step.kind for step in recipe.steps)
         for number, (name, step) in enumerate(zip(names, recipe.steps, strict=True), start=1):
             with clock.step(name) as message:
@@ -97,16 +98,18 @@ def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path,
             if job.result is None:
                 quantize(job, Quantize(scheme="none"), out)
             files = [out / file.name for file in FILES[:2]]
-            report = make_report(job, baseline, original, files, clock.seconds)
+            report = make_report(job, baseline, files, clock.seconds)
             message.append(report.verdicts[0])
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     (out / "report.html").write_text(html(report))
 
 
-def _outputs(job: Job, samples: Array) -> Array:
-    return np.concatenate([measure.predict(job.model, batch) for batch in job.feed.batches(samples, 4096)])
-
-
-def _said(job: Job, baseline: measure.Export, original: Array) -> str:
-    found = measure.quality(baseline, job.feed, job.data.test, job.objective, original)
-    return f"{found.metric.replace('_', ' ')} {found.score.value:.4f}"
+def _baseline(job: Job, folder: Path) -> measure.Baseline:
+    exported = measure.export("baseline", job.model, "none", folder, job.calibration(1))
+    measure.check_same(exported, job.model, job.probe())
+    test = job.data.test
+    outputs = np.concatenate([measure.predict(job.model, batch) for batch in job.feed.batches(test.x, PIECE)])
+    predictions = job.objective.predictions(outputs)
+    return measure.Baseline(
+        exported, measure.quality(exported, job.feed, test, job.objective, predictions), predictions
+    )

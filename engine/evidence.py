@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine import measure
-from engine.arrays import Array
 from engine.delivery import check_delivered, layer_table, sparsity_in_file, zeros
 from engine.host import host
 from engine.job import Job
@@ -13,10 +12,8 @@ from engine.verdicts import verdicts
 from jobspec.report import FileDigest, Report
 
 
-def make_report(
-    job: Job, baseline: measure.Export, original: Array, files: list[Path], seconds: Mapping[str, float]
-) -> Report:
-    """Measure both exports and check that the zeros are in the file.
+def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds: Mapping[str, float]) -> Report:
+    """Measure the result beside the baseline and check that the zeros are in the file.
 
     Raises:
         SparsityMissed: they are not.
@@ -29,7 +26,8 @@ def make_report(
     check_delivered(job.targets, {name: zeros(job.masks.weights(name)) for name in job.masks.names}, sizes)
     check_delivered({name: job.targets[name] for name in pruned}, in_file, sizes)
     target, delivered = _overall(job.targets, pruned, sizes), _overall(in_file, pruned, sizes)
-    before, after = measure.variants([baseline, result], job.feed, job.data.test, job.objective, original)
+    found = measure.quality(result, job.feed, job.data.test, job.objective, baseline.predictions)
+    before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], job.probe())
     return Report(
         model_name=job.model.name,
         metric_label=job.objective.metric.replace("_", " "),

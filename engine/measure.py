@@ -92,11 +92,19 @@ def quality(exported: Export, feed: Feed, test: Split, objective: Objective, ori
     )
 
 
-def variants(
-    exports: Sequence[Export], feed: Feed, test: Split, objective: Objective, original: Array
-) -> tuple[Variant, ...]:
-    """Every export, measured; latencies are taken in turn."""
-    speeds = litert.latencies([exported.runner for exported in exports], feed(test.x[:BATCH]))
+@dataclass(frozen=True)
+class Baseline:
+    """The original, exported and measured before anything was changed."""
+
+    exported: Export
+    quality: Quality
+    predictions: Array
+    """What the original Keras model says of the test split."""
+
+
+def variants(measured: Sequence[tuple[Export, Quality]], inputs: Array) -> tuple[Variant, ...]:
+    """Every export with its quality and its speed; latencies are taken in turn, on these inputs."""
+    speeds = litert.latencies([exported.runner for exported, _ in measured], inputs)
     return tuple(
         Variant(
             name=exported.name,
@@ -104,8 +112,8 @@ def variants(
             num_params=exported.num_params,
             num_nonzero_params=exported.num_nonzero_params,
             sizes=exported.sizes,
-            quality=quality(exported, feed, test, objective, original),
+            quality=found,
             latency=speed,
         )
-        for exported, speed in zip(exports, speeds, strict=True)
+        for (exported, found), speed in zip(measured, speeds, strict=True)
     )
