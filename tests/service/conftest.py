@@ -3,11 +3,11 @@
 import json
 import socket
 import threading
-import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from infra.tables import Job, Upload
 from service.__main__ import bind
 from service.app import create_app
 from service.parts import Parts
+from tests import waiting
 from tests.badfiles import good_arrays, keras_file, layer, npz, sequential
 
 
@@ -133,11 +134,4 @@ def dataset_file(seed: int) -> bytes:
     return npz(arrays)
 
 
-def eventually(condition: Callable[[], bool], *, within_seconds: float = 5.0) -> bool:
-    """Whether the condition comes true in time."""
-    deadline = time.monotonic() + within_seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+eventually = partial(waiting.eventually, within_seconds=5.0)

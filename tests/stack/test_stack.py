@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ import pytest
 from client.api import Secateur
 from jobspec.errors import SecateurError
 from stack.machine import usable_port
+from tests import waiting
 
 
 @dataclass
@@ -45,15 +47,7 @@ class Running:
             return False
 
 
-def eventually(condition: object, *, within_seconds: float = 30.0) -> bool:
-    """Whether a condition comes true in time."""
-    assert callable(condition)
-    deadline = time.monotonic() + within_seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+eventually = partial(waiting.eventually, within_seconds=30.0)
 
 
 def gone(processes: list[psutil.Process]) -> bool:

@@ -4,10 +4,10 @@ import hashlib
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -23,6 +23,7 @@ from jobspec.errors import Unavailable
 from jobspec.spec import CompressSpec
 from jobspec.states import UploadState
 from stack.broker import broker_command, broker_url, socket_for
+from tests import waiting
 from workers.attempt import Means
 from workers.supervisor import Supervisor
 
@@ -34,14 +35,7 @@ def fake(behaviour: str) -> list[str]:
     return [sys.executable, str(FAKE_CHILD), behaviour]
 
 
-def eventually(condition: Callable[[], bool], *, within_seconds: float = 10.0) -> bool:
-    """Whether the condition comes true in time."""
-    deadline = time.monotonic() + within_seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+eventually = partial(waiting.eventually, within_seconds=10.0)
 
 
 @dataclass
