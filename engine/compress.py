@@ -16,7 +16,8 @@ from engine.job import Job, load
 from engine.steps import finetune, prune, quantize
 from engine.train import Advance
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
-from jobspec.spec import Finetune, Prune, Quantize, Recipe, Scale
+from jobspec.pruning import Prune
+from jobspec.spec import Finetune, Quantize, Recipe, Scale
 from reporting.page import html
 
 FILES: Final = (

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.spec import Criterion
+from jobspec.pruning import Criterion
 
 
 def magnitude(kernel: Array, /) -> Array:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.spec import Distribution
+from jobspec.pruning import Distribution
 
 Scores = Mapping[str, Array]
 

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
-from jobspec.spec import OneShot, Polynomial
+from jobspec.pruning import OneShot, Polynomial
 
 MIN_UPDATES = 20
 MAX_UPDATES = 40

@@ -14,7 +14,8 @@ from engine.masking import Method
 from engine.reconstruct import Samples, reconstruct
 from engine.schedule import plan
 from engine.train import Advance, make_optimizer, num_steps, train
-from jobspec.spec import Finetune, Polynomial, Prune, Quantize, Step
+from jobspec.pruning import Polynomial, Prune
+from jobspec.spec import Finetune, Quantize, Step
 
 RETRAIN: Final = 0.1
 """Fine-tuning's learning rate as a share of the original's (Han 2015)."""

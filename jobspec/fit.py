@@ -15,7 +15,8 @@ from jobspec.errors import (
     NothingToPrune,
     UnknownLayer,
 )
-from jobspec.spec import Prune, Recipe
+from jobspec.pruning import Prune
+from jobspec.spec import Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
 
 

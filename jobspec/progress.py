@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from jobspec.errors import Failure
-from jobspec.spec import Frozen, Recipe
+from jobspec.frozen import Frozen
+from jobspec.spec import Recipe
 from jobspec.states import StepState
 
 

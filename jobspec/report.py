@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobspec.spec import Frozen, Recipe, Scheme
+from jobspec.frozen import Frozen
+from jobspec.spec import Recipe, Scheme
 
 
 class Interval(Frozen):

@@ -9,18 +9,15 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
+from jobspec.frozen import Frozen, Tagged
 from jobspec.ids import DatasetId, ModelId
 from jobspec.presets import PRESETS, PresetName
+from jobspec.pruning import Prune
 
-Sparsity = Annotated[float, Field(gt=0.0, lt=1.0, description="Share of the weights that become zero.")]
-LayerName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Label = Annotated[str, StringConstraints(max_length=256)]
 
-Structure = Literal["weight"]
-Criterion = Literal["magnitude"]
-Distribution = Literal["uniform", "global"]
 Scheme = Literal["none", "dynamic", "float16", "int8"]
 Scale = Literal["none", "1/255", "-1..1"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
@@ -32,79 +29,6 @@ Loss = Literal[
     "mean_absolute_error",
 ]
 Metric = Literal["accuracy", "mean_squared_error", "mean_absolute_error"]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _require_kind(schema: dict[str, Any]) -> None:
-    schema["required"] = ["kind", *schema.get("required", ())]
-
-
-class Tagged(Frozen):
-    """A member of a union: in JSON ``kind`` must be there, since it tells which member is meant."""
-
-    model_config = ConfigDict(json_schema_extra=_require_kind)
-
-
-class OneShot(Tagged):
-    """Cut once, to the full sparsity, without training."""
-
-    kind: Literal["one_shot"] = "one_shot"
-
-
-class Polynomial(Tagged):
-    """Cut little by little while training: cubic ramp of Zhu & Gupta 2017 (arXiv:1710.01878)."""
-
-    kind: Literal["polynomial"] = "polynomial"
-    epochs: int = Field(default=4, ge=1, le=1000, description="Epochs to train while cutting.")
-    initial_sparsity: float = Field(default=0.0, ge=0.0, lt=1.0, description="Sparsity of the first cut.")
-    ramp: float = Field(
-        default=0.7, gt=0.0, le=1.0, description="Share of the training steps by which the full sparsity is reached."
-    )
-    learning_rate: float | None = Field(
-        default=None, gt=0.0, description="Default: that of the model's own optimizer, else 0.001."
-    )
-
-
-Schedule = Annotated[OneShot | Polynomial, Field(discriminator="kind")]
-
-
-class Prune(Tagged):
-    """Set the least important weights to zero. Output layers are left alone."""
-
-    kind: Literal["prune"] = "prune"
-    structure: Structure = "weight"
-    criterion: Criterion = "magnitude"
-    distribution: Distribution = Field(
-        default="uniform", description="uniform: every layer to the same sparsity; global: all layers ranked together."
-    )
-    sparsity: Sparsity
-    schedule: Schedule = Field(default_factory=Polynomial)
-    layers: Mapping[LayerName, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
-        default_factory=dict, description="Sparsity of single layers, by Keras name; 0 leaves a layer alone."
-    )
-    skip_layers: tuple[LayerName, ...] = Field(default=(), description="Layers to leave alone, by Keras name.")
-    reconstruct: bool | None = Field(
-        default=None,
-        description="Solve cut layers again by least squares on unlabelled training inputs, so that they compute what "
-        "they did before. Goes with one_shot. Default: when no later step trains.",
-    )
-    reconstruct_samples: int = Field(default=4096, ge=1, le=1_000_000, description="Inputs to solve on.")
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        both = sorted(set(self.layers) & set(self.skip_layers))
-        if both:
-            raise ValueError(f"layers {both} stand in both layers and skip_layers: name each in one of them")
-        if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity >= self.sparsity:
-            raise ValueError("schedule.initial_sparsity must lie below sparsity")
-        if self.reconstruct and not isinstance(self.schedule, OneShot):
-            raise ValueError(
-                "reconstruct goes with schedule one_shot: what is cut while training is repaired by training"
-            )
-        return self
 
 
 class Finetune(Tagged):

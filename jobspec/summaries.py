@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobspec.spec import Frozen, Scale
+from jobspec.frozen import Frozen
+from jobspec.spec import Scale
 
 
 class TensorInfo(Frozen):

@@ -4,7 +4,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from jobspec.spec import CompressSpec, Frozen, Scale
+from jobspec.frozen import Frozen
+from jobspec.spec import CompressSpec, Scale
 
 RUN_TASK: Final = "secateur.run"
 

@@ -11,8 +11,9 @@ from infra import job_list
 from infra.jobs import steps_of
 from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Failure
+from jobspec.frozen import Frozen
 from jobspec.progress import StepProgress
-from jobspec.spec import Frozen, Limits, Scale
+from jobspec.spec import Limits, Scale
 from jobspec.states import JobState, UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobspec.pruning import Polynomial, Prune
 from jobspec.report import (
     FileDigest,
     Host,
@@ -14,7 +15,7 @@ from jobspec.report import (
     TrainingPoint,
     Variant,
 )
-from jobspec.spec import Finetune, Polynomial, Prune, Quantize, Recipe
+from jobspec.spec import Finetune, Quantize, Recipe
 
 
 def layer(name: str, class_name: str, shape: tuple[int, ...], **given: Any) -> LayerSparsity:

@@ -16,8 +16,9 @@ from engine.mask import keep_largest
 from engine.masking import Masks, Method
 from engine.prunable import prunable_kernels
 from engine.schedule import plan
+from jobspec.pruning import Polynomial
 from jobspec.report import Report
-from jobspec.spec import Polynomial, Recipe
+from jobspec.spec import Recipe
 
 
 def test_1_a_criterion_scores_weights_and_a_mask_keeps_the_best() -> None:
