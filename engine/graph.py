@@ -27,8 +27,9 @@ def nested_models(model: Any) -> list[Any]:
 
 def feeds(layer: Any, model: Any) -> list[Feed]:
     """For each call of a layer, in this model or in models inside it, what computes the first input of that call."""
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     found: list[Feed] = [
-        keras.Model(model.inputs, call.input_tensors[0]) for call in calls(layer, model) if call.input_tensors
+        keras.Model(inputs, call.input_tensors[0]) for call in calls(layer, model) if call.input_tensors
     ]
     for nested in nested_models(model):
         inner = feeds(layer, nested)
