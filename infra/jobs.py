@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from infra.tables import Artifact, Job, JobLabel, Upload
 from jobspec.errors import Failure, PendingTimeExceeded, WorkerCrashed
 from jobspec.ids import new_id
+from jobspec.kinds import JobSpec, spec_digest
 from jobspec.progress import StepProgress, planned
-from jobspec.spec import CompressSpec, spec_digest
 from jobspec.states import JobState, StepState, UploadState, sources
 from jobspec.work import WorkKind
 
@@ -40,7 +40,7 @@ class Outcome:
     summary: Mapping[str, Any] | None = None
 
 
-def create(session: Session, spec: CompressSpec, *, now: datetime) -> Job:
+def create(session: Session, spec: JobSpec, *, now: datetime) -> Job:
     """Write a user's job, queued."""
     job = Job(
         id=new_id("job"),

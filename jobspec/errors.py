@@ -33,6 +33,10 @@
     │       ├── UnknownLayer             unknown_layer
     │       ├── LayerNotPrunable         layer_not_prunable
     │       ├── NothingToPrune           nothing_to_prune
+    │       ├── StructureMismatch        structure_mismatch
+    │       ├── CriterionUnserved        criterion_unserved
+    │       ├── NothingToReconstruct     nothing_to_reconstruct
+    │       ├── HeldOutDataMissing       held_out_data_missing
     │       ├── InputShapeMismatch       input_shape_mismatch
     │       ├── LabelsMismatch           labels_mismatch
     │       ├── ObjectiveUnknown         objective_unknown
@@ -266,6 +270,26 @@ class LayerNotPrunable(SpecMismatch):
 class NothingToPrune(SpecMismatch):
     code = "nothing_to_prune"
     title = "No layer is left to prune"
+
+
+class StructureMismatch(SpecMismatch):
+    code = "structure_mismatch"
+    title = "The structure does not fit a layer"
+
+
+class CriterionUnserved(SpecMismatch):
+    code = "criterion_unserved"
+    title = "The criterion needs what a layer or the data lacks"
+
+
+class NothingToReconstruct(SpecMismatch):
+    code = "nothing_to_reconstruct"
+    title = "No cut layer can be solved again"
+
+
+class HeldOutDataMissing(SpecMismatch):
+    code = "held_out_data_missing"
+    title = "Too few samples are held out of training"
 
 
 class InputShapeMismatch(SpecMismatch):

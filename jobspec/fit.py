@@ -6,45 +6,68 @@ Pure functions over summaries; each raises the error of the tree that names what
 import difflib
 import math
 from collections.abc import Iterable
+from typing import Final
 
 from jobspec.errors import (
     FieldError,
+    HeldOutDataMissing,
     InputShapeMismatch,
     LabelsMismatch,
     LayerNotPrunable,
     NothingToPrune,
     UnknownLayer,
 )
+from jobspec.fit_pruning import check_criterion, check_structure
 from jobspec.pruning import Prune
-from jobspec.spec import Recipe
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.spec import Data, Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
 
+MIN_HELD_OUT: Final = 20
+"""Fewer held-out samples than this tell nothing about a layer: one sample more or less is five points."""
 
-def check_fit(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:
+
+def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: DatasetSummary) -> None:
     """Refuse a spec that cannot work.
 
     Raises:
         UnknownLayer, LayerNotPrunable, NothingToPrune: a prune step and the model disagree.
+        HeldOutDataMissing: too few held-out samples for what is to be measured on them.
         InputShapeMismatch, LabelsMismatch: the data and the model disagree.
     """
-    for index, step in enumerate(spec.steps):
-        if isinstance(step, Prune):
-            check_prune(step, model, field=f"steps.{index}")
+    if isinstance(spec, SensitivityRecipe):
+        check_prune(spec.prune, model)
+        check_held_out(dataset, spec.data)
+    else:
+        _check_steps(spec, model)
     check_samples(model, dataset)
     check_labels(model, dataset)
 
 
-def check_prune(step: Prune, model: ModelSummary, *, field: str) -> None:
-    """Every layer that the step names exists and can be pruned, and something is left to prune."""
-    _check_names(step.layers, model, field=f"{field}.layers", must_be_prunable=True)
-    _check_names(step.skip_layers, model, field=f"{field}.skip_layers", must_be_prunable=False)
+def _check_steps(spec: Recipe, model: ModelSummary) -> None:
+    for index, step in enumerate(spec.steps):
+        if isinstance(step, Prune):
+            check_prune(step, model, field=f"steps.{index}")
+
+
+def check_prune(step: Prune, model: ModelSummary, *, field: str = "") -> None:
+    """Every layer that the step names exists and can be pruned, and something is left to prune.
+
+    Args:
+        field: where the step stands in the spec; nothing when its fields are the spec's own.
+    """
+    inside = f"{field}." if field else ""
+    _check_names(step.layers, model, field=f"{inside}layers", must_be_prunable=True)
+    _check_names(step.skip_layers, model, field=f"{inside}skip_layers", must_be_prunable=False)
     left = [layer for layer in model.layers if layer.prunable and layer.name not in step.skip_layers]
-    if not any(step.layers.get(layer.name, step.sparsity) for layer in left):
+    if not any(step.layers.get(layer.name, 1.0) for layer in left):
         reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in model.layers if layer.reason)
         raise NothingToPrune(
             f"After skip_layers no layer of {model.name!r} is left to prune. {reasons}".strip(),
             suggestions=["Take a layer out of skip_layers, or leave out the prune step."],
         )
+    check_structure(step, model, field=inside)
+    check_criterion(step, model, field=inside)
 
 
 def _check_names(names: Iterable[str], model: ModelSummary, *, field: str, must_be_prunable: bool) -> None:
@@ -64,6 +87,30 @@ def _check_names(names: Iterable[str], model: ModelSummary, *, field: str, must_
                 errors=[FieldError(field=field, messages=(f"{name!r}: {layer.reason}",))],
                 suggestions=[f"Take {name!r} out of layers."],
             )
+
+
+def check_held_out(dataset: DatasetSummary, data: Data) -> None:
+    """There are samples to measure layers on that are neither trained on nor in the test split.
+
+    Raises:
+        HeldOutDataMissing: fewer than ``MIN_HELD_OUT``.
+    """
+    if (given := dataset.splits.get("validation")) is not None:
+        found, field, share = given.num_samples, "dataset_id", 1.0
+    else:
+        available = dataset.splits["train"].num_samples
+        found, field = round(available * data.validation_share), "data.validation_share"
+        share = math.ceil(100 * MIN_HELD_OUT / available) / 100
+    if found >= MIN_HELD_OUT:
+        return
+    raise HeldOutDataMissing(
+        f"Only {found} samples are held out of training; to measure layers takes at least {MIN_HELD_OUT}.",
+        errors=[FieldError(field=field, messages=(f"{found} held-out samples",))],
+        suggestions=[
+            f"Upload a data set with at least {MIN_HELD_OUT} samples in x_val and y_val.",
+            *([f"Set data.validation_share to {share:g} or more."] if share <= 0.5 else []),
+        ],
+    )
 
 
 def check_samples(model: ModelSummary, dataset: DatasetSummary) -> None:

@@ -1,12 +1,13 @@
 """What a running job tells: typed events from the child, and the list of steps that they fold into."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
 from jobspec.errors import Failure
 from jobspec.frozen import Frozen
+from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe
 from jobspec.states import StepState
 
@@ -102,9 +103,14 @@ def step_names(kinds: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def planned(recipe: Recipe) -> tuple[StepProgress, ...]:
+SENSITIVITY_STEPS: Final = ("baseline", "sensitivity", "report")
+
+
+def planned(recipe: Recipe | SensitivityRecipe) -> tuple[StepProgress, ...]:
     """The steps that a job will go through, before the first has begun."""
-    names = ("baseline", *step_names(step.kind for step in recipe.steps), "measure")
+    names: tuple[str, ...] = SENSITIVITY_STEPS
+    if isinstance(recipe, Recipe):
+        names = ("baseline", *step_names(step.kind for step in recipe.steps), "measure")
     return tuple(StepProgress(name=name) for name in names)
 
 

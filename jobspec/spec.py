@@ -4,8 +4,6 @@ A recipe is an ordered list of steps; each step is one member of a union that ``
 step or a new schedule is one more class and one more name in the union.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -92,18 +90,32 @@ class Limits(Frozen):
     max_runtime_seconds: int = Field(default=7_200, ge=1, le=YEAR)
 
 
-class Recipe(Frozen):
-    """What to do to a model: all of a spec that the engine needs, so that it also works without the service."""
+class Setup(Frozen):
+    """What jobs of every kind settle before they begin: the data, what is measured, and the seed."""
 
-    preset: PresetName | None = Field(default=None, description="A ready recipe, in place of steps.")
-    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=32)]
     data: Data = Field(default_factory=Data)
     objective: Objective = Field(default_factory=Objective)
-    training: Training = Field(default_factory=Training)
     on_chance_baseline: Literal["fail", "continue"] = Field(
         default="fail", description="What to do when the uploaded model is no better than guessing on this data."
     )
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class Order(Frozen):
+    """What only the service needs of a spec."""
+
+    model_id: ModelId
+    dataset_id: DatasetId
+    limits: Limits = Field(default_factory=Limits)
+    labels: Annotated[Mapping[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
+
+
+class Recipe(Setup):
+    """What to do to a model: all of a spec that the engine needs, so that it also works without the service."""
+
+    preset: PresetName | None = Field(default=None, description="A ready recipe, in place of steps.")
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=32)]
+    training: Training = Field(default_factory=Training)
 
     @model_validator(mode="before")
     @classmethod
@@ -123,22 +135,14 @@ class Recipe(Frozen):
         return self
 
 
-class CompressSpec(Recipe):
+class CompressSpec(Order, Recipe):
     """A job of kind ``compress``: one model, one data set, one recipe."""
 
     kind: Literal["compress"] = "compress"
-    model_id: ModelId
-    dataset_id: DatasetId
-    limits: Limits = Field(default_factory=Limits)
-    labels: Annotated[Mapping[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
 
     def recipe(self) -> Recipe:
         """This spec without what only the service needs."""
         return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
-
-
-JobSpec = CompressSpec
-SPECS: dict[str, type[JobSpec]] = {"compress": CompressSpec}
 
 
 def _are_steps(given: Any, recipe: Any) -> bool:
@@ -148,9 +152,3 @@ def _are_steps(given: Any, recipe: Any) -> bool:
         return steps.validate_python(given) == steps.validate_python(recipe)
     except ValidationError:
         return False
-
-
-def spec_digest(spec: JobSpec) -> str:
-    """Digest of what a job will do: equal specs have equal digests, labels and limits apart."""
-    content = spec.model_dump(mode="json", exclude={"labels", "limits", "preset"})
-    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

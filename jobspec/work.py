@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from jobspec.frozen import Frozen
+from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec, Scale
 
 RUN_TASK: Final = "secateur.run"
@@ -12,8 +13,13 @@ RUN_TASK: Final = "secateur.run"
 Queue = Literal["checks", "jobs"]
 QUEUES: Final[tuple[Queue, ...]] = ("checks", "jobs")
 
-WorkKind = Literal["check_model", "check_dataset", "compress"]
-QUEUE_OF: Final[dict[WorkKind, Queue]] = {"check_model": "checks", "check_dataset": "checks", "compress": "jobs"}
+WorkKind = Literal["check_model", "check_dataset", "compress", "sensitivity"]
+QUEUE_OF: Final[dict[WorkKind, Queue]] = {
+    "check_model": "checks",
+    "check_dataset": "checks",
+    "compress": "jobs",
+    "sensitivity": "jobs",
+}
 
 
 class CheckModel(Frozen):
@@ -39,8 +45,21 @@ class Compress(Frozen):
     model: str
     dataset: str
     scale: Scale = Field(default="none", description="What the data set was uploaded with.")
+    sensitivity: tuple[str, ...] = Field(default=(), description="Earlier measurements of layers, newest first.")
     out: str
 
 
-Assignment = Annotated[CheckModel | CheckDataset | Compress, Field(discriminator="kind")]
+class MeasureSensitivity(Frozen):
+    """Measure what each layer takes; files go to ``out``."""
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    spec: SensitivitySpec
+    model: str
+    dataset: str
+    scale: Scale = "none"
+    sensitivity: tuple[str, ...] = ()
+    out: str
+
+
+Assignment = Annotated[CheckModel | CheckDataset | Compress | MeasureSensitivity, Field(discriminator="kind")]
 ASSIGNMENT: TypeAdapter[Assignment] = TypeAdapter(Assignment)

@@ -22,7 +22,7 @@ from jobspec.errors import (
     WrongKind,
 )
 from jobspec.ids import kind_of
-from jobspec.spec import CompressSpec
+from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -124,25 +124,26 @@ def invalid(errors: Sequence[Any], body: Any) -> RequestError:
     for error in errors:
         if any(_lies_in(other, error) for other in errors):
             continue  # such as "too short" of a list whose only item is wrong
-        path = _path(error["loc"], body)
-        message = _text(error["msg"])
+        path, message = _path(error["loc"], body), _text(error["msg"])
+        if error["type"] == "union_tag_invalid" and not path:
+            path, message = ["kind"], f"there are {', '.join(SPECS)}"
         if error["type"] == "json_invalid":  # its path is a position in the text
             path, message = [], f"{message} at character {path[-1]}: {error['ctx']['error']}"
         if not path:
             suggestions.append("Send a JSON object, with Content-Type: application/json.")
         found.setdefault(".".join(path) or "body", []).append(message)
-        if error["type"] == "extra_forbidden" and (close := _close_names(path[-1])):
+        if error["type"] == "extra_forbidden" and (close := _close_names(path[-1], body)):
             suggestions.append(f"Did you mean {' or '.join(close)} instead of {path[-1]}?")
     fields = [FieldError(field=field, messages=tuple(messages)) for field, messages in found.items()]
     summary = "; ".join(f"{field.field}: {', '.join(field.messages)}" for field in fields)
-    suggestions = suggestions or ["GET /v1/schemas/compress has the schema."]
+    suggestions = suggestions or [f"GET /v1/schemas/{_kind(body)} has the schema."]
     return InvalidRequest(summary, errors=fields, suggestions=suggestions)
 
 
 def _path(location: Sequence[str | int], body: Any) -> list[str]:
-    """The path of a field as its caller wrote it; pydantic puts the ``kind`` of a step before the names of fields."""
+    """The path of a field as its caller wrote it; pydantic puts the kind of the job before it, and that of a step."""
     path, here = [], body
-    for part in location[1:]:
+    for part in location[2:] if location[1:2] and location[1] in SPECS else location[1:]:
         if isinstance(here, Mapping):
             if part not in here and part == here.get("kind"):
                 continue
@@ -176,8 +177,13 @@ def _text(given: str) -> str:
     return given.encode("utf-8", "replace").decode()
 
 
-def _close_names(name: str) -> list[str]:
-    schema = CompressSpec.model_json_schema()
+def _kind(body: Any) -> str:
+    kind = kind_of_spec(body)
+    return kind if kind in SPECS else DEFAULT_KIND
+
+
+def _close_names(name: str, body: Any) -> list[str]:
+    schema = SPECS[_kind(body)].model_json_schema()
     known = set(schema["properties"])
     for definition in schema["$defs"].values():
         known |= set(definition.get("properties", ()))

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from jobspec.errors import InvalidRequest, NotFound
-from jobspec.spec import SPECS
+from jobspec.kinds import SPECS
 from service.problems import responses
 from service.views import Discovery
 

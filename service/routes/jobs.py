@@ -17,7 +17,7 @@ from infra.tables import Job, Upload
 from jobspec import errors
 from jobspec.fit import check_fit
 from jobspec.ids import kind_of
-from jobspec.spec import CompressSpec
+from jobspec.kinds import JobSpec
 from jobspec.states import FINAL, JobState, UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
 from jobspec.work import WorkKind
@@ -49,6 +49,15 @@ EXAMPLES: dict[str, Any] = {
             ],
         },
     },
+    "sensitivity": {
+        "summary": "Measure what each layer takes",
+        "value": {
+            "kind": "sensitivity",
+            "model_id": "mdl_" + "0" * 20,
+            "dataset_id": "dst_" + "0" * 20,
+            "sparsities": [0.5, 0.8, 0.9],
+        },
+    },
 }
 
 
@@ -64,6 +73,7 @@ EXAMPLES: dict[str, Any] = {
         errors.UnknownLayer,
         errors.LayerNotPrunable,
         errors.NothingToPrune,
+        errors.HeldOutDataMissing,
         errors.InputShapeMismatch,
         errors.LabelsMismatch,
         errors.Unavailable,
@@ -71,7 +81,7 @@ EXAMPLES: dict[str, Any] = {
     ),
 )
 def create_job(
-    parts: UseParts, response: Response, spec: Annotated[CompressSpec, Body(openapi_examples=EXAMPLES)]
+    parts: UseParts, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)]
 ) -> JobView:
     """Queue a job. It is accepted if and only if its row was written; follow `Location`."""
     with parts.database.write() as session:

@@ -5,8 +5,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
+from jobspec.kinds import spec_digest
 from jobspec.presets import PRESETS
-from jobspec.spec import CompressSpec, Recipe, spec_digest
+from jobspec.spec import CompressSpec, Recipe
 
 IDS = {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "1" * 20}
 PRUNE = {"kind": "prune", "sparsity": 0.5}

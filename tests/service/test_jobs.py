@@ -11,6 +11,7 @@ import pytest
 from infra import job_list
 from infra.jobs import Outcome
 from jobspec.errors import TrainingDiverged
+from jobspec.kinds import SPECS
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState
 from tests.service.conftest import Running, Start, messages
@@ -245,11 +246,12 @@ def test_a_job_that_is_not_there_is_not_found(path: str, gateway: Running) -> No
     assert "a model" in answers[1].json()["detail"]
 
 
-def test_the_schema_is_that_of_the_spec(gateway: Running) -> None:
+@pytest.mark.parametrize("kind", SPECS)
+def test_the_schema_is_that_of_the_spec(kind: str, gateway: Running) -> None:
     """Editors and forms are made from it."""
-    answer = gateway.http.get("/v1/schemas/compress")
+    answer = gateway.http.get(f"/v1/schemas/{kind}")
 
-    assert answer.json() == CompressSpec.model_json_schema()
+    assert answer.json() == SPECS[kind].model_json_schema()
     assert gateway.http.get("/v1/schemas/distil").status_code == 404
 
 
