@@ -88,7 +88,7 @@ def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path,
             with clock.step(name) as message:
                 match step:
                     case Prune():
-                        message.append(prune(job, step, name, recipe.steps[number:], clock.advance(name)))
+                        message.append(prune(job, step, name, recipe.steps[number:], clock.advance(name), no_curves))
                     case Finetune():
                         message.append(finetune(job, step, name, clock.advance(name)))
                     case Quantize():
@@ -103,6 +103,10 @@ def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path,
             message.append(report.verdicts[0])
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     (out / "report.html").write_text(html(report))
+
+
+def no_curves(cutting):
+    raise NotImplementedError
 
 
 def _baseline(job: Job, folder: Path) -> measure.Baseline:

@@ -23,8 +23,9 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
     pruned = [name for name, target in job.targets.items() if target > 0]
     in_file = sparsity_in_file(job.masks, pruned, result.runner.constants())
     sizes = {name: job.masks.mask(name).size for name in job.masks.names}
-    check_delivered(job.targets, {name: zeros(job.masks.weights(name)) for name in job.masks.names}, sizes)
-    check_delivered({name: job.targets[name] for name in pruned}, in_file, sizes)
+    groups = sizes | job.num_groups
+    check_delivered(job.targets, {name: zeros(job.masks.weights(name)) for name in job.masks.names}, groups)
+    check_delivered({name: job.targets[name] for name in pruned}, in_file, groups)
     target, delivered = _overall(job.targets, pruned, sizes), _overall(in_file, pruned, sizes)
     found = measure.quality(result, job.feed, job.data.test, job.objective, baseline.predictions)
     before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], job.probe())

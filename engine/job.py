@@ -1,5 +1,6 @@
 """A job under way, and its beginning: read model and data, and refuse what cannot work."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from engine.chance import check_baseline
 from engine.feed import Feed
 from engine.masking import Masks
 from engine.objective import Objective, resolve
+from engine.observe import Batch, Observer
 from engine.prunable import prunable_kernels
 from engine.train import DEFAULT_LEARNING_RATE, original_learning_rate
 from jobspec.fit import check_fit
@@ -23,6 +25,9 @@ from jobspec.spec import Recipe, Scale
 
 JUDGED = 2000
 """Validation samples on which two states of a model are compared."""
+
+OBSERVED = 1024
+"""Training samples that a criterion which looks at data sees at each cut."""
 
 
 @dataclass
@@ -41,6 +46,8 @@ class Job:
     """What the uploaded model predicts for the first ``JUDGED`` validation samples."""
     result: measure.Export | None = None
     targets: dict[str, float] = field(default_factory=dict)
+    num_groups: dict[str, int] = field(default_factory=dict)
+    """Into how many groups that go together the last cut divided each kernel."""
     history: list[TrainingPoint] = field(default_factory=list)
 
     def calibration(self, num_samples: int) -> Array:
@@ -48,6 +55,18 @@ class Job:
         count = min(num_samples, len(self.data.train))
         picked = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:count]
         return self.feed(self.data.train.x[np.sort(picked)])
+
+    def observer(self) -> Observer:
+        """Watches the kernels at work on ``OBSERVED`` training samples."""
+        train, size = self.data.train, self.recipe.training.batch_size
+        picked = np.random.default_rng(self.recipe.seed).permutation(len(train))[:OBSERVED]
+
+        def batches() -> Iterator[Batch]:
+            for start in range(0, len(picked), size):
+                part = np.sort(picked[start : start + size])
+                yield self.feed(train.x[part]), self.objective.encode(train.y[part])
+
+        return Observer(self.model, self.masks.kernels, self.objective.loss, batches)
 
     def refresh_statistics(self) -> None:
         """Re-estimate BatchNorm on training batches, if that makes the model agree more with the original."""

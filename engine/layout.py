@@ -33,6 +33,10 @@ class Layout:
         return int(np.prod([self.shape[axis] for axis in self.unit_axes], dtype=int))
 
     @property
+    def matrix_shape(self) -> tuple[int, int]:
+        return self.num_inputs, self.num_units
+
+    @property
     def num_features(self) -> int:
         """Input features at one position: the innermost input axis. N:M groups lie along it."""
         return self.shape[self.input_axes[-1]] if self.input_axes else 1

@@ -5,102 +5,95 @@ cannot revive a weight, there is no wrapper layer, and nothing needs stripping. 
 builds the training function, so ``Masks`` must be made before ``compile``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from engine.arrays import Array, Mask
-from engine.distribution import Scores
-from engine.mask import keep_largest
+from engine.layout import Layout
 from engine.prunable import Kernel
-
-
-@dataclass(frozen=True)
-class Method:
-    """How weights are chosen, and in which kernels."""
-
-    criterion: Callable[[Array], Array]
-    distribution: Callable[[Scores, float], dict[str, float]]
-    among: tuple[str, ...]
 
 
 class _Masked(keras.constraints.Constraint):  # type: ignore[misc]
     """The layer's own constraint, if it has one, and then the mask."""
 
     def __init__(self, mask: Any, own: Any | None) -> None:
-        self._mask, self.own = mask, own
+        self._mask, self._own = mask, own
 
     def __call__(self, weights: Any) -> Any:
-        return (weights if self.own is None else self.own(weights)) * keras.ops.cast(self._mask, weights.dtype)
+        return (weights if self._own is None else self._own(weights)) * keras.ops.cast(self._mask, weights.dtype)
 
 
 class Masks:
-    """One mask per kernel. They live as long as the job, so that no later training revives a weight."""
+    """One mask per kernel, and per bias. They live as long as the job, so that no later training revives a weight."""
 
     def __init__(self, kernels: Sequence[Kernel]) -> None:
         """Watch these kernels; zeros that they have already count as cut."""
-        self._kernels = {kernel.name: kernel.variable for kernel in kernels}
+        self._kernels = {kernel.name: kernel for kernel in kernels}
         self._masks: dict[str, Any] = {}
-        for name, variable in self._kernels.items():
-            kept = (keras.ops.convert_to_numpy(variable) != 0).astype(np.float32)
-            self._masks[name] = keras.Variable(kept, trainable=False, name="mask")
-            variable.constraint = _Masked(self._masks[name], variable.constraint)
+        self._bias_masks: dict[str, Any] = {}
+        for name, kernel in self._kernels.items():
+            self._masks[name] = _watch(kernel.variable, _numpy(kernel.variable) != 0)
+            if kernel.bias is not None:
+                self._bias_masks[name] = _watch(kernel.bias, np.ones(kernel.bias.shape, np.bool_))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The kernels, by the names of their layers."""
         return tuple(self._kernels)
 
-    def cut(self, sparsity: float, method: Method, *, fixed: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Cut to a sparsity now. What is cut already stays cut.
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """What is watched."""
+        return tuple(self._kernels.values())
 
-        Args:
-            sparsity: of the kernels that ``method.among`` names, together.
-            fixed: sparsity of single other kernels, by name.
-
-        Returns:
-            The sparsity that each kernel was to have.
-        """
-        wanted = self.plan(sparsity, method, fixed=fixed)
-        for name, layer_sparsity in wanted.items():
-            mask = keep_largest(method.criterion(self.weights(name)), layer_sparsity, within=self.mask(name))
-            self.set(name, self.weights(name) * mask)
-        return wanted
-
-    def plan(self, sparsity: float, method: Method, *, fixed: Mapping[str, float] | None = None) -> dict[str, float]:
-        """The sparsity that each kernel would be cut to; arguments as for ``cut``."""
-        scores = {name: method.criterion(self.weights(name)) * self.mask(name) for name in method.among}
-        return (method.distribution(scores, sparsity) if scores else {}) | dict(fixed or {})
+    def layout(self, name: str) -> Layout:
+        """How a kernel is read as a matrix."""
+        return self._kernels[name].layout
 
     def set(self, name: str, weights: Array) -> None:
         """Give a kernel new weights; those that are zero, and those that were cut, are cut from now on."""
-        mask = self.mask(name) & (weights != 0)
+        self.replace(name, weights, self.mask(name) & (weights != 0))
+
+    def replace(self, name: str, weights: Array, mask: Mask) -> None:
+        """Give a kernel new weights and a new mask; unlike ``set`` this can take a cut back."""
         self._masks[name].assign(mask.astype(np.float32))
-        self._kernels[name].assign(weights * mask)
+        self._kernels[name].variable.assign(weights * mask)
+
+    def silence(self, name: str) -> None:
+        """Zero the biases of units that have no weight left, and hold them there: the unit is gone."""
+        bias = self._kernels[name].bias
+        if bias is not None:
+            alive = self.layout(name).matrix(self.mask(name)).any(axis=0).reshape(bias.shape)
+            self._bias_masks[name].assign(alive.astype(np.float32))
+            bias.assign(_numpy(bias) * alive)
 
     def is_trainable(self, name: str) -> bool:
         """Whether training changes a kernel."""
-        return bool(self._kernels[name].trainable)
+        return bool(self._kernels[name].variable.trainable)
 
     def weights(self, name: str) -> Array:
         """The kernel as it is now."""
-        return np.asarray(keras.ops.convert_to_numpy(self._kernels[name]))
+        return _numpy(self._kernels[name].variable)
 
     def mask(self, name: str) -> Mask:
         """Which weights of a kernel stay."""
-        return np.asarray(keras.ops.convert_to_numpy(self._masks[name]), dtype=np.bool_)
+        return np.asarray(_numpy(self._masks[name]), dtype=np.bool_)
 
-    def sparsity(self) -> float:
-        """Share of zeros in all the kernels together."""
-        sizes = [mask.size for mask in map(self.mask, self._masks)]
-        kept = [np.count_nonzero(self.mask(name)) for name in self._masks]
-        return 1.0 - sum(kept) / sum(sizes) if sizes else 0.0
+    def sparsity(self, names: Sequence[str] | None = None) -> float:
+        """Share of zeros in kernels together: in those named, else in all."""
+        masks = [self.mask(name) for name in (self.names if names is None else names)]
+        total = sum(mask.size for mask in masks)
+        return 1.0 - sum(map(np.count_nonzero, masks)) / total if total else 0.0
 
-    def release(self) -> None:
-        """Give every kernel its own constraint back; the zeros stay."""
-        for variable in self._kernels.values():
-            if isinstance(variable.constraint, _Masked):
-                variable.constraint = variable.constraint.own
+
+def _watch(variable: Any, kept: Mask) -> Any:
+    mask = keras.Variable(kept.astype(np.float32), trainable=False, name="mask")
+    variable.constraint = _Masked(mask, variable.constraint)
+    return mask
+
+
+def _numpy(variable: Any) -> Array:
+    return np.asarray(keras.ops.convert_to_numpy(variable))

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from engine.graph import batchnorm_behind
+from engine.layout import layout_of
 from engine.prunable import kernel_of, output_layers, places, reason_to_skip
 from jobspec.errors import ModelUnreadable, SecateurError
 from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
@@ -85,7 +87,7 @@ def summarise(model: Any) -> ModelSummary:
         inputs=tuple(_tensor(tensor) for tensor in model.inputs),
         outputs=tuple(_tensor(tensor) for tensor in model.outputs),
         num_params=model.count_params(),
-        layers=tuple(_layer(place.name, place.layer, outputs) for place in places(model)),
+        layers=tuple(_layer(place.name, place.layer, outputs, model) for place in places(model)),
         optimizer=_class_name(compiled.get("optimizer")),
         loss=_class_name(compiled.get("loss")),
         metrics=tuple(filter(None, map(_class_name, _listed(compiled.get("metrics"))))),
@@ -96,14 +98,17 @@ def _tensor(tensor: Any) -> TensorInfo:
     return TensorInfo(name=tensor.name, shape=tuple(tensor.shape), dtype=str(tensor.dtype))
 
 
-def _layer(name: str, layer: Any, outputs: set[int]) -> LayerInfo:
+def _layer(name: str, layer: Any, outputs: set[int], model: Any) -> LayerInfo:
     kernel = kernel_of(layer)
+    norm = None if kernel is None else batchnorm_behind(layer, model)
     reason = reason_to_skip(layer, outputs)
     return LayerInfo(
         name=name,
         class_name=type(layer).__name__,
         num_params=layer.count_params(),
         kernel_shape=None if kernel is None else tuple(kernel.shape),
+        num_features=None if kernel is None else layout_of(layer, kernel).num_features,
+        scaled_by=norm.name if norm is not None and norm.scale else None,
         prunable=reason is None,
         reason=reason,
     )

@@ -1,10 +1,13 @@
 """Which kernels of a Keras model can be pruned, and why the others are left alone."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+
+from engine.layout import Layout, layout_of
 
 PRUNABLE = (
     keras.layers.Dense,
@@ -38,6 +41,17 @@ class Kernel:
     @property
     def name(self) -> str:
         return self.place.name
+
+    @property
+    def bias(self) -> Any | None:
+        """One number a unit, or None when the layer has none."""
+        bias = getattr(self.place.layer, "bias", None)
+        return bias if bias is not None and math.prod(bias.shape) == self.layout.num_units else None
+
+    @property
+    def layout(self) -> Layout:
+        """How the kernel is read as a matrix (inputs, units)."""
+        return layout_of(self.place.layer, self.variable)
 
 
 def places(model: Any, prefix: str = "") -> Iterator[Place]:

@@ -1,20 +1,20 @@
 """The steps of a recipe: prune, fine-tune, quantise. Each changes the job and says in words what it reached."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import keras
 
 from engine import measure
-from engine.criterion import CRITERIA
-from engine.distribution import DISTRIBUTIONS
+from engine.cutting import Cutting, choose, groups_of
+from engine.distribution import by_sensitivity
 from engine.job import Job
-from engine.masking import Method
 from engine.reconstruct import Samples, reconstruct
 from engine.schedule import plan
 from engine.train import Advance, make_optimizer, num_steps, train
-from jobspec.pruning import Polynomial, Prune
+from jobspec.pruning import OneShot, Prune
+from jobspec.sensitivity import Curves
 from jobspec.spec import Finetune, Quantize, Step
 
 RETRAIN: Final = 0.1
@@ -23,67 +23,92 @@ RETRAIN: Final = 0.1
 REPAIR_BATCH: Final = 256
 
 
-def prune(job: Job, step: Prune, name: str, later: Sequence[Step], on_advance: Callable[[Advance], None]) -> str:
+def prune(
+    job: Job,
+    step: Prune,
+    name: str,
+    later: Sequence[Step],
+    on_advance: Callable[[Advance], None],
+    curves: Callable[[Cutting], Curves],
+) -> str:
     """Cut: at once, at once with a repair, or little by little while training.
 
     Args:
         later: the steps that come after; a cut that no training follows is repaired by default.
+        curves: measures how much each layer takes, for the distribution that asks.
     """
-    fixed = {layer: sparsity for layer, sparsity in step.layers.items() if sparsity > 0}
-    among = tuple(layer for layer in job.masks.names if layer not in {*step.skip_layers, *step.layers})
-    method = Method(CRITERIA[step.criterion], DISTRIBUTIONS[step.distribution], among)
+    before = job.masks.sparsity()
+    if step.toolkit == "tfmot":
+        from engine import tfmot  # takes seconds, and turns tf.keras into Keras 2 for the whole process
 
-    def cut(sparsity: float) -> None:
-        share = sparsity / step.sparsity
-        partly = {layer: final * share for layer, final in fixed.items()}
-        job.targets |= job.masks.cut(sparsity, method, fixed=partly)
-
-    if isinstance(step.schedule, Polynomial):
-        _train_and_cut(job, step.schedule, step.sparsity, name, cut, on_advance)
-    elif step.reconstruct or (step.reconstruct is None and not any(map(trains, later))):
-        targets = job.masks.plan(step.sparsity, method, fixed=fixed)
-        _cut_and_repair(job, targets, step.reconstruct_samples)
-        job.targets |= targets
+        targets = tfmot.prune(job, step, name, on_advance)
     else:
-        cut(step.sparsity)
+        targets = _prune(job, step, name, later, on_advance, curves)
+    job.targets |= targets
+    job.num_groups |= {layer: groups_of(step, job.masks.layout(layer).matrix_shape) for layer in targets}
     job.refresh_statistics()
-    _note_risks(job, job.targets)
+    _note_risks(job, targets)
+    assert job.masks.sparsity() >= before, "what is cut stays cut"
     return f"{job.masks.sparsity():.1%} zeros"
 
 
-def trains(step: Step) -> bool:
-    """Whether a step changes weights by training."""
-    return isinstance(step, Finetune) or (isinstance(step, Prune) and isinstance(step.schedule, Polynomial))
-
-
-def _train_and_cut(
-    job: Job,
-    schedule: Polynomial,
-    sparsity: float,
-    name: str,
-    cut: Callable[[float], None],
-    on_advance: Callable[[Advance], None],
-) -> None:
-    steps = num_steps(job.data, batch_size=job.recipe.training.batch_size, epochs=schedule.epochs)
+def _prune(
+    job: Job, step: Prune, name: str, later: Sequence[Step], on_advance: Any, curves: Callable[[Cutting], Curves]
+) -> dict[str, float]:
+    cutting = choose(job, step)
+    if step.distribution == "sensitivity":
+        cutting.share_out = by_sensitivity(curves(cutting))
+    if isinstance(step.schedule, OneShot):
+        if repairs(step, later):
+            return _cut_and_repair(job, step, cutting, on_advance)
+        cutting.to(cutting.final)
+        return cutting.targets
+    schedule, size = step.schedule, job.recipe.training.batch_size
     _train(
         job,
         name,
         epochs=schedule.epochs,
         learning_rate=schedule.learning_rate or job.learning_rate,
         on_advance=on_advance,
-        cuts=plan(schedule, sparsity, num_steps=steps),
-        cut=cut,
+        cuts=plan(
+            schedule,
+            cutting.final,
+            num_steps=num_steps(job.data, batch_size=size, epochs=schedule.epochs),
+            existing=job.masks.sparsity(cutting.names),
+        ),
+        cut=cutting.to,
     )
+    return cutting.targets
 
 
-def _cut_and_repair(job: Job, targets: Mapping[str, float], num_samples: int) -> None:
+def trains(step: Step) -> bool:
+    """Whether a step changes weights by training."""
+    return isinstance(step, Finetune) or (isinstance(step, Prune) and step.trains)
+
+
+def repairs(step: Prune, later: Sequence[Step]) -> bool:
+    """Whether a cut is repaired by solving layers again: when asked, else when no training does it."""
+    return step.reconstruct or (step.reconstruct is None and not step.trains and not any(map(trains, later)))
+
+
+def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
     dense = keras.models.clone_model(job.model)
     dense.set_weights(job.model.get_weights())
-    inputs = job.calibration(num_samples)
+    inputs, targets = job.calibration(step.reconstruct_samples), cutting.plan()
     pieces = [inputs[start : start + REPAIR_BATCH] for start in range(0, len(inputs), REPAIR_BATCH)]
     samples = Samples(lambda: pieces, count=len(inputs), seed=job.recipe.seed)
-    solved = reconstruct(job.model, dense, job.masks, targets, samples)
+    solved = reconstruct(
+        job.model,
+        dense,
+        job.masks,
+        targets,
+        samples,
+        keep=cutting.keep,
+        score=None if step.criterion == "magnitude" else cutting.score_alone(),
+        zero_bias=step.structure == "unit",
+    )
     job.notes.append(f"Solved again on {len(inputs):,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
+    return targets
 
 
 def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
@@ -108,7 +133,7 @@ def quantize(job: Job, step: Quantize, folder: Path) -> str:
     return f"{step.scheme}, {job.result.sizes.tflite_bytes:,} bytes"
 
 
-def _note_risks(job: Job, targets: Mapping[str, float]) -> None:
+def _note_risks(job: Job, targets: dict[str, float]) -> None:
     """Say what a user would want to know of a cut before wondering about its accuracy."""
     frozen = [name for name in targets if not job.masks.is_trainable(name)]
     if frozen:

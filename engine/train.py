@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -24,13 +24,14 @@ DEFAULT_LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Advance:
-    """How far a training is."""
+    """How far a step is."""
 
     progress: float
     eta_seconds: float
-    epoch: int
-    epochs: int
-    metrics: Mapping[str, float]
+    epoch: int | None = None
+    epochs: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    message: str | None = None
 
 
 def num_steps(dataset: Dataset, *, batch_size: int, epochs: int) -> int:
@@ -83,7 +84,7 @@ def train(
     """Train in place and make the planned cuts on the way.
 
     Args:
-        cuts: when to call ``cut`` with which sparsity; steps count from 1.
+        cuts: when to call ``cut`` with which sparsity; steps count from 1, and 0 is before training.
 
     Returns:
         One point an epoch.
@@ -113,12 +114,16 @@ def train(
 
 
 class _Cutter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls ``cut`` after the steps that the plan names."""
+    """Calls ``cut`` after the steps that the plan names; 0 is before the first."""
 
     def __init__(self, cuts: Sequence[Cut], cut: Callable[[float], None]) -> None:
         super().__init__()
         self._due = {planned.step: planned.sparsity for planned in cuts}
         self._cut, self._step = cut, 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if 0 in self._due:
+            self._cut(self._due[0])
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step += 1

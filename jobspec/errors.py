@@ -33,6 +33,7 @@
     │       ├── UnknownLayer             unknown_layer
     │       ├── LayerNotPrunable         layer_not_prunable
     │       ├── NothingToPrune           nothing_to_prune
+    │       ├── BridgeRefused            bridge_refused
     │       ├── StructureMismatch        structure_mismatch
     │       ├── CriterionUnserved        criterion_unserved
     │       ├── NothingToReconstruct     nothing_to_reconstruct
@@ -290,6 +291,11 @@ class NothingToReconstruct(SpecMismatch):
 class HeldOutDataMissing(SpecMismatch):
     code = "held_out_data_missing"
     title = "Too few samples are held out of training"
+
+
+class BridgeRefused(SpecMismatch):
+    code = "bridge_refused"
+    title = "The model cannot be made in tf_keras, which the toolkit needs"
 
 
 class InputShapeMismatch(SpecMismatch):

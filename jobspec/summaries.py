@@ -24,6 +24,8 @@ class LayerInfo(Frozen):
     class_name: str
     num_params: int
     kernel_shape: tuple[int, ...] | None = None
+    num_features: int | None = Field(default=None, description="Input features of the kernel at one position.")
+    scaled_by: str | None = Field(default=None, description="The BatchNormalization right behind, if it scales.")
     prunable: bool = False
     reason: str | None = Field(default=None, description="Why the layer is left alone.")
 

@@ -51,6 +51,17 @@ def make_model() -> Any:
     return model
 
 
+def cut(masks: Any, sparsity: float | None = None, **choices: Any) -> Any:
+    """Cut at once, as a prune step with these choices does; for criteria that look at nothing but weights."""
+    from engine.cutting import Cutting, scorer
+    from jobspec.pruning import OneShot, Prune
+
+    step = Prune(sparsity=sparsity, schedule=OneShot(), **choices)
+    cutting = Cutting(masks, step, scorer(step, None, seed=0))  # type: ignore[arg-type]
+    cutting.to(cutting.final)
+    return cutting
+
+
 @pytest.fixture(scope="session")
 def model_file(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network, trained on pixels scaled by 1/255."""
