@@ -157,11 +157,11 @@ def scorer(step: Prune, observer: Observer, *, seed: int) -> Score:
 
     def score(weights: Weights) -> dict[str, Array]:
         if need == "gradients":
-            return mean_scores(table(weights, gradients=by_name) for by_name in observer.gradients())
+            return mean_scores(table(weights, gradients=by_name) for by_name in observer.gradients(weights))
         if need == "input_norms":
-            return table(weights, input_norms=observer.input_norms())
+            return table(weights, input_norms=observer.input_norms(weights))
         if need == "gamma":
-            return table(weights, gamma=observer.gammas())
+            return table(weights, gamma=observer.gammas(weights))
         return table(weights)
 
     return score

@@ -1,6 +1,6 @@
 """Watch a model at work: what criteria look at beside the weights. Nothing here changes the model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,10 @@ class Observer:
     loss: Any
     batches: Callable[[], Iterable[Batch]]
 
-    def gradients(self) -> Iterator[dict[str, Array]]:
+    def gradients(self, names: Container[str]) -> Iterator[dict[str, Array]]:
         """Per batch, the gradient of the loss by kernel, as a matrix (inputs, units); BatchNorm as in inference."""
-        variables = [kernel.variable.value for kernel in self.kernels]
+        kernels = self._named(names)
+        variables = [kernel.variable.value for kernel in kernels]
         for x, y in self.batches():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
@@ -35,16 +36,19 @@ class Observer:
             found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             yield {
                 kernel.name: kernel.layout.matrix(np.asarray(gradient))
-                for kernel, gradient in zip(self.kernels, found, strict=True)
+                for kernel, gradient in zip(kernels, found, strict=True)
             }
 
-    def input_norms(self) -> dict[str, Array]:
+    def input_norms(self, names: Container[str]) -> dict[str, Array]:
         """Per kernel, the norm of each of its inputs over all batches, shape (inputs,), the same at every position.
 
         What reaches a kernel at one place of its window reaches it at every other, but for the borders; so all
         the places share the norm of their feature.
         """
-        return {kernel.name: self._norms_before(kernel) for kernel in self.kernels}
+        return {kernel.name: self._norms_before(kernel) for kernel in self._named(names)}
+
+    def _named(self, names: Container[str]) -> list[Kernel]:
+        return [kernel for kernel in self.kernels if kernel.name in names]
 
     def _norms_before(self, kernel: Kernel) -> Array:
         layer, layout = kernel.place.layer, kernel.layout
@@ -57,10 +61,10 @@ class Observer:
                 squares += _squares(np.asarray(given), layout.num_features, layer)
         return np.tile(np.sqrt(squares), layout.num_inputs // layout.num_features)
 
-    def gammas(self) -> dict[str, Array]:
+    def gammas(self, names: Container[str]) -> dict[str, Array]:
         """Per kernel, the scales of the BatchNorm right behind its layer, shape (units,)."""
         found = {}
-        for kernel in self.kernels:
+        for kernel in self._named(names):
             norm = batchnorm_behind(kernel.place.layer, self.model)
             assert norm is not None, "the fit of spec and model was checked"
             size = kernel.layout.num_units
