@@ -1,0 +1,169 @@
+"""Training a tf_keras twin the way ``train`` trains a Keras 3 model: same batches, loss, optimiser, events.
+
+tf_keras has its own losses, metrics, optimisers and callbacks; each is made here from the settings of ours.
+``tf_keras`` is imported by the functions that need it, never before.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.bridge import NATIVE, Twin
+from engine.dataset import Dataset
+from engine.faults import samples_blamed
+from engine.feed import Feed, training_batches
+from engine.objective import Objective
+from engine.train import REPORT_SECONDS, Advance, num_steps
+from jobspec.errors import BridgeRefused, TrainingDiverged
+from jobspec.report import TrainingPoint
+
+
+def optimizer_twin(optimizer: Any) -> Any:
+    """A tf_keras optimiser of the same kind, with those of the settings that tf_keras knows.
+
+    Raises:
+        BridgeRefused: tf_keras has no optimiser of that kind.
+    """
+    import tf_keras
+
+    kind = getattr(tf_keras.optimizers, type(optimizer).__name__, None)
+    if kind is None:
+        raise BridgeRefused(
+            f"tf_keras, which TFMOT needs, has no optimizer {type(optimizer).__name__}.",
+            suggestions=['Set training.optimizer, for instance to "adam".', NATIVE],
+        )
+    return kind(**_shared_settings(optimizer, kind))
+
+
+def loss_twin(loss: Any) -> Any:
+    """The tf_keras loss of the same name and settings; ``loss`` is a Keras 3 loss object."""
+    import tf_keras
+
+    kind = getattr(tf_keras.losses, type(loss).__name__)
+    return kind(**_shared_settings(loss, kind))
+
+
+def metric_twin(metric: Any) -> Any:
+    """The tf_keras metric of the same name and settings."""
+    import tf_keras
+
+    kind = getattr(tf_keras.metrics, type(metric).__name__)
+    return kind(**_shared_settings(metric, kind))
+
+
+def _shared_settings(ours: Any, kind: Any) -> dict[str, Any]:
+    known = set(inspect.signature(kind.__init__).parameters) - {"self", "dtype"}
+    return {key: value for key, value in ours.get_config().items() if key in known and value is not None}
+
+
+def train_twin(
+    twin: Twin,
+    dataset: Dataset,
+    feed: Feed,
+    objective: Objective,
+    *,
+    step_name: str,
+    epochs: int,
+    batch_size: int,
+    optimizer: Any,
+    seed: int,
+    callbacks: Sequence[Any],
+    sparsity: Callable[[], float],
+    on_advance: Callable[[Advance], None],
+) -> list[TrainingPoint]:
+    """Train a twin in place.
+
+    Args:
+        optimizer: one of Keras 3, see ``engine.train.make_optimizer``.
+        callbacks: of tf_keras; they go before the one that keeps the history.
+        sparsity: of the kernels, asked at the end of each epoch.
+
+    Returns:
+        One point an epoch.
+
+    Raises:
+        TrainingDiverged: the loss became NaN or infinite.
+    """
+    twin.model.compile(
+        optimizer=optimizer_twin(optimizer),
+        loss=loss_twin(objective.loss),
+        metrics=[metric_twin(objective.keras_metric())],
+    )
+    points: list[TrainingPoint] = []
+    total = num_steps(dataset, batch_size=batch_size, epochs=epochs)
+    validation = dataset.validation
+    with samples_blamed():
+        twin.model.fit(
+            training_batches(
+                feed, dataset.train.x, objective.encode(dataset.train.y), batch_size=batch_size, seed=seed
+            ),
+            epochs=epochs,
+            validation_data=(feed(validation.x), objective.encode(validation.y)),
+            validation_batch_size=max(batch_size, 256),
+            shuffle=False,  # the batches come shuffled
+            callbacks=[*callbacks, _watcher(points, step_name, epochs, total, sparsity, on_advance)],
+            verbose=0,
+        )
+    return points
+
+
+def _watcher(
+    points: list[TrainingPoint],
+    step_name: str,
+    epochs: int,
+    total: int,
+    sparsity: Callable[[], float],
+    on_advance: Callable[[Advance], None],
+) -> Any:
+    """A tf_keras callback: tells how far the training is, keeps its history, and stops it when it diverges."""
+    import tf_keras
+
+    start = time.monotonic()
+
+    class Watcher(tf_keras.callbacks.Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self._supports_tf_logs = True  # so that no step waits for its loss to be read
+            self._done, self._told = 0, 0.0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self._done += 1
+            if time.monotonic() - self._told > REPORT_SECONDS:
+                self._tell(logs or {})
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            values = {name: float(value) for name, value in (logs or {}).items()}
+            if not all(map(np.isfinite, values.values())):
+                raise TrainingDiverged(
+                    f"The loss became NaN or infinite in epoch {epoch + 1} of {step_name}.",
+                    suggestions=["Choose a learning_rate ten times smaller.", "Check that data.scale fits the model."],
+                )
+            points.append(
+                TrainingPoint(
+                    step=step_name,
+                    epoch=epoch + 1,
+                    loss=values["loss"],
+                    val_loss=values["val_loss"],
+                    val_metric=values["val_metric"],
+                    sparsity=sparsity(),
+                )
+            )
+            self._tell(values)
+
+        def _tell(self, logs: Any) -> None:
+            self._told = time.monotonic()
+            values = {name: float(value) for name, value in logs.items()}
+            on_advance(
+                Advance(
+                    progress=self._done / total,
+                    eta_seconds=(self._told - start) / self._done * (total - self._done),
+                    epoch=min(epochs, 1 + (self._done - 1) * epochs // total),
+                    epochs=epochs,
+                    metrics={name: value for name, value in values.items() if np.isfinite(value)},
+                )
+            )
+
+    return Watcher()
