@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, assert_never
@@ -10,13 +10,16 @@ from typing import Final, assert_never
 import keras
 import numpy as np
 
-from engine import measure
+from engine import measure, sensitivity
+from engine.cutting import Cutting
 from engine.evidence import make_report
 from engine.job import Job, load
+from engine.preflight import check_steps
 from engine.steps import finetune, prune, quantize
 from engine.train import Advance
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
 from jobspec.pruning import Prune
+from jobspec.sensitivity import Curves
 from jobspec.spec import Finetune, Quantize, Recipe, Scale
 from reporting.page import html
 
@@ -53,33 +56,47 @@ class Clock:
 
 
 def compress(
-    recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path, emit: Callable[[Event], None]
+    recipe: Recipe,
+    *,
+    model: Path,
+    dataset: Path,
+    scale: Scale,
+    out: Path,
+    emit: Callable[[Event], None],
+    known: Sequence[Path] = (),
 ) -> tuple[ProducedFile, ...]:
-    """Run a recipe and leave ``FILES`` in a folder.
+    """Run a recipe and leave its files in a folder.
 
     Args:
         scale: what the data set says of itself; ``recipe.data.scale`` goes before it.
         out: an existing folder.
         emit: told about every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+
+    Returns:
+        What was left: ``FILES``, and ``sensitivity.json`` when layers were measured.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
         SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
     """
     try:
-        _run(recipe, model=model, dataset=dataset, scale=scale, out=out, clock=Clock(emit))
+        _run(recipe, model=model, dataset=dataset, scale=scale, out=out, clock=Clock(emit), known=known)
     except BaseException:
         for file in FILES:  # what failed is not handed out, not even by accident
             (out / file.name).unlink(missing_ok=True)
         raise
-    return FILES
+    return (*FILES, sensitivity.FILE) if (out / sensitivity.FILE.name).exists() else FILES
 
 
-def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path, clock: Clock) -> None:
+def _run(
+    recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path, clock: Clock, known: Sequence[Path]
+) -> None:
     keras.utils.set_random_seed(recipe.seed)
     with tempfile.TemporaryDirectory() as scratch:
         with clock.step("baseline") as message:
             job = load(recipe, model=model, dataset=dataset, scale=scale)
+            check_steps(job)
             baseline = _baseline(job, Path(scratch))
             found = baseline.quality
             message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
@@ -88,7 +105,9 @@ def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path,
             with clock.step(name) as message:
                 match step:
                     case Prune():
-                        message.append(prune(job, step, name, recipe.steps[number:], clock.advance(name), no_curves))
+                        advance = clock.advance(name)
+                        curves = _measurer(job, step, out, known, advance)
+                        message.append(prune(job, step, name, recipe.steps[number:], advance, curves))
                     case Finetune():
                         message.append(finetune(job, step, name, clock.advance(name)))
                     case Quantize():
@@ -105,8 +124,19 @@ def _run(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path,
     (out / "report.html").write_text(html(report))
 
 
-def no_curves(cutting):
-    raise NotImplementedError
+def _measurer(
+    job: Job, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
+) -> Callable[[Cutting], Curves]:
+    """Measures what each layer takes, or takes up what was measured earlier, and leaves it for later jobs."""
+
+    def curves(cutting: Cutting) -> Curves:
+        found = sensitivity.curves(
+            job, step, names=cutting.among, cut=cutting.cut_alone, known=known, on_advance=on_advance
+        )
+        (out / sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
+        return found
+
+    return curves
 
 
 def _baseline(job: Job, folder: Path) -> measure.Baseline:

@@ -36,11 +36,12 @@ class Cutting:
         self._masks, self._step, self._score = masks, step, score
         self.share_out: ShareOut = DISTRIBUTIONS.get(step.distribution, uniform)
         self._keep, self._grouping = keep_of(step), grouping_of(step)
-        self._among = tuple(name for name in masks.names if name not in {*step.skip_layers, *step.layers})
+        self.among = tuple(name for name in masks.names if name not in {*step.skip_layers, *step.layers})
+        """Kernels that the distribution shares the sparsity out among."""
         self._fixed = {name: sparsity for name, sparsity in step.layers.items() if sparsity > 0}
         if step.criterion in SHARES:
             self._fixed = self._shares() | self._fixed
-            self._among = ()
+            self.among = ()
         self._within = {name: masks.mask(name) for name in self.names}
         recoverable = getattr(step.schedule, "recoverable", False)
         self._memory = {name: masks.weights(name) for name in self.names} if recoverable else None
@@ -50,7 +51,7 @@ class Cutting:
     @property
     def names(self) -> tuple[str, ...]:
         """The kernels of this step, in the model's order."""
-        return tuple(name for name in self._masks.names if name in self._among or name in self._fixed)
+        return tuple(name for name in self._masks.names if name in self.among or name in self._fixed)
 
     @property
     def final(self) -> float:
@@ -110,7 +111,7 @@ class Cutting:
 
     def _plan(self, scores: Mapping[str, Array], sparsity: float) -> dict[str, float]:
         layers = {}
-        for name in self._among:
+        for name in self.among:
             layout = self._masks.layout(name)
             within = layout.matrix(self._bound(name))
             pooled = self._grouping.pool(scores[name]) if scores[name].shape == within.shape else scores[name]
@@ -124,7 +125,7 @@ class Cutting:
         share = SHARES[self._step.criterion]
         line = self._step.threshold if self._step.criterion == "threshold" else self._step.quality
         assert line is not None, "the spec requires it"
-        return {name: share(self._masks.layout(name).matrix(self._masks.weights(name)), line) for name in self._among}
+        return {name: share(self._masks.layout(name).matrix(self._masks.weights(name)), line) for name in self.among}
 
 
 def choose(job: Job, step: Prune) -> Cutting:

@@ -1,6 +1,6 @@
 """The steps of a recipe: prune, fine-tune, quantise. Each changes the job and says in words what it reached."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from engine import measure
 from engine.cutting import Cutting, choose, groups_of
 from engine.distribution import by_sensitivity
 from engine.job import Job
-from engine.reconstruct import Samples, reconstruct
+from engine.reconstruct import Samples, reconstruct, why_not
 from engine.schedule import plan
 from engine.train import Advance, make_optimizer, num_steps, train
 from jobspec.pruning import OneShot, Prune
@@ -108,7 +108,15 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
         zero_bias=step.structure == "unit",
     )
     job.notes.append(f"Solved again on {len(inputs):,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
+    job.notes += [f"Only cut, not solved again: {name}, because {reason}." for name, reason in unsolvable(job, targets)]
     return targets
+
+
+def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of the kernels that cannot be solved again, with the reason."""
+    layers = {kernel.name: kernel.place.layer for kernel in job.masks.kernels}
+    reasons = [(name, why_not(layers[name], job.model)) for name in names]
+    return [(name, reason) for name, reason in reasons if reason is not None]
 
 
 def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
