@@ -39,15 +39,17 @@ def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: Da
         check_prune(spec.prune, model)
         check_held_out(dataset, spec.data)
     else:
-        _check_steps(spec, model)
+        _check_steps(spec, model, dataset)
     check_samples(model, dataset)
     check_labels(model, dataset)
 
 
-def _check_steps(spec: Recipe, model: ModelSummary) -> None:
+def _check_steps(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:
     for index, step in enumerate(spec.steps):
         if isinstance(step, Prune):
             check_prune(step, model, field=f"steps.{index}")
+            if step.distribution == "sensitivity":
+                check_held_out(dataset, spec.data)
 
 
 def check_prune(step: Prune, model: ModelSummary, *, field: str = "") -> None:

@@ -49,6 +49,7 @@ class StepAdvanced(Frozen):
     epoch: int | None = None
     epochs: int | None = None
     metrics: Mapping[str, float] = Field(default_factory=dict)
+    message: str | None = None
 
 
 class StepFinished(Frozen):

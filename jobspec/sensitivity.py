@@ -43,7 +43,6 @@ class SensitivityRecipe(Setup):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         try:
-            Sensitivity(sparsities=self.sparsities, samples=self.samples)
             _ = self.prune
         except ValidationError as fault:
             raise ValueError(str(fault.errors()[0]["ctx"]["error"])) from fault
@@ -56,6 +55,7 @@ class SensitivityRecipe(Setup):
             structure=self.structure,
             block_shape=self.block_shape,
             criterion=self.criterion,
+            sensitivity=Sensitivity(sparsities=self.sparsities, samples=self.samples),
             sparsity=self.sparsities[-1],
             schedule=OneShot(),
             skip_layers=self.skip_layers,

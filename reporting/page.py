@@ -9,7 +9,7 @@ from reporting.comparison import capitalized, lines
 
 def html(report: Report) -> str:
     """The page. The same report always gives the same page."""
-    page = _templates().get_template("report.html.j2")
+    page = templates().get_template("report.html.j2")
     return page.render(
         report=report,
         lines=lines(report),
@@ -21,7 +21,7 @@ def html(report: Report) -> str:
     )
 
 
-def _templates() -> Environment:
+def templates() -> Environment:
     return Environment(
         loader=PackageLoader("reporting", "."),
         autoescape=True,

@@ -20,7 +20,15 @@ WIDTH: Final = 5.2
 
 # Colours that stand for CSS variables: matplotlib only takes real ones.
 INK, MUTED, GRID, BEFORE, AFTER = "#010101", "#020202", "#030303", "#040404", "#050505"
-VARIABLES: Final = {INK: "--ink", MUTED: "--muted", GRID: "--grid", BEFORE: "--before", AFTER: "--after"}
+SERIES: Final = ("#060606", "#070707", "#080808", "#090909", "#0a0a0a", "#0b0b0b")
+VARIABLES: Final = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--grid",
+    BEFORE: "--before",
+    AFTER: "--after",
+    **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)},
+}
 STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -124,7 +132,7 @@ def sparsity(report: Report) -> str:
             axes.annotate(
                 words.share(layer.tflite_sparsity or 0.0), (value, row), (6, 0), textcoords="offset points", va="center"
             )
-        axes.set_yticks(rows, [_short(layer.name) for layer in layers])
+        axes.set_yticks(rows, [short(layer.name) for layer in layers])
         axes.set_ylim(len(layers) - 0.4, -0.6)
         axes.set_xlim(0, 118)
         axes.set_xticks(range(0, 101, 20))
@@ -259,6 +267,6 @@ def _name_steps(axes: Axes, points: Sequence[TrainingPoint]) -> None:
         )
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A layer's name that leaves room for its bar."""
     return name if len(name) <= 22 else f"{name[:10]}…{name[-11:]}"

@@ -7,7 +7,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from jobspec.report import LayerSparsity, Report
+from jobspec.report import Host, LayerSparsity, Report
+from jobspec.sensitivity import SensitivityReport
 from reporting import words
 from reporting.comparison import Line, capitalized, lines
 from reporting.progress import progress as progress
@@ -15,19 +16,48 @@ from reporting.progress import progress as progress
 STYLES = {"better": "green", "worse": "red", "same": ""}
 
 
-def table(report: Report) -> RenderableType:
-    """The whole report: before and after, sparsity of the layers, verdicts, and where it was measured.
+def table(report: Report | SensitivityReport) -> RenderableType:
+    """The whole report: its numbers, what they mean, and where they were measured.
 
     >>> from rich.console import Console
     >>> Console().print(table(report))  # doctest: +SKIP
     """
-    parts: list[RenderableType] = [_comparison(report)]
-    if any(layer.pruned for layer in report.layers):
-        parts += [Text(), _layers(report)]
+    parts: list[RenderableType]
+    if isinstance(report, SensitivityReport):
+        parts, where = [_scores(report)], _where(report.host)
+    else:
+        parts, where = [_comparison(report)], host_line(report)
+        if any(layer.pruned for layer in report.layers):
+            parts += [Text(), _layers(report)]
     parts += [Text(), *(_bullet(verdict) for verdict in report.verdicts)]
     if report.notes:
         parts += [Text(), *(_bullet(note, style="dim") for note in report.notes)]
-    return Group(*parts, Text(), Text(host_line(report), style="dim"))
+    return Group(*parts, Text(), Text(where, style="dim"))
+
+
+def _where(host: Host) -> str:
+    return f"Measured on {host.cpu} ({host.num_cpus} cores, {host.system})."
+
+
+def _scores(report: SensitivityReport) -> Table:
+    """A line a layer: the metric at every sparsity, those within the tolerance in green."""
+    curves = report.curves
+    title = f"{report.model_name}: {report.metric_label} with one layer cut, {words.score(curves.metric, curves.dense)}"
+    grid = Table(title=escape(f"{title} before"), title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    grid.add_column("layer", overflow="fold")
+    for sparsity in curves.sparsities:
+        grid.add_column(words.grid_point(sparsity), justify="right", no_wrap=True)
+    grid.add_column("keeps up to", justify="right", no_wrap=True)
+    for layer in report.layers:
+        if layer.scores:
+            scores = zip(layer.scores, curves.loss(layer.name), strict=True)
+            cells = [
+                Text(words.score(curves.metric, score), style="green" if lost <= curves.tolerance else "")
+                for score, lost in scores
+            ]
+            keeps = words.EN_DASH if layer.keeps is None else words.grid_point(layer.keeps)
+            grid.add_row(Text(layer.name), *cells, Text(keeps))
+    return grid
 
 
 def host_line(report: Report) -> str:

@@ -116,6 +116,26 @@ def interval(metric: str, found: Interval) -> str:
     return f"{score(metric, found.low)} to {score(metric, found.high)}"
 
 
+def cost(metric: str, lost: float) -> str:
+    """The change of a score that has lost so much: a share falls by points, an error rises.
+
+    >>> cost("accuracy", 0.123).replace(NBSP, " ").replace(MINUS, "-"), cost("mean_squared_error", 0.5)
+    ('-12.30 points', '+0.5')
+    """
+    if is_share(metric):
+        return f"{_signed(-100 * lost, 2)}{NBSP}points"
+    return f"{lost:+.4g}".replace("-", MINUS) if lost else "unchanged"
+
+
+def grid_point(sparsity: float) -> str:
+    """A sparsity that somebody chose, without digits that say nothing.
+
+    >>> grid_point(0.3).replace(NBSP, " "), grid_point(0.975).replace(NBSP, " ")
+    ('30 %', '97.5 %')
+    """
+    return f"{100 * sparsity:.4g}{NBSP}%"
+
+
 def score_change(before: Quality, after: Quality) -> str:
     """The difference of two scores: points for shares.
 

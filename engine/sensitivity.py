@@ -1,0 +1,214 @@
+"""How much each layer takes: it alone is cut to every sparsity of a grid, and the model is measured.
+
+Measured on held-out samples, with BatchNorm re-estimated as after a real cut. A measurement is known by a digest
+of all that it depends on, so that a later job on the same model and data takes it up instead of repeating it.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from engine import measure as measuring
+from engine import metrics
+from engine.arrays import Array
+from engine.batchnorm import batchnorm_layers, reestimate_if_better
+from engine.job import Job
+from engine.prunable import Kernel
+from engine.train import Advance
+from jobspec.progress import ProducedFile
+from jobspec.pruning import Prune
+from jobspec.sensitivity import Curves
+
+FILE: Final = ProducedFile(name="sensitivity.json", media_type="application/json")
+
+BATCHES: Final = 10
+"""Training batches that BatchNorm is re-estimated on: fewer than after a real cut, as there are many cuts here."""
+
+PIECE: Final = 4096
+"""Held-out samples made into inputs at a time."""
+
+Cut = Callable[[str, float], Array]
+"""The kernel of a layer, in Keras' own shape, as it is after cutting that layer alone to a sparsity."""
+
+
+def curves(
+    job: Job,
+    step: Prune,
+    *,
+    names: Sequence[str],
+    cut: Cut,
+    known: Iterable[Path] = (),
+    on_advance: Callable[[Advance], None] = lambda at: None,
+) -> Curves:
+    """The sensitivity of these layers: what earlier jobs have measured is taken up, the rest is measured.
+
+    Args:
+        step: says how layers are cut, and ``sensitivity`` the grid and how many samples.
+        known: ``sensitivity.json`` of earlier jobs, newest first; what does not fit, or is no such file, is ignored.
+    """
+    grid, key = step.sensitivity, digest(job, step)
+    fitting = [found for found in map(_read, known) if found is not None and found.key == key]
+    earlier = {name: scores for found in reversed(fitting) for name, scores in found.layers.items() if name in names}
+    missing = [name for name in names if name not in earlier]
+    if earlier:
+        count = "all" if not missing else f"{len(earlier)} of {len(names)}"
+        job.notes.append(f"Sensitivity: {count} layers were measured earlier, on the same model and data.")
+    if not missing and fitting:
+        return fitting[0].model_copy(update={"layers": {name: earlier[name] for name in names}})
+    found = measure(
+        job,
+        names=missing,
+        cut=cut,
+        sparsities=grid.sparsities,
+        samples=grid.samples,
+        units=step.structure == "unit",
+        key=key,
+        on_advance=on_advance,
+    )
+    return found.model_copy(update={"layers": {name: {**earlier, **found.layers}[name] for name in names}})
+
+
+def measure(
+    job: Job,
+    *,
+    names: Sequence[str],
+    cut: Cut,
+    sparsities: Sequence[float],
+    samples: int,
+    units: bool,
+    key: str,
+    on_advance: Callable[[Advance], None] = lambda at: None,
+) -> Curves:
+    """Cut each of these layers alone to each sparsity, measure, and put it back.
+
+    Args:
+        samples: how many of the held-out samples to measure on, the first ones.
+        units: whether a unit without weights loses its bias as well.
+        key: goes into the result.
+    """
+    bench = Bench.of(job, samples)
+    kernels = {kernel.name: kernel for kernel in job.masks.kernels}
+    began, total, scores = time.monotonic(), len(names) * len(sparsities), dict[str, list[float]]()
+    for name in names:
+        for sparsity in sparsities:
+            weights = cut(name, sparsity)  # while the model is whole: criteria look at it
+            with _cut(job.model, kernels[name], weights, units=units):
+                scores.setdefault(name, []).append(bench.score())
+            done = sum(map(len, scores.values()))
+            left = (time.monotonic() - began) / done * (total - done)
+            on_advance(Advance(done / total, left, message=f"{name} at {sparsity:.0%}"))
+    return Curves(
+        key=key,
+        metric=job.objective.metric,
+        higher_is_better=job.objective.higher_is_better,
+        num_samples=len(bench.x),
+        dense=bench.score_of(bench.dense),
+        sparsities=tuple(sparsities),
+        layers={name: tuple(found) for name, found in scores.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a model under way is measured on."""
+
+    job: Job
+    x: Array
+    y: Array
+    dense: Array
+    """What the model predicts before anything is cut."""
+
+    @classmethod
+    def of(cls, job: Job, samples: int) -> "Bench":
+        """The first held-out samples, and what the model says of them now."""
+        x, y = job.data.validation.x[:samples], job.data.validation.y[:samples]
+        return cls(job, x, y, _predictions(job, x))
+
+    def score(self) -> float:
+        """The metric with BatchNorm re-estimated on training batches, unless that agrees less with the dense model."""
+        told: list[Array] = []
+
+        def agreement() -> float:
+            told.append(_predictions(self.job, self.x))
+            return metrics.agreement(self.dense, told[-1])
+
+        batches = self.job.feed.batches(_training_samples(self.job), self.job.recipe.training.batch_size)
+        better = reestimate_if_better(self.job.model, batches, judge=agreement)
+        if not told:
+            return self.score_of(_predictions(self.job, self.x))
+        return self.score_of(told[-1] if better else told[0])
+
+    def score_of(self, predictions: Array) -> float:
+        """The metric of predictions for these samples."""
+        return metrics.score(self.job.objective.metric, self.job.objective.truths(self.y), predictions).value
+
+
+def digest(job: Job, step: Prune) -> str:
+    """Of all that a measurement depends on: the model as it is now, the data, and how layers are cut.
+
+    Taken of contents, not of files, so that it also holds for a model that earlier steps have changed.
+    """
+    recipe, grid = job.recipe, step.sensitivity
+    choices = {
+        "version": 1,
+        "criterion": step.criterion,
+        "structure": step.structure,
+        "block_shape": step.block_shape if step.structure == "block" else None,
+        "sparsities": grid.sparsities,
+        "samples": grid.samples,
+        "batches": (BATCHES, recipe.training.batch_size),
+        "seed": recipe.seed,
+        "scale": job.feed.scale,
+        "objective": (job.objective.loss_name, job.objective.metric),
+    }
+    found = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
+    found.update(job.model.to_json().encode())
+    splits = (job.data.train, job.data.validation)
+    for array in (*job.model.get_weights(), *(part for split in splits for part in (split.x, split.y))):
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return f"sha256:{found.hexdigest()}"
+
+
+@contextmanager
+def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator[None]:
+    """The model with one kernel exchanged; afterwards it is what it was, its BatchNorm statistics too."""
+    changed = [kernel.variable, *([kernel.bias] if units and kernel.bias is not None else [])]
+    before = [(variable, np.array(variable)) for variable in changed]
+    norms = [(layer, layer.get_weights()) for layer in batchnorm_layers(model)]
+    kernel.variable.assign(weights)
+    for bias, values in before[1:]:
+        bias.assign(values * kernel.layout.matrix(weights).any(axis=0).reshape(values.shape))
+    try:
+        yield
+    finally:
+        for variable, values in before:
+            variable.assign(values)
+        for layer, statistics in norms:
+            layer.set_weights(statistics)
+
+
+def _training_samples(job: Job) -> Array:
+    count = BATCHES * job.recipe.training.batch_size
+    picked = np.random.default_rng(job.recipe.seed).permutation(len(job.data.train))[:count]
+    return job.data.train.x[picked]
+
+
+def _predictions(job: Job, x: Array) -> Array:
+    outputs = [measuring.predict(job.model, inputs) for inputs in job.feed.batches(x, PIECE)]
+    return job.objective.predictions(np.concatenate(outputs))
+
+
+def _read(path: Path) -> Curves | None:
+    try:
+        return Curves.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,103 @@
+"""A whole sensitivity job: load, measure every layer, and tell what was found."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import keras
+import numpy as np
+
+from engine import model as models
+from engine import sensitivity
+from engine.compress import Clock
+from engine.cutting import choose
+from engine.host import host
+from engine.job import Job, load
+from engine.sensitivity_verdicts import verdicts
+from jobspec.progress import Event, ProducedFile
+from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport
+from jobspec.spec import Scale
+from reporting.sensitivity_page import html
+from reporting.sensitivity_plot import png
+
+FILES: Final = (
+    sensitivity.FILE,
+    ProducedFile(name="sensitivity.png", media_type="image/png"),
+    ProducedFile(name="report.json", media_type="application/json"),
+    ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
+)
+
+
+def run(
+    recipe: SensitivityRecipe,
+    *,
+    model: Path,
+    dataset: Path,
+    scale: Scale,
+    out: Path,
+    emit: Callable[[Event], None],
+    known: Iterable[Path] = (),
+) -> tuple[ProducedFile, ...]:
+    """Measure how much each layer takes and leave ``FILES`` in a folder.
+
+    Args:
+        scale: what the data set says of itself; ``recipe.data.scale`` goes before it.
+        out: an existing folder.
+        emit: told about every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+
+    Raises:
+        RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    clock = Clock(emit)
+    with clock.step("baseline") as message:
+        job = load(recipe.as_recipe(), model=model, dataset=dataset, scale=scale)
+        message.append(f"{len(job.data.validation):,} held-out samples")
+    with clock.step("sensitivity") as message:
+        cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
+        found = sensitivity.curves(
+            job, recipe.prune, names=cutting.among, cut=cutting.cut_alone, known=known, on_advance=listen
+        )
+        message.append(f"most sensitive: {found.by_sensitivity()[0]}")
+    with clock.step("report"):
+        report = _report(recipe, job, found, clock.seconds)
+        (out / "sensitivity.json").write_text(found.model_dump_json(indent=2) + "\n")
+        (out / "sensitivity.png").write_bytes(png(report))
+        (out / "report.html").write_text(html(report))
+    (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    return FILES
+
+
+def _report(recipe: SensitivityRecipe, job: Job, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
+    return SensitivityReport(
+        model_name=job.model.name,
+        metric_label=job.objective.metric.replace("_", " "),
+        spec=recipe,
+        curves=found,
+        layers=tuple(_layers(recipe, job, found)),
+        verdicts=verdicts(found),
+        notes=tuple(job.notes),
+        host=host(),
+        seconds=dict(seconds),
+    )
+
+
+def _layers(recipe: SensitivityRecipe, job: Job, found: Curves) -> list[MeasuredLayer]:
+    listed = []
+    for layer in models.summarise(job.model).layers:
+        measured = layer.name in found.layers
+        reason = layer.reason or "its weights are measured under another name"
+        reason = "skip_layers names it" if layer.name in recipe.skip_layers else reason
+        listed.append(
+            MeasuredLayer(
+                name=layer.name,
+                class_name=layer.class_name,
+                kernel_shape=layer.kernel_shape,
+                num_weights=int(np.prod(layer.kernel_shape)) if layer.kernel_shape else 0,
+                scores=found.layers[layer.name] if measured else (),
+                keeps=found.keeps(layer.name) if measured else None,
+                reason=None if measured else reason,
+            )
+        )
+    return listed
