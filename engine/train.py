@@ -90,7 +90,7 @@ def train(
         One point an epoch.
 
     Raises:
-        TrainingDiverged: the loss became NaN or infinite.
+        TrainingDiverged: the loss, or a weight, became NaN or infinite.
     """
     own = model.get_compile_config() or None  # of a model that was never compiled it is empty
     model.compile(optimizer=optimizer, loss=objective.loss, metrics=[objective.keras_metric()], jit_compile=False)
@@ -108,9 +108,24 @@ def train(
             callbacks=[_Cutter(cuts, cut), watcher],
             verbose=0,
         )
+    check_finite(model, step_name)
     if own is not None:
         model.compile_from_config(own)
     return watcher.points
+
+
+def check_finite(model: Any, step_name: str) -> None:
+    """A ReLU turns NaN into 0, so a network can be lost while its loss looks well.
+
+    Raises:
+        TrainingDiverged: naming the weight.
+    """
+    for variable in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+            raise TrainingDiverged(
+                f"Weight {variable.path!r} became NaN or infinite in {step_name}.",
+                suggestions=["Choose a learning_rate ten times smaller.", "Choose another training.optimizer."],
+            )
 
 
 class _Cutter(keras.callbacks.Callback):  # type: ignore[misc]
