@@ -1,0 +1,49 @@
+"""The catalogue of methods: every choice that a recipe has, with what it does in one line."""
+
+from collections.abc import Mapping
+from typing import Final
+
+METHODS: Final[Mapping[str, Mapping[str, str]]] = {
+    "criteria": {
+        "magnitude": "small weights go first",
+        "threshold": "weights under an absolute value go; implies the sparsity",
+        "std_threshold": "weights under quality x the layer's standard deviation go; implies the sparsity (Han 2015)",
+        "taylor": "what changes the loss least goes first, to first order, on labelled data (Molchanov 2019)",
+        "snip": "what the loss depends on least goes first, on labelled data (Lee 2019)",
+        "wanda": "small weights on quiet inputs go first; unlabelled data (Sun 2023)",
+        "random": "seeded chance: the baseline that any criterion has to beat",
+        "l1_norm": "units with a small sum of magnitudes go first (Li 2017)",
+        "l2_norm": "units with a small Euclidean norm go first (He 2018)",
+        "fpgm": "units nearest to all others go first (He 2019)",
+        "bn_scale": "units that the BatchNormalization behind them scales down go first (Liu 2017)",
+    },
+    "structures": {
+        "weight": "single weights",
+        "unit": "whole columns of Dense and filters of convolutions; shapes stay",
+        "block": "blocks of block_shape (units x inputs) in Dense kernels",
+        "n_m": "all but n of every m weights along the input features; implies the sparsity",
+    },
+    "distributions": {
+        "uniform": "every layer the same sparsity",
+        "global": "all layers ranked together, each normalised",
+        "erk": "wide layers more, by the sum over the product of their axes (Evci 2020)",
+        "lamp": "ranked together by what each layer would lose (Lee 2021)",
+        "sensitivity": "every layer as far as it goes at the same measured loss",
+    },
+    "schedules": {
+        "one_shot": "at once, without training; repaired on unlabelled inputs unless a later step trains",
+        "constant": "at once, then train",
+        "polynomial": "little by little while training, on a cubic ramp (Zhu & Gupta 2017)",
+        "iterative": "in cycles of cutting and retraining (Han 2015)",
+    },
+    "schemes": {
+        "none": "float32",
+        "float16": "half the bytes; arithmetic in float32",
+        "dynamic": "int8 weights; arithmetic on activations quantised as they come",
+        "int8": "int8 weights and activations, ranges from calibration samples",
+    },
+    "toolkits": {
+        "native": "our own masks: any optimiser, any layer with a kernel, exact sparsity",
+        "tfmot": "tensorflow-model-optimization's gradual pruning, on a tf_keras twin of the model",
+    },
+}
