@@ -63,10 +63,18 @@ def check(model: Any, step: Prune, *, optimizer: spec.Optimizer | None = None) -
         NothingToPrune: TFMOT refuses every layer.
         Unavailable: TFMOT is not installed.
     """
-    _toolkit()
     optimizer_twin(make_optimizer(model, optimizer, 1e-3))
-    wanted = _wanted(step, [kernel.name for kernel in prunable_kernels(model)])
-    _split(model, twin(model), step, wanted)
+    plan(model, step)
+
+
+def plan(model: Any, step: Prune) -> tuple[dict[str, float], dict[str, str]]:
+    """What TFMOT can do of a step: the sparsity of each layer that it prunes, and why it leaves others dense.
+
+    Raises:
+        RequestError: see ``check``.
+    """
+    _toolkit()
+    return _split(model, twin(model), step, _wanted(step, [kernel.name for kernel in prunable_kernels(model)]))
 
 
 def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> dict[str, float]:
@@ -81,7 +89,7 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
     """
     schedule, size = step.schedule, job.recipe.training.batch_size
     assert isinstance(schedule, Constant | Polynomial), "the spec has seen to it"
-    targets, dense = _split(job.model, twin(job.model), step, _wanted(step, job.masks.names))
+    targets, dense = plan(job.model, step)
     total = num_steps(job.data, batch_size=size, epochs=schedule.epochs)
     pruned = twin(job.model, wrap=_wrapper(job, step, targets, total))
     learning_rate = schedule.learning_rate or job.learning_rate
@@ -149,7 +157,6 @@ def _wanted(step: Prune, names: Iterable[str]) -> dict[str, float]:
 def _split(
     model: Any, dense_twin: Twin, step: Prune, wanted: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """The layers that TFMOT prunes with their sparsity, and why it leaves each of the others dense."""
     calls = training_calls(model)
     dense: dict[str, str] = {}
     for kernel in prunable_kernels(model):
