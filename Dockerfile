@@ -13,7 +13,7 @@ FROM base AS source
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 WORKDIR /source
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt no-deps.txt README.md ./
 COPY jobspec jobspec
 COPY screening screening
 COPY reporting reporting
@@ -29,6 +29,7 @@ RUN pip install --constraint constraints.txt ".[gateway]"
 
 FROM source AS worker-packages
 RUN pip install --constraint constraints.txt ".[worker]"
+RUN pip install --no-deps --requirement no-deps.txt
 
 FROM base AS gateway
 COPY --from=gateway-packages /opt/venv /opt/venv

@@ -31,11 +31,12 @@ constraints: $(STAMP) ## renew constraints.txt from what is installed
 	@$(BIN)/python -m pip list --format=freeze --exclude-editable | grep -v '^\(pip\|setuptools\|wheel\|secateur\)==' >> $(VENV)/constraints.new
 	@mv $(VENV)/constraints.new constraints.txt
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt no-deps.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Say where it is: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; $(PYTHON) is older. Say where it is: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "installing into $(VENV): minutes the first time, nothing after that"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r no-deps.txt
 	@touch $@
