@@ -28,8 +28,7 @@ FROM source AS gateway-packages
 RUN pip install --constraint constraints.txt ".[gateway]"
 
 FROM source AS worker-packages
-RUN pip install --constraint constraints.txt ".[worker]"
-RUN pip install --no-deps --requirement no-deps.txt
+RUN pip install --constraint constraints.txt ".[worker]" && pip install --no-deps --requirement no-deps.txt
 
 FROM base AS gateway
 COPY --from=gateway-packages /opt/venv /opt/venv
