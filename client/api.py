@@ -26,6 +26,7 @@ from client import revive
 from client.views import Artifact, ArtifactList, Job, Readiness, Upload, View
 from jobspec.errors import InternalError, Unavailable
 from jobspec.report import Report
+from jobspec.sensitivity import SensitivityReport
 from jobspec.states import FINAL, UploadState
 
 CHUNK_BYTES = 1 << 18
@@ -117,9 +118,12 @@ class Secateur:
         return self._parse(self._send("POST", f"{_path(job_id)}/cancel"), Job)
 
     def report(self, job_id: str) -> Report:
-        """What the job measured, before and after."""
-        response = self._send("GET", f"{_path(job_id)}/report", headers={"Accept": "application/json"})
-        return Report.model_validate_json(response.content)
+        """What a compress job measured, before and after."""
+        return Report.model_validate_json(self._report(job_id))
+
+    def sensitivity_report(self, job_id: str) -> SensitivityReport:
+        """What a sensitivity job measured, layer by layer."""
+        return SensitivityReport.model_validate_json(self._report(job_id))
 
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """The files that a job left."""
@@ -145,6 +149,9 @@ class Secateur:
             return Path(partial).replace(folder / artifact.name)
         finally:
             Path(partial).unlink(missing_ok=True)
+
+    def _report(self, job_id: str) -> bytes:
+        return self._send("GET", f"{_path(job_id)}/report", headers={"Accept": "application/json"}).content
 
     def _upload(self, path: str, file: Path, query: dict[str, str], on_bytes: OnBytes | None) -> Upload:
         with file.open("rb") as stream:

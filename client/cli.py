@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.api import Secateur
-from client.compress import JobEnded, collect, follow
-from client.compress import compress as run
+from client.run import JobEnded, collect, follow, run
 from client.views import Job
 from jobspec.errors import SecateurError
 from jobspec.presets import PRESETS
@@ -31,31 +30,48 @@ InputFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
+OutFolder = Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; made when missing.")]
+SpecFile = Annotated[Path | None, typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON.")]
+ScaleOption = Annotated[str, typer.Option("--scale", help=f"How samples are scaled: {', '.join(get_args(Scale))}.")]
+
+
 @app.command()
 def compress(
     model: InputFile,
     data: InputFile,
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; made when missing.")],
-    spec: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A recipe as JSON.")] = None,
+    out: OutFolder,
+    spec: SpecFile = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
-    scale: Annotated[str, typer.Option(help=f"How samples are scaled: {', '.join(get_args(Scale))}.")] = "none",
+    scale: ScaleOption = "none",
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model (.keras) and data (.npz), run a recipe, and download what comes out."""
-    recipe = _recipe(spec, preset)
+    if (spec is None) == (preset is None):
+        raise typer.BadParameter("give either --spec or --preset")
+    _run(url, model, data, out, scale, {"preset": preset} if spec is None else _read(spec))
+
+
+@app.command()
+def sensitivity(
+    model: InputFile,
+    data: InputFile,
+    out: OutFolder,
+    spec: SpecFile = None,
+    scale: ScaleOption = "none",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Upload a model (.keras) and data (.npz), measure what each layer takes, and download the curves."""
+    _run(url, model, data, out, scale, ({} if spec is None else _read(spec)) | {"kind": "sensitivity"})
+
+
+def _run(url: str, model: Path, data: Path, out: Path, scale: str, spec: dict[str, Any]) -> None:
     if scale not in get_args(Scale):
         raise typer.BadParameter(f"there are {', '.join(get_args(Scale))}", param_hint="--scale")
     started: list[Job] = []
     with Secateur(url) as service:
         try:
             job = run(
-                service,
-                model=model,
-                dataset=data,
-                scale=scale,
-                recipe=recipe,
-                console=console,
-                on_job=started.append,
+                service, model=model, dataset=data, scale=scale, spec=spec, console=console, on_job=started.append
             )
         except KeyboardInterrupt:
             if started:
@@ -92,11 +108,7 @@ def cancel(job_id: JobId, url: Url = DEFAULT_URL) -> None:
         console.print(f"{job_id} is {service.cancel(job_id).state}")
 
 
-def _recipe(spec: Path | None, preset: str | None) -> dict[str, Any]:
-    if (spec is None) == (preset is None):
-        raise typer.BadParameter("give either --spec or --preset")
-    if spec is None:
-        return {"preset": preset}
+def _read(spec: Path) -> dict[str, Any]:
     try:
         recipe = json.loads(spec.read_text())
     except ValueError as fault:

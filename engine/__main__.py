@@ -1,12 +1,13 @@
-"""The engine without the service: ``python -m engine compress`` and ``python -m engine inspect``."""
+"""The engine without the service: ``python -m engine compress``, ``sensitivity`` and ``inspect``."""
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.live import Live
 
@@ -16,6 +17,7 @@ from jobspec.errors import InvalidRequest, SecateurError
 from jobspec.presets import PRESETS
 from jobspec.progress import Event, advance, planned
 from jobspec.report import Report
+from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
 from jobspec.spec import Recipe, Scale
 from reporting.terminal import progress, table
 
@@ -25,35 +27,74 @@ errors = Console(stderr=True)
 
 ScaleOption = Annotated[Scale, typer.Option("--scale", help="How samples are scaled.")]
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+DataOption = Annotated[Path, typer.Option("--data", exists=True, dir_okay=False, help="The data set, .npz.")]
+OutOption = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the results; made when missing.")]
+SpecOption = Annotated[Path | None, typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON.")]
+
+Work = Callable[..., object]
+R = TypeVar("R", bound=BaseModel)
 
 
 @app.command()
 def compress(
     model: FileArgument,
-    data: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The data set, .npz.")],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; made when missing.")],
-    spec: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A recipe as JSON.")] = None,
+    data: DataOption,
+    out: OutOption,
+    spec: SpecOption = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
     scale: ScaleOption = "none",
 ) -> None:
     """Run a recipe on a model and leave model.tflite, model.keras, report.json and report.html in a folder."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
-    recipe = _recipe(spec.read_text() if spec else json.dumps({"preset": preset}))
+    recipe = _recipe(Recipe, spec.read_text() if spec else json.dumps({"preset": preset}))
+    _follow(_compressor, recipe, model, data, scale, out)
+    _show(Report, out)
+
+
+@app.command()
+def sensitivity(
+    model: FileArgument, data: DataOption, out: OutOption, spec: SpecOption = None, scale: ScaleOption = "none"
+) -> None:
+    """Measure how much each layer takes and leave curves, a plot and a report in a folder.
+
+    What an earlier run left there and still fits is not measured again.
+    """
+    recipe = _recipe(SensitivityRecipe, spec.read_text() if spec else "{}")
+    _follow(_measurer, recipe, model, data, scale, out)
+    _show(SensitivityReport, out)
+
+
+def _compressor() -> Work:
+    from engine.compress import compress  # takes seconds; --help should not
+
+    return compress
+
+
+def _measurer() -> Work:
+    from engine.sensitivity_job import run
+
+    return run
+
+
+def _follow(
+    load: Callable[[], Work], recipe: Recipe | SensitivityRecipe, model: Path, data: Path, scale: Scale, out: Path
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     steps = planned(recipe)
-    log = out / "engine.log"
-    with stderr_to(log), Live(progress(steps), console=console, refresh_per_second=8) as live:
+    with stderr_to(out / "engine.log"), Live(progress(steps), console=console, refresh_per_second=8) as live:
 
         def show(event: Event) -> None:
             nonlocal steps
             steps = advance(steps, event)
             live.update(progress(steps))
 
-        from engine.compress import compress as run  # takes seconds; --help should not
+        known = [out / "sensitivity.json"]
+        load()(recipe, model=model, dataset=data, scale=scale, out=out, emit=show, known=known)
 
-        run(recipe, model=model, dataset=data, scale=scale, out=out, emit=show)
-    console.print(table(Report.model_validate_json((out / "report.json").read_text())))
+
+def _show(report: type[Report | SensitivityReport], out: Path) -> None:
+    console.print(table(report.model_validate_json((out / "report.json").read_text())))
     console.print(f"Results are in [bold]{out}[/bold]; open report.html for the plots.")
 
 
@@ -66,9 +107,9 @@ def inspect(file: FileArgument, scale: ScaleOption = "none") -> None:
     console.print_json(summary.model_dump_json())
 
 
-def _recipe(content: str) -> Recipe:
+def _recipe(kind: type[R], content: str) -> R:
     try:
-        return Recipe.model_validate_json(content)
+        return kind.model_validate_json(content)
     except ValidationError as fault:
         found = [f"{'.'.join(map(str, error['loc'])) or 'recipe'}: {error['msg']}" for error in fault.errors()]
         raise InvalidRequest("; ".join(found), suggestions=["docs/engine.md shows a recipe."]) from fault

@@ -26,6 +26,7 @@ from engine.train import Advance
 from jobspec.progress import ProducedFile
 from jobspec.pruning import Prune
 from jobspec.sensitivity import Curves
+from reporting import words
 
 FILE: Final = ProducedFile(name="sensitivity.json", media_type="application/json")
 
@@ -104,7 +105,7 @@ def measure(
                 scores.setdefault(name, []).append(bench.score())
             done = sum(map(len, scores.values()))
             left = (time.monotonic() - began) / done * (total - done)
-            on_advance(Advance(done / total, left, message=f"{name} at {sparsity:.0%}"))
+            on_advance(Advance(done / total, left, message=f"{name} at {words.grid_point(sparsity)}"))
     return Curves(
         key=key,
         metric=job.objective.metric,

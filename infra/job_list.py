@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from infra.tables import Artifact, Job, JobLabel
+from infra.tables import Artifact, Job, JobLabel, Upload
 from jobspec.states import UNFINISHED, JobState
 
 
@@ -74,3 +74,23 @@ def unfinished_using(session: Session, upload_id: str) -> Sequence[str]:
     """Ids of users' jobs that still need this upload."""
     uses = or_(Job.model_id == upload_id, Job.dataset_id == upload_id)
     return session.scalars(select(Job.id).where(uses, Job.state.in_(UNFINISHED))).all()
+
+
+def left_behind(session: Session, name: str, *, model_digest: str, dataset_digest: str, limit: int) -> tuple[str, ...]:
+    """Digests of the files of this name that jobs on the same model and data left, the newest first, each once.
+
+    Contents count, not ids: the same bytes uploaded with another scale are another data set with the same digest.
+    """
+    model, dataset = aliased(Upload), aliased(Upload)
+    last = func.max(Job.finished_at)
+    query = (
+        select(Artifact.digest)
+        .join(Job, Job.id == Artifact.job_id)
+        .join(model, model.id == Job.model_id)
+        .join(dataset, dataset.id == Job.dataset_id)
+        .where(Artifact.name == name, model.digest == model_digest, dataset.digest == dataset_digest)
+        .group_by(Artifact.digest)
+        .order_by(last.desc(), Artifact.digest)
+        .limit(limit)
+    )
+    return tuple(session.scalars(query))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli import INTERRUPTED, print_error
-from client.compress import JobEnded
+from client.run import JobEnded
 from infra.settings import Settings
 from jobspec.errors import SecateurError
 from stack.demo import demo as run_demo

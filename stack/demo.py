@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from client.api import Secateur
-from client.compress import collect, compress
+from client.run import collect, run
 from infra.settings import Settings
 from stack.folder import owned
 from stack.interrupts import Interrupts
@@ -27,7 +27,7 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
         example: a folder with ``model.keras``, ``mnist.npz`` and ``spec.json``.
 
     Raises:
-        StackFault, JobEnded, SecateurError: as ``machine`` and ``compress`` do.
+        StackFault, JobEnded, SecateurError: as ``machine`` and ``run`` do.
     """
     began = time.monotonic()
     with _fleeting(out / STATE) as state, ExitStack() as opened:
@@ -36,12 +36,12 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
             stack = opened.enter_context(machine(settings, interrupts))
         console.print(f"[dim]service ready at {stack.url} after {time.monotonic() - began:.0f} s[/dim]")
         with Secateur(stack.url) as service:
-            job = compress(
+            job = run(
                 service,
                 model=example / "model.keras",
                 dataset=example / "mnist.npz",
                 scale="none",
-                recipe=json.loads((example / "spec.json").read_text()),
+                spec=json.loads((example / "spec.json").read_text()),
                 console=console,
                 on_job=lambda job: stack.tend(),
             )

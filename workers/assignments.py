@@ -1,24 +1,29 @@
 """From a job row to what a child must be given: its assignment, and the blobs that the assignment names."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from infra import uploads
+from infra import job_list, uploads
 from infra.tables import Job, Upload
 from jobspec.errors import FieldError, InputRejected, NotFound
+from jobspec.pruning import Prune
+from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec
 from jobspec.states import UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
-from jobspec.work import Assignment, CheckDataset, CheckModel, Compress
+from jobspec.work import Assignment, CheckDataset, CheckModel, Compress, MeasureSensitivity
 
 CHECK_SECONDS: Final = 600.0
 """How long the check of an upload may run; a user's job says so itself."""
 
 MODEL, DATASET, OUT = "model.keras", "data.npz", "out"
+
+MAX_KNOWN: Final = 8
+"""How many earlier measurements a child is given to choose from, the newest."""
 
 SUMMARIES: Final[Mapping[str, type[BaseModel]]] = {"check_model": ModelSummary, "check_dataset": DatasetSummary}
 """What a child must have found out, by kind of job. Kinds that are not here leave files instead."""
@@ -26,11 +31,13 @@ SUMMARIES: Final[Mapping[str, type[BaseModel]]] = {"check_model": ModelSummary, 
 
 @dataclass(frozen=True)
 class Work:
-    """All that a child needs. ``inputs`` maps file names in its folder to digests in the store."""
+    """All that a child needs. ``inputs`` and ``known`` map file names in its folder to digests in the store."""
 
     assignment: Assignment
     inputs: Mapping[str, str]
     max_runtime_seconds: float
+    known: Mapping[str, str] = field(default_factory=dict)
+    """Earlier measurements: welcome, not needed."""
 
 
 def work_of(session: Session, job: Job) -> Work:
@@ -55,18 +62,43 @@ def _check_dataset(session: Session, job: Job) -> Work:
 
 def _compress(session: Session, job: Job) -> Work:
     spec = CompressSpec.model_validate(job.spec)
-    model = _usable(_upload(session, "model", spec.model_id, field="model_id"), field="model_id")
-    dataset = _usable(_upload(session, "dataset", spec.dataset_id, field="dataset_id"), field="dataset_id")
+    model, dataset = _inputs(session, spec)
+    measures = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in spec.steps)
+    known = _known(session, model, dataset) if measures else {}
     scale: Any = dataset.scale
-    assignment = Compress(spec=spec, model=MODEL, dataset=DATASET, scale=scale, out=OUT)
+    assignment = Compress(spec=spec, model=MODEL, dataset=DATASET, scale=scale, sensitivity=tuple(known), out=OUT)
     inputs = {MODEL: model.digest, DATASET: dataset.digest}
-    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds))
+    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
+
+
+def _sensitivity(session: Session, job: Job) -> Work:
+    spec = SensitivitySpec.model_validate(job.spec)
+    model, dataset = _inputs(session, spec)
+    known = _known(session, model, dataset)
+    scale: Any = dataset.scale
+    files = {"model": MODEL, "dataset": DATASET, "out": OUT}
+    assignment = MeasureSensitivity(spec=spec, scale=scale, sensitivity=tuple(known), **files)
+    inputs = {MODEL: model.digest, DATASET: dataset.digest}
+    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
+
+
+def _inputs(session: Session, spec: CompressSpec | SensitivitySpec) -> tuple[Upload, Upload]:
+    model = _usable(_upload(session, "model", spec.model_id, field="model_id"), field="model_id")
+    return model, _usable(_upload(session, "dataset", spec.dataset_id, field="dataset_id"), field="dataset_id")
+
+
+def _known(session: Session, model: Upload, dataset: Upload) -> dict[str, str]:
+    digests = job_list.left_behind(
+        session, "sensitivity.json", model_digest=model.digest, dataset_digest=dataset.digest, limit=MAX_KNOWN
+    )
+    return {f"sensitivity_{number}.json": digest for number, digest in enumerate(digests)}
 
 
 _WORK: Final[dict[str, Callable[[Session, Job], Work]]] = {
     "check_model": _check_model,
     "check_dataset": _check_dataset,
     "compress": _compress,
+    "sensitivity": _sensitivity,
 }
 
 

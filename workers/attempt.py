@@ -6,6 +6,7 @@ Everything that can happen becomes a value, an ``Ending``; writing it down is th
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -107,6 +108,9 @@ class Attempt:
         except InternalError:
             self._patiently(self._read_work)  # bytes that are gone because their upload was refused or deleted since
             raise
+        for name, digest in work.known.items():
+            with suppress(InternalError):  # lost: then it is measured again
+                self._patiently(partial(self._means.store.fetch, digest, self._folder / name))
 
     def _run_child(self, work: Work) -> Succeeded | Outcome | Death | Stop:
         child = Child.spawn(

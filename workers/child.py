@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jobspec.errors import InternalError, OutOfMemory, SecateurError
-from jobspec.progress import EVENT, Event, Failed, Ready, StepFinished, StepStarted, Succeeded
-from jobspec.work import ASSIGNMENT, Assignment, CheckDataset, CheckModel, Compress
+from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, StepFinished, StepStarted, Succeeded
+from jobspec.work import ASSIGNMENT, Assignment, CheckDataset, CheckModel, Compress, MeasureSensitivity
 
 Emit = Callable[[Event], None]
 Run = Callable[[Assignment, Emit], Succeeded]
@@ -66,27 +66,39 @@ def _dataset_checker() -> Run:
 def _compressor() -> Run:
     from engine.compress import compress
 
-    def run(assignment: Assignment, emit: Emit) -> Succeeded:
-        assert isinstance(assignment, Compress)
-        files = compress(
-            assignment.spec.recipe(),
-            model=Path(assignment.model),
-            dataset=Path(assignment.dataset),
-            scale=assignment.scale,
-            out=Path(assignment.out),
-            emit=emit,
-        )
-        return Succeeded(files=files)
+    return _leaving_files(compress)
 
-    return run
+
+def _sensitivity_measurer() -> Run:
+    from engine.sensitivity_job import run
+
+    return _leaving_files(run)
 
 
 RUNNERS: dict[str, Callable[[], Run]] = {
     "check_model": _model_checker,
     "check_dataset": _dataset_checker,
     "compress": _compressor,
+    "sensitivity": _sensitivity_measurer,
 }
 """For each kind of job: imports what it needs, returns what runs it."""
+
+
+def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
+    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+        assert isinstance(assignment, Compress | MeasureSensitivity)
+        files = work(
+            assignment.spec.recipe(),
+            model=Path(assignment.model),
+            dataset=Path(assignment.dataset),
+            scale=assignment.scale,
+            out=Path(assignment.out),
+            emit=emit,
+            known=tuple(map(Path, assignment.sensitivity)),
+        )
+        return Succeeded(files=files)
+
+    return run
 
 
 def _as_one_step(run: Run) -> Run:

@@ -7,8 +7,9 @@ import pytest
 from infra import job_list, jobs
 from infra.database import Database
 from infra.job_list import Filter
+from infra.jobs import Outcome, StoredFile
 from jobspec.states import JobState
-from tests.infra.rows import LEASE, MODEL_ID, at, job, queued, uploaded
+from tests.infra.rows import LEASE, MODEL_ID, at, job, queued, register, uploaded
 
 OTHER_MODEL = "mdl_" + "1" * 20
 
@@ -86,3 +87,32 @@ def test_a_waiting_job_knows_how_many_wait_before_it(database: Database) -> None
         places = [job_list.queue_position(session, job(database, job_id)) for job_id in (first, second, third)]
 
     assert places == [None, 0, 1]
+
+
+def left(database: Database, seconds: float, content: str, *, name: str = "curves.json", **inputs: str) -> None:
+    """A job that ended at that time and left this file."""
+    job_id = queued(database, **inputs)
+    with database.write() as session:
+        claimed = jobs.claim(session, job_id, lease_seconds=LEASE, now=at(seconds))
+        assert claimed is not None
+        outcome = Outcome(JobState.SUCCEEDED, files=[StoredFile(name, "x", f"sha256:{content}", 1)])
+        jobs.finish(session, job_id, claimed.attempt, outcome, steps=(), now=at(seconds))
+
+
+def test_files_of_earlier_jobs_are_found_by_the_content_of_their_inputs(database: Database) -> None:
+    """The same data under another scale has another id, and a measurement on it may still fit."""
+    model, other = uploaded(database, "m"), uploaded(database, "n")
+    data, scaled = (register(database, "d", "dataset", scale=scale)[0] for scale in ("none", "1/255"))
+    inputs = {"model_id": model.id, "dataset_id": data.id}
+    for seconds, content in ((1, "old"), (3, "new"), (2, "middle"), (4, "old")):
+        left(database, seconds, content, **inputs)
+    left(database, 5, "scaled", model_id=model.id, dataset_id=scaled.id)
+    left(database, 6, "another model", model_id=other.id, dataset_id=data.id)
+    left(database, 7, "another file", name="report.json", **inputs)
+    queued(database, **inputs)
+
+    with database.read() as session:
+        digests = {"model_digest": model.digest, "dataset_digest": data.digest}
+        found = job_list.left_behind(session, "curves.json", **digests, limit=3)
+
+    assert found == ("sha256:scaled", "sha256:old", "sha256:new")

@@ -4,11 +4,12 @@ import hashlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,7 +21,7 @@ from infra.settings import Settings
 from infra.store import Store
 from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Unavailable
-from jobspec.spec import CompressSpec
+from jobspec.kinds import SPECS
 from jobspec.states import UploadState
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
@@ -67,13 +68,22 @@ class Bench:
 
     def compress(self, **limits: int) -> str:
         """Accept a compress job on two ready uploads. Returns its id."""
+        return self.submit(self.inputs(), steps=[{"kind": "prune", "sparsity": 0.5}], limits=limits)
+
+    def inputs(self) -> dict[str, str]:
+        """A model and a data set, both ready, as the ids of a spec."""
         model, _ = self.upload("model", b"model bytes;")
         dataset, _ = self.upload("dataset", b"dataset bytes")
         with self.database.write() as session:
             for upload in session.query(Upload):
                 upload.state = UploadState.READY
-            recipe = {"model_id": model, "dataset_id": dataset, "steps": [{"kind": "prune", "sparsity": 0.5}]}
-            return jobs.create(session, CompressSpec.model_validate(recipe | {"limits": limits}), now=now()).id
+        return {"model_id": model, "dataset_id": dataset}
+
+    def submit(self, inputs: Mapping[str, str], *, kind: str = "compress", **fields: Any) -> str:
+        """Accept a job on these inputs. Returns its id."""
+        spec = SPECS[kind].model_validate({"kind": kind, **inputs, **fields})
+        with self.database.write() as session:
+            return jobs.create(session, spec, now=now()).id
 
     def job(self, job_id: str) -> Job:
         with self.database.read() as session:

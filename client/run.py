@@ -29,17 +29,20 @@ class JobEnded(Exception):
         return None if self.job.failure is None else from_failure(self.job.failure)
 
 
-def compress(
+def run(
     service: Secateur,
     *,
     model: Path,
     dataset: Path,
     scale: str,
-    recipe: Mapping[str, Any],
+    spec: Mapping[str, Any],
     console: Console,
     on_job: Callable[[Job], object] = lambda job: None,
 ) -> Job:
     """Upload, wait for the checks, run the job and show how it goes.
+
+    Args:
+        spec: the job's spec without the ids of what is uploaded.
 
     Raises:
         JobEnded: the job failed, was cancelled or expired.
@@ -50,7 +53,7 @@ def compress(
     with console.status("checking what was uploaded"):
         service.wait_ready("model", model_id)
         service.wait_ready("dataset", dataset_id)
-    job = service.submit({**recipe, "model_id": model_id, "dataset_id": dataset_id})
+    job = service.submit({**spec, "model_id": model_id, "dataset_id": dataset_id})
     on_job(job)
     console.print(f"[dim]{job.id} accepted[/dim]")
     job = follow(service, job, console=console, on_job=on_job)
@@ -75,7 +78,8 @@ def follow(service: Secateur, job: Job, *, console: Console, on_job: Callable[[J
 
 def collect(service: Secateur, job: Job, out: Path, *, console: Console) -> list[Path]:
     """Print the report and download every file of a job."""
-    console.print(table(service.report(job.id)))
+    report = service.sensitivity_report if job.kind == "sensitivity" else service.report
+    console.print(table(report(job.id)))
     return [service.download(job.id, artifact, out) for artifact in service.artifacts(job.id)]
 
 
