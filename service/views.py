@@ -120,6 +120,7 @@ class Discovery(Frozen):
     datasets_url: str = "/v1/datasets"
     jobs_url: str = "/v1/jobs"
     schema_url: str = "/v1/schemas/compress"
+    methods_url: str = "/v1/methods"
     health_url: str = "/health/ready"
 
 

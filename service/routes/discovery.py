@@ -1,5 +1,6 @@
 """Where everything is, and what a job spec looks like."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter
 
 from jobspec.errors import InvalidRequest, NotFound
 from jobspec.kinds import SPECS
+from jobspec.methods import METHODS
 from service.problems import responses
 from service.views import Discovery
 
@@ -25,3 +27,9 @@ async def get_schema(kind: str) -> dict[str, Any]:
     if kind not in SPECS:
         raise NotFound(f"There is no kind of job {kind!r}.", suggestions=[f"Kinds: {', '.join(SPECS)}."])
     return SPECS[kind].model_json_schema()
+
+
+@router.get("/v1/methods", operation_id="list_methods", responses=responses())
+async def list_methods() -> Mapping[str, Mapping[str, str]]:
+    """Every choice that a recipe has, by axis, with what it does in one line."""
+    return METHODS

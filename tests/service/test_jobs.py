@@ -255,6 +255,13 @@ def test_the_schema_is_that_of_the_spec(kind: str, gateway: Running) -> None:
     assert gateway.http.get("/v1/schemas/distil").status_code == 404
 
 
+def test_every_choice_can_be_looked_up_without_reading_documentation(gateway: Running) -> None:
+    found = gateway.http.get("/v1/methods").json()
+
+    assert found["criteria"]["wanda"].endswith("(Sun 2023)")
+    assert set(found) == {"criteria", "structures", "distributions", "schedules", "schemes", "toolkits"}
+
+
 def test_the_queue_position_counts_those_before(fresh: Running) -> None:
     first, second = job(fresh), job(fresh)
 
