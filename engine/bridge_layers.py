@@ -4,6 +4,7 @@ Nothing here looks at a graph. What has no faithful counterpart is said with ``U
 that into an error that names the layer. ``tf_keras`` is imported by the functions that need it, never before.
 """
 
+import importlib
 import inspect
 import operator
 from collections.abc import Callable, Mapping
@@ -103,6 +104,10 @@ RENAMED: Final[Mapping[tuple[str, str], str]] = {("LeakyReLU", "negative_slope")
 _GROUPS: Final[Mapping[str, str]] = {"_regularizer": "regularizers", "_constraint": "constraints"}
 
 
+APPLICATIONS: Final[Mapping[str, str]] = {"LayerScale": "convnext", "CustomScaleLayer": "inception_resnet_v2"}
+"""Layers that both packages keep to one of their applications, by the module's name."""
+
+
 def operation_twin(operation: Any) -> Call:
     """What does the work of a plain ``keras.ops`` operation on tf_keras tensors.
 
@@ -137,10 +142,9 @@ def _class_twin(kind: Any) -> Any:
 
     if not kind.__module__.startswith("keras."):
         raise Untranslatable("it is a class of its own, not one of Keras")
-    if kind.__name__ == "LayerScale":  # keras.applications keeps this one to itself, in both
-        from tf_keras.src.applications.convnext import LayerScale
-
-        return LayerScale
+    if kind.__name__ in APPLICATIONS:
+        home = importlib.import_module(f"tf_keras.src.applications.{APPLICATIONS[kind.__name__]}")
+        return getattr(home, kind.__name__)
     found = getattr(tf_keras.layers, kind.__name__, None)
     if found is None:
         raise Untranslatable("tf_keras has no layer of that class")
