@@ -25,7 +25,7 @@ from jobspec import spec
 from jobspec.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
 from jobspec.pruning import Constant, Polynomial, Prune
 
-INSTALL: Final = "pip install --no-deps tensorflow-model-optimization==0.8.1"
+INSTALL: Final = "pip install --no-deps --requirement no-deps.txt"
 
 
 @dataclass(frozen=True)
