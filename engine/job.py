@@ -18,7 +18,7 @@ from engine.masking import Masks
 from engine.objective import Objective, resolve
 from engine.observe import Batch, Observer
 from engine.prunable import prunable_kernels
-from engine.train import DEFAULT_LEARNING_RATE, original_learning_rate
+from engine.train import starting_learning_rate
 from jobspec.fit import check_fit
 from jobspec.report import TrainingPoint
 from jobspec.spec import Recipe, Scale
@@ -111,7 +111,7 @@ def load(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale) -> Job:
         feed,
         objective,
         Masks(prunable_kernels(keras_model)),
-        original_learning_rate(keras_model) or DEFAULT_LEARNING_RATE,
+        starting_learning_rate(keras_model, recipe.training.optimizer),
         notes,
         objective.predictions(measure.predict(keras_model, feed(data.validation.x[:JUDGED]))),
     )

@@ -19,7 +19,8 @@ from jobspec.errors import TrainingDiverged
 from jobspec.report import TrainingPoint
 
 REPORT_SECONDS = 0.5
-DEFAULT_LEARNING_RATE = 1e-3
+LEARNING_RATES: Mapping[str, float] = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2}
+"""What Keras itself begins with, where the model's own rate was for another optimiser, or there is none."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ def num_steps(dataset: Dataset, *, batch_size: int, epochs: int) -> int:
     return -(-len(dataset.train) // batch_size) * epochs
 
 
-def original_learning_rate(model: Any) -> float | None:
-    """What the model was compiled with, or None when it was not."""
+def starting_learning_rate(model: Any, wanted: spec.Optimizer | None) -> float:
+    """What the model was compiled with, if it trains on with the same kind of optimiser, else what is usual."""
     optimizer = _own_optimizer(model)
-    if optimizer is None:
-        return None
+    if optimizer is None or wanted not in (None, type(optimizer).__name__.lower()):
+        return LEARNING_RATES[wanted or "adam"]
     configured = optimizer._learning_rate
     if isinstance(configured, keras.optimizers.schedules.LearningRateSchedule):
         return float(configured(0))  # where it is by now is where a training has ended

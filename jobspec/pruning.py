@@ -47,7 +47,9 @@ class OneShot(Tagged):
 
 class _Trained(Tagged):
     learning_rate: float | None = Field(
-        default=None, gt=0.0, description="Default: that of the model's own optimizer, else 0.001."
+        default=None,
+        gt=0.0,
+        description="Default: that of the model's own optimizer, when it is the one that trains; else what is usual.",
     )
     recoverable: bool = Field(
         default=False,

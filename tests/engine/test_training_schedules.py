@@ -13,7 +13,7 @@ from engine.masking import Masks
 from engine.objective import resolve
 from engine.prunable import prunable_kernels
 from engine.schedule import plan
-from engine.train import check_finite, num_steps, train
+from engine.train import check_finite, num_steps, starting_learning_rate, train
 from jobspec.errors import TrainingDiverged
 from jobspec.pruning import Constant, Iterative, Polynomial, Prune
 from jobspec.spec import Objective
@@ -134,3 +134,15 @@ def test_iterative_cuts_before_it_trains_and_again_between_the_cycles() -> None:
     _, seen, _ = trained(Prune(sparsity=0.75, schedule=Iterative(cycles=2)), 20, OPTIMIZERS["adam"]())
 
     assert seen == pytest.approx([0.5, 0.75], abs=0.01)
+
+
+def test_a_learning_rate_is_not_handed_from_one_kind_of_optimiser_to_another() -> None:
+    """Plain SGD learns at 0.01, Adam with that rate diverges."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert starting_learning_rate(model, None) == 0.001
+
+    model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
+
+    assert starting_learning_rate(model, None) == pytest.approx(0.05)
+    assert starting_learning_rate(model, "sgd") == pytest.approx(0.05)
+    assert starting_learning_rate(model, "adam") == 0.001
