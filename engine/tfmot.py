@@ -51,11 +51,12 @@ def window(end: int, *, calls: int = 1) -> Window:
     return Window((end - (updates - 1) * frequency) * calls, end * calls, frequency * calls)
 
 
-def check(model: Any, step: Prune, *, optimizer: spec.Optimizer | None = None) -> None:
+def check(model: Any, step: Prune, *, optimizer: spec.Optimizer | None = None, field: str = "layers") -> None:
     """Refuse before any training what this toolkit cannot do with a model.
 
     Args:
         optimizer: ``training.optimizer`` of the recipe.
+        field: where the step's ``layers`` stand in the request.
 
     Raises:
         BridgeRefused: the model has no tf_keras twin.
@@ -64,17 +65,30 @@ def check(model: Any, step: Prune, *, optimizer: spec.Optimizer | None = None) -
         Unavailable: TFMOT is not installed.
     """
     optimizer_twin(make_optimizer(model, optimizer, 1e-3))
-    plan(model, step)
+    plan(model, step, field=field)
 
 
-def plan(model: Any, step: Prune) -> tuple[dict[str, float], dict[str, str]]:
+def plan(model: Any, step: Prune, *, field: str = "layers") -> tuple[dict[str, float], dict[str, str]]:
     """What TFMOT can do of a step: the sparsity of each layer that it prunes, and why it leaves others dense.
 
     Raises:
         RequestError: see ``check``.
     """
     _toolkit()
-    return _split(model, twin(model), step, _wanted(step, [kernel.name for kernel in prunable_kernels(model)]))
+    wanted = _wanted(step, [kernel.name for kernel in prunable_kernels(model)])
+    dense = _left_dense(model, step, wanted)
+    named = {name: why for name, why in dense.items() if name in step.layers}
+    if named:
+        raise LayerNotPrunable(
+            f"TFMOT cannot prune {'; '.join(f'{name!r}: {why}' for name, why in named.items())}.",
+            errors=[FieldError(field=field, messages=tuple(f"{name!r}: {why}" for name, why in named.items()))],
+            suggestions=[f"Take {', '.join(map(repr, named))} out of layers.", NATIVE],
+        )
+    targets = {name: sparsity for name, sparsity in wanted.items() if name not in dense}
+    if not targets:
+        reasons = "; ".join(f"{name}: {why}" for name, why in dense.items())
+        raise NothingToPrune(f"TFMOT can prune no layer of {model.name!r}. {reasons}".strip(), suggestions=[NATIVE])
+    return targets, dense
 
 
 def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> dict[str, float]:
@@ -154,27 +168,14 @@ def _wanted(step: Prune, names: Iterable[str]) -> dict[str, float]:
     return {name: sparsity for name, sparsity in wanted.items() if sparsity > 0}
 
 
-def _split(
-    model: Any, dense_twin: Twin, step: Prune, wanted: Mapping[str, float]
-) -> tuple[dict[str, float], dict[str, str]]:
-    calls = training_calls(model)
-    dense: dict[str, str] = {}
-    for kernel in prunable_kernels(model):
-        if kernel.name in wanted:
-            why = _why_dense(dense_twin.layers[kernel.name], step, calls[id(kernel.place.layer)])
-            dense |= {kernel.name: why} if why else {}
-    named = {name: why for name, why in dense.items() if name in step.layers}
-    if named:
-        raise LayerNotPrunable(
-            f"TFMOT cannot prune {'; '.join(f'{name!r}: {why}' for name, why in named.items())}.",
-            errors=[FieldError(field="layers", messages=tuple(f"{name!r}: {why}" for name, why in named.items()))],
-            suggestions=[f"Take {', '.join(map(repr, named))} out of layers.", NATIVE],
-        )
-    targets = {name: sparsity for name, sparsity in wanted.items() if name not in dense}
-    if not targets:
-        reasons = "; ".join(f"{name}: {why}" for name, why in dense.items())
-        raise NothingToPrune(f"TFMOT can prune no layer of {model.name!r}. {reasons}".strip(), suggestions=[NATIVE])
-    return targets, dense
+def _left_dense(model: Any, step: Prune, wanted: Mapping[str, float]) -> dict[str, str]:
+    """Why TFMOT leaves layers dense that the step would prune."""
+    made, calls = twin(model), training_calls(model)
+    return {
+        kernel.name: why
+        for kernel in prunable_kernels(model)
+        if kernel.name in wanted and (why := _why_dense(made.layers[kernel.name], step, calls[id(kernel.place.layer)]))
+    }
 
 
 def _why_dense(layer: Any, step: Prune, calls: int) -> str | None:

@@ -199,9 +199,10 @@ def test_what_cannot_work_is_refused_before_training(
     step = Prune.model_validate(prune_step(**fields))
 
     with pytest.raises(error) as refusal:
-        tfmot.check(model(), step)
+        tfmot.check(model(), step, field="steps.0.layers")
 
     assert said in refusal.value.detail  # type: ignore[attr-defined]
+    assert all(named.field == "steps.0.layers" for named in refusal.value.errors)  # type: ignore[attr-defined]
 
 
 def test_an_optimizer_that_tf_keras_lacks_is_refused() -> None:
