@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from engine import measure as measuring
 from engine import metrics
 from engine.arrays import Array
-from engine.batchnorm import batchnorm_layers, reestimate_if_better
+from engine.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
 from engine.job import Job
 from engine.prunable import Kernel
 from engine.train import Advance
@@ -126,12 +126,14 @@ class Bench:
     y: Array
     dense: Array
     """What the model predicts before anything is cut."""
+    forward: Forward
+    """Re-estimates BatchNorm: compiled once, for all the cuts."""
 
     @classmethod
     def of(cls, job: Job, samples: int) -> "Bench":
         """The first held-out samples, and what the model says of them now."""
         x, y = job.data.validation.x[:samples], job.data.validation.y[:samples]
-        return cls(job, x, y, _predictions(job, x))
+        return cls(job, x, y, _predictions(job, x), compiled(job.model))
 
     def score(self) -> float:
         """The metric with BatchNorm re-estimated on training batches, unless that agrees less with the dense model."""
@@ -142,7 +144,7 @@ class Bench:
             return metrics.agreement(self.dense, told[-1])
 
         batches = self.job.feed.batches(_training_samples(self.job), self.job.recipe.training.batch_size)
-        better = reestimate_if_better(self.job.model, batches, judge=agreement)
+        better = reestimate_if_better(self.job.model, batches, judge=agreement, forward=self.forward)
         if not told:
             return self.score_of(_predictions(self.job, self.x))
         return self.score_of(told[-1] if better else told[0])

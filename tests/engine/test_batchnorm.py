@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.batchnorm import reestimate, reestimate_if_better
+from engine.batchnorm import compiled, reestimate, reestimate_if_better
 
 
 @pytest.fixture
@@ -48,6 +48,18 @@ def test_only_statistics_change(model: Any, batches: list[np.ndarray]) -> None:
     assert model.get_layer("first").momentum == 0.999
     assert not model.get_layer("second").trainable
     assert not np.allclose(model.get_layer("second").moving_variance, 1, atol=0.01)
+
+
+def test_a_pass_that_was_compiled_once_sees_weights_that_changed_since(model: Any, batches: list[np.ndarray]) -> None:
+    """That is what it is for: one model, cut again and again. The last batch may be smaller."""
+    forward, dense, second = compiled(model), model.get_layer("dense"), model.get_layer("second")
+    reestimate(model, [*batches, batches[0][:50]], forward=forward)
+    before = np.array(second.moving_variance)
+
+    dense.kernel.assign(2 * dense.kernel)
+    reestimate(model, [*batches, batches[0][:50]], forward=forward)
+
+    assert np.allclose(second.moving_variance, 4 * before, rtol=1e-4)
 
 
 def test_a_model_without_batchnorm_reads_no_batch() -> None:

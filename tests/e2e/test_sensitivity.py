@@ -1,0 +1,124 @@
+"""The second kind of job over real HTTP: measured by the service, recomputed here, and measured only once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from client.views import Job
+from jobspec.sensitivity import Curves
+from tests.e2e.conftest import Inputs, Service
+from tests.e2e.test_compress import progressed
+
+FILES = {"sensitivity.json", "sensitivity.png", "report.json", "report.html"}
+
+
+@pytest.fixture(scope="module")
+def trained(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Three blobs in the plane, and a network that tells them apart."""
+    folder, rng = tmp_path_factory.mktemp("trained"), np.random.default_rng(0)
+    y = np.arange(600) % 3
+    x = (np.array([[0, 2], [2, -1], [-2, -1]])[y] + rng.normal(0, 1, (600, 2))).astype("float32")
+    dataset, model_file = folder / "plane.npz", folder / "plane.keras"
+    np.savez(dataset, x_train=x[:480], y_train=y[:480], x_test=x[480:], y_test=y[480:])
+    keras.utils.set_random_seed(1)
+    hidden = [keras.layers.Dense(16, activation="relu", name=name) for name in ("first", "second")]
+    model = keras.Sequential([keras.Input((2,)), *hidden, keras.layers.Dense(3, activation="softmax", name="head")])
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy")
+    model.fit(x[:480], y[:480], epochs=8, verbose=0)
+    model.save(model_file)
+    model_id, dataset_id = service.client.upload_model(model_file).id, service.client.upload_dataset(dataset).id
+    service.client.wait_ready("model", model_id)
+    service.client.wait_ready("dataset", dataset_id)
+    return Inputs(model_file, dataset, model_id, dataset_id)
+
+
+def curves(service: Service, job: Job) -> Curves:
+    return service.client.sensitivity_report(job.id).curves
+
+
+@pytest.fixture(scope="module")
+def told() -> list[Job]:
+    """What the service said of the job on its way."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def done(service: Service, trained: Inputs, told: list[Job]) -> Job:
+    """A sensitivity job that has ended."""
+    ids = {"model_id": trained.model_id, "dataset_id": trained.dataset_id}
+    spec = {"kind": "sensitivity", **ids, "sparsities": [0.5, 0.75, 0.9]}
+    return service.client.wait(service.client.submit(spec).id, on_progress=told.append)
+
+
+def test_a_sensitivity_job_succeeds_and_leaves_its_files(service: Service, done: Job, told: list[Job]) -> None:
+    assert done.state == "succeeded", done.failure
+    assert [step.name for step in done.steps] == ["baseline", "sensitivity", "report"]
+    assert [progressed(job.steps) for job in told] == sorted(progressed(job.steps) for job in told)
+    assert {artifact.name for artifact in service.client.artifacts(done.id)} == FILES
+    page = service.http.get(f"/v1/jobs/{done.id}/report", headers={"Accept": "text/html"})
+    assert "Most sensitive layer" in page.text
+
+
+def test_its_numbers_come_out_again_from_the_file_alone(service: Service, done: Job, trained: Inputs) -> None:
+    """Cut, multiplied and counted here with NumPy."""
+    found = curves(service, done)
+    with np.load(trained.dataset) as arrays:
+        x, y = arrays["x_train"], arrays["y_train"]
+    held_out = np.sort(np.random.default_rng(0).permutation(480)[:48])
+    layers = {layer.name: layer.get_weights() for layer in keras.saving.load_model(trained.model).layers}
+
+    def accuracy(cut: str | None, share: float = 0.0) -> float:
+        values = x[held_out]
+        for name, (kernel, bias) in layers.items():
+            if name == cut:
+                kernel = kernel.copy()
+                kernel.flat[np.argsort(np.abs(kernel), axis=None)[: round(share * kernel.size)]] = 0
+            values = values @ kernel + bias
+            values = np.maximum(values, 0) if name != "head" else values
+        return float(np.mean(values.argmax(axis=1) == y[held_out]))
+
+    assert found.num_samples == 48
+    assert found.dense == accuracy(None)
+    assert set(found.layers) == {"first", "second"}
+    for name, scores in found.layers.items():
+        assert list(scores) == [accuracy(name, share) for share in (0.5, 0.75, 0.9)]
+
+
+def test_a_compress_job_with_that_distribution_takes_it_up(service: Service, done: Job, trained: Inputs) -> None:
+    """Nothing is measured twice, whoever needs it."""
+    prune = {"kind": "prune", "sparsity": 0.6, "distribution": "sensitivity", "reconstruct": False}
+    prune |= {"sensitivity": {"sparsities": [0.5, 0.75, 0.9]}, "schedule": {"kind": "one_shot"}}
+    ids = {"model_id": trained.model_id, "dataset_id": trained.dataset_id}
+
+    job = service.client.wait(service.client.submit(ids | {"steps": [prune]}).id)
+
+    assert job.state == "succeeded", job.failure
+    assert any("measured earlier" in note for note in service.client.report(job.id).notes)
+    assert "sensitivity.json" in {artifact.name for artifact in service.client.artifacts(job.id)}
+
+
+def test_the_command_line_shows_the_curves_and_leaves_them_in_a_folder(
+    service: Service, trained: Inputs, done: Job, tmp_path: Path
+) -> None:
+    """A layer less than before, so that all it needs was measured earlier."""
+    recipe, out = tmp_path / "recipe.json", tmp_path / "out"
+    recipe.write_text('{"sparsities": [0.5, 0.75, 0.9], "skip_layers": ["first"]}')
+    arguments = [str(trained.model), str(trained.dataset), "--spec", str(recipe), "--out", str(out)]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "client.cli", "sensitivity", *arguments, "--url", service.client.base_url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert {path.name for path in out.iterdir()} == FILES
+    assert "keeps up to" in ended.stdout
+    assert "measured earlier" in ended.stdout
+    kept, first = Curves.model_validate_json((out / "sensitivity.json").read_text()), curves(service, done)
+    assert kept == first.model_copy(update={"layers": {"second": first.layers["second"]}})
