@@ -93,7 +93,7 @@ def _name_lines(axes: Axes, x: float, ends: Sequence[tuple[str, float]], colours
     """Each line's name at its end, moved up or down where names would lie on each other."""
     low, high = axes.get_ylim()
     shades = dict(zip((name for name, _ in ends), colours, strict=False))
-    arrow: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 2}
+    arrow: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 2, "relpos": (0, 0.5)}
     for name, end, place in spread(ends, gap=0.075 * (high - low), low=low, high=high):
         axes.annotate(
             short(name),
