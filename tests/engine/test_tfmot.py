@@ -92,6 +92,18 @@ def test_the_last_change_falls_on_the_last_step(end: int, calls: int) -> None:
     assert planned.begin >= calls
 
 
+def test_calls_are_counted_as_tfmot_counts_steps() -> None:
+    """A layer that is called twice counts two steps in each; under training=False it counts none."""
+    model = mixed()
+
+    counted = tfmot.training_calls(model)
+
+    assert counted[id(model.get_layer("conv"))] == 1
+    assert counted[id(model.get_layer("twice"))] == 2
+    assert counted[id(model.get_layer("inner").get_layer("own"))] == 1
+    assert counted[id(model.get_layer("fixed").get_layer("own"))] == 0
+
+
 @pytest.mark.parametrize(
     ("schedule", "batch_size", "num_steps"),
     [("polynomial", 58, 10), ("polynomial", 9, 64), ("polynomial", 576, 1), ("constant", 58, 10)],
