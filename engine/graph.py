@@ -1,74 +1,178 @@
-"""Walking the graph of a Keras model: where a layer is called, what reaches it, and what comes right behind it.
+"""A Keras graph as a list of calls, and a walk along it that computes every activation only once.
 
-Keras keeps on a layer the calls of every graph that it was ever part of, so each question is asked of one model.
-Models inside models are opened.
+Nested models are opened, so that each layer appears where its inputs are known. The walk keeps what is still
+needed of all samples at one point of the list, the frontier; it moves on as layers become final, and stays
+where it is while the activations there would take too much memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
-Feed = Callable[[Any], Any]
-"""From a batch of model inputs to what a layer is called with."""
+from engine.arrays import Array
 
-
-def calls(layer: Any, model: Any) -> list[Any]:
-    """The nodes of the model's own graph at which a layer is called; models inside it are not opened."""
-    graph = getattr(model, "_functional", None) or model
-    inside = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
-    return [node for node in layer._inbound_nodes if id(node) in inside]
+MAX_FRONTIER_BYTES = 2**30
+"""What the activations kept at a frontier may take; without room, they are computed again for each layer."""
 
 
-def nested_models(model: Any) -> list[Any]:
-    """The models that a model calls as layers."""
-    return [layer for layer in model.layers if isinstance(layer, keras.Model)]
+@dataclass(frozen=True)
+class Call:
+    """One call of an operation. Tensors are slots, numbered over the whole graph."""
+
+    operation: Any
+    arguments: Any
+    reads: dict[int, int]
+    """From the id of a symbolic tensor in ``arguments`` to its slot."""
+    writes: tuple[int, ...]
+
+    @property
+    def source(self) -> int:
+        """The slot of the first input."""
+        return next(iter(self.reads.values()))
+
+    def run(self, values: dict[int, Any]) -> None:
+        """Compute the outputs, in inference mode."""
+        args, kwargs = self.arguments.fill_in({tensor: values[slot] for tensor, slot in self.reads.items()})
+        if "training" in kwargs:
+            kwargs["training"] = False
+        values.update(zip(self.writes, keras.tree.flatten(self.operation(*args, **kwargs)), strict=True))
 
 
-def feeds(layer: Any, model: Any) -> list[Feed]:
-    """For each call of a layer, in this model or in models inside it, what computes the first input of that call."""
-    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-    found: list[Feed] = [
-        keras.Model(inputs, call.input_tensors[0]) for call in calls(layer, model) if call.input_tensors
-    ]
-    for nested in nested_models(model):
-        inner = feeds(layer, nested)
-        found += [_composed(outer, feed) for outer in (feeds(nested, model) if inner else ()) for feed in inner]
-    return found
+@dataclass(frozen=True)
+class Graph:
+    """Calls in an order in which they can run. Empty for models that Keras does not know as a graph."""
+
+    inputs: tuple[int, ...]
+    calls: tuple[Call, ...]
+    outputs: tuple[int, ...]
+
+    def calls_of(self, layer: Any) -> list[int]:
+        """The places of a layer in ``calls``."""
+        return [place for place, call in enumerate(self.calls) if call.operation is layer]
+
+    def readers(self, slot: int) -> list[Call]:
+        """The calls that take a tensor."""
+        return [call for call in self.calls if slot in call.reads.values()]
+
+    def live(self, place: int) -> set[int]:
+        """Slots that must be known to run the calls from ``place`` on."""
+        needed = set(self.outputs)
+        for call in reversed(self.calls[place:]):
+            needed = (needed - set(call.writes)) | set(call.reads.values())
+        return needed
 
 
-def _composed(outer: Feed, inner: Feed) -> Feed:
-    def feed(batch: Any) -> Any:
-        return inner(outer(batch))
-
-    return feed
-
-
-def batchnorm_behind(layer: Any, model: Any) -> Any | None:
-    """The BatchNorm that alone takes what a layer gives, and takes nothing else; None when there is none."""
-    for graph in (model, *_all_nested(model)):
-        here = calls(layer, graph)
-        if not here:
-            continue
-        if len(here) != 1:
-            return None
-        behind = [node for node in _nodes(graph) if any(_made_by(tensor, layer) for tensor in node.input_tensors)]
-        leaves = any(_made_by(tensor, layer) for tensor in graph.outputs)
-        if leaves or len(behind) != 1 or not isinstance(behind[0].operation, keras.layers.BatchNormalization):
-            return None
-        norm = behind[0].operation
-        return norm if len(calls(norm, graph)) == 1 else None
-    return None
+def graph_of(model: Any) -> Graph:
+    """The graph of a model, nested models opened."""
+    functional = _functional(model)
+    if functional is None:
+        return Graph((), (), ())
+    slots = {id(tensor): number for number, tensor in enumerate(functional.inputs)}
+    inputs = tuple(slots.values())
+    calls = tuple(_calls(functional, slots, _Counter(len(slots))))
+    return Graph(inputs, calls, tuple(slots[id(tensor)] for tensor in functional.outputs))
 
 
-def _all_nested(model: Any) -> list[Any]:
-    return [deep for nested in nested_models(model) for deep in (nested, *_all_nested(nested))]
+@dataclass
+class _Counter:
+    """Free slots, counted up over all nested models."""
+
+    free: int
+
+    def take(self) -> int:
+        self.free += 1
+        return self.free - 1
 
 
-def _nodes(model: Any) -> list[Any]:
-    graph = getattr(model, "_functional", None) or model
-    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+def _functional(model: Any) -> Any | None:
+    """The model itself or the graph inside a Sequential; None for models that are only code."""
+    inner = getattr(model, "_functional", None) or model
+    return inner if hasattr(inner, "_nodes_by_depth") else None
 
 
-def _made_by(tensor: Any, layer: Any) -> bool:
-    return tensor._keras_history[0] is layer
+def _calls(functional: Any, slots: dict[int, int], counter: _Counter) -> Iterator[Call]:
+    """Calls of one model; ``slots`` knows its inputs and learns its other tensors."""
+    for depth in sorted(functional._nodes_by_depth, reverse=True):
+        for node in functional._nodes_by_depth[depth]:
+            if node.is_input or any(id(tensor) not in slots for tensor in node.input_tensors):
+                continue
+            inner = _functional(node.operation)
+            if inner is not None:
+                inside = {
+                    id(theirs): slots[id(ours)] for theirs, ours in zip(inner.inputs, node.input_tensors, strict=True)
+                }
+                yield from _calls(inner, inside, counter)
+                slots.update(
+                    (id(ours), inside[id(theirs)]) for theirs, ours in zip(inner.outputs, node.outputs, strict=True)
+                )
+                continue
+            slots.update((id(tensor), counter.take()) for tensor in node.outputs)
+            yield Call(
+                node.operation,
+                node.arguments,
+                {id(tensor): slots[id(tensor)] for tensor in node.input_tensors},
+                tuple(slots[id(tensor)] for tensor in node.outputs),
+            )
+
+
+class Walk:
+    """Samples on their way through a model."""
+
+    def __init__(self, model: Any, batches: Sequence[Array]) -> None:
+        """Stand at the model's inputs with all the batches."""
+        self.graph = graph_of(model)
+        self._place = 0
+        functional = _functional(model)
+        self._states = [dict(zip(self.graph.inputs, _standard(functional, batch), strict=True)) for batch in batches]
+        self._sizes = [len(batch) for batch in batches]
+
+    def advance(self, place: int) -> None:
+        """Move the frontier to a call, if the activations there fit in memory. All calls before it must be final."""
+        live = self.graph.live(place)
+        moved = []
+        for number in range(len(self._states)):
+            moved.append({slot: value for slot, value in self._run(number, place).items() if slot in live})
+            if number == 0 and _num_bytes(moved[0]) / self._sizes[0] * sum(self._sizes) > MAX_FRONTIER_BYTES:
+                return
+        self._place, self._states = place, moved
+
+    def inputs(self, places: Sequence[int], number: int) -> list[Array]:
+        """What the calls at ``places``, none before the frontier, read first in a batch."""
+        sources = [self.graph.calls[place].source for place in places]
+        values = self._run(number, max(places), keep=set(sources))
+        return [np.asarray(keras.ops.convert_to_numpy(values[source])) for source in sources]
+
+    def _run(self, number: int, place: int, keep: set[int] | None = None) -> dict[int, Any]:
+        """Values of a batch after the calls from the frontier up to ``place``."""
+        values = dict(self._states[number])
+        last_use = self._last_uses(place, keep or set())
+        for position in range(self._place, place):
+            self.graph.calls[position].run(values)
+            for slot in last_use.get(position, ()):
+                values.pop(slot, None)
+        return values
+
+    def _last_uses(self, place: int, keep: set[int]) -> dict[int, list[int]]:
+        """Which slots nobody needs any more after each call, so that memory is given back on the way."""
+        spared = self.graph.live(place) | keep
+        last: dict[int, int] = {}
+        for position in range(self._place, place):
+            call = self.graph.calls[position]
+            last.update(dict.fromkeys([*call.reads.values(), *call.writes], position))
+        dropped: dict[int, list[int]] = {}
+        for slot, position in last.items():
+            if slot not in spared:
+                dropped.setdefault(position, []).append(slot)
+        return dropped
+
+
+def _standard(functional: Any, batch: Array) -> list[Any]:
+    """A batch in the type and rank that the model itself would give it."""
+    return list(functional._standardize_inputs(batch))
+
+
+def _num_bytes(values: dict[int, Any]) -> int:
+    return sum(int(np.prod(value.shape)) * np.dtype(value.dtype.name).itemsize for value in values.values())

@@ -1,29 +1,43 @@
 """Cut a network and repair it without labels or training: layer by layer, each solved again towards the dense one.
 
 For each layer in the order of the graph: its inputs come from the network as cut so far, its targets from the dense
-network on the dense inputs, before the activation. Convolutions are the same on sampled patches. The output
-layers, which are never cut, are solved again too, on all their weights.
+network on the dense inputs, before the activation; convolutions are the same on sampled positions. Layers behind the
+first cut that are not cut themselves (output layers, depthwise convolutions) are solved again on all their weights.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from engine.arrays import Array
+from engine import rows
+from engine.arrays import Array, Mask
+from engine.graph import Walk
+from engine.joint import cut_and_solve, cut_whole_units
+from engine.layout import layout_of
 from engine.mask import keep_largest
 from engine.masking import Masks
-from engine.prunable import kernel_of, output_layers
-from engine.solve import NormalEquations, cut_and_solve
+from engine.prunable import kernel_of, places
+from engine.solve import NormalEquations
+from engine.targets import Target, targets_of, why_not
 
-MAX_ROWS = 20_000
-"""Positions that a layer is solved on, over all samples; more change little."""
+__all__ = ["Keep", "Samples", "Score", "keep_weights", "reconstruct", "why_not"]
 
-MAX_INPUTS = 6_000
-"""Inputs of a unit up to which a layer is solved: the normal equations take eight bytes for each pair of them."""
+MIN_ROWS, ROWS_PER_INPUT = 20_000, 10
+"""Positions that a layer is solved on: the larger of the two, where the samples have as many."""
+
+MIN_SAMPLES = 256
+"""Samples that these positions are taken from at least, however many positions each has."""
+
+Keep = Callable[[Array, float, Mask], Mask]
+"""From scores, a sparsity and a mask to stay within to the mask that is kept, all of shape (inputs, units)."""
+
+Score = Callable[[str, Array], Array]
+"""From a kernel's name and its weights, shape (inputs, units), to scores of that shape."""
 
 
 @dataclass(frozen=True)
@@ -35,105 +49,160 @@ class Samples:
     seed: int
 
 
-def reconstruct(model: Any, dense: Any, masks: Masks, sparsity: Mapping[str, float], samples: Samples) -> list[str]:
-    """Cut kernels of ``model`` to their sparsity and solve them, and the output layers, towards ``dense``.
+@dataclass(frozen=True)
+class Cut:
+    """How weights are chosen; see ``reconstruct``."""
+
+    keep: Keep
+    score: Score
+    whole_units: bool
+
+
+def keep_weights(scores: Array, sparsity: float, within: Mask) -> Mask:
+    """Single weights, wherever in the kernel they are."""
+    return keep_largest(scores, sparsity, within=within)
+
+
+def magnitude(name: str, weights: Array) -> Array:
+    """The weights' own size, whatever the kernel."""
+    return np.abs(weights)
+
+
+def reconstruct(
+    model: Any,
+    dense: Any,
+    masks: Masks,
+    sparsity: Mapping[str, float],
+    samples: Samples,
+    *,
+    keep: Keep = keep_weights,
+    score: Score | None = None,
+    zero_bias: bool = False,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> list[str]:
+    """Cut kernels of ``model`` to their sparsity and solve them, and what comes behind them, towards ``dense``.
 
     Args:
         dense: a copy of the model from before the cut.
-        sparsity: for each kernel that is to be cut.
+        sparsity: for each kernel that is to be cut, by its name in ``masks``.
+        keep: the structure: which weights stay.
+        score: the criterion, asked again whenever the weights have changed. Default: their magnitude.
+        zero_bias: whole units go, with their biases.
+        on_progress: told the share of the layers that are done.
 
     Returns:
-        The names of the layers that were solved. The others were only cut, by magnitude.
+        The names of the layers that were solved. Others in ``sparsity`` were only cut, by the same scores.
     """
-    outputs, solved = output_layers(model), []
-    for layer in model.layers:
-        if layer.name not in sparsity and id(layer) not in outputs:
-            continue
-        if why_not(layer, model) is not None:
-            continue
-        _solve(layer, model, dense, masks, sparsity.get(layer.name, 0.0), samples)
-        solved.append(layer.name)
-    for name in sparsity:
-        if name not in solved:
-            mask = keep_largest(np.abs(masks.weights(name)), sparsity[name], within=masks.mask(name))
-            masks.set(name, masks.weights(name) * mask)
+    cut = Cut(keep, score or magnitude, zero_bias)
+    targets = targets_of(model, dense, sparsity)
+    solved = [target.name for target in targets]
+    if targets:
+        batches = list(samples.batches())
+        now, then = Walk(model, batches), Walk(dense, batches)
+        for done, target in enumerate(targets, start=1):
+            equations = _equations(target, now, then, batches, samples.seed)
+            _solve(target, equations, masks, sparsity.get(target.name, 0.0), cut)
+            on_progress(done / len(targets))
+    for place in places(model):
+        if place.name in sparsity and place.name not in solved:
+            _only_cut(place.layer, place.name, masks, sparsity[place.name], cut)
     return solved
 
 
-def calls(layer: Any, model: Any) -> list[Any]:
-    """The nodes of the model's graph at which a layer is called; it may have others, of graphs it was in before."""
-    graph = getattr(model, "_functional", None) or model
-    inside = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
-    return [node for node in layer._inbound_nodes if id(node) in inside]
-
-
-def why_not(layer: Any, model: Any) -> str | None:
-    """Why a layer cannot be solved again, or None when it can."""
-    if len(calls(layer, model)) != 1:
-        return "it is called more than once"
-    if kernel_of(layer) is None or not isinstance(
-        layer, (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D)
-    ):
-        return f"{type(layer).__name__} cannot be solved again yet"
-    if isinstance(layer, keras.layers.Dense):
-        return None if layer.kernel.shape[0] <= MAX_INPUTS else "it has too many inputs"
-    if layer.groups != 1 or layer.data_format != "channels_last" or layer.padding == "causal":
-        return "it is grouped, causal or has its channels first"
-    return None if np.prod(layer.kernel.shape[:-1]) <= MAX_INPUTS else "it has too many inputs"
-
-
-def _solve(layer: Any, model: Any, dense: Any, masks: Masks, sparsity: float, samples: Samples) -> None:
-    twin = dense.get_layer(layer.name)
-    kernel = np.asarray(keras.ops.convert_to_numpy(twin.kernel), dtype=np.float64)
-    flat = kernel.reshape(-1, kernel.shape[-1])
-    equations = _equations(layer, twin, model, dense, flat, samples)
-    weights = np.concatenate([flat, np.zeros((1, flat.shape[1]))]) if layer.use_bias else flat
-    prunable = np.arange(len(weights)) < len(flat)
-    within = np.ones_like(weights, dtype=np.bool_)
-    if layer.name in masks.names:
-        within[: len(flat)] = masks.mask(layer.name).reshape(flat.shape)
-    weights = cut_and_solve(equations, weights, sparsity, within=within, prunable=prunable)
-    found = weights[: len(flat)].reshape(kernel.shape).astype(np.float32)
-    if layer.name in masks.names:
-        masks.set(layer.name, found)
-    else:
-        layer.kernel.assign(found)
-    if layer.use_bias:
-        layer.bias.assign(twin.bias + weights[len(flat)].astype(np.float32))
-
-
-def _equations(layer: Any, twin: Any, model: Any, dense: Any, flat: Array, samples: Samples) -> NormalEquations:
+def _equations(target: Target, now: Walk, then: Walk, batches: list[Array], seed: int) -> NormalEquations:
     """Normal equations of a layer: its inputs in the cut network against what the dense one makes of its own."""
-    now, then = _up_to(layer, model), _up_to(twin, dense)
-    equations = NormalEquations.empty(len(flat) + layer.use_bias, flat.shape[1])
-    rng = np.random.default_rng(samples.seed)
-    for batch in samples.batches():
-        inputs, originally = rows(layer, now(batch, training=False)), rows(twin, then(batch, training=False))
-        share = min(1.0, MAX_ROWS * len(batch) / samples.count / len(inputs))
-        picked = np.flatnonzero(rng.random(len(inputs)) < share) if share < 1 else slice(None)
-        inputs, targets = inputs[picked], originally[picked].astype(np.float64) @ flat
-        if layer.use_bias:
-            inputs = np.concatenate([inputs, np.ones((len(inputs), 1), inputs.dtype)], axis=1)
-        equations.add(inputs.astype(np.float64), targets)
+    here, there = now.graph.calls_of(target.layer), then.graph.calls_of(target.twin)
+    now.advance(min(here))
+    then.advance(min(there))
+    kernel = _grouped_kernel(target.twin)
+    groups, num_inputs, num_units = kernel.shape
+    has_bias = target.has_bias_row
+    equations = NormalEquations.empty(groups, num_inputs + has_bias, num_units, has_bias=has_bias)
+    rng = np.random.default_rng(seed)
+    num_samples, num_rows = sum(map(len, batches)), max(MIN_ROWS, ROWS_PER_INPUT * num_inputs)
+    seen = 0
+    for number, batch in enumerate(batches):
+        inputs, originally = now.inputs(here, number), then.inputs(there, number)
+        positions = [rows.num_positions(target.layer, each.shape) for each in inputs]
+        enough = min(num_samples, max(MIN_SAMPLES, math.ceil(num_rows / sum(positions))))
+        for each, original, count in zip(inputs, originally, positions, strict=True):
+            wanted = min(count * len(batch), math.ceil(num_rows * len(batch) / enough / len(here)))
+            picked = np.sort(rng.choice(count * len(batch), wanted, replace=False))
+            found = _with_bias(rows.rows(target.layer, each, picked), has_bias)
+            equations.add(found, rows.rows(target.twin, original, picked) @ kernel)
+        seen += len(batch)
+        if seen >= enough:
+            break
     return equations
 
 
-def _up_to(layer: Any, model: Any) -> Any:
-    """The part of a model that computes the input of a layer."""
-    (call,) = calls(layer, model)
-    return keras.Model(model.inputs[0], call.input_tensors[0])
+def _solve(target: Target, equations: NormalEquations, masks: Masks, sparsity: float, cut: Cut) -> None:
+    """Give a layer its new weights, and its bias or the normalisation behind it what is added to each unit."""
+    kernel = _grouped_kernel(target.twin)
+    num_inputs = kernel.shape[1]
+    dense = np.pad(kernel.astype(np.float64), ((0, 0), (0, int(target.has_bias_row)), (0, 0)))
+    within = np.ones_like(dense, dtype=np.bool_)
+    if target.name in masks.names:
+        within[:, :num_inputs] = rows.grouped(target.layer, masks.mask(target.name))
+    if sparsity > 0:
+        choose = partial(_choose, target.name, num_inputs, within, sparsity, cut)
+        solve = cut_whole_units if cut.whole_units else cut_and_solve
+        found = solve(equations, dense, within, choose)
+    else:
+        found = cut_and_solve(equations, dense, within, None)
+    weights = rows.ungrouped(target.layer, found[:, :num_inputs].astype(np.float32))
+    if target.name in masks.names:
+        masks.set(target.name, weights)
+    else:
+        rows.weights_of(target.layer).assign(weights)
+    if target.has_bias_row:
+        _add_to_units(target, found[:, num_inputs].ravel().astype(np.float32))
+    if cut.whole_units and sparsity > 0:
+        _zero_biases(target.layer, weights)
 
 
-def rows(layer: Any, activation: Any) -> Array:
-    """What a layer multiplies its kernel with: a row for each position, a column for each row of the flat kernel."""
-    if isinstance(layer, keras.layers.Dense):
-        return np.asarray(keras.ops.convert_to_numpy(activation)).reshape(-1, activation.shape[-1])
-    flat_1d = isinstance(layer, keras.layers.Conv1D)
-    image = activation[:, None] if flat_1d else activation
-    size, strides, rates = (
-        (1, *values) if flat_1d else values for values in (layer.kernel_size, layer.strides, layer.dilation_rate)
-    )
-    patches = tf.image.extract_patches(
-        image, [1, *size, 1], [1, *strides, 1], [1, *rates, 1], padding=layer.padding.upper()
-    )
-    return np.asarray(patches).reshape(-1, patches.shape[-1])
+def _choose(name: str, num_inputs: int, within: Mask, sparsity: float, cut: Cut, weights: Array) -> Mask:
+    """Which weights stay, all groups together; a bias row stays with its unit."""
+    matrix, allowed = (rows.side_by_side(each[:, :num_inputs]) for each in (weights, within))
+    kept = cut.keep(cut.score(name, matrix), sparsity, allowed)
+    mask = np.ones_like(within)
+    mask[:, :num_inputs] = rows.apart(kept, len(weights))
+    if cut.whole_units:
+        mask &= mask[:, :num_inputs].any(axis=1, keepdims=True)
+    return mask
+
+
+def _add_to_units(target: Target, found: Array) -> None:
+    """Put what the bias row came to where it belongs. ``(x + b) - mean`` is ``x - (mean - b)``."""
+    if target.norm is not None:
+        target.norm.moving_mean.assign(target.norm.moving_mean - found)
+    else:
+        target.layer.bias.assign(target.twin.bias + found.reshape(target.twin.bias.shape))
+
+
+def _only_cut(layer: Any, name: str, masks: Masks, sparsity: float, cut: Cut) -> None:
+    """Cut a layer that cannot be solved: fewer zeros than were asked for would be the worse answer."""
+    layout, weights = layout_of(layer, kernel_of(layer)), masks.weights(name)
+    matrix = layout.matrix(weights)
+    kept = cut.keep(cut.score(name, matrix), sparsity, layout.matrix(masks.mask(name)))
+    masks.set(name, weights * layout.kernel(kept))
+    if cut.whole_units:
+        _zero_biases(layer, weights * layout.kernel(kept))
+
+
+def _zero_biases(layer: Any, weights: Array) -> None:
+    """A unit that is gone adds nothing, so its bias goes too."""
+    bias, layout = getattr(layer, "bias", None), layout_of(layer, kernel_of(layer))
+    if bias is not None and int(np.prod(bias.shape)) == layout.num_units:
+        stay = layout.matrix(weights).any(axis=0).reshape(bias.shape)
+        bias.assign(bias * stay.astype(np.float32))
+
+
+def _grouped_kernel(layer: Any) -> Array:
+    kernel = keras.ops.convert_to_numpy(rows.weights_of(layer))
+    return rows.grouped(layer, np.asarray(kernel))
+
+
+def _with_bias(inputs: Array, has_bias: bool) -> Array:
+    """Rows with a one at the end for the bias."""
+    return np.pad(inputs, ((0, 0), (0, 0), (0, 1)), constant_values=1.0) if has_bias else inputs

@@ -1,12 +1,12 @@
-"""Solve a layer again on the weights that stay: least squares, towards what the dense layer computed.
+"""Least squares on the weights that stay: towards what the dense layer computed.
 
 Pure functions over normal equations. For inputs ``a`` (rows: positions, columns: inputs of a unit) and targets ``t``
-(what the dense layer gave before its activation), each output column w minimises, on its support,
+(what the dense layer gave before its activation), each unit's weights w minimise, on their support,
 
     |a w - t|^2 + ridge |w - w_dense|^2
 
-He et al. 2017, "Channel Pruning" (arXiv:1707.06168), and Frantar & Alistarh 2022, "Optimal Brain Compression"
-(arXiv:2208.11580), are of the same family.
+Everything has a leading axis of groups, which know nothing of each other: the groups of a convolution, the
+channels of a depthwise one, and one for all other layers. He et al. 2017, "Channel Pruning" (arXiv:1707.06168).
 """
 
 from dataclasses import dataclass
@@ -14,72 +14,97 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.arrays import Array, Mask
-from engine.mask import keep_largest
-from engine.schedule import cubic
 
-RIDGE = 1e-2
+RIDGE = 3e-3
 """Weight of the pull towards the dense weights, relative to the mean squared input."""
 
-STAGES = 5
-"""Cuts on the way to the full sparsity, each followed by a solve; a single cut loses more."""
+PRECISION = 1e-6
+"""Where conjugate gradients stop: residual relative to the right-hand side, for each unit."""
+
+MAX_ITERATIONS = 500
 
 
 @dataclass
 class NormalEquations:
-    """What is left of any number of samples: ``gram`` = a'a, shape (n, n), and ``cross`` = a't, shape (n, units)."""
+    """All that is left of any number of samples.
+
+    ``gram`` is a'a, shape (groups, n, n), and ``cross`` is a't, shape (groups, n, units). With ``has_bias``, the last
+    of the n is an input that is always one; it is not pulled, so that the mean of what a unit computes is kept.
+    """
 
     gram: Array
     cross: Array
+    has_bias: bool = False
 
     @classmethod
-    def empty(cls, num_inputs: int, num_units: int) -> "NormalEquations":
-        return cls(np.zeros((num_inputs, num_inputs)), np.zeros((num_inputs, num_units)))
+    def empty(cls, num_groups: int, num_inputs: int, num_units: int, *, has_bias: bool = False) -> "NormalEquations":
+        """No samples yet; ``num_units`` is of one group, ``num_inputs`` counts the bias."""
+        gram = np.zeros((num_groups, num_inputs, num_inputs))
+        return cls(gram, np.zeros((num_groups, num_inputs, num_units)), has_bias)
 
     def add(self, inputs: Array, targets: Array) -> None:
-        """Take in rows: inputs of the cut network, shape (rows, n), targets of the dense one, shape (rows, units)."""
-        self.gram += inputs.T @ inputs
-        self.cross += inputs.T @ targets
+        """Take in inputs of the cut network, (groups, rows, n), and targets of the dense one, (groups, rows, units)."""
+        self.gram += inputs.mT @ inputs
+        self.cross += inputs.mT @ targets
 
     def towards(self, dense: Array) -> "NormalEquations":
-        """The same with the pull towards the dense weights, shape (n, units), which also makes them solvable."""
-        ridge = RIDGE * np.trace(self.gram) / len(self.gram) + 1e-12
-        return NormalEquations(self.gram + ridge * np.eye(len(self.gram)), self.cross + ridge * dense)
+        """The same with the pull towards the dense weights, and scaled so that the mean squared input is 1.
+
+        The pull also makes them solvable. Where no input ever differs from zero, only the pull is left.
+        """
+        num_inputs = self.gram.shape[-1]
+        scale = np.trace(self.gram, axis1=1, axis2=2)[:, None, None] / num_inputs
+        scale = np.where(scale > 0, scale, 1.0)
+        pull = np.full(num_inputs, RIDGE)
+        pull[num_inputs - self.has_bias :] = 0.0
+        return NormalEquations(self.gram / scale + np.diag(pull), self.cross / scale + pull[:, None] * dense)
 
 
-def solve(equations: NormalEquations, support: Mask) -> Array:
-    """The weights, shape (n, units), zero outside ``support`` and best inside it, column by column.
+def solve(equations: NormalEquations, support: Mask, start: Array) -> Array:
+    """The weights, shape (groups, n, units), zero outside ``support`` and best inside it, unit by unit.
 
-    >>> equations = NormalEquations(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
-    >>> solve(equations, np.array([[True, False], [True, True]]))
-    array([[1., 0.],
-           [3., 4.]])
-    """
-    if support.all():
-        return np.linalg.solve(equations.gram, equations.cross)
-    weights = np.zeros_like(equations.cross)
-    for column in range(support.shape[1]):
-        kept = np.flatnonzero(support[:, column])
-        if len(kept):
-            weights[kept, column] = np.linalg.solve(equations.gram[np.ix_(kept, kept)], equations.cross[kept, column])
-    return weights
-
-
-def cut_and_solve(equations: NormalEquations, dense: Array, sparsity: float, *, within: Mask, prunable: Array) -> Array:
-    """Cut a layer to a sparsity in stages and solve it again after each; small weights go, as they are by then.
+    Units that keep all their weights are solved together; all others at once by conjugate gradients, where an
+    iteration is one matrix product whatever the supports are. Factorising each unit's own matrix takes much longer.
 
     Args:
-        dense: the weights to begin with, shape (n, units).
-        sparsity: of the rows that are prunable.
-        within: an earlier mask, shape (n, units). What it has cut stays cut.
-        prunable: which rows may be cut, shape (n,); the bias is a row that may not.
+        equations: positive definite, as ``towards`` makes them.
+        start: weights to begin with, shape (groups, n, units).
 
-    Returns:
-        The new weights, shape (n, units).
+    >>> equations = NormalEquations(np.eye(2)[None], np.array([[[1.0, 2.0], [3.0, 4.0]]]))
+    >>> solve(equations, np.array([[[True, False], [True, True]]]), np.zeros((1, 2, 2)))
+    array([[[1., 0.],
+            [3., 4.]]])
     """
-    pulled = equations.towards(dense)
-    support, weights = within.copy(), dense * within
-    for stage in range(1, STAGES + 1):
-        target = cubic(stage / STAGES, initial=0.0, final=sparsity)
-        support[prunable] = keep_largest(np.abs(weights[prunable]), target, within=support[prunable])
-        weights = solve(pulled, support)
+    whole = support.all(axis=1, keepdims=True)
+    if (whole | ~support.any(axis=1, keepdims=True)).all():
+        return np.linalg.solve(equations.gram, equations.cross) * support
+    return _conjugate_gradients(equations, support, start)
+
+
+def _conjugate_gradients(equations: NormalEquations, support: Mask, start: Array) -> Array:
+    """All units side by side, each preconditioned with the diagonal (Hestenes & Stiefel 1952)."""
+    gram, cross = equations.gram, equations.cross * support
+    diagonal = np.diagonal(gram, axis1=1, axis2=2)[:, :, None]
+    weights = start * support
+    residual = (cross - gram @ weights) * support
+    goal = PRECISION * np.linalg.norm(cross, axis=1, keepdims=True)
+    direction = residual / diagonal
+    energy = _dot(residual, direction)
+    for _ in range(MAX_ITERATIONS):
+        open_units = np.linalg.norm(residual, axis=1, keepdims=True) > goal
+        if not open_units.any():
+            break
+        image = (gram @ direction) * support
+        step = np.where(open_units, energy / np.where(open_units, _dot(direction, image), 1.0), 0.0)
+        weights += step * direction
+        residual -= step * image
+        preconditioned = residual / diagonal
+        before, energy = energy, _dot(residual, preconditioned)
+        direction = preconditioned + energy / np.where(before > 0, before, 1.0) * direction
     return weights
+
+
+def _dot(left: Array, right: Array) -> Array:
+    """Inner product of each unit's column, shape (groups, 1, units)."""
+    inner: Array = np.einsum("gnu,gnu->gu", left, right)
+    return inner[:, None]

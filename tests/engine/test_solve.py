@@ -1,90 +1,70 @@
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.mask import num_zeros
-from engine.solve import NormalEquations, cut_and_solve, solve
+from engine.solve import NormalEquations, solve
 
 
-def layer(seed: int, rows: int = 200, n: int = 12, units: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated inputs, as real activations are, and the weights of a dense layer on them."""
+def correlated(seed: int, *, groups: int = 1, num_inputs: int = 12, units: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs that hang together, as real activations do, shape (groups, rows, n), and weights on them."""
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(rows, 4)) @ rng.normal(size=(4, n)) + 0.3 * rng.normal(size=(rows, n)), rng.normal(
-        size=(n, units)
-    )
+    hidden = rng.normal(size=(groups, 200, 4)) @ rng.normal(size=(groups, 4, num_inputs))
+    return hidden + 0.3 * rng.normal(size=hidden.shape), rng.normal(size=(groups, num_inputs, units))
 
 
 def equations_of(inputs: np.ndarray, targets: np.ndarray) -> NormalEquations:
-    equations = NormalEquations.empty(inputs.shape[1], targets.shape[1])
-    for start in range(0, len(inputs), 64):
-        equations.add(inputs[start : start + 64], targets[start : start + 64])
+    equations = NormalEquations.empty(len(inputs), inputs.shape[2], targets.shape[2])
+    for start in range(0, inputs.shape[1], 64):
+        equations.add(inputs[:, start : start + 64], targets[:, start : start + 64])
     return equations
 
 
-def test_each_column_is_the_least_squares_solution_on_its_own_support() -> None:
-    inputs, dense = layer(0)
+def test_each_unit_is_the_exact_solution_on_its_own_support() -> None:
+    """All units at once by conjugate gradients, against factorising each unit's own matrix."""
+    inputs, dense = correlated(0, groups=2, num_inputs=30, units=5)
+    equations = equations_of(inputs, inputs @ dense).towards(dense)
+    support = np.random.default_rng(1).random(dense.shape) < 0.4
+    support[0, :, 1] = False
+
+    weights = solve(equations, support, dense)
+
+    for group, unit in np.ndindex(2, 5):
+        kept = support[group, :, unit]
+        gram, cross = equations.gram[group][np.ix_(kept, kept)], equations.cross[group, kept, unit]
+        assert np.allclose(weights[group, kept, unit], np.linalg.solve(gram, cross), atol=1e-3)
+        assert (weights[group, ~kept, unit] == 0).all()
+
+
+def test_whole_units_are_solved_together_and_the_others_stay_zero() -> None:
+    inputs, dense = correlated(1)
+    support = np.ones_like(dense, dtype=bool)
+    support[:, :, 1] = False
+
+    weights = solve(equations_of(inputs, inputs @ dense), support, np.zeros_like(dense))
+
+    assert np.allclose(weights[:, :, [0, 2]], dense[:, :, [0, 2]])
+    assert (weights[:, :, 1] == 0).all()
+
+
+def test_groups_know_nothing_of_each_other() -> None:
+    inputs, dense = correlated(2, groups=3)
+    support = np.random.default_rng(3).random(dense.shape) < 0.6
+
+    together = solve(equations_of(inputs, inputs @ dense).towards(dense), support, dense)
+
+    for group in range(3):
+        alone = slice(group, group + 1)
+        equations = equations_of(inputs[alone], inputs[alone] @ dense[alone]).towards(dense[alone])
+        assert np.allclose(together[alone], solve(equations, support[alone], dense[alone]), atol=1e-3)
+
+
+def test_inputs_that_are_always_zero_keep_the_dense_weights() -> None:
+    """Dead units are common; their rows of the normal equations are singular, and only the pull is left."""
+    inputs, dense = correlated(4)
     targets = inputs @ dense
-    support = np.random.default_rng(1).random(dense.shape) < 0.6
-
-    weights = solve(equations_of(inputs, targets), support)
-
-    for column in range(dense.shape[1]):
-        kept = support[:, column]
-        expected = np.linalg.lstsq(inputs[:, kept], targets[:, column], rcond=None)[0]
-        assert np.allclose(weights[kept, column], expected, atol=1e-6)
-        assert (weights[~kept, column] == 0).all()
-
-
-@given(st.integers(0, 50), st.floats(0.1, 0.9))
-def test_solving_again_never_serves_worse_than_leaving_the_weights_as_they_were(seed: int, sparsity: float) -> None:
-    """The point of it all: the same zeros, closer to the dense layer."""
-    inputs, dense = layer(seed)
-    equations = equations_of(inputs, inputs @ dense)
+    inputs[:, :, 3] = 0.0
     everywhere = np.ones_like(dense, dtype=bool)
 
-    weights = cut_and_solve(equations, dense, sparsity, within=everywhere, prunable=np.ones(len(dense), bool))
+    weights = solve(equations_of(inputs, targets).towards(dense), everywhere, dense)
+    untouched = solve(equations_of(inputs * 0, targets * 0).towards(dense), everywhere, dense)
 
-    plain = np.linalg.norm(inputs @ (dense * (weights != 0)) - inputs @ dense)
-    solved = np.linalg.norm(inputs @ weights - inputs @ dense)
-    assert solved <= plain * 1.01 + 1e-9
-    assert np.count_nonzero(weights == 0) >= num_zeros(dense.size, sparsity)
-
-
-def test_without_a_cut_the_dense_weights_come_back() -> None:
-    inputs, dense = layer(3)
-    everywhere = np.ones_like(dense, dtype=bool)
-
-    weights = cut_and_solve(
-        equations_of(inputs, inputs @ dense), dense, 0.0, within=everywhere, prunable=np.ones(len(dense), bool)
-    )
-
-    assert np.allclose(weights, dense, atol=1e-8)
-
-
-def test_a_bias_row_is_solved_and_never_cut_and_earlier_zeros_stay() -> None:
-    inputs, dense = layer(4)
-    inputs[:, -1] = 1.0
-    dense[-1] = 1e-6
-    within = np.ones_like(dense, dtype=bool)
-    within[0] = False
-    prunable = np.arange(len(dense)) < len(dense) - 1
-
-    weights = cut_and_solve(equations_of(inputs, inputs @ dense), dense, 0.5, within=within, prunable=prunable)
-
-    assert (weights[0] == 0).all()
-    assert (weights[-1] != 0).all()
-    assert (weights[prunable] == 0).mean() == pytest.approx(0.5, abs=0.5 / dense[prunable].size)
-
-
-def test_inputs_that_are_always_zero_do_no_harm() -> None:
-    """Dead units are common; their rows of the normal equations are singular."""
-    inputs, dense = layer(5)
-    targets = inputs @ dense
-    inputs[:, 3] = 0.0
-
-    weights = cut_and_solve(
-        equations_of(inputs, targets), dense, 0.5, within=np.ones_like(dense, bool), prunable=np.ones(len(dense), bool)
-    )
-
-    assert np.isfinite(weights).all()
+    assert np.allclose(weights[:, 3], dense[:, 3])
+    assert np.allclose(untouched, dense)
