@@ -131,7 +131,7 @@ def _measurer(
 
     def curves(cutting: Cutting) -> Curves:
         found = sensitivity.curves(
-            job, step, names=cutting.among, cut=cutting.cut_alone, known=known, on_advance=on_advance
+            job, step, names=cutting.among, cut=cutting.alone(), known=known, on_advance=on_advance
         )
         (out / sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
         return found

@@ -79,11 +79,19 @@ class Cutting:
         """The sparsity that each kernel will have in the end, as things stand."""
         return self._plan(self._score(self._candidates()), self.final)
 
-    def cut_alone(self, name: str, sparsity: float) -> Array:
-        """A kernel as it would be if it alone were cut to a sparsity. Nothing is changed."""
-        layout, weights = self._masks.layout(name), self._masks.weights(name)
-        scores = self._score({name: layout.matrix(weights)})[name]
-        return weights * layout.kernel(self._keep(scores, sparsity, layout.matrix(self._masks.mask(name))))
+    def alone(self) -> Callable[[str, float], Array]:
+        """Cuts single kernels, one at a time, without changing anything: what a kernel would be at a sparsity.
+
+        Criteria that look at data do so once, now, however many cuts are asked for.
+        """
+        score = self.score_alone()
+
+        def cut(name: str, sparsity: float) -> Array:
+            layout, weights = self._masks.layout(name), self._masks.weights(name)
+            scores = score(name, layout.matrix(weights))
+            return weights * layout.kernel(self._keep(scores, sparsity, layout.matrix(self._masks.mask(name))))
+
+        return cut
 
     def score_alone(self) -> Callable[[str, Array], Array]:
         """Scores for a repair that changes weights as it goes; those that need data stay what they are now."""

@@ -21,6 +21,7 @@ from engine.prunable import prunable_kernels
 from engine.train import starting_learning_rate
 from jobspec.fit import check_fit
 from jobspec.report import TrainingPoint
+from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe, Scale
 
 JUDGED = 2000
@@ -84,8 +85,13 @@ class Job:
         return self.feed(self.data.test.x[: measure.BATCH])
 
 
-def load(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale) -> Job:
+def load(
+    recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, asked: Recipe | SensitivityRecipe | None = None
+) -> Job:
     """Read both files and refuse, before any training, what cannot work.
+
+    Args:
+        asked: what the user wrote, when the recipe was made of it: errors name its fields.
 
     Raises:
         RequestError: see ``compress``.
@@ -93,7 +99,7 @@ def load(recipe: Recipe, *, model: Path, dataset: Path, scale: Scale) -> Job:
     keras_model = models.load_model(model)
     summary = models.summarise(keras_model)
     arrays = datasets.read_arrays(dataset)
-    check_fit(recipe, summary, datasets.summarise(arrays, scale=scale))
+    check_fit(asked or recipe, summary, datasets.summarise(arrays, scale=scale))
     data = datasets.split(arrays, validation_share=recipe.data.validation_share, seed=recipe.seed)
     feed = Feed(recipe.data.scale or scale, summary.inputs[0].shape[1:], summary.inputs[0].dtype)
     objective = resolve(keras_model, data.label_kind, recipe.objective)

@@ -52,12 +52,12 @@ def run(
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock(emit)
     with clock.step("baseline") as message:
-        job = load(recipe.as_recipe(), model=model, dataset=dataset, scale=scale)
+        job = load(recipe.as_recipe(), model=model, dataset=dataset, scale=scale, asked=recipe)
         message.append(f"{len(job.data.validation):,} held-out samples")
     with clock.step("sensitivity") as message:
         cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
         found = sensitivity.curves(
-            job, recipe.prune, names=cutting.among, cut=cutting.cut_alone, known=known, on_advance=listen
+            job, recipe.prune, names=cutting.among, cut=cutting.alone(), known=known, on_advance=listen
         )
         message.append(f"most sensitive: {found.by_sensitivity()[0]}")
     with clock.step("report"):

@@ -208,7 +208,7 @@ def test_one_layer_can_be_cut_alone_without_changing_anything() -> None:
     at_work, masks = cutting(model, sparsity=0.5)
     before = masks.weights("hidden")
 
-    alone = at_work.cut_alone("hidden", 0.9)
+    alone = at_work.alone()("hidden", 0.9)
 
     assert (alone == 0).mean() == pytest.approx(0.9, abs=0.001)
     assert (masks.weights("hidden") == before).all()

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from engine import sensitivity
+from engine.cutting import choose
 from engine.job import Job, load
 from engine.sensitivity_job import FILES, run
+from jobspec.errors import StructureMismatch, UnknownLayer
 from jobspec.progress import Event
 from jobspec.sensitivity import Curves, SensitivityRecipe, SensitivityReport
 
@@ -171,6 +173,32 @@ def test_a_model_that_was_changed_since_has_another_key(model_file: Path, data_f
     job.model.get_layer("hidden").bias.assign(job.model.get_layer("hidden").bias + 1)
 
     assert sensitivity.digest(job, recipe().prune) != before
+
+
+def test_what_cannot_be_measured_is_refused_by_the_name_of_its_field(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """Also without a gateway, which asks before there is a job."""
+    files = {"model": model_file, "dataset": data_file, "out": tmp_path}
+
+    with pytest.raises(UnknownLayer) as caught:
+        run(recipe(skip_layers=["hiden"]), **files, scale="1/255", emit=lambda event: None)
+    assert caught.value.errors[0].field == "skip_layers"
+
+    with pytest.raises(StructureMismatch, match="conv: its kernel has rank 4"):
+        run(recipe(structure="block"), **files, scale="1/255", emit=lambda event: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "wanda"])
+def test_criteria_that_look_at_data_can_be_measured(criterion: str, model_file: Path, data_file: Path) -> None:
+    job = loaded(model_file, data_file, criterion=criterion)
+    cutting = choose(job, recipe(criterion=criterion).prune)
+
+    found = sensitivity.curves(job, recipe(criterion=criterion).prune, names=cutting.among, cut=cutting.alone())
+
+    assert set(found.layers) == {"conv", "hidden"}
+    assert found.layers["hidden"][1] < found.dense
 
 
 @pytest.fixture(scope="module")
