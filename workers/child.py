@@ -120,7 +120,7 @@ def as_error(fault: BaseException) -> SecateurError:
         return OutOfMemory(
             "The job asked for more memory than there is for it.",
             suggestions=[
-                "Set a smaller training.batch_size.",
+                "Set a smaller training.batch_size, or fewer samples where a spec has them.",
                 "Use a smaller model or data set, or ask the operator for workers with more memory.",
             ],
         )

@@ -155,7 +155,7 @@ def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
 def _overtime() -> RuntimeExceeded:
     return RuntimeExceeded(
         "The job was still running when its limits.max_runtime_seconds had passed.",
-        suggestions=["Raise limits.max_runtime_seconds, or train for fewer epochs."],
+        suggestions=["Raise limits.max_runtime_seconds, or ask for less: fewer epochs, sparsities or samples."],
     )
 
 

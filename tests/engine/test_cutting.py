@@ -214,6 +214,26 @@ def test_one_layer_can_be_cut_alone_without_changing_anything() -> None:
     assert (masks.weights("hidden") == before).all()
 
 
+def test_data_are_looked_at_once_however_many_cuts_of_single_layers_are_asked_for() -> None:
+    """Looking costs as much as measuring, and a sensitivity job cuts every layer many times."""
+    model, looks = make_model(), list[None]()
+    masks = Masks(prunable_kernels(model))
+
+    def batches() -> list[tuple[np.ndarray, np.ndarray]]:
+        looks.append(None)
+        return [(X, Y)]
+
+    step = Prune(criterion="wanda", sparsity=0.5, schedule=OneShot())
+    watching = Observer(model, masks.kernels, keras.losses.SparseCategoricalCrossentropy(), batches)
+    alone = Cutting(masks, step, scorer(step, watching, seed=0)).alone()
+    before = len(looks)
+
+    cuts = [alone(name, sparsity) for name in ("conv", "hidden") for sparsity in (0.5, 0.9)]
+
+    assert len(looks) == before > 0
+    assert [float((kernel == 0).mean()) for kernel in cuts] == pytest.approx([0.5, 0.9] * 2, abs=0.01)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     widths=st.lists(st.integers(1, 24), min_size=1, max_size=4),
