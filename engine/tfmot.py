@@ -17,6 +17,7 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.bridge import NATIVE, Twin, bring_back, twin
 from engine.job import Job
+from engine.mask import keep_largest
 from engine.prunable import SEPARABLE, prunable_kernels
 from engine.schedule import MAX_UPDATES
 from engine.train import Advance, make_optimizer, num_steps
@@ -126,7 +127,10 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
     )
     bring_back(pruned, job.model)
     for layer in job.masks.names:
-        job.masks.set(layer, _kernel(pruned.layers[layer]))
+        kernel = _kernel(pruned.layers[layer])
+        if layer in targets and step.structure == "weight":  # TFMOT keeps every weight that ties with its threshold
+            kernel = kernel * keep_largest(np.abs(kernel), targets[layer], within=kernel != 0)
+        job.masks.set(layer, kernel)
     return targets
 
 

@@ -124,6 +124,19 @@ def test_what_was_asked_for_is_delivered_after_any_number_of_steps(
     assert job.history[0].sparsity == pytest.approx(job.masks.sparsity())
 
 
+def test_weights_that_tie_are_cut_all_the_same(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+    """TFMOT keeps whatever equals its threshold: of a layer of equal weights, all."""
+    model = make_model()
+    hidden = model.get_layer("hidden")
+    hidden.kernel.assign(np.full(hidden.kernel.shape, 0.01, np.float32))
+    hidden.trainable = False
+    job, step = make_job(model, training={"batch_size": 576})
+
+    targets, _ = run(job, step)
+
+    assert_delivered(job, targets)
+
+
 def test_single_layers_may_have_their_own_sparsity(make_job: Callable[..., tuple[Job, Prune]]) -> None:
     """Also one that lies below where the ramp begins."""
     schedule = {"kind": "polynomial", "epochs": 1, "initial_sparsity": 0.5}
