@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.graph import batchnorm_behind
+from engine.batchnorm import batchnorm_behind
+from engine.graph import Graph, graph_of
 from engine.layout import layout_of
 from engine.prunable import kernel_of, output_layers, places, reason_to_skip
 from jobspec.errors import ModelUnreadable, SecateurError
@@ -80,14 +81,14 @@ def save_model(model: Any, path: Path) -> None:
 
 def summarise(model: Any) -> ModelSummary:
     """What the model is: inputs, outputs, layers, and which of them pruning can cut."""
-    outputs = output_layers(model)
+    outputs, graph = output_layers(model), graph_of(model)
     compiled = model.get_compile_config() or {}
     return ModelSummary(
         name=model.name,
         inputs=tuple(_tensor(tensor) for tensor in model.inputs),
         outputs=tuple(_tensor(tensor) for tensor in model.outputs),
         num_params=model.count_params(),
-        layers=tuple(_layer(place.name, place.layer, outputs, model) for place in places(model)),
+        layers=tuple(_layer(place.name, place.layer, outputs, graph) for place in places(model)),
         optimizer=_class_name(compiled.get("optimizer")),
         loss=_class_name(compiled.get("loss")),
         metrics=tuple(filter(None, map(_class_name, _listed(compiled.get("metrics"))))),
@@ -98,9 +99,9 @@ def _tensor(tensor: Any) -> TensorInfo:
     return TensorInfo(name=tensor.name, shape=tuple(tensor.shape), dtype=str(tensor.dtype))
 
 
-def _layer(name: str, layer: Any, outputs: set[int], model: Any) -> LayerInfo:
+def _layer(name: str, layer: Any, outputs: set[int], graph: Graph) -> LayerInfo:
     kernel = kernel_of(layer)
-    norm = None if kernel is None else batchnorm_behind(layer, model)
+    norm = None if kernel is None else batchnorm_behind(layer, graph)
     reason = reason_to_skip(layer, outputs)
     return LayerInfo(
         name=name,

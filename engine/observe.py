@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from engine.arrays import Array
-from engine.graph import batchnorm_behind, feeds
-from engine.prunable import Kernel
+from engine.batchnorm import batchnorm_behind
+from engine.graph import Walk, graph_of
+from engine.prunable import SEPARABLE, Kernel
 
 Batch = tuple[Array, Array]
 """Model inputs, and labels as the loss takes them."""
@@ -45,37 +46,41 @@ class Observer:
         What reaches a kernel at one place of its window reaches it at every other, but for the borders; so all
         the places share the norm of their feature.
         """
-        return {kernel.name: self._norms_before(kernel) for kernel in self._named(names)}
+        batches = [x for x, _ in self.batches()]
+        walk = Walk(self.model, batches)
+        along = sorted(self._named(names), key=lambda kernel: min(walk.graph.calls_of(kernel.place.layer)))
+        return {kernel.name: self._norms_before(kernel, walk, len(batches)) for kernel in along}
 
     def _named(self, names: Container[str]) -> list[Kernel]:
         return [kernel for kernel in self.kernels if kernel.name in names]
 
-    def _norms_before(self, kernel: Kernel) -> Array:
+    def _norms_before(self, kernel: Kernel, walk: Walk, num_batches: int) -> Array:
         layer, layout = kernel.place.layer, kernel.layout
-        depthwise = isinstance(layer, (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D))
+        calls = walk.graph.calls_of(layer)
         squares = np.zeros(layout.num_features)
-        for feed in feeds(layer, self.model):
-            for x, _ in self.batches():
-                given = feed(x)
-                given = _depthwise_part(layer, given) if depthwise else given
-                squares += _squares(np.asarray(given), layout.num_features, layer)
+        walk.advance(min(calls))
+        for number in range(num_batches):
+            for given in walk.inputs(calls, number):
+                given = _depthwise_part(layer, given) if isinstance(layer, SEPARABLE) else given
+                squares += _squares(given, layout.num_features, layer)
         return np.tile(np.sqrt(squares), layout.num_inputs // layout.num_features)
 
     def gammas(self, names: Container[str]) -> dict[str, Array]:
         """Per kernel, the scales of the BatchNorm right behind its layer, shape (units,)."""
-        found = {}
+        graph, found = graph_of(self.model), {}
         for kernel in self._named(names):
-            norm = batchnorm_behind(kernel.place.layer, self.model)
+            norm = batchnorm_behind(kernel.place.layer, graph)
             assert norm is not None, "the fit of spec and model was checked"
-            size = kernel.layout.num_units
-            found[kernel.name] = np.asarray(norm.gamma) if norm.scale else np.ones(size)
+            found[kernel.name] = np.asarray(norm.gamma)
         return found
 
 
-def _depthwise_part(layer: Any, given: Any) -> Any:
+def _depthwise_part(layer: Any, given: Array) -> Array:
     """What the pointwise kernel of a separable convolution multiplies: its depthwise half's result."""
-    return keras.ops.depthwise_conv(
-        given, layer.depthwise_kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate
+    return np.asarray(
+        keras.ops.depthwise_conv(
+            given, layer.depthwise_kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate
+        )
     )
 
 
