@@ -13,6 +13,9 @@ from reporting import words
 from reporting.comparison import Line, capitalized, lines
 from reporting.progress import progress as progress
 
+NAME_WIDTH = 16
+"""Room for the names of layers that no number may take; longer ones are folded."""
+
 STYLES = {"better": "green", "worse": "red", "same": ""}
 
 
@@ -42,9 +45,12 @@ def _where(host: Host) -> str:
 def _scores(report: SensitivityReport) -> Table:
     """A line a layer: the metric at every sparsity, those within the tolerance in green."""
     curves = report.curves
-    title = f"{report.model_name}: {report.metric_label} with one layer cut, {words.score(curves.metric, curves.dense)}"
-    grid = Table(title=escape(f"{title} before"), title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
-    grid.add_column("layer", overflow="fold")
+    unit = " in %" if words.is_share(curves.metric) else ""
+    title = f"{report.model_name}: {report.metric_label}{unit} with one layer cut, {_bare(report, curves.dense)} before"
+    grid = Table(title=escape(title), title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    grid.add_column(
+        "layer", overflow="fold", min_width=min(NAME_WIDTH, max(len(layer.name) for layer in report.layers))
+    )
     for sparsity in curves.sparsities:
         grid.add_column(words.grid_point(sparsity), justify="right", no_wrap=True)
     grid.add_column("keeps up to", justify="right", no_wrap=True)
@@ -52,12 +58,16 @@ def _scores(report: SensitivityReport) -> Table:
         if layer.scores:
             scores = zip(layer.scores, curves.loss(layer.name), strict=True)
             cells = [
-                Text(words.score(curves.metric, score), style="green" if lost <= curves.tolerance else "")
-                for score, lost in scores
+                Text(_bare(report, score), style="green" if lost <= curves.tolerance else "") for score, lost in scores
             ]
             keeps = words.EN_DASH if layer.keeps is None else words.grid_point(layer.keeps)
             grid.add_row(Text(layer.name), *cells, Text(keeps))
     return grid
+
+
+def _bare(report: SensitivityReport, score: float) -> str:
+    """A score without its unit, which the title tells once: six columns of them must fit into a narrow terminal."""
+    return words.score(report.curves.metric, score).removesuffix(f"{words.NBSP}%")
 
 
 def host_line(report: Report) -> str:

@@ -1,6 +1,7 @@
 """Each layer cut alone: the scores recomputed by other code, the model as it was, and nothing measured twice."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from engine import sensitivity
+from engine.__main__ import app
 from engine.cutting import choose
 from engine.job import Job, load
 from engine.sensitivity_job import FILES, run
@@ -274,3 +277,19 @@ def test_the_curves_are_kept_as_plain_json(finished: tuple[Path, list[Event]]) -
     assert kept["sparsities"] == [0.5, 0.9]
     assert kept["layers"]["conv"] == list(curves_of(finished[0]).layers["conv"])
     assert kept["key"].startswith("sha256:")
+
+
+def test_the_command_takes_up_what_it_left_before(
+    finished: tuple[Path, list[Event]], model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """Whoever changes nothing but the plot, or adds a layer, does not wait again."""
+    out, spec = tmp_path / "out", tmp_path / "spec.json"
+    shutil.copytree(finished[0], out)
+    spec.write_text(json.dumps(GRID))
+    options = ["--data", str(data_file), "--scale", "1/255", "--spec", str(spec), "--out", str(out)]
+
+    done = CliRunner().invoke(app, ["sensitivity", str(model_file), *options])
+
+    assert done.exit_code == 0, done.output
+    assert "measured earlier" in " ".join(done.output.split())
+    assert curves_of(out) == curves_of(finished[0])

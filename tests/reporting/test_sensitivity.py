@@ -66,15 +66,20 @@ def report(
     return SensitivityReport.model_validate(known | changes)
 
 
-def printed(given: SensitivityReport) -> str:
-    console = Console(file=io.StringIO(), width=140)
+def printed(given: SensitivityReport, width: int = 140) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(table(given))
     return " ".join(console.file.getvalue().replace(words.NBSP, " ").split())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "mean_squared_error"])
-@pytest.mark.parametrize("shown", [lambda r: text_of(html(r)), printed], ids=["page", "terminal"])
+@pytest.mark.parametrize(
+    "shown",
+    [lambda r: text_of(html(r)).replace(" %", ""), lambda r: printed(r).replace(" %", "")],
+    ids=["page", "terminal"],
+)
 def test_every_score_is_shown_with_its_layer_and_sparsity(shown: Any, metric: str) -> None:
+    """The terminal tells the unit once, above all of them."""
     given = report(metric=metric)
     expected = [words.score(metric, score) for layer in given.layers for score in layer.scores]
     expected += [words.grid_point(sparsity) for sparsity in GRID] + [layer.name for layer in given.layers[:-1]]
@@ -82,7 +87,19 @@ def test_every_score_is_shown_with_its_layer_and_sparsity(shown: Any, metric: st
 
     seen = shown(given)
 
-    assert [text for text in expected if text.replace(words.NBSP, " ") not in seen] == []
+    assert [text for text in expected if text.replace(f"{words.NBSP}%", "") not in seen] == []
+
+
+def test_six_columns_of_scores_leave_room_for_names_in_a_narrow_terminal() -> None:
+    """Eighty columns are what many terminals have, and names folded every two letters nobody can read."""
+    given = report()
+    wide = {"sparsities": (0.3, 0.5, 0.7, 0.8, 0.9, 0.95), "layers": {"block_1_expanded": (0.9,) * 6}}
+    curves = given.curves.model_copy(update=wide)
+    layer = given.layers[0].model_copy(update={"name": "block_1_expanded", "scores": (0.9,) * 6})
+
+    shown = printed(given.model_copy(update={"curves": curves, "layers": (layer,)}), width=80)
+
+    assert "block_1_expanded 90.00 90.00 90.00 90.00 90.00 90.00" in shown
 
 
 def test_the_page_says_why_a_layer_was_not_measured() -> None:
