@@ -16,11 +16,11 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.solve import NormalEquations, solve
 
-ROUNDS = 40
-"""How often the two copies are brought closer; more rounds change the result within its noise."""
+PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""How heavy the difference weighs, one after the other, in units of the mean squared input."""
 
-LIGHT, HEAVY = 0.1, 10.0
-"""The penalty at the first and at the last round, in units of the mean squared input."""
+ROUNDS = 5
+"""How often the copies are brought closer with each; more rounds change the result within its noise."""
 
 Choose = Callable[[Array], Mask]
 """From weights to those that stay, both of shape (groups, n, units)."""
@@ -47,17 +47,17 @@ def cut_and_solve(equations: NormalEquations, dense: Array, within: Mask, choose
 
 def _agree(equations: NormalEquations, dense: Array, choose: Choose) -> tuple[Array, Mask]:
     """The cut copy and its mask. Rounds run in single precision: they only choose, ``solve`` finds the values."""
-    curvature, basis = np.linalg.eigh(equations.gram)
-    curvature, basis = curvature[:, :, None].astype(np.float32), basis.astype(np.float32)
-    target = basis.mT @ equations.cross.astype(np.float32)
+    gram, cross = equations.gram.astype(np.float32), equations.cross.astype(np.float32)
     cut = dense.astype(np.float32)
     pressure, support = np.zeros_like(cut), np.ones_like(cut, dtype=np.bool_)
-    for penalty in np.geomspace(LIGHT, HEAVY, ROUNDS, dtype=np.float32):
-        free = basis @ ((target + basis.mT @ (penalty * cut - pressure)) / (curvature + penalty))
-        wanted = free + pressure / penalty
-        support = choose(wanted)
-        cut = wanted * support
-        pressure += penalty * (free - cut)
+    for penalty in map(np.float32, PENALTIES):
+        inverse = np.linalg.inv(gram + penalty * np.eye(gram.shape[-1], dtype=np.float32))
+        for _ in range(ROUNDS):
+            free = inverse @ (cross + penalty * cut - pressure)
+            wanted = free + pressure / penalty
+            support = choose(wanted)
+            cut = wanted * support
+            pressure += penalty * (free - cut)
     return cut, support
 
 

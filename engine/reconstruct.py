@@ -18,23 +18,18 @@ from engine import rows
 from engine.arrays import Array, Mask
 from engine.graph import Walk
 from engine.joint import cut_and_solve, cut_whole_units
-from engine.layout import layout_of
-from engine.mask import keep_largest
 from engine.masking import Masks
-from engine.prunable import kernel_of, places
 from engine.solve import NormalEquations
+from engine.structure import WEIGHTS, Keep
 from engine.targets import Target, targets_of, why_not
 
-__all__ = ["Keep", "Samples", "Score", "keep_weights", "reconstruct", "why_not"]
+__all__ = ["Samples", "Score", "reconstruct", "why_not"]
 
 MIN_ROWS, ROWS_PER_INPUT = 20_000, 10
 """Positions that a layer is solved on: the larger of the two, where the samples have as many."""
 
 MIN_SAMPLES = 256
 """Samples that these positions are taken from at least, however many positions each has."""
-
-Keep = Callable[[Array, float, Mask], Mask]
-"""From scores, a sparsity and a mask to stay within to the mask that is kept, all of shape (inputs, units)."""
 
 Score = Callable[[str, Array], Array]
 """From a kernel's name and its weights, shape (inputs, units), to scores of that shape."""
@@ -58,11 +53,6 @@ class Cut:
     whole_units: bool
 
 
-def keep_weights(scores: Array, sparsity: float, within: Mask) -> Mask:
-    """Single weights, wherever in the kernel they are."""
-    return keep_largest(scores, sparsity, within=within)
-
-
 def magnitude(name: str, weights: Array) -> Array:
     """The weights' own size, whatever the kernel."""
     return np.abs(weights)
@@ -75,7 +65,7 @@ def reconstruct(
     sparsity: Mapping[str, float],
     samples: Samples,
     *,
-    keep: Keep = keep_weights,
+    keep: Keep = WEIGHTS.keep,
     score: Score | None = None,
     zero_bias: bool = False,
     on_progress: Callable[[float], None] = lambda share: None,
@@ -103,9 +93,8 @@ def reconstruct(
             equations = _equations(target, now, then, batches, samples.seed)
             _solve(target, equations, masks, sparsity.get(target.name, 0.0), cut)
             on_progress(done / len(targets))
-    for place in places(model):
-        if place.name in sparsity and place.name not in solved:
-            _only_cut(place.layer, place.name, masks, sparsity[place.name], cut)
+    for name in sparsity.keys() - set(solved):
+        _only_cut(name, masks, sparsity[name], cut)
     return solved
 
 
@@ -158,7 +147,7 @@ def _solve(target: Target, equations: NormalEquations, masks: Masks, sparsity: f
     if target.has_bias_row:
         _add_to_units(target, found[:, num_inputs].ravel().astype(np.float32))
     if cut.whole_units and sparsity > 0:
-        _zero_biases(target.layer, weights)
+        masks.silence(target.name)
 
 
 def _choose(name: str, num_inputs: int, within: Mask, sparsity: float, cut: Cut, weights: Array) -> Mask:
@@ -180,22 +169,14 @@ def _add_to_units(target: Target, found: Array) -> None:
         target.layer.bias.assign(target.twin.bias + found.reshape(target.twin.bias.shape))
 
 
-def _only_cut(layer: Any, name: str, masks: Masks, sparsity: float, cut: Cut) -> None:
+def _only_cut(name: str, masks: Masks, sparsity: float, cut: Cut) -> None:
     """Cut a layer that cannot be solved: fewer zeros than were asked for would be the worse answer."""
-    layout, weights = layout_of(layer, kernel_of(layer)), masks.weights(name)
+    layout, weights = masks.layout(name), masks.weights(name)
     matrix = layout.matrix(weights)
     kept = cut.keep(cut.score(name, matrix), sparsity, layout.matrix(masks.mask(name)))
     masks.set(name, weights * layout.kernel(kept))
     if cut.whole_units:
-        _zero_biases(layer, weights * layout.kernel(kept))
-
-
-def _zero_biases(layer: Any, weights: Array) -> None:
-    """A unit that is gone adds nothing, so its bias goes too."""
-    bias, layout = getattr(layer, "bias", None), layout_of(layer, kernel_of(layer))
-    if bias is not None and int(np.prod(bias.shape)) == layout.num_units:
-        stay = layout.matrix(weights).any(axis=0).reshape(bias.shape)
-        bias.assign(bias * stay.astype(np.float32))
+        masks.silence(name)
 
 
 def _grouped_kernel(layer: Any) -> Array:
