@@ -1,5 +1,6 @@
 """The steps of a recipe: prune, fine-tune, quantise. Each changes the job and says in words what it reached."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -96,7 +97,7 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
     dense.set_weights(job.model.get_weights())
     inputs, targets = job.calibration(step.reconstruct_samples), cutting.plan()
     pieces = [inputs[start : start + REPAIR_BATCH] for start in range(0, len(inputs), REPAIR_BATCH)]
-    samples = Samples(lambda: pieces, count=len(inputs), seed=job.recipe.seed)
+    samples, began = Samples(lambda: pieces, count=len(inputs), seed=job.recipe.seed), time.monotonic()
     solved = reconstruct(
         job.model,
         dense,
@@ -106,6 +107,7 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
         keep=cutting.keep,
         score=None if step.criterion == "magnitude" else cutting.score_alone(),
         zero_bias=step.structure == "unit",
+        on_progress=lambda share: on_advance(Advance(share, (time.monotonic() - began) * (1 - share) / share)),
     )
     job.notes.append(f"Solved again on {len(inputs):,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
     job.notes += [f"Only cut, not solved again: {name}, because {reason}." for name, reason in unsolvable(job, targets)]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jobspec.errors import NothingToReconstruct
+from jobspec.progress import StepAdvanced
 from tests.engine.test_compress import run
 
 ONE_SHOT = {"kind": "one_shot"}
@@ -108,3 +109,11 @@ def test_a_repair_that_no_layer_can_have_is_refused_before_anything_is_cut(
         run(tmp_path / "m.keras", data_file, tmp_path, steps=[step], on_chance_baseline="continue")
 
     assert caught.value.errors[0].field == "steps.0.reconstruct"
+
+
+def test_a_repair_tells_how_far_it_is(model_file: Path, data_file: Path, tmp_path: Path) -> None:
+    """Solving a large network takes minutes, and a user must see them pass."""
+    _, events = run(model_file, data_file, tmp_path, steps=[{"kind": "prune", "sparsity": 0.5, "schedule": ONE_SHOT}])
+
+    shares = [event.progress for event in events if isinstance(event, StepAdvanced) and event.step == "prune"]
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1.0])
