@@ -31,7 +31,7 @@ def _kept(curves: Curves) -> str:
     kept = [curves.keeps(name) for name in curves.layers]
     whole = sum(keeps == deepest for keeps in kept)
     none = sum(keeps is None for keeps in kept)
-    said = f"Of {len(kept)} layers {whole} can be cut to {words.grid_point(deepest)} for at most {free} each"
+    said = f"Of {len(kept)} layers {whole or 'none'} can be cut to {words.grid_point(deepest)} for at most {free} each"
     return f"{said}; {none} cannot even be cut to {words.grid_point(curves.sparsities[0])}." if none else f"{said}."
 
 

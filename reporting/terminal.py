@@ -53,7 +53,7 @@ def _scores(report: SensitivityReport) -> Table:
     )
     for sparsity in curves.sparsities:
         grid.add_column(words.grid_point(sparsity), justify="right", no_wrap=True)
-    grid.add_column("keeps up to", justify="right", no_wrap=True)
+    grid.add_column("keeps at", justify="right", no_wrap=True)
     for layer in report.layers:
         if layer.scores:
             scores = zip(layer.scores, curves.loss(layer.name), strict=True)

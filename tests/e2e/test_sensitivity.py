@@ -118,7 +118,7 @@ def test_the_command_line_shows_the_curves_and_leaves_them_in_a_folder(
 
     assert ended.returncode == 0, ended.stderr
     assert {path.name for path in out.iterdir()} == FILES
-    assert "keeps up to" in ended.stdout
+    assert "with one layer cut" in ended.stdout
     assert "measured earlier" in ended.stdout
     kept, first = Curves.model_validate_json((out / "sensitivity.json").read_text()), curves(service, done)
     assert kept == first.model_copy(update={"layers": {"second": first.layers["second"]}})
