@@ -31,7 +31,10 @@ from reporting import words
 FILE: Final = ProducedFile(name="sensitivity.json", media_type="application/json")
 
 BATCHES: Final = 10
-"""Training batches that BatchNorm is re-estimated on: fewer than after a real cut, as there are many cuts here."""
+"""Training batches that BatchNorm is re-estimated on: fewer than after a real cut, as there are many cuts here.
+
+What more of them change in a score is less than chance does.
+"""
 
 PIECE: Final = 4096
 """Held-out samples made into inputs at a time."""
