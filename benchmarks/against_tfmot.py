@@ -5,7 +5,7 @@
 
 Same weights to begin with, same training, held-out and test samples, epochs, batch size, and Adam with the same
 learning rate. The ways take turns, and ratios are of medians of one run. "native" and "tfmot" are jobs of our engine,
-judged by their reports; "native_finetuned" spends the last epoch on fine-tuning at a tenth of the learning rate.
+judged by their reports; "native_finetuned" spends the last of the epochs on fine-tuning at a lower learning rate.
 "by_hand" is ``prune_low_magnitude`` over the whole tf_keras model (made by our bridge, as TFMOT takes no Keras 3
 model), ``PolynomialDecay`` over all steps with its default frequency, ``UpdatePruningStep``, and ``strip_pruning``;
 nothing else. Epochs are timed from the end of the first, when everything is compiled; beside seconds there are CPU
@@ -52,15 +52,20 @@ def split(path: Path, train_samples: int | None, held_out: int) -> dict[str, np.
     return found
 
 
-def engine(toolkit: str, options: argparse.Namespace, data: Path, *, finetune_epochs: int = 0) -> Row:
-    """A job of ours, as a user would post it."""
+def engine(toolkit: str, options: argparse.Namespace, data: Path, seed: int, *, finetune_epochs: int = 0) -> Row:
+    """A job of ours, as a user would post it; its last epochs may be fine-tuning."""
     rate, epochs = options.learning_rate, options.epochs - finetune_epochs
     schedule = {"kind": "polynomial", "epochs": epochs, "initial_sparsity": INITIAL, "learning_rate": rate}
-    steps: list[Row] = [{"kind": "prune", "toolkit": toolkit, "sparsity": FINAL, "schedule": schedule}]
+    if toolkit == "native":
+        schedule["ramp"] = options.ramp
+    distribution = options.distribution if toolkit == "native" else "uniform"
+    prune = {"kind": "prune", "toolkit": toolkit, "sparsity": FINAL, "schedule": schedule, "distribution": distribution}
+    steps: list[Row] = [prune]
     if finetune_epochs:
-        steps.append({"kind": "finetune", "epochs": finetune_epochs, "learning_rate": rate / 10})
+        finetune_rate = options.finetune_learning_rate or rate / 10
+        steps.append({"kind": "finetune", "epochs": finetune_epochs, "learning_rate": finetune_rate})
     training = {"batch_size": options.batch_size, "optimizer": "adam"}
-    recipe = Recipe.model_validate({"steps": steps, "training": training})
+    recipe = Recipe.model_validate({"steps": steps, "training": training, "seed": seed})
     ends: dict[int, Times] = {}
 
     def emit(event: Any) -> None:
@@ -80,7 +85,7 @@ def engine(toolkit: str, options: argparse.Namespace, data: Path, *, finetune_ep
     } | per_epoch([ends[epoch] for epoch in sorted(ends)])
 
 
-def by_hand(options: argparse.Namespace, arrays: Arrays) -> Row:
+def by_hand(options: argparse.Namespace, arrays: Arrays, seed: int) -> Row:
     """The script of TFMOT's guide."""
     import tf_keras
     from tensorflow_model_optimization.sparsity.keras import (
@@ -90,6 +95,7 @@ def by_hand(options: argparse.Namespace, arrays: Arrays) -> Row:
         strip_pruning,
     )
 
+    keras.utils.set_random_seed(seed)
     original = keras.saving.load_model(options.model, compile=False)
     feed = Feed(options.scale, original.inputs[0].shape[1:], original.inputs[0].dtype)
     x_train, x_val, x_test = (feed(arrays[f"x_{part}"]) for part in ("train", "val", "test"))
@@ -158,23 +164,28 @@ def main() -> None:
     parser.add_argument("--train-samples", type=int)
     parser.add_argument("--held-out", type=int, default=2000)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--distribution", default="uniform", help="of the native ways")
+    parser.add_argument("--ramp", type=float, default=0.7, help="of the native ways")
+    parser.add_argument("--finetune-epochs", type=int, default=1, help="of native_finetuned")
+    parser.add_argument("--finetune-learning-rate", type=float, help="of native_finetuned; default: a tenth")
     parser.add_argument("--ways", default="native,by_hand,tfmot")
     options = parser.parse_args()
     arrays = split(options.data, options.train_samples, options.held_out)
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data.npz"
         np.savez(data, **arrays)
-        every: dict[str, Callable[[], Row]] = {
-            "native": lambda: engine("native", options, data),
-            "by_hand": lambda: by_hand(options, arrays),
-            "tfmot": lambda: engine("tfmot", options, data),
-            "native_finetuned": lambda: engine("native", options, data, finetune_epochs=1),
+        every: dict[str, Callable[[int], Row]] = {
+            "native": lambda seed: engine("native", options, data, seed),
+            "by_hand": lambda seed: by_hand(options, arrays, seed),
+            "tfmot": lambda seed: engine("tfmot", options, data, seed),
+            "native_finetuned": lambda seed: engine(
+                "native", options, data, seed, finetune_epochs=options.finetune_epochs
+            ),
         }
         rows: dict[str, list[Row]] = {way: [] for way in options.ways.split(",")}
         for repetition in range(options.repetitions):
             for way, found in rows.items():
-                keras.utils.set_random_seed(repetition)
-                found.append(every[way]())
+                found.append(every[way](repetition))
                 print(way, found[-1], file=sys.stderr, flush=True)
     results = {way: summary(found) for way, found in rows.items()}
     speed = {
