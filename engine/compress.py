@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -129,10 +130,11 @@ def _measurer(
 ) -> Callable[[Cutting], Curves]:
     """Measures what each layer takes, or takes up what was measured earlier, and leaves it for later jobs."""
 
+    def tell(at: Advance) -> None:
+        on_advance(replace(at, progress=0.0))  # the step itself begins after it, and must not fall back
+
     def curves(cutting: Cutting) -> Curves:
-        found = sensitivity.curves(
-            job, step, names=cutting.among, cut=cutting.alone(), known=known, on_advance=on_advance
-        )
+        found = sensitivity.curves(job, step, names=cutting.among, cut=cutting.alone(), known=known, on_advance=tell)
         (out / sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
         return found
 
