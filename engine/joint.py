@@ -41,14 +41,14 @@ def cut_and_solve(equations: NormalEquations, dense: Array, within: Mask, choose
     pulled = equations.towards(dense)
     if choose is None:
         return solve(pulled, within, dense)
-    cut, support = _agree(pulled, dense * within, choose)
-    return solve(pulled, support, cut)
+    rounded = pulled.single()
+    cut, support = _agree(rounded, (dense * within).astype(np.float32), choose)
+    return solve(rounded, support, cut)
 
 
 def _agree(equations: NormalEquations, dense: Array, choose: Choose) -> tuple[Array, Mask]:
-    """The cut copy and its mask. Rounds run in single precision: they only choose, ``solve`` finds the values."""
-    gram, cross = equations.gram.astype(np.float32), equations.cross.astype(np.float32)
-    cut = dense.astype(np.float32)
+    """The cut copy and its mask, from equations and weights in single precision."""
+    gram, cross, cut = equations.gram, equations.cross, dense
     pressure, support = np.zeros_like(cut), np.ones_like(cut, dtype=np.bool_)
     for penalty in map(np.float32, PENALTIES):
         inverse = np.linalg.inv(gram + penalty * np.eye(gram.shape[-1], dtype=np.float32))

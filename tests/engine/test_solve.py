@@ -24,12 +24,12 @@ def test_each_unit_is_the_exact_solution_on_its_own_support() -> None:
     support = np.random.default_rng(1).random(dense.shape) < 0.4
     support[0, :, 1] = False
 
-    weights = solve(equations, support, dense)
+    weights = solve(equations, support, dense, precision=1e-9)
 
     for group, unit in np.ndindex(2, 5):
         kept = support[group, :, unit]
         gram, cross = equations.gram[group][np.ix_(kept, kept)], equations.cross[group, kept, unit]
-        assert np.allclose(weights[group, kept, unit], np.linalg.solve(gram, cross), atol=1e-3)
+        assert np.allclose(weights[group, kept, unit], np.linalg.solve(gram, cross), atol=1e-6)
         assert (weights[group, ~kept, unit] == 0).all()
 
 
@@ -48,12 +48,12 @@ def test_groups_know_nothing_of_each_other() -> None:
     inputs, dense = correlated(2, groups=3)
     support = np.random.default_rng(3).random(dense.shape) < 0.6
 
-    together = solve(equations_of(inputs, inputs @ dense).towards(dense), support, dense)
+    together = solve(equations_of(inputs, inputs @ dense).towards(dense), support, dense, precision=1e-9)
 
     for group in range(3):
         alone = slice(group, group + 1)
         equations = equations_of(inputs[alone], inputs[alone] @ dense[alone]).towards(dense[alone])
-        assert np.allclose(together[alone], solve(equations, support[alone], dense[alone]), atol=1e-3)
+        assert np.allclose(together[alone], solve(equations, support[alone], dense[alone], precision=1e-9), atol=1e-6)
 
 
 def test_inputs_that_are_always_zero_keep_the_dense_weights() -> None:
