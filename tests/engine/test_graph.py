@@ -67,6 +67,7 @@ def test_moving_the_frontier_changes_nothing_and_forgets_what_is_not_needed() ->
 
     assert np.allclose(walk.inputs([out], 0)[0], expected)
     assert len(walk._states[0]) == 1
+    assert set(Walk(model, batches())._run(0, out)) == walk.graph.live(out)
 
 
 def test_without_room_the_frontier_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
