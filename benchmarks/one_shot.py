@@ -31,7 +31,7 @@ BATCH = 512
 
 STRUCTURES: Final[Mapping[str, tuple[Keep, Callable[[Array], Array]]]] = {
     "weights": (WEIGHTS.keep, magnitude),
-    "units": (UNITS.keep, l2_norm),
+    "units": (UNITS.keep, lambda weights: l2_norm(weights)[None]),
 }
 
 
@@ -82,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--structures", choices=list(STRUCTURES), nargs="+", default=list(STRUCTURES))
     options = parser.parse_args()
     with np.load(options.data) as data:
         x_train, x_test = (
@@ -91,7 +92,7 @@ def main() -> None:
     inputs = x_train[:NUM_SAMPLES]
     samples = Samples(lambda: (inputs[i : i + BATCH] for i in range(0, NUM_SAMPLES, BATCH)), NUM_SAMPLES, seed=0)
     dense = keras.saving.load_model(options.model, compile=False)
-    results: dict[str, list[dict[str, float]]] = {structure: [] for structure in STRUCTURES}
+    results: dict[str, list[dict[str, float]]] = {structure: [] for structure in options.structures}
     for structure, rows in results.items():
         for sparsity in SPARSITIES:
             start, processor = time.monotonic(), time.process_time()
