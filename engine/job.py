@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine import dataset as datasets
-from engine import measure, metrics
+from engine import measure
 from engine import model as models
 from engine.arrays import Array
 from engine.batchnorm import MAX_BATCHES, reestimate_if_better
@@ -43,8 +43,6 @@ class Job:
     masks: Masks
     learning_rate: float
     notes: list[str]
-    originally: Array
-    """What the uploaded model predicts for the first ``JUDGED`` validation samples."""
     result: measure.Export | None = None
     targets: dict[str, float] = field(default_factory=dict)
     num_groups: dict[str, int] = field(default_factory=dict)
@@ -70,15 +68,15 @@ class Job:
         return Observer(self.model, self.masks.kernels, self.objective.loss, batches)
 
     def refresh_statistics(self) -> None:
-        """Re-estimate BatchNorm on training batches, if that makes the model agree more with the original."""
-        slice_, size = self.data.validation.x[:JUDGED], self.recipe.training.batch_size
+        """Re-estimate BatchNorm on training batches, unless that makes the model worse on held-out samples."""
+        held_out, size = self.data.validation, self.recipe.training.batch_size
         shuffled = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[: MAX_BATCHES * size]
 
-        def agreement() -> float:
-            predictions = self.objective.predictions(measure.predict(self.model, self.feed(slice_)))
-            return metrics.agreement(self.originally, predictions)
+        def quality() -> float:
+            outputs = measure.predict(self.model, self.feed(held_out.x[:JUDGED]))
+            return self.objective.goodness(held_out.y[:JUDGED], self.objective.predictions(outputs))
 
-        reestimate_if_better(self.model, self.feed.batches(self.data.train.x[shuffled], size), judge=agreement)
+        reestimate_if_better(self.model, self.feed.batches(self.data.train.x[shuffled], size), judge=quality)
 
     def probe(self) -> Array:
         """A few inputs to compare a file with its Keras model."""
@@ -119,5 +117,4 @@ def load(
         Masks(prunable_kernels(keras_model)),
         starting_learning_rate(keras_model, recipe.training.optimizer),
         notes,
-        objective.predictions(measure.predict(keras_model, feed(data.validation.x[:JUDGED]))),
     )

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import keras
 import numpy as np
 
+from engine import metrics
 from engine.arrays import Array
 from jobspec import spec
 from jobspec.errors import FieldError, LabelsMismatch, ObjectiveUnknown
@@ -68,6 +69,14 @@ class Objective:
                 return (flat[:, 0] > (0.0 if self.from_logits else 0.5)).astype(np.int64)
             case "regression":
                 return flat
+
+    def score(self, labels: Array, predictions: Array) -> float:
+        """The metric of predictions."""
+        return metrics.score(self.metric, self.truths(labels), predictions).value
+
+    def goodness(self, labels: Array, predictions: Array) -> float:
+        """The same, turned so that higher is better whatever the metric."""
+        return self.score(labels, predictions) * (1.0 if self.higher_is_better else -1.0)
 
     def truths(self, labels: Array) -> Array:
         """What labels say, in the form of ``predictions``."""

@@ -17,7 +17,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from engine import measure as measuring
-from engine import metrics
 from engine.arrays import Array
 from engine.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
 from engine.job import Job
@@ -114,7 +113,7 @@ def measure(
         metric=job.objective.metric,
         higher_is_better=job.objective.higher_is_better,
         num_samples=len(bench.x),
-        dense=bench.score_of(bench.dense),
+        dense=job.objective.score(bench.y, _predictions(job, bench.x)),
         sparsities=tuple(sparsities),
         layers={name: tuple(found) for name, found in scores.items()},
     )
@@ -127,34 +126,27 @@ class Bench:
     job: Job
     x: Array
     y: Array
-    dense: Array
-    """What the model predicts before anything is cut."""
     forward: Forward
     """Re-estimates BatchNorm: compiled once, for all the cuts."""
 
     @classmethod
     def of(cls, job: Job, samples: int) -> "Bench":
-        """The first held-out samples, and what the model says of them now."""
+        """The first held-out samples."""
         x, y = job.data.validation.x[:samples], job.data.validation.y[:samples]
-        return cls(job, x, y, _predictions(job, x), compiled(job.model))
+        return cls(job, x, y, compiled(job.model))
 
     def score(self) -> float:
-        """The metric with BatchNorm re-estimated on training batches, unless that agrees less with the dense model."""
-        told: list[Array] = []
+        """The metric, with BatchNorm re-estimated on training batches when that makes it better."""
+        told: list[float] = []
 
-        def agreement() -> float:
-            told.append(_predictions(self.job, self.x))
-            return metrics.agreement(self.dense, told[-1])
+        def goodness() -> float:
+            told.append(self.job.objective.goodness(self.y, _predictions(self.job, self.x)))
+            return told[-1]
 
         batches = self.job.feed.batches(_training_samples(self.job), self.job.recipe.training.batch_size)
-        better = reestimate_if_better(self.job.model, batches, judge=agreement, forward=self.forward)
-        if not told:
-            return self.score_of(_predictions(self.job, self.x))
-        return self.score_of(told[-1] if better else told[0])
-
-    def score_of(self, predictions: Array) -> float:
-        """The metric of predictions for these samples."""
-        return metrics.score(self.job.objective.metric, self.job.objective.truths(self.y), predictions).value
+        reestimate_if_better(self.job.model, batches, judge=goodness, forward=self.forward)
+        best = max(told or [goodness()])
+        return best if self.job.objective.higher_is_better else -best
 
 
 def digest(job: Job, step: Prune) -> str:

@@ -72,7 +72,7 @@ def test_a_model_without_batchnorm_reads_no_batch() -> None:
 def test_statistics_that_serve_worse_are_put_back(
     better: bool, kept: bool, model: Any, batches: list[np.ndarray]
 ) -> None:
-    """After a strong cut, re-estimation can hurt; whichever agrees more with the original stays."""
+    """After a strong cut, re-estimation can hurt; whichever is judged better stays."""
     old = np.array(model.get_layer("first").moving_mean)
     verdicts = iter([0.5, 0.6 if better else 0.4])
 
