@@ -28,7 +28,7 @@ import numpy as np
 from engine.bridge import twin
 from engine.compress import compress
 from engine.feed import Feed
-from engine.host import host
+from engine.measuring.host import host
 from jobspec.progress import StepAdvanced
 from jobspec.report import Report
 from jobspec.spec import Recipe

@@ -20,10 +20,10 @@ import numpy as np
 
 from engine import tfmot
 from engine.bridge import largest_difference, twin
-from engine.host import host
-from engine.mask import keep_largest
-from engine.masking import Masks
+from engine.measuring.host import host
 from engine.prunable import prunable_kernels
+from engine.pruning.mask import keep_largest
+from engine.pruning.masking import Masks
 from jobspec.errors import RequestError
 from jobspec.pruning import Prune
 

@@ -20,13 +20,13 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.batchnorm import reestimate
-from engine.criterion import magnitude
-from engine.host import host
-from engine.masking import Masks
+from engine.measuring.host import host
 from engine.prunable import prunable_kernels
-from engine.reconstruct import Samples, reconstruct
-from engine.structure import WEIGHTS
+from engine.pruning.criterion import magnitude
+from engine.pruning.masking import Masks
+from engine.pruning.structure import WEIGHTS
+from engine.repair.batchnorm import reestimate
+from engine.repair.reconstruct import Samples, reconstruct
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9)
 BATCH = 128

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.compress import compress
-from engine.host import host
+from engine.measuring.host import host
 from jobspec.report import Report
 from jobspec.spec import Recipe
 

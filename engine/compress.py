@@ -11,11 +11,12 @@ from typing import Final, assert_never
 import keras
 import numpy as np
 
-from engine import measure, sensitivity
-from engine.cutting import Cutting
-from engine.evidence import make_report
+from engine import sensitivity
 from engine.job import Job, load
+from engine.measuring import measure
+from engine.measuring.evidence import make_report
 from engine.preflight import check_steps
+from engine.pruning.cutting import Cutting
 from engine.steps import finetune, prune, quantize
 from engine.train import Advance
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from engine import dataset as datasets
-from engine import measure
 from engine import model as models
 from engine.arrays import Array
-from engine.batchnorm import MAX_BATCHES, reestimate_if_better
-from engine.chance import check_baseline
 from engine.feed import Feed
-from engine.masking import Masks
+from engine.measuring import measure
+from engine.measuring.chance import check_baseline
 from engine.objective import Objective, resolve
-from engine.observe import Batch, Observer
 from engine.prunable import prunable_kernels
+from engine.pruning.masking import Masks
+from engine.pruning.observe import Batch, Observer
+from engine.repair.batchnorm import MAX_BATCHES, reestimate_if_better
 from engine.train import starting_learning_rate
 from jobspec.fit import check_fit
 from jobspec.report import TrainingPoint

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.batchnorm import batchnorm_behind
 from engine.graph import Graph, graph_of
 from engine.layout import layout_of
 from engine.prunable import kernel_of, output_layers, places, reason_to_skip
+from engine.repair.batchnorm import batchnorm_behind
 from jobspec.errors import ModelUnreadable, SecateurError
 from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
 from screening import screen

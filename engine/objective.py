@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 import keras
 import numpy as np
 
-from engine import metrics
 from engine.arrays import Array
+from engine.measuring import metrics
 from jobspec import spec
 from jobspec.errors import FieldError, LabelsMismatch, ObjectiveUnknown
 from jobspec.summaries import LabelKind

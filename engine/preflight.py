@@ -1,7 +1,7 @@
 """What only the loaded model can tell, asked of every step before the first of them changes anything."""
 
-from engine.cutting import choose
 from engine.job import Job
+from engine.pruning.cutting import choose
 from engine.steps import unsolvable
 from jobspec.errors import FieldError, NothingToReconstruct
 from jobspec.pruning import Prune

@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from engine import measure as measuring
 from engine.arrays import Array
-from engine.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
 from engine.job import Job
+from engine.measuring import measure as measuring
 from engine.prunable import Kernel
+from engine.repair.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
 from engine.train import Advance
 from jobspec.progress import ProducedFile
 from jobspec.pruning import Prune

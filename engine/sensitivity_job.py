@@ -10,9 +10,9 @@ import numpy as np
 from engine import model as models
 from engine import sensitivity
 from engine.compress import Clock
-from engine.cutting import choose
-from engine.host import host
 from engine.job import Job, load
+from engine.measuring.host import host
+from engine.pruning.cutting import choose
 from engine.sensitivity_verdicts import verdicts
 from jobspec.progress import Event, ProducedFile
 from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from engine.metrics import wilson
+from engine.measuring.metrics import wilson
 from jobspec.sensitivity import Curves
 from reporting import words
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import keras
 
-from engine import measure
-from engine.cutting import Cutting, choose, groups_of
-from engine.distribution import by_sensitivity
 from engine.job import Job
-from engine.reconstruct import Samples, reconstruct, why_not
-from engine.schedule import plan
+from engine.measuring import measure
+from engine.pruning.cutting import Cutting, choose, groups_of
+from engine.pruning.distribution import by_sensitivity
+from engine.pruning.schedule import plan
+from engine.repair.reconstruct import Samples, reconstruct, why_not
 from engine.train import Advance, make_optimizer, num_steps, train
 from jobspec.pruning import OneShot, Prune
 from jobspec.sensitivity import Curves

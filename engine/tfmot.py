@@ -17,9 +17,9 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.bridge import NATIVE, Twin, bring_back, twin
 from engine.job import Job
-from engine.mask import keep_largest
 from engine.prunable import SEPARABLE, prunable_kernels
-from engine.schedule import MAX_UPDATES
+from engine.pruning.mask import keep_largest
+from engine.pruning.schedule import MAX_UPDATES
 from engine.train import Advance, make_optimizer, num_steps
 from engine.twin_training import optimizer_twin, train_twin
 from jobspec import spec

@@ -11,9 +11,9 @@ import numpy as np
 from engine.dataset import Dataset
 from engine.faults import samples_blamed
 from engine.feed import Feed, training_batches
-from engine.masking import Masks
 from engine.objective import Objective
-from engine.schedule import Cut
+from engine.pruning.masking import Masks
+from engine.pruning.schedule import Cut
 from jobspec import spec
 from jobspec.errors import TrainingDiverged
 from jobspec.report import TrainingPoint

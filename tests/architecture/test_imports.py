@@ -48,4 +48,4 @@ def test_a_process_loads_only_what_it_is_for(statement: str, forbidden: set[str]
 
 def test_this_guard_sees_what_it_should() -> None:
     """A check that cannot fail is a defect."""
-    assert "numpy" in modules_after("import engine.criterion")
+    assert "numpy" in modules_after("import engine.pruning.criterion")

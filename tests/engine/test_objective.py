@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.metrics import score
+from engine.measuring.metrics import score
 from engine.objective import resolve
 from jobspec.errors import LabelsMismatch, ObjectiveUnknown
 from jobspec.spec import Objective

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from engine import sensitivity
 from engine.__main__ import app
-from engine.cutting import choose
 from engine.job import Job, load
+from engine.pruning.cutting import choose
 from engine.sensitivity_job import FILES, run
 from jobspec.errors import StructureMismatch, UnknownLayer
 from jobspec.progress import Event

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine import tfmot
 from engine.compress import compress
 from engine.job import Job, load
-from engine.schedule import MAX_UPDATES, MIN_UPDATES
+from engine.pruning.schedule import MAX_UPDATES, MIN_UPDATES
 from engine.train import Advance
 from jobspec.errors import BridgeRefused, LayerNotPrunable, NothingToPrune, TrainingDiverged
 from jobspec.pruning import Prune

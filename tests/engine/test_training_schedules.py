@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from engine.cutting import Cutting, scorer
 from engine.dataset import Dataset, Split
 from engine.feed import Feed
-from engine.masking import Masks
 from engine.objective import resolve
 from engine.prunable import prunable_kernels
-from engine.schedule import plan
+from engine.pruning.cutting import Cutting, scorer
+from engine.pruning.masking import Masks
+from engine.pruning.schedule import plan
 from engine.train import check_finite, num_steps, starting_learning_rate, train
 from jobspec.errors import TrainingDiverged
 from jobspec.pruning import Constant, Iterative, Polynomial, Prune

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from engine.compress import compress
-from engine.criterion import magnitude
-from engine.distribution import global_, uniform
-from engine.mask import keep_largest
-from engine.masking import Masks, Method
 from engine.prunable import prunable_kernels
-from engine.schedule import plan
+from engine.pruning.criterion import magnitude
+from engine.pruning.distribution import Ranked, global_, uniform
+from engine.pruning.mask import keep_largest
+from engine.pruning.masking import Masks
+from engine.pruning.schedule import plan
+from engine.pruning.structure import UNITS
+from engine.repair.reconstruct import Samples, reconstruct
 from jobspec.pruning import Polynomial
 from jobspec.report import Report
 from jobspec.spec import Recipe
@@ -29,15 +31,24 @@ def test_1_a_criterion_scores_weights_and_a_mask_keeps_the_best() -> None:
     assert (kernel * mask).tolist() == [[0.0, -2.0], [0.5, 0.0]]
 
 
-def test_2_a_distribution_shares_a_sparsity_out_among_layers() -> None:
+def test_2_a_structure_says_what_goes_at_once() -> None:
+    """Kernels are matrices, inputs x units; here each of the three units goes or stays as a whole."""
+    kernel = np.array([[0.1, -2.0, 1.0], [0.5, -0.2, 1.0]])
+
+    mask = UNITS.keep(magnitude(kernel), 1 / 3, np.ones_like(kernel, dtype=bool))
+
+    assert (kernel * mask).tolist() == [[0.0, -2.0, 1.0], [0.0, -0.2, 1.0]]
+
+
+def test_3_a_distribution_shares_a_sparsity_out_among_layers() -> None:
     """Uniform treats layers alike; global takes from the layer that has more to spare."""
-    scores = {"even": np.array([1.0, 1.0, 1.0, 1.0]), "spread": np.array([9.0, 0.1, 0.1, 0.1])}
+    scores = {"even": Ranked(np.array([1.0, 1.0, 1.0, 1.0])), "spread": Ranked(np.array([9.0, 0.1, 0.1, 0.1]))}
 
     assert uniform(scores, 0.375) == {"even": 0.375, "spread": 0.375}
     assert global_(scores, 0.375) == {"even": 0.0, "spread": 0.75}
 
 
-def test_3_a_schedule_says_how_sparse_at_which_step() -> None:
+def test_4_a_schedule_says_how_sparse_at_which_step() -> None:
     """Fast at first, gentle towards the end, and over well before the training is."""
     cuts = plan(Polynomial(ramp=0.7), 0.9, num_steps=1000)
 
@@ -46,7 +57,7 @@ def test_3_a_schedule_says_how_sparse_at_which_step() -> None:
     assert (cuts[-1].step, cuts[-1].sparsity) == (700, 0.9)
 
 
-def test_4_masks_hold_on_a_living_model_while_it_trains() -> None:
+def test_5_masks_hold_on_a_living_model_while_it_trains() -> None:
     """They are constraints that the optimiser applies in its own update; no layer is wrapped."""
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(8, name="hidden"), keras.layers.Dense(2, name="out")]
@@ -54,11 +65,36 @@ def test_4_masks_hold_on_a_living_model_while_it_trains() -> None:
     masks = Masks(prunable_kernels(model))
     model.compile("adam", "mse")
 
-    masks.cut(0.75, Method(magnitude, uniform, masks.names))
+    kernel = masks.weights("hidden")
+    masks.set("hidden", kernel * keep_largest(magnitude(kernel), 0.75))
     model.fit(np.random.default_rng(0).random((64, 4)), np.ones((64, 2)), epochs=3, verbose=0)
 
     assert masks.names == ("hidden",)  # the output layer is left alone
     assert (masks.weights("hidden") == 0).mean() == 0.75
+
+
+def test_6_a_cut_can_be_repaired_without_labels_and_without_training() -> None:
+    """Each layer is solved again on the weights that stay, so that it computes what it did before."""
+    keras.utils.set_random_seed(0)
+    dense = keras.Sequential(
+        [keras.Input((16,)), keras.layers.Dense(64, "relu", name="hidden"), keras.layers.Dense(4, name="out")]
+    )
+    repaired, only_cut = (keras.models.clone_model(dense) for _ in range(2))
+    for model in (repaired, only_cut):
+        model.set_weights(dense.get_weights())
+    x = np.random.default_rng(0).normal(size=(2000, 16)).astype("f4")
+    masks = Masks(prunable_kernels(repaired))
+
+    reconstruct(repaired, dense, masks, {"hidden": 0.5}, Samples(lambda: [x[:1000]], count=1000, seed=0))
+
+    kernel = dense.get_layer("hidden").kernel.numpy()
+    only_cut.get_layer("hidden").kernel.assign(kernel * keep_largest(magnitude(kernel), 0.5))
+    missed, missed_unrepaired = (
+        np.square(model.predict(x[1000:], verbose=0) - dense.predict(x[1000:], verbose=0)).mean()
+        for model in (repaired, only_cut)
+    )
+    assert (masks.weights("hidden") == 0).mean() == 0.5
+    assert missed < 0.7 * missed_unrepaired
 
 
 @pytest.fixture
@@ -84,7 +120,7 @@ def problem(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "circle.keras", tmp_path / "circle.npz"
 
 
-def test_5_a_job_is_a_recipe_and_ends_with_evidence(problem: tuple[Path, Path], tmp_path: Path) -> None:
+def test_7_a_job_is_a_recipe_and_ends_with_evidence(problem: tuple[Path, Path], tmp_path: Path) -> None:
     """What the service runs in a child process, and ``python -m engine compress`` on the spot."""
     model, data = problem
     recipe = Recipe.model_validate(

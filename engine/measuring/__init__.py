@@ -1,0 +1,1 @@
+"""Measure what was exported: quality, sizes, speed, and what the numbers mean."""

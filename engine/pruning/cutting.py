@@ -1,0 +1,181 @@
+"""One prune step at work: scores, shares, masks, and what a weight was worth when it was cut.
+
+``Cutting`` puts the four axes together: a criterion scores, a distribution shares out, a structure keeps, and the
+schedule, which is the caller's, says how much.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from engine.arrays import Array
+from engine.job import Job
+from engine.pruning.criterion import NEEDS, OF_UNITS, OF_WEIGHTS, SHARES, Seen
+from engine.pruning.distribution import DISTRIBUTIONS, Layers, Ranked, uniform
+from engine.pruning.masking import Masks
+from engine.pruning.observe import Observer, mean_scores
+from engine.pruning.structure import grouping_of, keep_of
+from jobspec.pruning import Prune
+
+Weights = Mapping[str, Array]
+"""Kernels as matrices, by the names of their layers."""
+
+Score = Callable[[Weights], dict[str, Array]]
+"""From weights to scores of weights, shape (inputs, units), or of units, shape (1, units)."""
+
+ShareOut = Callable[[Layers, float], dict[str, float]]
+
+
+class Cutting:
+    """Cuts the kernels of a prune step, as often as its schedule says, each time to a higher sparsity."""
+
+    def __init__(self, masks: Masks, step: Prune, score: Score) -> None:
+        """Take stock: what is cut by now stays cut, whatever this step does."""
+        self._masks, self._step, self._score = masks, step, score
+        self.share_out: ShareOut = DISTRIBUTIONS.get(step.distribution, uniform)
+        self._keep, self._grouping = keep_of(step), grouping_of(step)
+        self.among = tuple(name for name in masks.names if name not in {*step.skip_layers, *step.layers})
+        """Kernels that the distribution shares the sparsity out among."""
+        self._fixed = {name: sparsity for name, sparsity in step.layers.items() if sparsity > 0}
+        if step.criterion in SHARES:
+            self._fixed = self._shares() | self._fixed
+            self.among = ()
+        self._within = {name: masks.mask(name) for name in self.names}
+        recoverable = getattr(step.schedule, "recoverable", False)
+        self._memory = {name: masks.weights(name) for name in self.names} if recoverable else None
+        self.targets: dict[str, float] = {}
+        """The sparsity that each kernel was last cut to."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The kernels of this step, in the model's order."""
+        return tuple(name for name in self._masks.names if name in self.among or name in self._fixed)
+
+    @property
+    def final(self) -> float:
+        """The sparsity that the step ends with, over all kernels but those that have one of their own."""
+        if self._step.final_sparsity is not None:
+            return self._step.final_sparsity
+        sizes = {name: self._masks.mask(name).size for name in self.names}
+        return sum(self._fixed[name] * size for name, size in sizes.items()) / sum(sizes.values())
+
+    def to(self, sparsity: float) -> None:
+        """Cut to a sparsity now; kernels with one of their own are cut to the same share of it."""
+        weights = self._candidates()
+        scores = self._score(weights)
+        self.targets = self._plan(scores, sparsity)
+        for name, target in self.targets.items():
+            layout = self._masks.layout(name)
+            mask = self._keep(scores[name], target, layout.matrix(self._bound(name)))
+            if self._memory is not None:
+                self._memory[name] = layout.kernel(weights[name])
+            self._masks.replace(name, layout.kernel(weights[name]), layout.kernel(mask))
+            if self._step.structure == "unit":
+                self._masks.silence(name)
+
+    def plan(self) -> dict[str, float]:
+        """The sparsity that each kernel will have in the end, as things stand."""
+        return self._plan(self._score(self._candidates()), self.final)
+
+    def alone(self) -> Callable[[str, float], Array]:
+        """Cuts single kernels, one at a time, without changing anything: what a kernel would be at a sparsity.
+
+        Criteria that look at data do so once, now, however many cuts are asked for.
+        """
+        score = self.score_alone()
+
+        def cut(name: str, sparsity: float) -> Array:
+            layout, weights = self._masks.layout(name), self._masks.weights(name)
+            scores = score(name, layout.matrix(weights))
+            return weights * layout.kernel(self._keep(scores, sparsity, layout.matrix(self._masks.mask(name))))
+
+        return cut
+
+    def score_alone(self) -> Callable[[str, Array], Array]:
+        """Scores for a repair that changes weights as it goes; those that need data stay what they are now."""
+        if self._step.criterion not in NEEDS:
+            return lambda name, weights: _of_weights(self._score({name: weights})[name], weights)
+        now = self._score(self._candidates())
+        return lambda name, weights: _of_weights(now[name], weights)
+
+    def keep(self, scores: Array, sparsity: float, within: Array) -> Array:
+        """The structure's choice."""
+        return self._keep(scores, sparsity, within)
+
+    def _candidates(self) -> dict[str, Array]:
+        """The weights to choose from: those there, and in a recoverable step those that this step has cut."""
+        found = {}
+        for name in self.names:
+            weights = self._masks.weights(name)
+            if self._memory is not None:
+                weights = np.where(self._masks.mask(name), weights, self._memory[name]) * self._within[name]
+            found[name] = self._masks.layout(name).matrix(weights)
+        return found
+
+    def _bound(self, name: str) -> Array:
+        return self._masks.mask(name) if self._memory is None else self._within[name]
+
+    def _plan(self, scores: Mapping[str, Array], sparsity: float) -> dict[str, float]:
+        layers = {}
+        for name in self.among:
+            layout = self._masks.layout(name)
+            within = layout.matrix(self._bound(name))
+            pooled = self._grouping.pool(scores[name]) if scores[name].shape == within.shape else scores[name]
+            pooled = pooled * (self._grouping.pool(within) > 0)
+            layers[name] = Ranked(pooled, within.size // pooled.size, layout.shape)
+        share = sparsity / self.final
+        shared = self.share_out(layers, sparsity) if layers else {}
+        return shared | {name: final * share for name, final in self._fixed.items()}
+
+    def _shares(self) -> dict[str, float]:
+        share = SHARES[self._step.criterion]
+        line = self._step.threshold if self._step.criterion == "threshold" else self._step.quality
+        assert line is not None, "the spec requires it"
+        return {name: share(self._masks.layout(name).matrix(self._masks.weights(name)), line) for name in self.among}
+
+
+def choose(job: Job, step: Prune) -> Cutting:
+    """A prune step, ready to cut the kernels of a job. Its distribution is still uniform if it takes measurements."""
+    return Cutting(job.masks, step, scorer(step, job.observer(), seed=job.recipe.seed))
+
+
+def groups_of(step: Prune, shape: tuple[int, int]) -> int:
+    """How many groups a kernel of that matrix shape has: the zeros asked for are met to half of one.
+
+    >>> groups_of(Prune(structure="unit", sparsity=0.5), (100, 8))
+    8
+    """
+    return shape[0] * shape[1] // grouping_of(step).size(shape)
+
+
+def scorer(step: Prune, observer: Observer, *, seed: int) -> Score:
+    """The step's criterion as a function of the weights, given what it looks at beside them."""
+    units = step.structure == "unit" and step.criterion in OF_UNITS
+    criterion = (OF_UNITS if units else OF_WEIGHTS)[step.criterion]
+    need = NEEDS.get(step.criterion)
+
+    def table(weights: Weights, **observed: Mapping[str, Array]) -> dict[str, Array]:
+        found = {}
+        for name, matrix in weights.items():
+            beside: dict[str, Any] = {what: by_name[name] for what, by_name in observed.items()}
+            scores = criterion(Seen(matrix, seed=seed + zlib.crc32(name.encode()), **beside))
+            found[name] = scores[None] if units else scores
+        return found
+
+    def score(weights: Weights) -> dict[str, Array]:
+        if need == "gradients":
+            return mean_scores(table(weights, gradients=by_name) for by_name in observer.gradients(weights))
+        if need == "input_norms":
+            return table(weights, input_norms=observer.input_norms(weights))
+        if need == "gamma":
+            return table(weights, gamma=observer.gammas(weights))
+        return table(weights)
+
+    return score
+
+
+def _of_weights(scores: Array, weights: Array) -> Array:
+    """Scores of units dealt out evenly to their weights, so that they add up to what they were."""
+    return scores if scores.shape == weights.shape else np.broadcast_to(scores / len(weights), weights.shape)

@@ -1,0 +1,99 @@
+"""Were the zeros that the user asked for delivered? Counted in the exported files, never assumed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from engine.arrays import Array
+from engine.prunable import kernel_of, output_layers, places, reason_to_skip
+from engine.pruning.masking import Masks
+from jobspec.errors import SparsityMissed
+from jobspec.report import LayerSparsity
+
+TOLERANCE = 0.001
+"""A tenth of a percentage point."""
+
+
+def zeros(array: Array) -> float:
+    """Share of elements that are exactly zero.
+
+    >>> zeros(np.array([0.0, 1.0, 0.0, 2.0]))
+    0.5
+    """
+    return float(1.0 - np.count_nonzero(array) / array.size)
+
+
+def nonzero_params(model: Any) -> int:
+    """Weights of a model that are not exactly zero."""
+    return sum(int(np.count_nonzero(keras.ops.convert_to_numpy(v))) for v in model.weights)
+
+
+def sparsity_in_file(masks: Masks, names: Iterable[str], constants: Sequence[tuple[str, Array]]) -> dict[str, float]:
+    """Share of zeros of each named kernel in a ``.tflite`` file.
+
+    The converter transposes, renames and merges tensors, so kernels are found by their number of weights and,
+    among those, by how many are left: a kernel's tensor can only have lost more, never gained any.
+
+    Raises:
+        SparsityMissed: a kernel has no tensor that is sparse enough.
+    """
+    tensors = sorted((array for _, array in constants if array.ndim > 1), key=np.count_nonzero)
+    found = {}
+    used: set[int] = set()
+    for name in sorted(names, key=lambda name: np.count_nonzero(masks.mask(name))):
+        mask = masks.mask(name)
+        fitting = [i for i, tensor in enumerate(tensors) if tensor.size == mask.size]
+        if not fitting:
+            raise SparsityMissed(f"The exported file has no tensor for the {mask.size} weights of layer {name!r}.")
+        match = next((i for i in fitting if i not in used), fitting[0])  # equal kernels are stored once
+        used.add(match)
+        tensor = tensors[match]
+        if zeros(tensor) < zeros(mask) - TOLERANCE:
+            raise SparsityMissed(
+                f"Layer {name!r} has {zeros(tensor):.2%} zeros in the exported file, {zeros(mask):.2%} were made."
+            )
+        found[name] = zeros(tensor)
+    return found
+
+
+def check_delivered(targets: Mapping[str, float], delivered: Mapping[str, float], groups: Mapping[str, int]) -> None:
+    """Every kernel has the zeros that were asked for, to a tenth of a point or the nearest whole group.
+
+    Args:
+        groups: into how many groups that go together each kernel is divided; the last of them is never cut.
+
+    Raises:
+        SparsityMissed: naming the layer.
+    """
+    for name, target in targets.items():
+        slack = max(TOLERANCE, 0.5 / groups[name])
+        if delivered[name] < min(target - slack, 1.0 - 1.0 / groups[name]) - 1e-9:
+            raise SparsityMissed(f"Layer {name!r} was to have {target:.2%} zeros and has {delivered[name]:.2%}.")
+
+
+def layer_table(model: Any, targets: Mapping[str, float], in_file: Mapping[str, float]) -> tuple[LayerSparsity, ...]:
+    """One row for each layer that has weights: what was asked, what each file holds, why a layer was left alone."""
+    outputs = output_layers(model)
+    rows = []
+    for place in places(model):
+        if not place.layer.weights:
+            continue
+        kernel = kernel_of(place.layer)
+        pruned = targets.get(place.name, 0.0) > 0
+        skipped = None if pruned else reason_to_skip(place.layer, outputs) or "the spec leaves it alone"
+        rows.append(
+            LayerSparsity(
+                name=place.name,
+                class_name=type(place.layer).__name__,
+                kernel_shape=None if kernel is None else tuple(kernel.shape),
+                num_weights=0 if kernel is None else int(np.prod(kernel.shape)),
+                pruned=pruned,
+                reason=skipped,
+                target=targets.get(place.name) if pruned else None,
+                keras_sparsity=0.0 if kernel is None else zeros(keras.ops.convert_to_numpy(kernel)),
+                tflite_sparsity=in_file.get(place.name) if pruned else None,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,105 @@
+"""Watch a model at work: what criteria look at beside the weights. Nothing here changes the model."""
+
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from engine.arrays import Array
+from engine.graph import Walk, graph_of
+from engine.prunable import SEPARABLE, Kernel
+from engine.repair.batchnorm import batchnorm_behind
+
+Batch = tuple[Array, Array]
+"""Model inputs, and labels as the loss takes them."""
+
+
+@dataclass(frozen=True)
+class Observer:
+    """A model, its kernels, and the data to watch it on."""
+
+    model: Any
+    kernels: Sequence[Kernel]
+    loss: Any
+    batches: Callable[[], Iterable[Batch]]
+
+    def gradients(self, names: Container[str]) -> Iterator[dict[str, Array]]:
+        """Per batch, the gradient of the loss by kernel, as a matrix (inputs, units); BatchNorm as in inference."""
+        kernels = self._named(names)
+        variables = [kernel.variable.value for kernel in kernels]
+        for x, y in self.batches():
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(variables)
+                loss = keras.ops.mean(self.loss(y, self.model(x, training=False)))
+            found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            yield {
+                kernel.name: kernel.layout.matrix(np.asarray(gradient))
+                for kernel, gradient in zip(kernels, found, strict=True)
+            }
+
+    def input_norms(self, names: Container[str]) -> dict[str, Array]:
+        """Per kernel, the norm of each of its inputs over all batches, shape (inputs,), the same at every position.
+
+        What reaches a kernel at one place of its window reaches it at every other, but for the borders; so all
+        the places share the norm of their feature.
+        """
+        batches = [x for x, _ in self.batches()]
+        walk = Walk(self.model, batches)
+        along = sorted(self._named(names), key=lambda kernel: min(walk.graph.calls_of(kernel.place.layer)))
+        return {kernel.name: self._norms_before(kernel, walk, len(batches)) for kernel in along}
+
+    def _named(self, names: Container[str]) -> list[Kernel]:
+        return [kernel for kernel in self.kernels if kernel.name in names]
+
+    def _norms_before(self, kernel: Kernel, walk: Walk, num_batches: int) -> Array:
+        layer, layout = kernel.place.layer, kernel.layout
+        calls = walk.graph.calls_of(layer)
+        squares = np.zeros(layout.num_features)
+        walk.advance(min(calls))
+        for number in range(num_batches):
+            for given in walk.inputs(calls, number):
+                given = _depthwise_part(layer, given) if isinstance(layer, SEPARABLE) else given
+                squares += _squares(given, layout.num_features, layer)
+        return np.tile(np.sqrt(squares), layout.num_inputs // layout.num_features)
+
+    def gammas(self, names: Container[str]) -> dict[str, Array]:
+        """Per kernel, the scales of the BatchNorm right behind its layer, shape (units,)."""
+        graph, found = graph_of(self.model), {}
+        for kernel in self._named(names):
+            norm = batchnorm_behind(kernel.place.layer, graph)
+            assert norm is not None, "the fit of spec and model was checked"
+            found[kernel.name] = np.asarray(norm.gamma)
+        return found
+
+
+def _depthwise_part(layer: Any, given: Array) -> Array:
+    """What the pointwise kernel of a separable convolution multiplies: its depthwise half's result."""
+    return np.asarray(
+        keras.ops.depthwise_conv(
+            given, layer.depthwise_kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate
+        )
+    )
+
+
+def _squares(given: Array, num_features: int, layer: Any) -> Array:
+    """Sum of squares of each feature; several input axes, and groups of channels, are folded onto the kernel's axis."""
+    axis = 1 if getattr(layer, "data_format", "channels_last") == "channels_first" else -1
+    moved = np.moveaxis(given, axis, -1)
+    return np.asarray(np.square(moved.reshape(-1, num_features), dtype=np.float64).sum(axis=0))
+
+
+def mean_scores(scores: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """The mean of score tables over batches.
+
+    >>> mean_scores([{"a": np.array([1.0])}, {"a": np.array([3.0])}])
+    {'a': array([2.])}
+    """
+    total: dict[str, Array] = {}
+    num_tables = 0
+    for table in scores:
+        num_tables += 1
+        total = {name: total.get(name, 0.0) + values for name, values in table.items()}
+    return {name: values / num_tables for name, values in total.items()}

@@ -1,0 +1,79 @@
+"""Which layers a repair solves again, in which order, and why it leaves others alone."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from engine.graph import Graph, graph_of
+from engine.prunable import places
+from engine.repair import rows
+from engine.repair.batchnorm import batchnorm_behind
+
+MAX_NUMBERS = 6_000**2
+"""Numbers in a layer's normal equations up to which it is solved: the square of a unit's inputs, for each group."""
+
+LINEAR = (None, keras.activations.linear)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A layer that is solved, its twin in the dense network, and the normalisation behind it that holds its bias."""
+
+    name: str
+    layer: Any
+    twin: Any
+    norm: Any | None
+
+    @property
+    def has_bias_row(self) -> bool:
+        """Whether a bias is solved with the weights."""
+        return self.norm is not None or rows.has_bias_per_unit(self.layer)
+
+
+def why_not(layer: Any, model: Any) -> str | None:
+    """Why a layer cannot be solved again, or None when it can."""
+    return _why_not(layer, graph_of(model))
+
+
+def targets_of(model: Any, dense: Any, cut: Collection[str]) -> list[Target]:
+    """What is solved, in the order of the graph: what is cut, and what comes behind a cut and is not frozen.
+
+    Args:
+        dense: a copy of the model, from before the cut.
+        cut: names of places.
+    """
+    graph, twins = graph_of(model), {place.name: place.layer for place in places(dense)}
+    known = {id(place.layer): place for place in reversed(list(places(model)))}
+    ordered = {id(call.operation): known[id(call.operation)] for call in graph.calls if id(call.operation) in known}
+    found: list[Target] = []
+    behind_a_cut = False
+    for place in ordered.values():
+        asked = place.name in cut
+        if (asked or (behind_a_cut and place.layer.trainable)) and _why_not(place.layer, graph) is None:
+            found.append(Target(place.name, place.layer, twins[place.name], norm_behind(place.layer, graph)))
+        behind_a_cut = behind_a_cut or asked
+    return found
+
+
+def norm_behind(layer: Any, graph: Graph) -> Any | None:
+    """The BatchNormalization that can hold the bias which a layer has not."""
+    if getattr(layer, "bias", None) is not None or getattr(layer, "activation", None) not in LINEAR:
+        return None
+    norm = batchnorm_behind(layer, graph)
+    if norm is None or norm.axis not in (-1, norm.input_spec.ndim - 1):
+        return None
+    return norm if tuple(norm.moving_mean.shape) == (rows.num_units(layer),) else None
+
+
+def _why_not(layer: Any, graph: Graph) -> str | None:
+    reason = rows.not_a_product(layer)
+    if reason is not None:
+        return reason
+    if not graph.calls_of(layer):
+        return "it is called by code, not in a graph of layers"
+    groups, num_inputs = rows.num_groups(layer), rows.num_inputs(layer)
+    if groups * num_inputs**2 > MAX_NUMBERS:
+        return f"its units have {num_inputs:,} inputs, and {int((MAX_NUMBERS / groups) ** 0.5):,} is the most"
+    return None
