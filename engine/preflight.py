@@ -22,7 +22,7 @@ def check_steps(job: Job) -> None:
         if step.toolkit == "tfmot":
             from engine import tfmot  # takes seconds, and turns tf.keras into Keras 2 for the whole process
 
-            tfmot.check(job.model, step, optimizer=job.recipe.training.optimizer)
+            tfmot.check(job.model, step, optimizer=job.recipe.training.optimizer, field=f"steps.{index}.layers")
 
 
 def _check_reconstruct(job: Job, step: Prune, *, field: str) -> None:
