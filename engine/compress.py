@@ -18,7 +18,7 @@ from engine.measuring.evidence import make_report
 from engine.preflight import check_steps
 from engine.pruning.cutting import Cutting
 from engine.steps import finetune, prune, quantize
-from engine.train import Advance
+from engine.watch import Advance
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
 from jobspec.pruning import Prune
 from jobspec.sensitivity import Curves

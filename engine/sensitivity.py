@@ -21,7 +21,7 @@ from engine.job import Job
 from engine.measuring import measure as measuring
 from engine.prunable import Kernel
 from engine.repair.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
-from engine.train import Advance
+from engine.watch import Advance
 from jobspec.progress import ProducedFile
 from jobspec.pruning import Prune
 from jobspec.sensitivity import Curves

@@ -13,7 +13,8 @@ from engine.pruning.cutting import Cutting, choose, groups_of
 from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
 from engine.repair.reconstruct import Samples, reconstruct, why_not
-from engine.train import Advance, make_optimizer, num_steps, train
+from engine.train import make_optimizer, num_steps, train
+from engine.watch import Advance
 from jobspec.pruning import OneShot, Prune
 from jobspec.sensitivity import Curves
 from jobspec.spec import Finetune, Quantize, Step

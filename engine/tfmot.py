@@ -20,8 +20,9 @@ from engine.job import Job
 from engine.prunable import SEPARABLE, prunable_kernels
 from engine.pruning.mask import keep_largest
 from engine.pruning.schedule import MAX_UPDATES
-from engine.train import Advance, make_optimizer, num_steps
+from engine.train import check_finite, make_optimizer, num_steps
 from engine.twin_training import optimizer_twin, train_twin
+from engine.watch import Advance
 from jobspec import spec
 from jobspec.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
 from jobspec.pruning import Constant, Polynomial, Prune
@@ -126,6 +127,7 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
         on_advance=on_advance,
     )
     bring_back(pruned, job.model)
+    check_finite(job.model, name)
     for layer in job.masks.names:
         kernel = _kernel(pruned.layers[layer])
         if layer in targets and step.structure == "weight":  # TFMOT keeps every weight that ties with its threshold

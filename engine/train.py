@@ -1,8 +1,6 @@
 """Training with masks: one compiled ``fit``, cuts at planned steps, progress as events."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -14,25 +12,13 @@ from engine.feed import Feed, training_batches
 from engine.objective import Objective
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
+from engine.watch import Advance, Watch
 from jobspec import spec
 from jobspec.errors import TrainingDiverged
 from jobspec.report import TrainingPoint
 
-REPORT_SECONDS = 0.5
 LEARNING_RATES: Mapping[str, float] = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2}
 """What Keras itself begins with, where the model's own rate was for another optimiser, or there is none."""
-
-
-@dataclass(frozen=True)
-class Advance:
-    """How far a step is."""
-
-    progress: float
-    eta_seconds: float
-    epoch: int | None = None
-    epochs: int | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    message: str | None = None
 
 
 def num_steps(dataset: Dataset, *, batch_size: int, epochs: int) -> int:
@@ -95,7 +81,13 @@ def train(
     """
     own = model.get_compile_config() or None  # of a model that was never compiled it is empty
     model.compile(optimizer=optimizer, loss=objective.loss, metrics=[objective.keras_metric()], jit_compile=False)
-    watcher = _Watcher(step_name, epochs, num_steps(dataset, batch_size=batch_size, epochs=epochs), masks, on_advance)
+    watch = Watch(
+        step_name,
+        epochs=epochs,
+        num_steps=num_steps(dataset, batch_size=batch_size, epochs=epochs),
+        sparsity=masks.sparsity,
+        on_advance=on_advance,
+    )
     validation = dataset.validation
     with samples_blamed():
         model.fit(
@@ -106,13 +98,13 @@ def train(
             validation_data=(feed(validation.x), objective.encode(validation.y)),
             validation_batch_size=max(batch_size, 256),
             shuffle=False,  # the batches come shuffled
-            callbacks=[_Cutter(cuts, cut), watcher],
+            callbacks=[_Cutter(cuts, cut), _Watched(watch)],
             verbose=0,
         )
     check_finite(model, step_name)
     if own is not None:
         model.compile_from_config(own)
-    return watcher.points
+    return watch.points
 
 
 def check_finite(model: Any, step_name: str) -> None:
@@ -147,51 +139,15 @@ class _Cutter(keras.callbacks.Callback):  # type: ignore[misc]
             self._cut(self._due[self._step])
 
 
-class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells how far the training is, keeps its history, and stops it when it diverges."""
+class _Watched(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells a watch of every batch and epoch."""
 
-    def __init__(
-        self, step_name: str, epochs: int, total: int, masks: Masks, on_advance: Callable[[Advance], None]
-    ) -> None:
+    def __init__(self, watch: Watch) -> None:
         super().__init__()
-        self.points: list[TrainingPoint] = []
-        self._step_name, self._epochs, self._total, self._masks = step_name, epochs, total, masks
-        self._on_advance = on_advance
-        self._done, self._start, self._told = 0, time.monotonic(), 0.0
+        self._watch = watch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._done += 1
-        if time.monotonic() - self._told > REPORT_SECONDS:
-            self._tell({name: float(value) for name, value in (logs or {}).items()})
+        self._watch.batch_ended(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        if not all(map(np.isfinite, values.values())):
-            raise TrainingDiverged(
-                f"The loss became NaN or infinite in epoch {epoch + 1} of {self._step_name}.",
-                suggestions=["Choose a learning_rate ten times smaller.", "Check that data.scale fits the model."],
-            )
-        self.points.append(
-            TrainingPoint(
-                step=self._step_name,
-                epoch=epoch + 1,
-                loss=values["loss"],
-                val_loss=values["val_loss"],
-                val_metric=values["val_metric"],
-                sparsity=self._masks.sparsity(),
-            )
-        )
-        self._tell(values)
-
-    def _tell(self, values: Mapping[str, float]) -> None:
-        self._told = time.monotonic()
-        left = (self._told - self._start) / self._done * (self._total - self._done)
-        self._on_advance(
-            Advance(
-                progress=self._done / self._total,
-                eta_seconds=left,
-                epoch=min(self._epochs, 1 + (self._done - 1) * self._epochs // self._total),
-                epochs=self._epochs,
-                metrics={name: value for name, value in values.items() if np.isfinite(value)},
-            )
-        )
+        self._watch.epoch_ended(epoch, logs)

@@ -5,19 +5,17 @@ tf_keras has its own losses, metrics, optimisers and callbacks; each is made her
 """
 
 import inspect
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from engine.bridge import NATIVE, Twin
 from engine.dataset import Dataset
 from engine.faults import samples_blamed
 from engine.feed import Feed, training_batches
 from engine.objective import Objective
-from engine.train import REPORT_SECONDS, Advance, num_steps
-from jobspec.errors import BridgeRefused, TrainingDiverged
+from engine.train import num_steps
+from engine.watch import Advance, Watch
+from jobspec.errors import BridgeRefused
 from jobspec.report import TrainingPoint
 
 
@@ -92,8 +90,13 @@ def train_twin(
         loss=loss_twin(objective.loss),
         metrics=[metric_twin(objective.keras_metric())],
     )
-    points: list[TrainingPoint] = []
-    total = num_steps(dataset, batch_size=batch_size, epochs=epochs)
+    watch = Watch(
+        step_name,
+        epochs=epochs,
+        num_steps=num_steps(dataset, batch_size=batch_size, epochs=epochs),
+        sparsity=sparsity,
+        on_advance=on_advance,
+    )
     validation = dataset.validation
     with samples_blamed():
         twin.model.fit(
@@ -104,66 +107,25 @@ def train_twin(
             validation_data=(feed(validation.x), objective.encode(validation.y)),
             validation_batch_size=max(batch_size, 256),
             shuffle=False,  # the batches come shuffled
-            callbacks=[*callbacks, _watcher(points, step_name, epochs, total, sparsity, on_advance)],
+            callbacks=[*callbacks, _watched(watch)],
             verbose=0,
         )
-    return points
+    return watch.points
 
 
-def _watcher(
-    points: list[TrainingPoint],
-    step_name: str,
-    epochs: int,
-    total: int,
-    sparsity: Callable[[], float],
-    on_advance: Callable[[Advance], None],
-) -> Any:
-    """A tf_keras callback: tells how far the training is, keeps its history, and stops it when it diverges."""
+def _watched(watch: Watch) -> Any:
+    """A tf_keras callback that tells a watch of every batch and epoch."""
     import tf_keras
 
-    start = time.monotonic()
-
-    class Watcher(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    class Watched(tf_keras.callbacks.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self._supports_tf_logs = True  # so that no step waits for its loss to be read
-            self._done, self._told = 0, 0.0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self._done += 1
-            if time.monotonic() - self._told > REPORT_SECONDS:
-                self._tell(logs or {})
+            watch.batch_ended(logs)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            values = {name: float(value) for name, value in (logs or {}).items()}
-            if not all(map(np.isfinite, values.values())):
-                raise TrainingDiverged(
-                    f"The loss became NaN or infinite in epoch {epoch + 1} of {step_name}.",
-                    suggestions=["Choose a learning_rate ten times smaller.", "Check that data.scale fits the model."],
-                )
-            points.append(
-                TrainingPoint(
-                    step=step_name,
-                    epoch=epoch + 1,
-                    loss=values["loss"],
-                    val_loss=values["val_loss"],
-                    val_metric=values["val_metric"],
-                    sparsity=sparsity(),
-                )
-            )
-            self._tell(values)
+            watch.epoch_ended(epoch, logs)
 
-        def _tell(self, logs: Any) -> None:
-            self._told = time.monotonic()
-            values = {name: float(value) for name, value in logs.items()}
-            on_advance(
-                Advance(
-                    progress=self._done / total,
-                    eta_seconds=(self._told - start) / self._done * (total - self._done),
-                    epoch=min(epochs, 1 + (self._done - 1) * epochs // total),
-                    epochs=epochs,
-                    metrics={name: value for name, value in values.items() if np.isfinite(value)},
-                )
-            )
-
-    return Watcher()
+    return Watched()

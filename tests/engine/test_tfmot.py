@@ -15,7 +15,7 @@ from engine import tfmot
 from engine.compress import compress
 from engine.job import Job, load
 from engine.pruning.schedule import MAX_UPDATES, MIN_UPDATES
-from engine.train import Advance
+from engine.watch import Advance
 from jobspec.errors import BridgeRefused, LayerNotPrunable, NothingToPrune, TrainingDiverged
 from jobspec.pruning import Prune
 from jobspec.report import Report
