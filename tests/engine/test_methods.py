@@ -69,6 +69,22 @@ def test_a_job_delivers_what_each_method_promises(
             assert (hidden.reshape(-1, 4, 32).sum(axis=1) == 2).all()
 
 
+def test_tfmot_prunes_in_a_whole_job_and_later_training_holds_its_zeros(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """By hand, one plain epoch after stripping brings every weight back."""
+    prune = {"kind": "prune", "toolkit": "tfmot", "sparsity": 0.8, "schedule": {"kind": "polynomial", "epochs": 2}}
+
+    report, _ = run(model_file, data_file, tmp_path, steps=[prune, {"kind": "finetune", "epochs": 1}])
+
+    assert {layer.name: layer.keras_sparsity for layer in report.layers if layer.pruned} == {
+        "conv": pytest.approx(0.8, abs=0.01),
+        "hidden": pytest.approx(0.8, abs=0.001),
+    }
+    assert report.result.quality.score.value > 0.5
+    assert any("TFMOT on a tf_keras twin" in note for note in report.notes)
+
+
 def test_a_threshold_decides_each_layers_sparsity_and_the_report_says_which(
     model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
