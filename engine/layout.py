@@ -70,6 +70,20 @@ def layout_of(layer: Any, kernel: Any) -> Layout:
     return Layout(shape, tuple(range(len(shape) - 1)), (len(shape) - 1,))
 
 
+def depthwise_half(layer: Any, activation: Array) -> Array:
+    """What a separable convolution multiplies its pointwise kernel with: the result of its depthwise half."""
+    return np.asarray(
+        keras.ops.depthwise_conv(
+            activation,
+            layer.depthwise_kernel,
+            strides=layer.strides,
+            padding=layer.padding,
+            data_format=layer.data_format,
+            dilation_rate=layer.dilation_rate,
+        )
+    )
+
+
 def _einsum_layout(equation: str, shape: tuple[int, ...]) -> Layout:
     """Summed axes are inputs, those that appear in the output are units.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from engine.arrays import Array
 from engine.graph import Walk, graph_of
+from engine.layout import depthwise_half
 from engine.prunable import SEPARABLE, Kernel
 from engine.repair.batchnorm import batchnorm_behind
 
@@ -61,7 +62,7 @@ class Observer:
         walk.advance(min(calls))
         for number in range(num_batches):
             for given in walk.inputs(calls, number):
-                given = _depthwise_part(layer, given) if isinstance(layer, SEPARABLE) else given
+                given = depthwise_half(layer, given) if isinstance(layer, SEPARABLE) else given
                 squares += _squares(given, layout.num_features, layer)
         return np.tile(np.sqrt(squares), layout.num_inputs // layout.num_features)
 
@@ -73,15 +74,6 @@ class Observer:
             assert norm is not None, "the fit of spec and model was checked"
             found[kernel.name] = np.asarray(norm.gamma)
         return found
-
-
-def _depthwise_part(layer: Any, given: Array) -> Array:
-    """What the pointwise kernel of a separable convolution multiplies: its depthwise half's result."""
-    return np.asarray(
-        keras.ops.depthwise_conv(
-            given, layer.depthwise_kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate
-        )
-    )
 
 
 def _squares(given: Array, num_features: int, layer: Any) -> Array:

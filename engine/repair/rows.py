@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.layout import TRANSPOSED, Layout, layout_of
+from engine.layout import TRANSPOSED, Layout, depthwise_half, layout_of
 from engine.prunable import DEPTHWISE, SEPARABLE, kernel_of
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -103,7 +103,7 @@ def rows(layer: Any, activation: Array, picked: Array) -> Array:
         Shape (groups, positions, inputs of a unit).
     """
     if isinstance(layer, SEPARABLE):
-        return _flat_window(_depthwise_result(layer, activation), picked)
+        return _flat_window(depthwise_half(layer, activation), picked)
     if isinstance(layer, WINDOWED):
         window = _windows(layer, activation, picked)
         groups = num_groups(layer)
@@ -168,20 +168,6 @@ def _source(
 def _flat_window(activation: Array, picked: Array) -> Array:
     """Rows of a window of one position."""
     return activation.reshape(-1, activation.shape[-1])[picked][None]
-
-
-def _depthwise_result(layer: Any, activation: Array) -> Array:
-    """What a separable convolution multiplies its pointwise kernel with."""
-    return np.asarray(
-        keras.ops.depthwise_conv(
-            activation,
-            layer.depthwise_kernel,
-            strides=layer.strides,
-            padding=layer.padding,
-            data_format=layer.data_format,
-            dilation_rate=layer.dilation_rate,
-        )
-    )
 
 
 def _einsum_axes(equation: str) -> tuple[str, str] | None:
