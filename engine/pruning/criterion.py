@@ -24,7 +24,7 @@ class Seen:
     gradients: Array | None = None
     """Of the loss on one batch, the shape of ``weights``."""
     input_norms: Array | None = None
-    """Norm of each input over calibration data, shape (inputs,)."""
+    """For each weight the norm of its input over calibration data, shape (inputs, units) or (inputs, 1)."""
     gamma: Array | None = None
     """Scales of the BatchNorm behind the layer, shape (units,)."""
     seed: int = 0
@@ -101,13 +101,13 @@ def snip(weights: Array, gradients: Array, /) -> Array:
 def wanda(weights: Array, input_norms: Array, /) -> Array:
     """Score each weight by its magnitude times the norm of its input. Needs data, but no labels.
 
-    >>> wanda(np.array([[1.0, -2.0], [3.0, 1.0]]), np.array([10.0, 1.0]))
+    >>> wanda(np.array([[1.0, -2.0], [3.0, 1.0]]), np.array([[10.0], [1.0]]))
     array([[10., 20.],
            [ 3.,  1.]])
 
     Sun et al. 2023, "A Simple and Effective Pruning Approach for Large Language Models" (arXiv:2306.11695).
     """
-    return np.abs(weights) * input_norms[:, None]
+    return np.abs(weights) * input_norms
 
 
 def random(weights: Array, seed: int, /) -> Array:

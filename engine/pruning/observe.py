@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from engine.arrays import Array
 from engine.graph import Walk, graph_of
-from engine.layout import depthwise_half
+from engine.layout import Layout, depthwise_half
 from engine.prunable import SEPARABLE, Kernel
 from engine.repair.batchnorm import batchnorm_behind
+from engine.repair.rows import num_groups
 
 Batch = tuple[Array, Array]
 """Model inputs, and labels as the loss takes them."""
@@ -42,7 +43,7 @@ class Observer:
             }
 
     def input_norms(self, names: Container[str]) -> dict[str, Array]:
-        """Per kernel, the norm of each of its inputs over all batches, shape (inputs,), the same at every position.
+        """Per kernel, for each weight the norm of what it is multiplied with, over all batches: (inputs, units).
 
         What reaches a kernel at one place of its window reaches it at every other, but for the borders; so all
         the places share the norm of their feature.
@@ -58,13 +59,14 @@ class Observer:
     def _norms_before(self, kernel: Kernel, walk: Walk, num_batches: int) -> Array:
         layer, layout = kernel.place.layer, kernel.layout
         calls = walk.graph.calls_of(layer)
-        squares = np.zeros(layout.num_features)
+        squares_of = _squares_einsum if isinstance(layer, keras.layers.EinsumDense) else _squares
+        squares = np.zeros(layout.matrix_shape)
         walk.advance(min(calls))
         for number in range(num_batches):
             for given in walk.inputs(calls, number):
                 given = depthwise_half(layer, given) if isinstance(layer, SEPARABLE) else given
-                squares += _squares(given, layout.num_features, layer)
-        return np.tile(np.sqrt(squares), layout.num_inputs // layout.num_features)
+                squares += squares_of(np.square(given, dtype=np.float64), layer, layout)
+        return np.sqrt(squares)
 
     def gammas(self, names: Container[str]) -> dict[str, Array]:
         """Per kernel, the scales of the BatchNorm right behind its layer, shape (units,)."""
@@ -76,11 +78,23 @@ class Observer:
         return found
 
 
-def _squares(given: Array, num_features: int, layer: Any) -> Array:
-    """Sum of squares of each feature; several input axes, and groups of channels, are folded onto the kernel's axis."""
+def _squares(squared: Array, layer: Any, layout: Layout) -> Array:
+    """Sums of squares over positions, shape (inputs, units); each unit has those of the channels of its group."""
     axis = 1 if getattr(layer, "data_format", "channels_last") == "channels_first" else -1
-    moved = np.moveaxis(given, axis, -1)
-    return np.asarray(np.square(moved.reshape(-1, num_features), dtype=np.float64).sum(axis=0))
+    channels = np.moveaxis(squared, axis, -1).reshape(-1, squared.shape[axis]).sum(axis=0)
+    features = channels.reshape(num_groups(layer), layout.num_features).T
+    of_units = np.repeat(features, layout.num_units // num_groups(layer), axis=1)
+    return np.tile(of_units, (layout.num_inputs // layout.num_features, 1))
+
+
+def _squares_einsum(squared: Array, layer: Any, layout: Layout) -> Array:
+    """The same by the equation: axes that input and kernel share stay apart, all others of the input are summed."""
+    inputs, kernel = layer.equation.replace(" ", "").split("->")[0].split(",")
+    shared = "".join(letter for letter in kernel if letter in inputs)
+    sums = np.einsum(f"{inputs}->...{shared}", squared)
+    sums = sums.sum(axis=tuple(range(sums.ndim - len(shared))))
+    shape = [size if letter in shared else 1 for letter, size in zip(kernel, layout.shape, strict=True)]
+    return layout.matrix(np.broadcast_to(sums.reshape(shape), layout.shape))
 
 
 def mean_scores(scores: Iterable[Mapping[str, Array]]) -> dict[str, Array]:

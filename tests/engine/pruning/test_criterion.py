@@ -20,7 +20,7 @@ WEIGHTS = np.array([[3.0, -1.0, 0.0], [4.0, 1.0, 0.5]])
 SEEN = Seen(
     WEIGHTS,
     gradients=np.array([[1.0, 2.0, 9.0], [1.0, -2.0, 2.0]]),
-    input_norms=np.array([10.0, 1.0]),
+    input_norms=np.array([[10.0, 10.0, 10.0], [1.0, 1.0, 2.0]]),
     gamma=np.array([0.1, -5.0, 1.0]),
 )
 
@@ -33,7 +33,7 @@ SEEN = Seen(
         ("std_threshold", [[3, 1, 0], [4, 1, 0.5]]),
         ("taylor", [[9, 4, 0], [16, 4, 1]]),
         ("snip", [[3, 2, 0], [4, 2, 1]]),
-        ("wanda", [[30, 10, 0], [4, 1, 0.5]]),
+        ("wanda", [[30, 10, 0], [4, 1, 1]]),
     ],
 )
 def test_a_criterion_scores_weights(criterion: Any, expected: list[list[float]]) -> None:

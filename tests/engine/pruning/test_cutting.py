@@ -112,9 +112,9 @@ def test_wanda_sees_the_inputs_of_every_kind_of_layer() -> None:
     norms = observer(model, masks).input_norms(masks.names)
 
     before = keras.Model(model.inputs[0], model.get_layer("dense").input)(X)
-    assert norms["dense"] == pytest.approx(np.linalg.norm(np.asarray(before), axis=0), rel=1e-4)
+    assert norms["dense"][:, 0] == pytest.approx(np.linalg.norm(np.asarray(before), axis=0), rel=1e-4)
     inner_input = keras.Model(model.inputs[0], model.get_layer("inner").input)(X)
-    assert norms["inner/deep"] == pytest.approx(
+    assert norms["inner/deep"][:, 0] == pytest.approx(
         np.linalg.norm(np.asarray(inner_input).reshape(-1, 8), axis=0), rel=1e-4
     )
 
@@ -261,3 +261,44 @@ def test_delivered_is_asked_and_never_falls_for_any_widths(
             assert masks.mask(name).any()
         assert masks.sparsity() >= reached
         reached = masks.sparsity()
+
+
+def test_a_unit_that_comes_back_has_its_bias_again() -> None:
+    step = Prune(
+        structure="unit",
+        criterion="l2_norm",
+        sparsity=0.5,
+        schedule=Polynomial(recoverable=True),
+        skip_layers=("conv",),
+    )
+    model = make_model()
+    masks = Masks(prunable_kernels(model))
+    hidden = model.get_layer("hidden")
+    hidden.kernel.assign(np.ones((128, 32)) * np.linspace(1, 2, 32))
+    hidden.bias.assign(np.arange(1.0, 33.0))
+    at_work = Cutting(masks, step, scorer(step, observer(model, masks), seed=0))
+    at_work.to(0.5)
+    assert np.asarray(hidden.bias).tolist() == [0.0] * 16 + [*range(17, 33)]
+
+    hidden.kernel.assign(np.asarray(hidden.kernel) * 0.1)
+    at_work.to(0.5)
+
+    assert np.asarray(hidden.bias).tolist() == [*range(1, 17)] + [0.0] * 16
+
+
+def test_a_unit_that_an_earlier_job_has_cut_stays_without_a_bias() -> None:
+    """Its file has zeros in kernel and bias, and a leaky activation would let the bias grow again."""
+    layers = [keras.Input((4,)), keras.layers.Dense(8, "leaky_relu", name="hidden"), keras.layers.Dense(2)]
+    model = keras.Sequential(layers)
+    model.get_layer("hidden").bias.assign(np.ones(8))
+    cut(Masks(prunable_kernels(model)), 0.5, structure="unit", criterion="l2_norm")
+    uploaded = keras.models.clone_model(model)
+    uploaded.set_weights(model.get_weights())
+    Masks(prunable_kernels(uploaded))
+
+    uploaded.compile("adam", "mse")
+    uploaded.fit(np.ones((32, 4)), np.ones((32, 2)), epochs=2, verbose=0)
+
+    gone = ~np.asarray(uploaded.get_layer("hidden").kernel).any(axis=0)
+    assert gone.sum() == 4
+    assert (np.asarray(uploaded.get_layer("hidden").bias)[gone] == 0).all()
