@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from engine import sensitivity
+from engine.faults import samples_blamed
 from engine.job import Job, load
 from engine.measuring import measure
 from engine.measuring.evidence import make_report
@@ -83,17 +84,16 @@ def compress(
         SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
     """
     try:
-        _run(recipe, model=model, dataset=dataset, scale=scale, out=out, clock=Clock(emit), known=known)
+        return _run(recipe, model=model, dataset=dataset, scale=scale, out=out, clock=Clock(emit), known=known)
     except BaseException:
         for file in FILES:  # what failed is not handed out, not even by accident
             (out / file.name).unlink(missing_ok=True)
         raise
-    return (*FILES, sensitivity.FILE) if (out / sensitivity.FILE.name).exists() else FILES
 
 
 def _run(
     recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path, clock: Clock, known: Sequence[Path]
-) -> None:
+) -> tuple[ProducedFile, ...]:
     keras.utils.set_random_seed(recipe.seed)
     with tempfile.TemporaryDirectory() as scratch:
         with clock.step("baseline") as message:
@@ -104,7 +104,7 @@ def _run(
             message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
         names = step_names(step.kind for step in recipe.steps)
         for number, (name, step) in enumerate(zip(names, recipe.steps, strict=True), start=1):
-            with clock.step(name) as message:
+            with clock.step(name) as message, samples_blamed():
                 match step:
                     case Prune():
                         advance = clock.advance(name)
@@ -124,6 +124,8 @@ def _run(
             message.append(report.verdicts[0])
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     (out / "report.html").write_text(html(report))
+    measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
+    return (*FILES, sensitivity.FILE) if measured else FILES
 
 
 def _measurer(

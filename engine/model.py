@@ -9,7 +9,7 @@ import numpy as np
 from engine.graph import Graph, graph_of
 from engine.layout import layout_of
 from engine.prunable import kernel_of, output_layers, places, reason_to_skip
-from engine.repair.batchnorm import batchnorm_behind
+from engine.repair.batchnorm import batchnorm_behind, scales_units
 from jobspec.errors import ModelUnreadable, SecateurError
 from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
 from screening import screen
@@ -51,15 +51,27 @@ def _plain(model: Any) -> Any:
     """The same network in float32 and with bare inputs and outputs: what LiteRT, masks and measurements need."""
     config = model.get_compile_config()
     if any(place.layer.compute_dtype != "float32" for place in places(model) if place.layer.weights):
-        weights = model.get_weights()
-        model = keras.models.clone_model(model, clone_function=_in_float32, recursive=True)
-        model.set_weights(weights)
+        model = copy_of(model, clone_function=_in_float32, recursive=True)
         if config:
             model.compile_from_config(config)
     structure = getattr(getattr(model, "_functional", None) or model, "_outputs_struct", None)
     if isinstance(structure, dict) and len(model.outputs) == len(model.inputs) == 1:
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     return model
+
+
+def copy_of(model: Any, **options: Any) -> Any:
+    """A second model that computes the same and shares nothing.
+
+    Args:
+        options: of ``keras.models.clone_model``.
+    """
+    made = keras.models.clone_model(model, **options)
+    made.set_weights(model.get_weights())
+    for place in places(made):
+        if isinstance(place.layer, keras.layers.Normalization):
+            place.layer.finalize_state()  # it computes with copies of its weights, which set_weights leaves as they are
+    return made
 
 
 def _in_float32(layer: Any) -> Any:
@@ -101,15 +113,18 @@ def _tensor(tensor: Any) -> TensorInfo:
 
 def _layer(name: str, layer: Any, outputs: set[int], graph: Graph) -> LayerInfo:
     kernel = kernel_of(layer)
-    norm = None if kernel is None else batchnorm_behind(layer, graph)
+    layout = None if kernel is None else layout_of(layer, kernel)
+    norm = None if layout is None else batchnorm_behind(layer, graph)
     reason = reason_to_skip(layer, outputs)
     return LayerInfo(
         name=name,
         class_name=type(layer).__name__,
         num_params=layer.count_params(),
         kernel_shape=None if kernel is None else tuple(kernel.shape),
-        num_features=None if kernel is None else layout_of(layer, kernel).num_features,
-        scaled_by=norm.name if norm is not None and norm.scale else None,
+        num_features=None if layout is None else layout.num_features,
+        scaled_by=norm.name
+        if norm is not None and layout is not None and scales_units(norm, layer, layout.num_units)
+        else None,
         prunable=reason is None,
         reason=reason,
     )

@@ -1,28 +1,53 @@
 """What only the loaded model can tell, asked of every step before the first of them changes anything."""
 
+import numpy as np
+
+from engine.arrays import Array
 from engine.job import Job
 from engine.pruning.cutting import choose
-from engine.steps import unsolvable
-from jobspec.errors import FieldError, NothingToReconstruct
-from jobspec.pruning import Prune
+from engine.steps import trains, unsolvable
+from jobspec.errors import FieldError, NothingToReconstruct, ThresholdUnusable
+from jobspec.pruning import THRESHOLDS, Prune
 
 
 def check_steps(job: Job) -> None:
     """Refuse steps that this model cannot serve.
 
     Raises:
+        ThresholdUnusable: a threshold that cuts nothing, or a whole layer.
         NothingToReconstruct: a repair was asked for, and no layer that the step cuts can be solved again.
         BridgeRefused, LayerNotPrunable, NothingToPrune: what TFMOT cannot do with this model.
     """
     for index, step in enumerate(job.recipe.steps):
         if not isinstance(step, Prune):
             continue
+        if step.criterion in THRESHOLDS and not any(map(trains, job.recipe.steps[:index])):
+            _check_threshold(job, step, field=f"steps.{index}.{THRESHOLDS[step.criterion]}")
         if step.reconstruct:
             _check_reconstruct(job, step, field=f"steps.{index}.reconstruct")
         if step.toolkit == "tfmot":
             from engine import tfmot  # takes seconds, and turns tf.keras into Keras 2 for the whole process
 
             tfmot.check(job.model, step, optimizer=job.recipe.training.optimizer, field=f"steps.{index}.layers")
+
+
+def _check_threshold(job: Job, step: Prune, *, field: str) -> None:
+    cutting = choose(job, step)
+    shares = {name: share for name, share in cutting.plan().items() if name not in step.layers}
+    emptied = [name for name, share in shares.items() if share >= 1.0]
+    if (shares and not any(shares.values())) or emptied:
+        what = f"all weights of {', '.join(emptied)}" if emptied else "no weight of any layer"
+        sizes = "; ".join(f"{name}: {_sizes(job.masks.weights(name))}" for name in shares)
+        raise ThresholdUnusable(
+            f"Under this {field.rpartition('.')[2]} lies {what}. Sizes of weights that are not zero: {sizes}.",
+            errors=[FieldError(field=field, messages=(f"cuts {what}",))],
+            suggestions=["Choose a value between those sizes.", "Leave the criterion out and give a sparsity."],
+        )
+
+
+def _sizes(weights: Array) -> str:
+    alive = np.abs(weights[weights != 0])
+    return f"{alive.min():.2g} to {alive.max():.2g}, standard deviation {weights[weights != 0].std():.2g}"
 
 
 def _check_reconstruct(job: Job, step: Prune, *, field: str) -> None:

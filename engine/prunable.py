@@ -106,8 +106,9 @@ def output_layers(model: Any) -> set[int]:
         if (id(operation), node_index) in seen:
             continue
         seen.add((id(operation), node_index))
-        if isinstance(operation, keras.Model):
-            found |= output_layers(operation)
+        inside = output_layers(operation) if isinstance(operation, keras.Model) else set()
+        if inside:
+            found |= inside
         elif kernel_of(operation) is not None:
             found.add(id(operation))
         else:

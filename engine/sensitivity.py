@@ -35,6 +35,9 @@ BATCHES: Final = 10
 What more of them change in a score is less than chance does.
 """
 
+MAX_BYTES: Final = 2**22
+"""Of an earlier measurement; thousands of layers need less."""
+
 PIECE: Final = 4096
 """Held-out samples made into inputs at a time."""
 
@@ -58,7 +61,11 @@ def curves(
         known: ``sensitivity.json`` of earlier jobs, newest first; what does not fit, or is no such file, is ignored.
     """
     grid, key = step.sensitivity, digest(job, step)
-    fitting = [found for found in map(_read, known) if found is not None and found.key == key]
+    fitting = [
+        found
+        for found in map(_read, known)
+        if found is not None and (found.key, found.sparsities) == (key, grid.sparsities)
+    ]
     earlier = {name: scores for found in reversed(fitting) for name, scores in found.layers.items() if name in names}
     missing = [name for name in names if name not in earlier]
     if earlier:
@@ -207,6 +214,6 @@ def _predictions(job: Job, x: Array) -> Array:
 
 def _read(path: Path) -> Curves | None:
     try:
-        return Curves.model_validate_json(path.read_bytes())
+        return Curves.model_validate_json(path.read_bytes()) if path.stat().st_size <= MAX_BYTES else None
     except (OSError, ValidationError):
         return None

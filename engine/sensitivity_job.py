@@ -10,6 +10,7 @@ import numpy as np
 from engine import model as models
 from engine import sensitivity
 from engine.compress import Clock
+from engine.faults import samples_blamed
 from engine.job import Job, load
 from engine.measuring.host import host
 from engine.pruning.cutting import choose
@@ -54,7 +55,7 @@ def run(
     with clock.step("baseline") as message:
         job = load(recipe.as_recipe(), model=model, dataset=dataset, scale=scale, asked=recipe)
         message.append(f"{len(job.data.validation):,} held-out samples")
-    with clock.step("sensitivity") as message:
+    with clock.step("sensitivity") as message, samples_blamed():
         cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
         found = sensitivity.curves(
             job, recipe.prune, names=cutting.among, cut=cutting.alone(), known=known, on_advance=listen

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import keras
-
 from engine.job import Job
 from engine.measuring import measure
+from engine.model import copy_of
 from engine.pruning.cutting import Cutting, choose, groups_of
 from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
@@ -46,8 +45,10 @@ def prune(
         targets = tfmot.prune(job, step, name, on_advance)
     else:
         targets = _prune(job, step, name, later, on_advance, curves)
-    job.targets |= targets
-    job.num_groups |= {layer: groups_of(step, job.masks.layout(layer).matrix_shape) for layer in targets}
+    for layer, target in targets.items():
+        if target >= job.targets.get(layer, 0.0):  # what an earlier step has cut stays cut, and asked for
+            job.targets[layer] = target
+            job.num_groups[layer] = groups_of(step, job.masks.layout(layer).matrix_shape)
     job.refresh_statistics()
     _note_risks(job, targets)
     assert job.masks.sparsity() >= before, "what is cut stays cut"
@@ -94,8 +95,7 @@ def repairs(step: Prune, later: Sequence[Step]) -> bool:
 
 
 def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
-    dense = keras.models.clone_model(job.model)
-    dense.set_weights(job.model.get_weights())
+    dense = copy_of(job.model)
     inputs, targets = job.calibration(step.reconstruct_samples), cutting.plan()
     pieces = [inputs[start : start + REPAIR_BATCH] for start in range(0, len(inputs), REPAIR_BATCH)]
     samples, began = Samples(lambda: pieces, count=len(inputs), seed=job.recipe.seed), time.monotonic()

@@ -36,6 +36,7 @@
     │       ├── BridgeRefused            bridge_refused
     │       ├── StructureMismatch        structure_mismatch
     │       ├── CriterionUnserved        criterion_unserved
+    │       ├── ThresholdUnusable        threshold_unusable
     │       ├── NothingToReconstruct     nothing_to_reconstruct
     │       ├── HeldOutDataMissing       held_out_data_missing
     │       ├── InputShapeMismatch       input_shape_mismatch
@@ -281,6 +282,11 @@ class StructureMismatch(SpecMismatch):
 class CriterionUnserved(SpecMismatch):
     code = "criterion_unserved"
     title = "The criterion needs what a layer or the data lacks"
+
+
+class ThresholdUnusable(SpecMismatch):
+    code = "threshold_unusable"
+    title = "The threshold cuts nothing, or whole layers"
 
 
 class NothingToReconstruct(SpecMismatch):

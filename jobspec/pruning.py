@@ -97,7 +97,7 @@ class Sensitivity(Frozen):
     """How each layer's sensitivity is measured: it alone is cut, to every sparsity of a grid."""
 
     sparsities: Annotated[tuple[Sparsity, ...], Field(min_length=2, max_length=32)] = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
-    samples: int = Field(default=1000, ge=1, le=100_000, description="Held-out samples that each cut is measured on.")
+    samples: int = Field(default=1000, ge=20, le=100_000, description="Held-out samples that each cut is measured on.")
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -190,6 +190,8 @@ class Prune(Tagged):
     def _timing(self) -> Iterator[str]:
         if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity >= (self.final_sparsity or 1.0):
             yield "schedule.initial_sparsity must lie below sparsity"
+        if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity and self.criterion in THRESHOLDS:
+            yield f"leave out schedule.initial_sparsity: criterion {self.criterion} decides how much goes"
         if self.reconstruct and not isinstance(self.schedule, OneShot):
             yield "reconstruct goes with schedule one_shot: what is cut while training is repaired by training"
 

@@ -29,7 +29,7 @@ class SensitivityRecipe(Setup):
         default=GRID.sparsities, description="The grid, rising."
     )
     samples: int = Field(
-        default=GRID.samples, ge=1, le=100_000, description="Held-out samples that each cut is measured on."
+        default=GRID.samples, ge=20, le=100_000, description="Held-out samples that each cut is measured on."
     )
     skip_layers: tuple[LayerName, ...] = Field(default=(), description="Layers not to measure, by Keras name.")
 
@@ -90,6 +90,12 @@ class Curves(Frozen):
     layers: Mapping[str, tuple[float, ...]] = Field(
         description="Per layer, the score with it alone cut to each of the sparsities."
     )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if any(len(scores) != len(self.sparsities) for scores in self.layers.values()):
+            raise ValueError("every layer needs a score for each of the sparsities")
+        return self
 
     def loss(self, name: str) -> tuple[float, ...]:
         """What each cut of a layer costs, in the metric's unit; below zero where it helps.

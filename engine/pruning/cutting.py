@@ -45,6 +45,7 @@ class Cutting:
         self._within = {name: masks.mask(name) for name in self.names}
         recoverable = getattr(step.schedule, "recoverable", False)
         self._memory = {name: masks.weights(name) for name in self.names} if recoverable else None
+        self._biases: dict[str, Array | None] = {}
         self.targets: dict[str, float] = {}
         """The sparsity that each kernel was last cut to."""
 
@@ -73,7 +74,7 @@ class Cutting:
                 self._memory[name] = layout.kernel(weights[name])
             self._masks.replace(name, layout.kernel(weights[name]), layout.kernel(mask))
             if self._step.structure == "unit":
-                self._masks.silence(name)
+                self._biases[name] = self._masks.silence(name, self._biases.get(name))
 
     def plan(self) -> dict[str, float]:
         """The sparsity that each kernel will have in the end, as things stand."""
@@ -125,7 +126,7 @@ class Cutting:
             pooled = self._grouping.pool(scores[name]) if scores[name].shape == within.shape else scores[name]
             pooled = pooled * (self._grouping.pool(within) > 0)
             layers[name] = Ranked(pooled, within.size // pooled.size, layout.shape)
-        share = sparsity / self.final
+        share = sparsity / self.final if self.final else 0.0
         shared = self.share_out(layers, sparsity) if layers else {}
         return shared | {name: final * share for name, final in self._fixed.items()}
 

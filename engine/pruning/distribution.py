@@ -52,11 +52,8 @@ def global_(layers: Layers, sparsity: float, /) -> dict[str, float]:
 
     Lee et al., jaxpruner (arXiv:2304.14082), normalise the same way.
     """
-    return _ranked_together(
-        layers,
-        {name: layer.scores / (np.linalg.norm(layer.scores) + 1e-12) for name, layer in layers.items()},
-        sparsity,
-    )
+    norms = {name: float(np.linalg.norm(layer.scores)) or 1.0 for name, layer in layers.items()}
+    return _ranked_together(layers, {name: layer.scores / norms[name] for name, layer in layers.items()}, sparsity)
 
 
 def lamp(layers: Layers, sparsity: float, /) -> dict[str, float]:

@@ -37,7 +37,8 @@ class Masks:
         for name, kernel in self._kernels.items():
             self._masks[name] = _watch(kernel.variable, _numpy(kernel.variable) != 0)
             if kernel.bias is not None:
-                self._bias_masks[name] = _watch(kernel.bias, np.ones(kernel.bias.shape, np.bool_))
+                bias = _numpy(kernel.bias)  # of a unit without weights, 0 means that the unit is gone
+                self._bias_masks[name] = _watch(kernel.bias, self._alive(name) | (bias != 0))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,13 +63,28 @@ class Masks:
         self._masks[name].assign(mask.astype(np.float32))
         self._kernels[name].variable.assign(weights * mask)
 
-    def silence(self, name: str) -> None:
-        """Zero the biases of units that have no weight left, and hold them there: the unit is gone."""
+    def silence(self, name: str, remembered: Array | None = None) -> Array | None:
+        """Zero the biases of units that have no weight left, and hold them there: the unit is gone.
+
+        Args:
+            remembered: what units that come back had as their bias.
+
+        Returns:
+            Each unit's bias, of those that are gone the last one; None when the layer has none.
+        """
         bias = self._kernels[name].bias
-        if bias is not None:
-            alive = self.layout(name).matrix(self.mask(name)).any(axis=0).reshape(bias.shape)
-            self._bias_masks[name].assign(alive.astype(np.float32))
-            bias.assign(_numpy(bias) * alive)
+        if bias is None:
+            return None
+        there, alive = _numpy(self._bias_masks[name]) != 0, self._alive(name)
+        values = _numpy(bias) if remembered is None else np.where(there, _numpy(bias), remembered)
+        self._bias_masks[name].assign(alive.astype(np.float32))
+        bias.assign(values * alive)
+        return values
+
+    def _alive(self, name: str) -> Mask:
+        """Units that have weights left, in the shape of the bias."""
+        alive = np.any(self.layout(name).matrix(self.mask(name)), axis=0)
+        return np.reshape(alive, tuple(self._kernels[name].bias.shape))  # type: ignore[union-attr]
 
     def is_trainable(self, name: str) -> bool:
         """Whether training changes a kernel."""

@@ -73,6 +73,8 @@ EXAMPLES: dict[str, Any] = {
         errors.UnknownLayer,
         errors.LayerNotPrunable,
         errors.NothingToPrune,
+        errors.StructureMismatch,
+        errors.CriterionUnserved,
         errors.HeldOutDataMissing,
         errors.InputShapeMismatch,
         errors.LabelsMismatch,

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from jobspec.errors import NothingToReconstruct
+from jobspec.errors import NothingToReconstruct, ThresholdUnusable
 from jobspec.progress import StepAdvanced
 from tests.engine.test_compress import run
 
@@ -133,3 +133,26 @@ def test_a_repair_tells_how_far_it_is(model_file: Path, data_file: Path, tmp_pat
 
     shares = [event.progress for event in events if isinstance(event, StepAdvanced) and event.step == "prune"]
     assert shares == pytest.approx([1 / 3, 2 / 3, 1.0])
+
+
+@pytest.mark.parametrize("threshold", [1e-9, 1e9])
+def test_a_threshold_that_cuts_nothing_or_everything_is_refused_with_the_sizes_there_are(
+    threshold: float, model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    step = {"kind": "prune", "criterion": "threshold", "threshold": threshold, "schedule": ONE_SHOT}
+
+    with pytest.raises(ThresholdUnusable, match=r"hidden: .* standard deviation") as caught:
+        run(model_file, data_file, tmp_path, steps=[step])
+
+    assert caught.value.errors[0].field == "steps.0.threshold"
+
+
+def test_a_later_and_smaller_step_does_not_hide_what_an_earlier_one_was_asked_for(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    first, second = ({"kind": "prune", "sparsity": s, "schedule": ONE_SHOT, "reconstruct": False} for s in (0.8, 0.3))
+
+    report, _ = run(model_file, data_file, tmp_path, steps=[first, second])
+
+    assert report.target_sparsity == pytest.approx(0.8)
+    assert report.delivered_sparsity == pytest.approx(0.8, abs=0.005)

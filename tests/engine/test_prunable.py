@@ -68,3 +68,11 @@ def test_depthwise_kernels_and_normalisations_are_left_alone_and_the_summary_say
     assert "BatchNormalization" in (layers["norm"].reason or "")
     assert "output" in (layers["out"].reason or "")
     assert layers["pool"].reason == "it has no weights"
+
+
+def test_an_output_layer_is_spared_although_a_nested_softmax_comes_behind_it() -> None:
+    inputs = keras.Input((4,))
+    logits = keras.layers.Dense(2, name="logits")(keras.layers.Dense(8, name="hidden")(inputs))
+    model = keras.Model(inputs, keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])(logits))
+
+    assert [kernel.name for kernel in prunable_kernels(model)] == ["hidden"]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.repair.batchnorm import compiled, reestimate, reestimate_if_better
+from engine.repair.batchnorm import compiled, reestimate, reestimate_if_better, scales_units
 
 
 @pytest.fixture
@@ -79,3 +79,26 @@ def test_statistics_that_serve_worse_are_put_back(
     assert reestimate_if_better(model, batches, judge=lambda: next(verdicts)) is kept
 
     assert np.allclose(model.get_layer("first").moving_mean, old) is not kept
+
+
+def test_reestimation_leaves_the_dice_of_dropout_as_they_were() -> None:
+    """Or a training after a measurement would differ from one without."""
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.BatchNormalization()]
+    )
+    dice = [variable for variable in model.variables if "seed_generator" in variable.path]
+    before = [np.array(variable) for variable in dice]
+
+    reestimate(model, [np.ones((8, 4), "f4")] * 3)
+
+    assert dice
+    assert all((np.array(variable) == state).all() for variable, state in zip(dice, before, strict=True))
+
+
+@pytest.mark.parametrize(("axis", "scales"), [(-1, True), (3, True), (1, False)])
+def test_a_norm_scales_units_only_along_their_axis(axis: int, scales: bool) -> None:
+    inputs = keras.Input((6, 6, 3))
+    conv, norm = keras.layers.Conv2D(6, 1), keras.layers.BatchNormalization(axis=axis)
+    keras.Model(inputs, norm(conv(inputs)))
+
+    assert scales_units(norm, conv, 6) is scales
