@@ -2,10 +2,10 @@
 
 Nested models are opened, so that each layer appears where its inputs are known. The walk keeps what is still
 needed of all samples at one point of the list, the frontier; it moves on as layers become final, and stays
-where it is while the activations there would take too much memory.
+where it is while the activations there would take too much memory. At the model's inputs it keeps nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from engine.arrays import Array
 
 MAX_FRONTIER_BYTES = 2**30
 """What the activations kept at a frontier may take; without room, they are computed again for each layer."""
+
+State = tuple[int, dict[int, Any]]
+"""A batch at some point of the list: how many samples it has, and values by slot."""
 
 
 @dataclass(frozen=True)
@@ -121,33 +124,50 @@ def _calls(functional: Any, slots: dict[int, int], counter: _Counter) -> Iterato
 class Walk:
     """Samples on their way through a model."""
 
-    def __init__(self, model: Any, batches: Sequence[Array]) -> None:
-        """Stand at the model's inputs with all the batches."""
+    def __init__(self, model: Any, batches: Callable[[], Iterable[Array]], count: int) -> None:
+        """Stand at the model's inputs.
+
+        Args:
+            batches: makes the model's inputs, the same each time; asked whenever they are needed.
+            count: samples in all batches together.
+        """
         self.graph = graph_of(model)
+        self._functional = _functional(model)
+        self._batches, self._count = batches, count
         self._place = 0
-        functional = _functional(model)
-        self._states = [dict(zip(self.graph.inputs, _standard(functional, batch), strict=True)) for batch in batches]
-        self._sizes = [len(batch) for batch in batches]
+        self._states: list[State] | None = None
 
     def advance(self, place: int) -> None:
         """Move the frontier to a call, if the activations there fit in memory. All calls before it must be final."""
+        if place == self._place:
+            return
         live = self.graph.live(place)
-        moved = []
-        for number in range(len(self._states)):
-            moved.append({slot: value for slot, value in self._run(number, place).items() if slot in live})
-            if number == 0 and _num_bytes(moved[0]) / self._sizes[0] * sum(self._sizes) > MAX_FRONTIER_BYTES:
+        moved: list[State] = []
+        for size, values in self._frontier():
+            kept = {slot: value for slot, value in self._run(values, place).items() if slot in live}
+            if not moved and _num_bytes(kept) / size * self._count > MAX_FRONTIER_BYTES:
                 return
+            moved.append((size, kept))
         self._place, self._states = place, moved
 
-    def inputs(self, places: Sequence[int], number: int) -> list[Array]:
-        """What the calls at ``places``, none before the frontier, read first in a batch."""
+    def inputs(self, places: Sequence[int]) -> Iterator[list[Array]]:
+        """Batch by batch, what the calls at ``places``, none before the frontier, read first."""
         sources = [self.graph.calls[place].source for place in places]
-        values = self._run(number, max(places), keep=set(sources))
-        return [np.asarray(keras.ops.convert_to_numpy(values[source])) for source in sources]
+        for _, known in self._frontier():
+            values = self._run(known, max(places), keep=set(sources))
+            yield [np.asarray(keras.ops.convert_to_numpy(values[source])) for source in sources]
 
-    def _run(self, number: int, place: int, keep: set[int] | None = None) -> dict[int, Any]:
+    def _frontier(self) -> Iterator[State]:
+        """What is known of each batch at the frontier; at the model's inputs it is made anew."""
+        if self._states is not None:
+            yield from self._states
+            return
+        for batch in self._batches():
+            yield len(batch), dict(zip(self.graph.inputs, _standard(self._functional, batch), strict=True))
+
+    def _run(self, known: dict[int, Any], place: int, keep: set[int] | None = None) -> dict[int, Any]:
         """Values of a batch after the calls from the frontier up to ``place``."""
-        values = dict(self._states[number])
+        values = dict(known)
         last_use = self._last_uses(place, keep or set())
         for position in range(self._place, place):
             self.graph.calls[position].run(values)

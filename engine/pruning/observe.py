@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import keras
@@ -48,24 +49,23 @@ class Observer:
         What reaches a kernel at one place of its window reaches it at every other, but for the borders; so all
         the places share the norm of their feature.
         """
-        batches = [x for x, _ in self.batches()]
-        walk = Walk(self.model, batches)
+        count = sum(len(x) for x, _ in self.batches())
+        walk = Walk(self.model, lambda: (x for x, _ in self.batches()), count)
         along = sorted(self._named(names), key=lambda kernel: min(walk.graph.calls_of(kernel.place.layer)))
-        return {kernel.name: self._norms_before(kernel, walk, len(batches)) for kernel in along}
+        return {kernel.name: self._norms_before(kernel, walk) for kernel in along}
 
     def _named(self, names: Container[str]) -> list[Kernel]:
         return [kernel for kernel in self.kernels if kernel.name in names]
 
-    def _norms_before(self, kernel: Kernel, walk: Walk, num_batches: int) -> Array:
+    def _norms_before(self, kernel: Kernel, walk: Walk) -> Array:
         layer, layout = kernel.place.layer, kernel.layout
         calls = walk.graph.calls_of(layer)
         squares_of = _squares_einsum if isinstance(layer, keras.layers.EinsumDense) else _squares
         squares = np.zeros(layout.matrix_shape)
         walk.advance(min(calls))
-        for number in range(num_batches):
-            for given in walk.inputs(calls, number):
-                given = depthwise_half(layer, given) if isinstance(layer, SEPARABLE) else given
-                squares += squares_of(np.square(given, dtype=np.float64), layer, layout)
+        for given in chain.from_iterable(walk.inputs(calls)):
+            given = depthwise_half(layer, given) if isinstance(layer, SEPARABLE) else given
+            squares += squares_of(np.square(given, dtype=np.float64), layer, layout)
         return np.sqrt(squares)
 
     def gammas(self, names: Container[str]) -> dict[str, Array]:

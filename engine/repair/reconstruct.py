@@ -40,7 +40,9 @@ class Samples:
     """Unlabelled model inputs, in batches that can be read again and again."""
 
     batches: Callable[[], Iterable[Array]]
+    """Asked whenever inputs are needed, so that nothing holds all of them when it makes them one by one."""
     count: int
+    """Samples in all batches together."""
     seed: int
 
 
@@ -87,10 +89,9 @@ def reconstruct(
     targets = targets_of(model, dense, sparsity)
     solved = [target.name for target in targets]
     if targets:
-        batches = list(samples.batches())
-        now, then = Walk(model, batches), Walk(dense, batches)
+        now, then = (Walk(each, samples.batches, samples.count) for each in (model, dense))
         for done, target in enumerate(targets, start=1):
-            equations = _equations(target, now, then, batches, samples.seed)
+            equations = _equations(target, now, then, samples)
             _solve(target, equations, masks, sparsity.get(target.name, 0.0), cut)
             on_progress(done / len(targets))
     for name in sparsity.keys() - set(solved):
@@ -98,7 +99,7 @@ def reconstruct(
     return solved
 
 
-def _equations(target: Target, now: Walk, then: Walk, batches: list[Array], seed: int) -> NormalEquations:
+def _equations(target: Target, now: Walk, then: Walk, samples: Samples) -> NormalEquations:
     """Normal equations of a layer: its inputs in the cut network against what the dense one makes of its own."""
     here, there = now.graph.calls_of(target.layer), then.graph.calls_of(target.twin)
     now.advance(min(here))
@@ -107,19 +108,18 @@ def _equations(target: Target, now: Walk, then: Walk, batches: list[Array], seed
     groups, num_inputs, num_units = kernel.shape
     has_bias = target.has_bias_row
     equations = NormalEquations.empty(groups, num_inputs + has_bias, num_units, has_bias=has_bias)
-    rng = np.random.default_rng(seed)
-    num_samples, num_rows = sum(map(len, batches)), max(MIN_ROWS, ROWS_PER_INPUT * num_inputs)
+    rng = np.random.default_rng(samples.seed)
+    num_rows = max(MIN_ROWS, ROWS_PER_INPUT * num_inputs)
     seen = 0
-    for number, batch in enumerate(batches):
-        inputs, originally = now.inputs(here, number), then.inputs(there, number)
+    for inputs, originally in zip(now.inputs(here), then.inputs(there), strict=True):
         positions = [rows.num_positions(target.layer, each.shape) for each in inputs]
-        enough = min(num_samples, max(MIN_SAMPLES, math.ceil(num_rows / sum(positions))))
+        enough = min(samples.count, max(MIN_SAMPLES, math.ceil(num_rows / sum(positions))))
         for each, original, count in zip(inputs, originally, positions, strict=True):
-            wanted = min(count * len(batch), math.ceil(num_rows * len(batch) / enough / len(here)))
-            picked = np.sort(rng.choice(count * len(batch), wanted, replace=False))
+            available, wanted = count * len(each), math.ceil(num_rows * len(each) / enough / len(here))
+            picked = np.sort(rng.choice(available, min(available, wanted), replace=False))
             found = _with_bias(rows.rows(target.layer, each, picked), has_bias)
             equations.add(found, rows.rows(target.twin, original, picked) @ kernel)
-        seen += len(batch)
+        seen += len(inputs[0])
         if seen >= enough:
             break
     return equations

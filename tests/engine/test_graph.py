@@ -1,3 +1,5 @@
+import weakref
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine import graph as graphs
-from engine.graph import Walk, graph_of
+from engine.graph import State, Walk, graph_of
 
 layers = keras.layers
 
@@ -31,13 +33,27 @@ def batches(shape: tuple[int, ...] = (6,)) -> list[np.ndarray]:
     return [x[:4], x[4:]]
 
 
+def walk_of(model: Any) -> Walk:
+    return Walk(model, batches, count=7)
+
+
+def states(walk: Walk) -> list[State]:
+    assert walk._states is not None
+    return walk._states
+
+
+def same(found: Iterable[list[np.ndarray]], expected: list[list[np.ndarray]]) -> bool:
+    """Whether what one layer reads is the same in every batch."""
+    return all(np.allclose(ours[0], theirs[0]) for ours, theirs in zip(found, expected, strict=True))
+
+
 def test_a_walk_through_nested_models_and_branches_ends_at_the_models_own_output() -> None:
     model = nested_network()
-    graph, walk = graph_of(model), Walk(model, batches())
+    graph, walk = graph_of(model), walk_of(model)
 
     walk.advance(len(graph.calls))
 
-    for batch, state in zip(batches(), walk._states, strict=True):
+    for batch, (_, state) in zip(batches(), states(walk), strict=True):
         assert np.allclose(state[graph.outputs[0]], model(batch, training=False), atol=1e-6)
 
 
@@ -45,11 +61,11 @@ def test_what_a_layer_reads_is_found_inside_nested_models_and_at_every_call() ->
     model = nested_network()
     first, second = by_name(model, "shared")
     (inside,) = by_name(model, "inside")
-    walk = Walk(model, batches())
+    walk = walk_of(model)
     x = batches()[1]
     encoder, shared = model.get_layer("encoder"), model.get_layer("shared")
 
-    read = walk.inputs([first, second, inside], 1)
+    _, read = walk.inputs([first, second, inside])
 
     assert np.allclose(read[0], x)
     assert np.allclose(read[1], encoder(x) + shared(x), atol=1e-6)
@@ -59,29 +75,53 @@ def test_what_a_layer_reads_is_found_inside_nested_models_and_at_every_call() ->
 def test_moving_the_frontier_changes_nothing_and_forgets_what_is_not_needed() -> None:
     model = nested_network()
     (out,) = by_name(model, "out")
-    (expected,) = Walk(model, batches()).inputs([out], 0)
-    walk = Walk(model, batches())
+    expected = list(walk_of(model).inputs([out]))
+    walk = walk_of(model)
 
     walk.advance(by_name(model, "shared")[1])
     walk.advance(out)
 
-    assert np.allclose(walk.inputs([out], 0)[0], expected)
-    assert len(walk._states[0]) == 1
-    assert set(Walk(model, batches())._run(0, out)) == walk.graph.live(out)
+    assert same(walk.inputs([out]), expected)
+    assert [(size, len(values)) for size, values in states(walk)] == [(4, 1), (3, 1)]
+    anew = walk_of(model)
+    assert [set(anew._run(values, out)) for _, values in anew._frontier()] == [walk.graph.live(out)] * 2
 
 
 def test_without_room_the_frontier_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Activations of large images are computed again for each layer rather than held for all samples."""
     model = nested_network()
     (out,) = by_name(model, "out")
-    (expected,) = Walk(model, batches()).inputs([out], 0)
+    expected = list(walk_of(model).inputs([out]))
     monkeypatch.setattr(graphs, "MAX_FRONTIER_BYTES", 7 * 6 * 4)
-    walk = Walk(model, batches())
+    walk = walk_of(model)
 
     walk.advance(out)
 
-    assert list(walk._states[0]) == list(walk.graph.inputs)
-    assert np.allclose(walk.inputs([out], 0)[0], expected)
+    assert walk._states is None
+    assert same(walk.inputs([out]), expected)
+
+
+def test_at_the_models_inputs_batches_are_made_when_needed_and_not_held() -> None:
+    """The inputs of all samples can be larger than all the memory there is."""
+    model, made, alive, most = nested_network(), list[int](), set[int](), list[int]()
+
+    def lazily() -> Iterator[np.ndarray]:
+        for number in range(6):
+            batch = np.full((4, 6), number, "f4")
+            made.append(number)
+            alive.add(number)
+            most.append(len(alive))
+            weakref.finalize(batch, alive.discard, number)
+            yield batch
+
+    walk = Walk(model, lazily, count=24)
+    walk.advance(0)
+    assert made == []
+    next(walk.inputs(by_name(model, "shared")))
+    assert made == [0]
+    walk.advance(by_name(model, "out")[0])
+    assert made == [0, *range(6)]
+    assert max(most) <= 2
 
 
 def test_layers_of_models_that_are_code_are_not_in_the_graph() -> None:
