@@ -51,9 +51,17 @@ class Job:
 
     def calibration(self, num_samples: int) -> Array:
         """Inputs from the training split, picked by the seed."""
-        count = min(num_samples, len(self.data.train))
-        picked = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:count]
-        return self.feed(self.data.train.x[np.sort(picked)])
+        return self.feed(self.data.train.x[self._picked(num_samples)])
+
+    def training_inputs(self, num_samples: int, size: int) -> Iterator[Array]:
+        """The same inputs, ``size`` at a time and never all at once."""
+        picked = self._picked(num_samples)
+        for start in range(0, len(picked), size):
+            yield self.feed(self.data.train.x[picked[start : start + size]])
+
+    def _picked(self, num_samples: int) -> Array:
+        picked = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:num_samples]
+        return np.sort(picked)
 
     def observer(self) -> Observer:
         """Watches the kernels at work on ``OBSERVED`` training samples."""

@@ -96,9 +96,9 @@ def repairs(step: Prune, later: Sequence[Step]) -> bool:
 
 def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
     dense = copy_of(job.model)
-    inputs, targets = job.calibration(step.reconstruct_samples), cutting.plan()
-    pieces = [inputs[start : start + REPAIR_BATCH] for start in range(0, len(inputs), REPAIR_BATCH)]
-    samples, began = Samples(lambda: pieces, count=len(inputs), seed=job.recipe.seed), time.monotonic()
+    began, targets = time.monotonic(), cutting.plan()
+    count = min(step.reconstruct_samples, len(job.data.train))
+    samples = Samples(lambda: job.training_inputs(count, REPAIR_BATCH), count, job.recipe.seed)
     solved = reconstruct(
         job.model,
         dense,
@@ -110,7 +110,7 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
         zero_bias=step.structure == "unit",
         on_progress=lambda share: on_advance(Advance(share, (time.monotonic() - began) * (1 - share) / share)),
     )
-    job.notes.append(f"Solved again on {len(inputs):,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
+    job.notes.append(f"Solved again on {count:,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
     job.notes += [f"Only cut, not solved again: {name}, because {reason}." for name, reason in unsolvable(job, targets)]
     return targets
 
