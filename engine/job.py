@@ -59,14 +59,17 @@ class Job:
         for start in range(0, len(picked), size):
             yield self.feed(self.data.train.x[picked[start : start + size]])
 
+    def shuffled(self, num_samples: int) -> Array:
+        """Places of training samples, in an order that the seed fixes."""
+        return np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:num_samples]
+
     def _picked(self, num_samples: int) -> Array:
-        picked = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:num_samples]
-        return np.sort(picked)
+        return np.sort(self.shuffled(num_samples))
 
     def observer(self) -> Observer:
         """Watches the kernels at work on ``OBSERVED`` training samples."""
         train, size = self.data.train, self.recipe.training.batch_size
-        picked = np.random.default_rng(self.recipe.seed).permutation(len(train))[:OBSERVED]
+        picked = self.shuffled(OBSERVED)
 
         def batches() -> Iterator[Batch]:
             for start in range(0, len(picked), size):
@@ -78,13 +81,13 @@ class Job:
     def refresh_statistics(self) -> None:
         """Re-estimate BatchNorm on training batches, unless that makes the model worse on held-out samples."""
         held_out, size = self.data.validation, self.recipe.training.batch_size
-        shuffled = np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[: MAX_BATCHES * size]
+        inputs = self.feed.batches(self.data.train.x[self.shuffled(MAX_BATCHES * size)], size)
 
         def quality() -> float:
             outputs = measure.predict(self.model, self.feed(held_out.x[:JUDGED]))
             return self.objective.goodness(held_out.y[:JUDGED], self.objective.predictions(outputs))
 
-        reestimate_if_better(self.model, self.feed.batches(self.data.train.x[shuffled], size), judge=quality)
+        reestimate_if_better(self.model, inputs, judge=quality)
 
     def probe(self) -> Array:
         """A few inputs to compare a file with its Keras model."""

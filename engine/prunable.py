@@ -48,6 +48,11 @@ class Kernel:
         bias = getattr(self.place.layer, "bias", None)
         return bias if bias is not None and math.prod(bias.shape) == self.layout.num_units else None
 
+    def alive(self, weights: Any) -> Any:
+        """Units that have a weight left, in the shape of the bias; ``weights`` may be a mask."""
+        assert self.bias is not None, "of a layer with a bias"
+        return self.layout.matrix(weights).any(axis=0).reshape(tuple(self.bias.shape))
+
     @property
     def layout(self) -> Layout:
         """How the kernel is read as a matrix (inputs, units)."""

@@ -191,7 +191,7 @@ def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator
     norms = [(layer, layer.get_weights()) for layer in batchnorm_layers(model)]
     kernel.variable.assign(weights)
     for bias, values in before[1:]:
-        bias.assign(values * kernel.layout.matrix(weights).any(axis=0).reshape(values.shape))
+        bias.assign(values * kernel.alive(weights))
     try:
         yield
     finally:
@@ -202,9 +202,7 @@ def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator
 
 
 def _training_samples(job: Job) -> Array:
-    count = BATCHES * job.recipe.training.batch_size
-    picked = np.random.default_rng(job.recipe.seed).permutation(len(job.data.train))[:count]
-    return job.data.train.x[picked]
+    return job.data.train.x[job.shuffled(BATCHES * job.recipe.training.batch_size)]
 
 
 def _predictions(job: Job, x: Array) -> Array:

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from engine.graph import graph_of
 from engine.job import Job
 from engine.measuring import measure
 from engine.model import copy_of
 from engine.pruning.cutting import Cutting, choose, groups_of
 from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
-from engine.repair.reconstruct import Samples, reconstruct, why_not
+from engine.repair.reconstruct import Samples, reconstruct
+from engine.repair.targets import why_not
 from engine.train import make_optimizer, num_steps, train
 from engine.watch import Advance
 from jobspec.pruning import OneShot, Prune
@@ -118,7 +120,8 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
 def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
     """Those of the kernels that cannot be solved again, with the reason."""
     layers = {kernel.name: kernel.place.layer for kernel in job.masks.kernels}
-    reasons = [(name, why_not(layers[name], job.model)) for name in names]
+    graph = graph_of(job.model)
+    reasons = [(name, why_not(layers[name], graph)) for name in names]
     return [(name, reason) for name, reason in reasons if reason is not None]
 
 

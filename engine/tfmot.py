@@ -224,7 +224,7 @@ def _wrapper(job: Job, step: Prune, targets: Mapping[str, float], total: int) ->
         attribute = "pointwise_constraint" if isinstance(layer, SEPARABLE) else "kernel_constraint"
         _hold(made, attribute, job.masks.mask(kernel.name))
         if kernel.bias is not None:  # units that are gone have neither weights nor a bias
-            alive = kernel.layout.matrix(job.masks.mask(kernel.name)).any(axis=0).reshape(kernel.bias.shape)
+            alive = kernel.alive(job.masks.mask(kernel.name))
             _hold(made, "bias_constraint", alive | (keras.ops.convert_to_numpy(kernel.bias) != 0))
         if kernel.name not in targets:
             return made

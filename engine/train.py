@@ -88,6 +88,34 @@ def train(
         sparsity=masks.sparsity,
         on_advance=on_advance,
     )
+    fit(
+        model,
+        dataset,
+        feed,
+        objective,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        callbacks=[_Cutter(cuts, cut), _Watched(watch)],
+    )
+    check_finite(model, step_name)
+    if own is not None:
+        model.compile_from_config(own)
+    return watch.points
+
+
+def fit(
+    model: Any,
+    dataset: Dataset,
+    feed: Feed,
+    objective: Objective,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    callbacks: Sequence[Any],
+) -> None:
+    """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed."""
     validation = dataset.validation
     with samples_blamed():
         model.fit(
@@ -98,13 +126,9 @@ def train(
             validation_data=(feed(validation.x), objective.encode(validation.y)),
             validation_batch_size=max(batch_size, 256),
             shuffle=False,  # the batches come shuffled
-            callbacks=[_Cutter(cuts, cut), _Watched(watch)],
+            callbacks=list(callbacks),
             verbose=0,
         )
-    check_finite(model, step_name)
-    if own is not None:
-        model.compile_from_config(own)
-    return watch.points
 
 
 def check_finite(model: Any, step_name: str) -> None:

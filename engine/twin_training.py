@@ -10,10 +10,9 @@ from typing import Any
 
 from engine.bridge import NATIVE, Twin
 from engine.dataset import Dataset
-from engine.faults import samples_blamed
-from engine.feed import Feed, training_batches
+from engine.feed import Feed
 from engine.objective import Objective
-from engine.train import num_steps
+from engine.train import fit, num_steps
 from engine.watch import Advance, Watch
 from jobspec.errors import BridgeRefused
 from jobspec.report import TrainingPoint
@@ -97,19 +96,16 @@ def train_twin(
         sparsity=sparsity,
         on_advance=on_advance,
     )
-    validation = dataset.validation
-    with samples_blamed():
-        twin.model.fit(
-            training_batches(
-                feed, dataset.train.x, objective.encode(dataset.train.y), batch_size=batch_size, seed=seed
-            ),
-            epochs=epochs,
-            validation_data=(feed(validation.x), objective.encode(validation.y)),
-            validation_batch_size=max(batch_size, 256),
-            shuffle=False,  # the batches come shuffled
-            callbacks=[*callbacks, _watched(watch)],
-            verbose=0,
-        )
+    fit(
+        twin.model,
+        dataset,
+        feed,
+        objective,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        callbacks=[*callbacks, _watched(watch)],
+    )
     return watch.points
 
 

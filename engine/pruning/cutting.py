@@ -35,7 +35,7 @@ class Cutting:
         """Take stock: what is cut by now stays cut, whatever this step does."""
         self._masks, self._step, self._score = masks, step, score
         self.share_out: ShareOut = DISTRIBUTIONS.get(step.distribution, uniform)
-        self._keep, self._grouping = keep_of(step), grouping_of(step)
+        self.keep, self._grouping = keep_of(step), grouping_of(step)
         self.among = tuple(name for name in masks.names if name not in {*step.skip_layers, *step.layers})
         """Kernels that the distribution shares the sparsity out among."""
         self._fixed = {name: sparsity for name, sparsity in step.layers.items() if sparsity > 0}
@@ -69,7 +69,7 @@ class Cutting:
         self.targets = self._plan(scores, sparsity)
         for name, target in self.targets.items():
             layout = self._masks.layout(name)
-            mask = self._keep(scores[name], target, layout.matrix(self._bound(name)))
+            mask = self.keep(scores[name], target, layout.matrix(self._bound(name)))
             if self._memory is not None:
                 self._memory[name] = layout.kernel(weights[name])
             self._masks.replace(name, layout.kernel(weights[name]), layout.kernel(mask))
@@ -90,7 +90,7 @@ class Cutting:
         def cut(name: str, sparsity: float) -> Array:
             layout, weights = self._masks.layout(name), self._masks.weights(name)
             scores = score(name, layout.matrix(weights))
-            return weights * layout.kernel(self._keep(scores, sparsity, layout.matrix(self._masks.mask(name))))
+            return weights * layout.kernel(self.keep(scores, sparsity, layout.matrix(self._masks.mask(name))))
 
         return cut
 
@@ -100,10 +100,6 @@ class Cutting:
             return lambda name, weights: _of_weights(self._score({name: weights})[name], weights)
         now = self._score(self._candidates())
         return lambda name, weights: _of_weights(now[name], weights)
-
-    def keep(self, scores: Array, sparsity: float, within: Array) -> Array:
-        """The structure's choice."""
-        return self._keep(scores, sparsity, within)
 
     def _candidates(self) -> dict[str, Array]:
         """The weights to choose from: those there, and in a recoverable step those that this step has cut."""

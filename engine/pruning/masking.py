@@ -38,7 +38,7 @@ class Masks:
             self._masks[name] = _watch(kernel.variable, _numpy(kernel.variable) != 0)
             if kernel.bias is not None:
                 bias = _numpy(kernel.bias)  # of a unit without weights, 0 means that the unit is gone
-                self._bias_masks[name] = _watch(kernel.bias, self._alive(name) | (bias != 0))
+                self._bias_masks[name] = _watch(kernel.bias, kernel.alive(self.mask(name)) | (bias != 0))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,16 +75,11 @@ class Masks:
         bias = self._kernels[name].bias
         if bias is None:
             return None
-        there, alive = _numpy(self._bias_masks[name]) != 0, self._alive(name)
+        there, alive = _numpy(self._bias_masks[name]) != 0, self._kernels[name].alive(self.mask(name))
         values = _numpy(bias) if remembered is None else np.where(there, _numpy(bias), remembered)
         self._bias_masks[name].assign(alive.astype(np.float32))
         bias.assign(values * alive)
         return values
-
-    def _alive(self, name: str) -> Mask:
-        """Units that have weights left, in the shape of the bias."""
-        alive = np.any(self.layout(name).matrix(self.mask(name)), axis=0)
-        return np.reshape(alive, tuple(self._kernels[name].bias.shape))  # type: ignore[union-attr]
 
     def is_trainable(self, name: str) -> bool:
         """Whether training changes a kernel."""

@@ -37,10 +37,15 @@ def batchnorm_behind(layer: Any, graph: Graph) -> Any | None:
     return readers[0] if len(graph.calls_of(readers[0])) == 1 else None
 
 
-def scales_units(norm: Any, layer: Any, num_units: int) -> bool:
-    """Whether a BatchNorm behind a layer has one scale for each of its units, not for something else."""
+def is_per_unit(norm: Any, layer: Any, num_units: int) -> bool:
+    """Whether a BatchNorm behind a layer has one mean for each of its units, not for something else."""
     axis = 1 if getattr(layer, "data_format", "channels_last") == "channels_first" else norm.input_spec.ndim - 1
-    return bool(norm.scale) and norm.axis % norm.input_spec.ndim == axis and norm.gamma.shape == (num_units,)
+    return bool(norm.axis % norm.input_spec.ndim == axis and tuple(norm.moving_mean.shape) == (num_units,))
+
+
+def scales_units(norm: Any, layer: Any, num_units: int) -> bool:
+    """The same of its scales, if it has any."""
+    return bool(norm.scale) and is_per_unit(norm, layer, num_units)
 
 
 def compiled(model: Any) -> Forward:

@@ -21,9 +21,7 @@ from engine.pruning.structure import WEIGHTS, Keep
 from engine.repair import rows
 from engine.repair.joint import cut_and_solve, cut_whole_units
 from engine.repair.solve import NormalEquations
-from engine.repair.targets import Target, targets_of, why_not
-
-__all__ = ["Samples", "Score", "reconstruct", "why_not"]
+from engine.repair.targets import Target, targets_of
 
 MIN_ROWS, ROWS_PER_INPUT = 20_000, 10
 """Positions that a layer is solved on: the larger of the two, where the samples have as many."""

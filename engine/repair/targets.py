@@ -9,7 +9,7 @@ import keras
 from engine.graph import Graph, graph_of
 from engine.prunable import places
 from engine.repair import rows
-from engine.repair.batchnorm import batchnorm_behind
+from engine.repair.batchnorm import batchnorm_behind, is_per_unit
 
 MAX_NUMBERS = 6_000**2
 """Numbers in a layer's normal equations up to which it is solved: the square of a unit's inputs, for each group."""
@@ -32,11 +32,6 @@ class Target:
         return self.norm is not None or rows.has_bias_per_unit(self.layer)
 
 
-def why_not(layer: Any, model: Any) -> str | None:
-    """Why a layer cannot be solved again, or None when it can."""
-    return _why_not(layer, graph_of(model))
-
-
 def targets_of(model: Any, dense: Any, cut: Collection[str]) -> list[Target]:
     """What is solved, in the order of the graph: what is cut, and what comes behind a cut and is not frozen.
 
@@ -51,7 +46,7 @@ def targets_of(model: Any, dense: Any, cut: Collection[str]) -> list[Target]:
     behind_a_cut = False
     for place in ordered.values():
         asked = place.name in cut
-        if (asked or (behind_a_cut and place.layer.trainable)) and _why_not(place.layer, graph) is None:
+        if (asked or (behind_a_cut and place.layer.trainable)) and why_not(place.layer, graph) is None:
             found.append(Target(place.name, place.layer, twins[place.name], norm_behind(place.layer, graph)))
         behind_a_cut = behind_a_cut or asked
     return found
@@ -62,12 +57,11 @@ def norm_behind(layer: Any, graph: Graph) -> Any | None:
     if getattr(layer, "bias", None) is not None or getattr(layer, "activation", None) not in LINEAR:
         return None
     norm = batchnorm_behind(layer, graph)
-    if norm is None or norm.axis not in (-1, norm.input_spec.ndim - 1):
-        return None
-    return norm if tuple(norm.moving_mean.shape) == (rows.num_units(layer),) else None
+    return norm if norm is not None and is_per_unit(norm, layer, rows.num_units(layer)) else None
 
 
-def _why_not(layer: Any, graph: Graph) -> str | None:
+def why_not(layer: Any, graph: Graph) -> str | None:
+    """Why a layer cannot be solved again, or None when it can."""
     reason = rows.not_a_product(layer)
     if reason is not None:
         return reason

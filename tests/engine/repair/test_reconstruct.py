@@ -5,9 +5,11 @@ import keras
 import numpy as np
 import pytest
 
+from engine.graph import graph_of
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.repair.reconstruct import Samples, reconstruct, why_not
+from engine.repair.reconstruct import Samples, reconstruct
+from engine.repair.targets import why_not
 from tests.engine.test_compress import run
 
 layers = keras.layers
@@ -160,14 +162,14 @@ def test_layers_that_cannot_be_solved_are_cut_all_the_same() -> None:
 
     assert solved == ["out"]
     assert (masks.weights("odd") == 0).mean() == 0.5
-    assert "no plain matrix product" in (why_not(model.get_layer("odd"), model) or "")
+    assert "no plain matrix product" in (why_not(model.get_layer("odd"), graph_of(model)) or "")
 
 
 def test_layers_that_are_too_large_say_so() -> None:
     inputs = keras.Input((7000,))
     model = keras.Model(inputs, layers.Dense(1, name="wide")(inputs))
 
-    assert why_not(model.layers[-1], model) == "its units have 7,000 inputs, and 6,000 is the most"
+    assert why_not(model.layers[-1], graph_of(model)) == "its units have 7,000 inputs, and 6,000 is the most"
 
 
 def test_a_job_without_training_is_repaired_by_default_and_says_so(
