@@ -5,8 +5,8 @@ needed of all samples at one point of the list, the frontier; it moves on as lay
 where it is while the activations there would take too much memory. At the model's inputs it keeps nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -51,6 +51,10 @@ class Graph:
     inputs: tuple[int, ...]
     calls: tuple[Call, ...]
     outputs: tuple[int, ...]
+    shapes: Mapping[int, tuple[int | None, ...]] = field(default_factory=dict)
+    """Of every slot, the axis of samples first; None where any size goes."""
+    entries: tuple[tuple[Any, int], ...] = ()
+    """Inputs of nested models as they see them, symbolic tensors, with the slots that stand for them; once a call."""
 
     def calls_of(self, layer: Any) -> list[int]:
         """The places of a layer in ``calls``."""
@@ -75,17 +79,22 @@ def graph_of(model: Any) -> Graph:
         return Graph((), (), ())
     slots = {id(tensor): number for number, tensor in enumerate(functional.inputs)}
     inputs = tuple(slots.values())
-    calls = tuple(_calls(functional, slots, _Counter(len(slots))))
-    return Graph(inputs, calls, tuple(slots[id(tensor)] for tensor in functional.outputs))
+    book = _Book(len(slots), {slots[id(tensor)]: tuple(tensor.shape) for tensor in functional.inputs})
+    calls = tuple(_calls(functional, slots, book))
+    outputs = tuple(slots[id(tensor)] for tensor in functional.outputs)
+    return Graph(inputs, calls, outputs, book.shapes, tuple(book.entries))
 
 
 @dataclass
-class _Counter:
-    """Free slots, counted up over all nested models."""
+class _Book:
+    """What is known over all nested models: free slots, shapes, and where nested models begin."""
 
     free: int
+    shapes: dict[int, tuple[int | None, ...]]
+    entries: list[tuple[Any, int]] = field(default_factory=list)
 
-    def take(self) -> int:
+    def take(self, tensor: Any) -> int:
+        self.shapes[self.free] = tuple(tensor.shape)
         self.free += 1
         return self.free - 1
 
@@ -96,7 +105,7 @@ def _functional(model: Any) -> Any | None:
     return inner if hasattr(inner, "_nodes_by_depth") else None
 
 
-def _calls(functional: Any, slots: dict[int, int], counter: _Counter) -> Iterator[Call]:
+def _calls(functional: Any, slots: dict[int, int], book: _Book) -> Iterator[Call]:
     """Calls of one model; ``slots`` knows its inputs and learns its other tensors."""
     for depth in sorted(functional._nodes_by_depth, reverse=True):
         for node in functional._nodes_by_depth[depth]:
@@ -107,12 +116,13 @@ def _calls(functional: Any, slots: dict[int, int], counter: _Counter) -> Iterato
                 inside = {
                     id(theirs): slots[id(ours)] for theirs, ours in zip(inner.inputs, node.input_tensors, strict=True)
                 }
-                yield from _calls(inner, inside, counter)
+                book.entries += [(theirs, inside[id(theirs)]) for theirs in inner.inputs]
+                yield from _calls(inner, inside, book)
                 slots.update(
                     (id(ours), inside[id(theirs)]) for theirs, ours in zip(inner.outputs, node.outputs, strict=True)
                 )
                 continue
-            slots.update((id(tensor), counter.take()) for tensor in node.outputs)
+            slots.update((id(tensor), book.take(tensor)) for tensor in node.outputs)
             yield Call(
                 node.operation,
                 node.arguments,
