@@ -20,6 +20,7 @@ from engine.preflight import check_steps
 from engine.pruning.cutting import Cutting
 from engine.steps import finetune, prune, quantize
 from engine.watch import Advance
+from jobspec.channels import PruneChannels
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
 from jobspec.pruning import Prune
 from jobspec.sensitivity import Curves
@@ -110,6 +111,8 @@ def _run(
                         advance = clock.advance(name)
                         curves = _measurer(job, step, out, known, advance)
                         message.append(prune(job, step, name, recipe.steps[number:], advance, curves))
+                    case PruneChannels():
+                        raise NotImplementedError("channels are not cut yet")
                     case Finetune():
                         message.append(finetune(job, step, name, clock.advance(name)))
                     case Quantize():

@@ -4,7 +4,7 @@ Four axes that know nothing of each other (structure, criterion, distribution, s
 cannot go together is refused here, before anybody looks at a model.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -93,6 +93,19 @@ TrainedSchedule = Constant | Polynomial | Iterative
 Schedule = Annotated[OneShot | TrainedSchedule, Field(discriminator="kind")]
 
 
+def named_twice(layers: Iterable[str], skip_layers: Iterable[str]) -> Iterator[str]:
+    """What is wrong when layers are both to be cut and to be left alone."""
+    if both := sorted(set(layers) & set(skip_layers)):
+        yield f"layers {both} stand in both layers and skip_layers: name each in one of them"
+
+
+def starts_too_high(schedule: OneShot | TrainedSchedule, amount: tuple[str, float]) -> Iterator[str]:
+    """What is wrong with a ramp that begins where it should end, or above."""
+    name, final = amount
+    if isinstance(schedule, Polynomial) and schedule.initial_sparsity >= final:
+        yield f"schedule.initial_sparsity must lie below {name}"
+
+
 class Sensitivity(Frozen):
     """How each layer's sensitivity is measured: it alone is cut, to every sparsity of a grid."""
 
@@ -157,9 +170,7 @@ class Prune(Tagged):
         return self
 
     def _amounts(self) -> Iterator[str]:
-        both = sorted(set(self.layers) & set(self.skip_layers))
-        if both:
-            yield f"layers {both} stand in both layers and skip_layers: name each in one of them"
+        yield from named_twice(self.layers, self.skip_layers)
         for criterion, field in THRESHOLDS.items():
             given = getattr(self, field) is not None
             if given != (self.criterion == criterion):
@@ -188,8 +199,7 @@ class Prune(Tagged):
             yield f"criterion {self.criterion} compares single weights: set structure to weight"
 
     def _timing(self) -> Iterator[str]:
-        if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity >= (self.final_sparsity or 1.0):
-            yield "schedule.initial_sparsity must lie below sparsity"
+        yield from starts_too_high(self.schedule, ("sparsity", self.final_sparsity or 1.0))
         if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity and self.criterion in THRESHOLDS:
             yield f"leave out schedule.initial_sparsity: criterion {self.criterion} decides how much goes"
         if self.reconstruct and not isinstance(self.schedule, OneShot):

@@ -58,6 +58,7 @@ class Variant(Frozen):
     scheme: Scheme
     num_params: int
     num_nonzero_params: int
+    num_macs: int | None = Field(default=None, description="Multiply-accumulates of one sample.")
     sizes: Sizes
     quality: Quality
     latency: Latency
@@ -75,6 +76,18 @@ class LayerSparsity(Frozen):
     target: float | None = None
     keras_sparsity: float = 0.0
     tflite_sparsity: float | None = Field(default=None, description="At least the target; int8 rounds more to zero.")
+
+
+class GroupCut(Frozen):
+    """Channels of one group before and after: gone from all of its layers, and from those that read them."""
+
+    name: str = Field(description="The first of the layers.")
+    layers: tuple[str, ...] = Field(description="The layers whose units went.")
+    before: int = Field(description="Channels in the uploaded model.")
+    after: int = Field(description="Channels in the result.")
+    spared: str | None = Field(default=None, description="Why the group was left alone.")
+    params_saved: int = 0
+    macs_saved: int = 0
 
 
 class TrainingPoint(Frozen):
@@ -115,6 +128,7 @@ class Report(Frozen):
     target_sparsity: float | None = Field(default=None, description="Of the pruned kernels together.")
     delivered_sparsity: float | None = Field(default=None, description="The same, counted in the .tflite file.")
     layers: tuple[LayerSparsity, ...]
+    groups: tuple[GroupCut, ...] = Field(default=(), description="What structure channel took away.")
     history: tuple[TrainingPoint, ...]
     verdicts: tuple[str, ...] = Field(description="What the numbers mean, in plain words.")
     notes: tuple[str, ...] = Field(default=(), description="What was decided on the way: loss, reshaping, splits.")

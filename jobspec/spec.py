@@ -5,14 +5,26 @@ step or a new schedule is one more class and one more name in the union.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from functools import partial
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
+from jobspec.channels import PruneChannels
 from jobspec.frozen import Frozen, Tagged
 from jobspec.ids import DatasetId, ModelId
 from jobspec.presets import PRESETS, PresetName
-from jobspec.pruning import Prune
+from jobspec.pruning import Prune, Structure
 
 Label = Annotated[str, StringConstraints(max_length=256)]
 
@@ -52,7 +64,42 @@ class Quantize(Tagged):
     )
 
 
-Step = Annotated[Prune | Finetune | Quantize, Field(discriminator="kind")]
+STRUCTURES: Final = (*get_args(Structure), *get_args(PruneChannels.model_fields["structure"].annotation))
+"""What one prune step or the other takes away at once."""
+
+
+def _tag_of_step(given: Any) -> Any:
+    """Which member of ``Step`` is meant: its kind, except that there are two prune steps."""
+    get = given.get if isinstance(given, Mapping) else partial(getattr, given)
+    kind = get("kind", None)
+    return "channel" if kind == "prune" and get("structure", None) == "channel" else kind
+
+
+def _know_structure(given: Any) -> Any:
+    """Refuse an unknown structure where it stands, with the structures of both prune steps."""
+    if isinstance(given, Mapping) and given.get("kind") == "prune":
+        structure = given.get("structure", STRUCTURES[0])
+        if structure not in STRUCTURES:
+            expected = f"{', '.join(map(repr, STRUCTURES[:-1]))} or {STRUCTURES[-1]!r}"
+            fault = InitErrorDetails(
+                type="literal_error", loc=("structure",), input=structure, ctx={"expected": expected}
+            )
+            raise ValidationError.from_exception_data("Step", [fault])
+    return given
+
+
+Step = Annotated[
+    Annotated[Prune, Tag("prune")]
+    | Annotated[PruneChannels, Tag("channel")]
+    | Annotated[Finetune, Tag("finetune")]
+    | Annotated[Quantize, Tag("quantize")],
+    Discriminator(
+        _tag_of_step,
+        custom_error_type="unknown_step",
+        custom_error_message="Each step needs its kind: prune, finetune or quantize",
+    ),
+    BeforeValidator(_know_structure),
+]
 
 
 class Data(Frozen):

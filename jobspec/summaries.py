@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from jobspec.channels import GroupTag as GroupTag
 from jobspec.frozen import Frozen
 from jobspec.spec import Scale
 
@@ -23,11 +24,27 @@ class LayerInfo(Frozen):
     name: str
     class_name: str
     num_params: int
+    num_macs: int = Field(default=0, description="Multiply-accumulates of one sample.")
     kernel_shape: tuple[int, ...] | None = None
     num_features: int | None = Field(default=None, description="Input features of the kernel at one position.")
     scaled_by: str | None = Field(default=None, description="The BatchNormalization right behind, if it scales.")
     prunable: bool = False
     reason: str | None = Field(default=None, description="Why the layer is left alone.")
+
+
+class ChannelGroup(Frozen):
+    """Channels that can only go together, one from each of these layers at a time."""
+
+    name: str = Field(description="The first of the layers.")
+    layers: tuple[str, ...] = Field(description="The layers whose units go.")
+    readers: tuple[str, ...] = Field(default=(), description="The layers that lose inputs.")
+    num_channels: int
+    unit: str = Field(default="channels", description="What a channel of this group is, in the plural, such as heads.")
+    params_per_channel: float = Field(description="Parameters that one channel alone takes with it.")
+    macs_per_channel: float = Field(description="Multiply-accumulates that one channel alone takes with it.")
+    tags: tuple[GroupTag, ...] = Field(default=(), description="Why a step may want to spare it.")
+    frozen: tuple[str, ...] = Field(default=(), description="Why it cannot be cut. Nothing: it can.")
+    scaled: bool = Field(default=False, description="Whether a normalisation scales each of its channels.")
 
 
 class ModelSummary(Frozen):
@@ -38,7 +55,13 @@ class ModelSummary(Frozen):
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     num_params: int
+    num_macs: int | None = Field(
+        default=None, description="Multiply-accumulates of one sample. None: checked before they were counted."
+    )
     layers: tuple[LayerInfo, ...]
+    groups: tuple[ChannelGroup, ...] = Field(
+        default=(), description="What structure channel can cut. Nothing: checked before groups were looked for."
+    )
     optimizer: str | None = None
     loss: str | None = None
     metrics: tuple[str, ...] = ()
