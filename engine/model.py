@@ -68,10 +68,15 @@ def copy_of(model: Any, **options: Any) -> Any:
     """
     made = keras.models.clone_model(model, **options)
     made.set_weights(model.get_weights())
-    for place in places(made):
+    return finalized(made)
+
+
+def finalized(model: Any) -> Any:
+    """The model itself, once it has been given weights."""
+    for place in places(model):
         if isinstance(place.layer, keras.layers.Normalization):
             place.layer.finalize_state()  # it computes with copies of its weights, which set_weights leaves as they are
-    return made
+    return model
 
 
 def _in_float32(layer: Any) -> Any:

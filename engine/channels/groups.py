@@ -1,0 +1,111 @@
+"""Channels and groups: what goes together as one, and what is ranked together.
+
+A channel is everything that one label is joined with: a filter, its bias, its BatchNorm, the rows of every kernel that
+reads it. A group is all channels that the same layers make.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.arrays import Array, Mask
+from engine.channels.labels import Dim
+from engine.channels.trace import Trace, trace
+from engine.prunable import places
+from jobspec.channels import GroupTag
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that the same layers make."""
+
+    name: str
+    """That of the first of its layers."""
+    layers: tuple[str, ...]
+    readers: tuple[str, ...]
+    """Layers that lose inputs when a channel goes."""
+    channels: Array
+    """Numbers of its channels."""
+    unit: str
+    tags: tuple[GroupTag, ...]
+    frozen: tuple[str, ...]
+    """Why it cannot be cut; nothing when it can be."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """All channels of a model."""
+
+    trace: Trace
+    of_label: Array
+    """From labels to the numbers of channels."""
+    names: dict[int, str]
+    """Of layers, by their ids."""
+    groups: tuple[Group, ...]
+
+    @property
+    def num_channels(self) -> int:
+        return int(self.of_label.max(initial=-1)) + 1
+
+    @property
+    def dims(self) -> list[Dim]:
+        """Every axis of every variable that the rules know."""
+        return list(self.trace.book.dims.values())
+
+    def along(self, dim: Dim) -> Array:
+        """The channel of each index of an axis."""
+        return self.of_label[dim.labels]
+
+    def all_kept(self) -> Mask:
+        """Nothing goes: one entry a channel."""
+        return np.ones(self.num_channels, np.bool_)
+
+    def group(self, layer: str) -> Group | None:
+        """The group that a layer makes, if it makes one."""
+        return next((group for group in self.groups if layer in group.layers), None)
+
+
+def channels_of(model: Any) -> Channels:
+    """Find all channels of a model, and what couples them."""
+    traced = trace(model)
+    of_label = traced.book.channels()
+    names = {id(place.layer): place.name for place in reversed(list(places(model)))}
+    return Channels(traced, of_label, names, tuple(_groups(traced, of_label, names)))
+
+
+def _groups(traced: Trace, of_label: Array, names: dict[int, str]) -> list[Group]:
+    """The groups in the order of their first layers in the graph."""
+    makers = [dim for dim in traced.book.dims.values() if dim.role == "makes"]
+    component = _components([of_label[dim.labels] for dim in makers], int(of_label.max(initial=-1)) + 1)
+    by_component: dict[int, list[Dim]] = {}
+    for dim in makers:
+        by_component.setdefault(int(component[of_label[dim.labels[0]]]), []).append(dim)
+    return [_group(traced, of_label, names, dims) for dims in by_component.values()]
+
+
+def _components(sets: list[Array], num_channels: int) -> Array:
+    """For each channel the smallest channel that it is connected with through sets."""
+    component = np.arange(num_channels)
+    changed = True
+    while changed:
+        changed = False
+        for members in sets:
+            low = component[members].min()
+            changed = changed or bool((component[members] != low).any())
+            component[members] = low
+    return component
+
+
+def _group(traced: Trace, of_label: Array, names: dict[int, str], dims: list[Dim]) -> Group:
+    channels = np.unique(np.concatenate([of_label[dim.labels] for dim in dims]))
+    layers = tuple(dict.fromkeys(names[id(dim.layer)] for dim in dims))
+    readers = dict.fromkeys(
+        names[id(dim.layer)]
+        for dim in traced.book.dims.values()
+        if dim.role == "reads" and np.isin(of_label[dim.labels], channels).any()
+    )
+    tags = dict.fromkeys(tag for labels, tag in traced.book.tags if np.isin(of_label[labels], channels).any())
+    reasons = dict.fromkeys(why for labels, why in traced.book.frozen if np.isin(of_label[labels], channels).any())
+    unit = "heads" if type(dims[0].layer).__name__ == "MultiHeadAttention" else "channels"
+    return Group(layers[0], layers, tuple(readers), channels, unit, tuple(tags), tuple(reasons))

@@ -1,0 +1,66 @@
+"""Rules of layers with a few numbers for each channel: normalisations, PReLU."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from engine.channels.labels import Axes, Book
+from engine.channels.site import Rule, Site
+
+
+def batchnorm(site: Site, book: Book) -> list[Axes]:
+    """Each channel by itself."""
+    layer = site.operation
+    for name in ("gamma", "beta", "moving_mean", "moving_variance"):
+        variable = getattr(layer, name, None)
+        if variable is not None:
+            book.join(book.dim(layer, variable, 0), site.axes[layer.axis])
+    return [site.axes]
+
+
+def layernorm(site: Site, book: Book) -> list[Axes]:
+    """Mean and variance are of all channels together, so that those which stay are scaled anew when some go."""
+    layer = site.operation
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    for number, axis in enumerate(axes):
+        book.tag(site.axes[axis], "normalized")
+        for name in ("gamma", "beta"):
+            variable = getattr(layer, name, None)
+            if variable is not None:
+                book.join(book.dim(layer, variable, number), site.axes[axis])
+    return [site.axes]
+
+
+def groupnorm(site: Site, book: Book) -> list[Axes]:
+    """The same within each group of channels; the groups keep equally many."""
+    layer = site.operation
+    channels = site.axes[layer.axis]
+    if not isinstance(channels, str):
+        book.tag(channels, "normalized")
+        rows = channels.reshape(layer.groups, -1)
+        for row in rows[1:]:
+            book.join(rows[0], row)
+        if rows.shape[1] == 1:
+            book.freeze(channels, f"{layer.name} normalises each of its channels as a group of its own")
+    for name in ("gamma", "beta"):
+        variable = getattr(layer, name, None)
+        if variable is not None:
+            book.join(book.dim(layer, variable, 0), channels)
+    return [site.axes]
+
+
+def prelu(site: Site, book: Book) -> list[Axes]:
+    """A slope for each channel, and for each position along the axes that it does not share."""
+    layer = site.operation
+    for axis, size in enumerate(layer.alpha.shape):
+        if size != 1:
+            book.join(book.dim(layer, layer.alpha, axis), site.axes[axis + 1])
+    return [site.axes]
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "BatchNormalization": batchnorm,
+    "LayerNormalization": layernorm,
+    "RMSNormalization": layernorm,
+    "GroupNormalization": groupnorm,
+    "PReLU": prelu,
+}
