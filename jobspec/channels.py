@@ -125,6 +125,14 @@ class PruneChannels(Tagged):
         """
         return self.max_layer_sparsity or max(CEILING, self.sparsity or 0.0)
 
+    def multiple_of(self, unit: str) -> int:
+        """A group keeps a multiple of this many, or all that it has. Heads go one by one: each is many columns wide.
+
+        >>> PruneChannels(macs=0.5).multiple_of("channels"), PruneChannels(macs=0.5).multiple_of("heads")
+        (8, 1)
+        """
+        return 1 if unit == "heads" else self.channel_multiple
+
     @property
     def trains(self) -> bool:
         """Whether the step trains while it cuts."""

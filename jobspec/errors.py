@@ -37,6 +37,7 @@
     │       ├── StructureMismatch        structure_mismatch
     │       ├── CriterionUnserved        criterion_unserved
     │       ├── ThresholdUnusable        threshold_unusable
+    │       ├── TargetUnreachable        target_unreachable
     │       ├── NothingToReconstruct     nothing_to_reconstruct
     │       ├── HeldOutDataMissing       held_out_data_missing
     │       ├── InputShapeMismatch       input_shape_mismatch
@@ -287,6 +288,11 @@ class CriterionUnserved(SpecMismatch):
 class ThresholdUnusable(SpecMismatch):
     code = "threshold_unusable"
     title = "The threshold cuts nothing, or whole layers"
+
+
+class TargetUnreachable(SpecMismatch):
+    code = "target_unreachable"
+    title = "Not even the largest cut that is allowed takes that much away"
 
 
 class NothingToReconstruct(SpecMismatch):

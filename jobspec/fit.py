@@ -3,21 +3,14 @@
 Pure functions over summaries; each raises the error of the tree that names what to change.
 """
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Final
 
-from jobspec.errors import (
-    FieldError,
-    HeldOutDataMissing,
-    InputShapeMismatch,
-    LabelsMismatch,
-    LayerNotPrunable,
-    NothingToPrune,
-    UnknownLayer,
-)
-from jobspec.fit_pruning import check_criterion, check_structure
+from jobspec.channels import PruneChannels
+from jobspec.errors import FieldError, HeldOutDataMissing, InputShapeMismatch, LabelsMismatch
+from jobspec.fit_channels import check_channels
+from jobspec.fit_pruning import check_prune
 from jobspec.pruning import Prune
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Data, Recipe
@@ -31,7 +24,8 @@ def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: Da
     """Refuse a spec that cannot work.
 
     Raises:
-        UnknownLayer, LayerNotPrunable, NothingToPrune: a prune step and the model disagree.
+        UnknownLayer, LayerNotPrunable, NothingToPrune, StructureMismatch, CriterionUnserved: a prune step and the
+            model disagree.
         HeldOutDataMissing: too few held-out samples for what is to be measured on them.
         InputShapeMismatch, LabelsMismatch: the data and the model disagree.
     """
@@ -46,49 +40,12 @@ def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: Da
 
 def _check_steps(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:
     for index, step in enumerate(spec.steps):
+        if isinstance(step, PruneChannels):
+            check_channels(step, model, field=f"steps.{index}")
         if isinstance(step, Prune):
             check_prune(step, model, field=f"steps.{index}")
             if step.distribution == "sensitivity":
                 check_held_out(dataset, spec.data)
-
-
-def check_prune(step: Prune, model: ModelSummary, *, field: str = "") -> None:
-    """Every layer that the step names exists and can be pruned, and something is left to prune.
-
-    Args:
-        field: where the step stands in the spec; nothing when its fields are the spec's own.
-    """
-    inside = f"{field}." if field else ""
-    _check_names(step.layers, model, field=f"{inside}layers", must_be_prunable=True)
-    _check_names(step.skip_layers, model, field=f"{inside}skip_layers", must_be_prunable=False)
-    left = [layer for layer in model.layers if layer.prunable and layer.name not in step.skip_layers]
-    if not any(step.layers.get(layer.name, 1.0) for layer in left):
-        reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in model.layers if layer.reason)
-        raise NothingToPrune(
-            f"After skip_layers no layer of {model.name!r} is left to prune. {reasons}".strip(),
-            suggestions=["Take a layer out of skip_layers, or leave out the prune step."],
-        )
-    check_structure(step, model, field=inside)
-    check_criterion(step, model, field=inside)
-
-
-def _check_names(names: Iterable[str], model: ModelSummary, *, field: str, must_be_prunable: bool) -> None:
-    for name in names:
-        layer = model.layer(name)
-        if layer is None:
-            known = [layer.name for layer in model.layers]
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:10]
-            raise UnknownLayer(
-                f"The model has no layer {name!r}.",
-                errors=[FieldError(field=field, messages=(f"unknown layer {name!r}",))],
-                suggestions=[f"Layers with a similar name: {', '.join(close)}."],
-            )
-        if must_be_prunable and not layer.prunable:
-            raise LayerNotPrunable(
-                f"Layer {name!r} ({layer.class_name}) cannot be pruned: {layer.reason}.",
-                errors=[FieldError(field=field, messages=(f"{name!r}: {layer.reason}",))],
-                suggestions=[f"Take {name!r} out of layers."],
-            )
 
 
 def check_held_out(dataset: DatasetSummary, data: Data) -> None:

@@ -1,10 +1,34 @@
-"""Do a prune step's structure and criterion fit this model? Asked with the rest of ``jobspec.fit``."""
+"""Does a prune step that sets weights to zero fit this model? Asked with the rest of ``jobspec.fit``."""
 
-from collections.abc import Iterable
-
-from jobspec.errors import CriterionUnserved, FieldError, StructureMismatch
+from jobspec.errors import CriterionUnserved, NothingToPrune, StructureMismatch
+from jobspec.fit_layers import check_known, misfit, not_prunable
 from jobspec.pruning import Prune
 from jobspec.summaries import LayerInfo, ModelSummary
+
+
+def check_prune(step: Prune, model: ModelSummary, *, field: str = "") -> None:
+    """Every layer that the step names exists and can be pruned, and something is left to prune.
+
+    Args:
+        field: where the step stands in the spec; nothing when its fields are the spec's own.
+
+    Raises:
+        UnknownLayer, LayerNotPrunable, NothingToPrune, StructureMismatch, CriterionUnserved: what does not fit.
+    """
+    inside = f"{field}." if field else ""
+    check_known(step.layers, model, field=f"{inside}layers")
+    check_known(step.skip_layers, model, field=f"{inside}skip_layers")
+    for layer in model.layers:
+        if layer.name in step.layers and not layer.prunable:
+            raise not_prunable(layer.name, model, layer.reason or "it has no kernel", field=f"{inside}layers")
+    if not cut_layers(step, model):
+        reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in model.layers if layer.reason)
+        raise NothingToPrune(
+            f"After skip_layers no layer of {model.name!r} is left to prune. {reasons}".strip(),
+            suggestions=["Take a layer out of skip_layers, or leave out the prune step."],
+        )
+    check_structure(step, model, field=inside)
+    check_criterion(step, model, field=inside)
 
 
 def check_structure(step: Prune, model: ModelSummary, *, field: str) -> None:
@@ -15,7 +39,8 @@ def check_structure(step: Prune, model: ModelSummary, *, field: str) -> None:
     """
     problems = {layer.name: reason for layer in cut_layers(step, model) if (reason := _why_not_divided(step, layer))}
     if problems:
-        _refuse(StructureMismatch, f"structure {step.structure}", problems, field=f"{field}structure", step=step)
+        what, where = f"structure {step.structure}", f"{field}structure"
+        raise misfit(StructureMismatch, what, problems, field=where, skip_layers=step.skip_layers)
 
 
 def check_criterion(step: Prune, model: ModelSummary, *, field: str) -> None:
@@ -28,7 +53,8 @@ def check_criterion(step: Prune, model: ModelSummary, *, field: str) -> None:
         reason = "no BatchNormalization with a scale stands right behind it"
         problems = {layer.name: reason for layer in cut_layers(step, model) if layer.scaled_by is None}
         if problems:
-            _refuse(CriterionUnserved, "criterion bn_scale", problems, field=f"{field}criterion", step=step)
+            what, where = "criterion bn_scale", f"{field}criterion"
+            raise misfit(CriterionUnserved, what, problems, field=where, skip_layers=step.skip_layers)
 
 
 def cut_layers(step: Prune, model: ModelSummary) -> list[LayerInfo]:
@@ -51,24 +77,3 @@ def _why_not_divided(step: Prune, layer: LayerInfo) -> str | None:
     if step.structure == "n_m" and (layer.num_features or 0) % step.n_m[1]:
         return f"its {layer.num_features} input features do not divide by {step.n_m[1]}"
     return None
-
-
-def _refuse(
-    error: type[StructureMismatch | CriterionUnserved],
-    what: str,
-    problems: dict[str, str],
-    *,
-    field: str,
-    step: Prune,
-) -> None:
-    names = _quoted([*step.skip_layers, *problems])
-    raise error(
-        f"{what[0].upper()}{what[1:]} does not fit every layer. "
-        + " ".join(f"{name}: {reason}." for name, reason in problems.items()),
-        errors=[FieldError(field=field, messages=tuple(f"{name}: {reason}" for name, reason in problems.items()))],
-        suggestions=[f'Leave these layers alone: "skip_layers": [{names}].', f"Choose another {what.split()[0]}."],
-    )
-
-
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from jobspec.errors import CriterionUnserved, NothingToPrune, StructureMismatch
-from jobspec.fit import check_prune
+from jobspec.fit_pruning import check_prune
 from jobspec.pruning import Prune
 from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
 
