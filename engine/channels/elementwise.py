@@ -84,7 +84,7 @@ def _meets_constant(site: Site, constant: Any, book: Book) -> None:
 
 
 RULES: Final[Mapping[str, Rule]] = {
-    **dict.fromkeys(("Add", "Subtract", "Average", "Maximum", "Minimum"), added),
+    **dict.fromkeys(("Add", "Subtract", "Average", "Maximum", "Minimum", "CustomScaleLayer"), added),
     **dict.fromkeys(("Multiply", "Divide", "TrueDivide"), joined),
     **dict.fromkeys(
         (
@@ -97,6 +97,7 @@ RULES: Final[Mapping[str, Rule]] = {
             "GaussianNoise",
             "ActivityRegularization",
             "Identity",
+            "StochasticDepth",
             "ReLU",
             "LeakyReLU",
             "ELU",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+
 from engine.channels.labels import Axes, Book
 from engine.channels.site import Rule, Site
 
@@ -57,10 +59,29 @@ def prelu(site: Site, book: Book) -> list[Axes]:
     return [site.axes]
 
 
+def layerscale(site: Site, book: Book) -> list[Axes]:
+    """A factor for each channel, as ConvNeXt has it."""
+    layer = site.operation
+    book.join(book.dim(layer, layer.gamma, 0), site.axes[-1])
+    book.resize(layer, ("projection_dim",), site.axes[-1])
+    return [site.axes]
+
+
+def constants(site: Site, book: Book) -> list[Axes]:
+    """Factors from a config: the same for all channels, or nobody may cut."""
+    layer = site.operation
+    held = [getattr(layer, name, None) for name in ("scale", "offset", "mean", "variance")]
+    if any(np.ndim(value) > 0 and np.size(value) > 1 for value in held if value is not None):
+        book.freeze(site.axes[-1], f"{layer.name} holds a number for each of its channels")
+    return [site.axes]
+
+
 RULES: Final[Mapping[str, Rule]] = {
     "BatchNormalization": batchnorm,
     "LayerNormalization": layernorm,
     "RMSNormalization": layernorm,
     "GroupNormalization": groupnorm,
     "PReLU": prelu,
+    "LayerScale": layerscale,
+    **dict.fromkeys(("Rescaling", "Normalization"), constants),
 }

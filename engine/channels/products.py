@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from engine.arrays import Array
 from engine.channels.elementwise import after_activation
 from engine.channels.labels import INPUT, Axes, Axis, Book
 from engine.channels.site import Rule, Site, with_channels
@@ -100,9 +101,9 @@ def einsum_dense(site: Site, book: Book) -> list[Axes]:
         known[letter] = book.join(labels, known[letter]) if letter in inputs else labels
     made = [known[letter] for letter in output.replace("...", "")]
     axes: Axes = (*dots, *made)
-    for number, axis in enumerate(axes[1:]):
+    for number, made_axis in enumerate(axes[1:]):
         if _configured(layer.partial_output_shape, number):
-            book.resize(layer, ("output_shape", number), axis)
+            book.resize(layer, ("output_shape", number), made_axis)
     if layer.bias is not None:
         for number in range(len(layer.bias.shape)):
             if layer.bias.shape[number] != 1:
@@ -134,12 +135,12 @@ def _in_every_group(book: Book, axis: Axis, num_groups: int, features: Axis | No
 
 def _a_group_a_channel(book: Book, layer: Any, given: Axis, filters: Any) -> Any:
     """A depthwise convolution in other words: whole groups go."""
-    made = filters.reshape(layer.groups, -1)
+    made: Array = filters.reshape(layer.groups, -1)
     if isinstance(given, str):
         book.freeze(filters, given)
         return filters
-    for column in made.T:
-        book.join(given, column)
+    for place in range(made.shape[1]):
+        book.join(given, made[:, place])
     book.resize(layer, ("groups",), given)
     return filters
 

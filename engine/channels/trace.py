@@ -48,8 +48,7 @@ def trace(model: Any) -> Trace:
 def rule_of(call: Call) -> Rule:
     """The rule of a call's kind; without one, whatever it touches is frozen."""
     kind = type(call.operation)
-    known = kind.__module__.startswith("keras.") and not kind.__module__.startswith("keras.src.applications")
-    return RULES.get(kind.__name__, unknown) if known else unknown
+    return RULES.get(kind.__name__, unknown) if kind.__module__.startswith("keras.") else unknown
 
 
 def unknown(site: Site, book: Book) -> list[Axes]:
