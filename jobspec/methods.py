@@ -1,4 +1,8 @@
-"""The catalogue of methods: every choice that a recipe has, with what it does in one line."""
+"""The catalogue of methods: every choice that a recipe has, with what it does in one line.
+
+Structure channel has choices of its own: the ``channel_`` axes list what goes with it, ``criteria`` and
+``distributions`` what goes with the other structures.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -22,6 +26,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "unit": "whole columns of Dense and filters of convolutions; shapes stay",
         "block": "blocks of block_shape (units x inputs) in Dense kernels",
         "n_m": "all but n of every m weights along the input features; implies the sparsity",
+        "channel": "whole channels, out of the model: shapes shrink; see the channel_ axes for what goes with it",
     },
     "distributions": {
         "uniform": "every layer the same sparsity",
@@ -29,6 +34,33 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "erk": "wide layers more, by the sum over the product of their axes (Evci 2020)",
         "lamp": "ranked together by what each layer would lose (Lee 2021)",
         "sensitivity": "every layer as far as it goes at the same measured loss",
+    },
+    "channel_criteria": {
+        "obs": "what the layers that read it can best make up for goes first; unlabelled data (Hassibi 1993)",
+        "magnitude": "channels of small weights go first, in all layers of their group",
+        "l1_norm": "channels of filters with a small sum of magnitudes go first (Li 2017)",
+        "l2_norm": "channels of filters with a small Euclidean norm go first (He 2018)",
+        "taylor": "what changes the loss least goes first, to first order, on labelled data (Molchanov 2019)",
+        "wanda": "channels of small weights on quiet inputs go first; unlabelled data (Sun 2023)",
+        "bn_scale": "channels that their normalisation scales down go first (Liu 2017)",
+        "fpgm": "channels of filters nearest to all others go first (He 2019)",
+        "random": "seeded chance: the baseline that any criterion has to beat",
+    },
+    "channel_distributions": {
+        "uniform": "every group the same share",
+        "global": "the channels of all groups ranked together, each group normalised",
+        "pattern": "groups of the same kind and width ranked together",
+    },
+    "channel_amounts": {
+        "sparsity": "share of the channels of the groups that are cut",
+        "params": "share of the model's parameters",
+        "macs": "share of the model's multiply-accumulates",
+        "latency": "share of the model's latency in LiteRT on the worker's host",
+    },
+    "channel_spare": {
+        "first": "convolutions that read the model's input",
+        "shortcut": "groups that Add and its like join",
+        "normalized": "groups that a LayerNormalization or GroupNormalization mixes: cutting is not exact",
     },
     "schedules": {
         "one_shot": "at once, without training; repaired on unlabelled inputs unless a later step trains",

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-PresetName = Literal["careful", "balanced", "small"]
+PresetName = Literal["careful", "balanced", "small", "fast"]
 
 PRESETS: Final[dict[str, list[dict[str, Any]]]] = {
     "careful": [
@@ -18,6 +18,17 @@ PRESETS: Final[dict[str, list[dict[str, Any]]]] = {
     "small": [
         {"kind": "prune", "sparsity": 0.9, "schedule": {"kind": "polynomial", "epochs": 6}},
         {"kind": "finetune", "epochs": 4},
+        {"kind": "quantize", "scheme": "int8"},
+    ],
+    "fast": [
+        {
+            "kind": "prune",
+            "structure": "channel",
+            "criterion": "obs",
+            "macs": 0.5,
+            "schedule": {"kind": "one_shot"},
+        },
+        {"kind": "finetune", "epochs": 3},
         {"kind": "quantize", "scheme": "int8"},
     ],
 }

@@ -96,7 +96,7 @@ Step = Annotated[
     Discriminator(
         _tag_of_step,
         custom_error_type="unknown_step",
-        custom_error_message="Each step needs its kind: prune, finetune or quantize",
+        custom_error_message="Each step needs its kind: 'prune', 'finetune' or 'quantize'",
     ),
     BeforeValidator(_know_structure),
 ]

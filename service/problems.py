@@ -21,6 +21,7 @@ from jobspec.errors import (
     SecateurError,
     WrongKind,
 )
+from jobspec.field_path import field_path
 from jobspec.ids import kind_of
 from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
 
@@ -141,17 +142,9 @@ def invalid(errors: Sequence[Any], body: Any) -> RequestError:
 
 
 def _path(location: Sequence[str | int], body: Any) -> list[str]:
-    """The path of a field as its caller wrote it; pydantic puts the kind of the job before it, and that of a step."""
-    path, here = [], body
-    for part in location[2:] if location[1:2] and location[1] in SPECS else location[1:]:
-        if isinstance(here, Mapping):
-            if part not in here and part == here.get("kind"):
-                continue
-            here = here.get(part)
-        else:
-            here = here[part] if isinstance(here, list) and isinstance(part, int) and part < len(here) else None
-        path.append(_text(str(part)))
-    return path
+    """The path of a field as its caller wrote it; the framework puts "body" before it, and pydantic the kind of job."""
+    inside = location[2:] if location[1:2] and location[1] in SPECS else location[1:]
+    return [_text(part) for part in field_path(inside, body)]
 
 
 def _lies_in(inner: Any, outer: Any) -> bool:

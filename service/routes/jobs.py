@@ -49,6 +49,19 @@ EXAMPLES: dict[str, Any] = {
             ],
         },
     },
+    "channels": {
+        "summary": "Half of the arithmetic, by taking channels away",
+        "value": {
+            "kind": "compress",
+            "model_id": "mdl_" + "0" * 20,
+            "dataset_id": "dst_" + "0" * 20,
+            "steps": [
+                {"kind": "prune", "structure": "channel", "macs": 0.5},
+                {"kind": "finetune", "epochs": 3},
+                {"kind": "quantize", "scheme": "int8"},
+            ],
+        },
+    },
     "sensitivity": {
         "summary": "Measure what each layer takes",
         "value": {

@@ -2,22 +2,25 @@ from typing import Any, get_args
 
 import pytest
 
-from jobspec import pruning
+from jobspec import channels, pruning, spec
 from jobspec.methods import METHODS
-from jobspec.spec import Scheme
 
 
 @pytest.mark.parametrize(
     ("axis", "choices"),
     [
         ("criteria", get_args(pruning.Criterion)),
-        ("structures", get_args(pruning.Structure)),
+        ("structures", spec.STRUCTURES),
         ("distributions", get_args(pruning.Distribution)),
         (
             "schedules",
             [kind.model_fields["kind"].default for kind in (pruning.OneShot, *get_args(pruning.TrainedSchedule))],
         ),
-        ("schemes", get_args(Scheme)),
+        ("channel_criteria", get_args(channels.ChannelCriterion)),
+        ("channel_distributions", get_args(channels.ChannelDistribution)),
+        ("channel_amounts", get_args(channels.Amount)),
+        ("channel_spare", get_args(channels.GroupTag)),
+        ("schemes", get_args(spec.Scheme)),
         ("toolkits", get_args(pruning.Toolkit)),
     ],
 )

@@ -12,6 +12,7 @@ from infra import job_list
 from infra.jobs import Outcome
 from jobspec.errors import TrainingDiverged
 from jobspec.kinds import SPECS
+from jobspec.methods import METHODS
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState
 from tests.service.conftest import Running, Start, messages
@@ -94,6 +95,20 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str, str, str]] = {
         "less than or equal to 1",
     ),
     "an unknown step": ({"steps": [{"kind": "prun"}]}, 422, "invalid_request", "steps.0", "'prune'"),
+    "a slip in a step that takes channels": (
+        {"steps": [{"kind": "prune", "structure": "channel", "macs": 2}]},
+        422,
+        "invalid_request",
+        "steps.0.macs",
+        "less than 1",
+    ),
+    "an unknown structure": (
+        {"steps": [PRUNE | {"structure": "channels"}]},
+        422,
+        "invalid_request",
+        "steps.0.structure",
+        "'weight', 'unit', 'block', 'n_m' or 'channel'",
+    ),
     "an unknown layer": (
         {"steps": [PRUNE | {"layers": {"hiden": 0.5}}]},
         422,
@@ -259,7 +274,8 @@ def test_every_choice_can_be_looked_up_without_reading_documentation(gateway: Ru
     found = gateway.http.get("/v1/methods").json()
 
     assert found["criteria"]["wanda"].endswith("(Sun 2023)")
-    assert set(found) == {"criteria", "structures", "distributions", "schedules", "schemes", "toolkits"}
+    assert set(found) == set(METHODS)
+    assert set(found["channel_distributions"]) == {"uniform", "global", "pattern"}
 
 
 def test_the_queue_position_counts_those_before(fresh: Running) -> None:
