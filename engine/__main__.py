@@ -14,6 +14,7 @@ from rich.live import Live
 from engine.inspect import inspect_dataset, inspect_model
 from engine.quiet import stderr_to
 from jobspec.errors import InvalidRequest, SecateurError
+from jobspec.field_path import field_path
 from jobspec.presets import PRESETS
 from jobspec.progress import Event, advance, planned
 from jobspec.report import Report
@@ -111,8 +112,11 @@ def _recipe(kind: type[R], content: str) -> R:
     try:
         return kind.model_validate_json(content)
     except ValidationError as fault:
-        found = [f"{'.'.join(map(str, error['loc'])) or 'recipe'}: {error['msg']}" for error in fault.errors()]
-        raise InvalidRequest("; ".join(found), suggestions=["docs/engine.md shows a recipe."]) from fault
+        is_json = fault.errors()[0]["type"] != "json_invalid"
+        given = json.loads(content) if is_json else None
+        found = [(".".join(field_path(error["loc"], given)), error["msg"]) for error in fault.errors()]
+        told = "; ".join(f"{path or 'recipe'}: {message}" for path, message in found)
+        raise InvalidRequest(told, suggestions=["docs/engine.md shows a recipe."]) from fault
 
 
 def main() -> None:

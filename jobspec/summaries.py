@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobspec.channels import GroupTag as GroupTag
+from jobspec.channels import GroupTag
 from jobspec.frozen import Frozen
 from jobspec.spec import Scale
 
