@@ -79,6 +79,7 @@ def test_an_unknown_layer_is_named_with_layers_of_a_similar_name(field: str) -> 
 
     assert fault.errors[0].field == f"steps.0.{field}"
     assert "wide" in fault.suggestions[0]
+    assert "stem, left" in refused(UnknownLayer, skip_layers=["0"]).suggestions[0]
 
 
 def test_a_layer_that_only_reads_channels_is_told_whose() -> None:
@@ -124,6 +125,15 @@ def test_a_step_that_would_cut_nothing_tells_why_and_what_would_free_groups() ->
         '"spare": ["first", "normalized"] frees left.',
     )
     check(skip_layers=["wide"], spare=["first"])
+
+
+def test_only_what_would_really_be_cut_is_promised() -> None:
+    narrow = group("narrow", num_channels=8, tags=("first",))
+
+    fault = refused(NothingToPrune, narrow, group("both", tags=("first", "shortcut")))
+
+    assert fault.suggestions[0] == '"spare": ["normalized"] frees both.'
+    assert "narrow" not in " ".join(fault.suggestions)
 
 
 def test_to_name_a_spared_group_is_to_cut_it() -> None:

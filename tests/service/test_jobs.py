@@ -49,6 +49,17 @@ def test_the_spec_comes_back_with_every_default_filled_in(gateway: Running) -> N
     assert posted["spec"]["steps"][0]["schedule"]["kind"] == "polynomial"
 
 
+def test_a_job_that_takes_channels_is_queued_and_comes_back_as_it_was_understood(gateway: Running) -> None:
+    spec = pair(gateway).spec(preset="fast")
+    del spec["steps"]
+
+    answer = gateway.http.post("/v1/jobs", json=spec)
+
+    step = answer.json()["spec"]["steps"][0]
+    assert answer.status_code == 202
+    assert (step["structure"], step["macs"], step["schedule"]["kind"]) == ("channel", 0.5, "one_shot")
+
+
 def test_a_job_may_be_queued_while_its_inputs_are_checked(gateway: Running) -> None:
     """The worker holds the spec against what it finds; waiting here would only cost the caller time."""
     model_id = upload(gateway, "model", state="checking")
