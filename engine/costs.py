@@ -45,15 +45,21 @@ class Work:
 
 def works_of(graph: Graph) -> tuple[Work, ...]:
     """Every use of a kernel, once a call, in the graph's order. Axes of unknown size count as 1."""
-    shapes = dict(graph.shapes)
-    found: list[Work] = []
+    shapes, found = known_shapes(graph), list[Work]()
     for call in graph.calls:
         args, kwargs = _arguments(call, shapes)
-        _sharpen(call, shapes, args, kwargs)
         given = inspect.signature(call.operation.call).bind(*args, **kwargs).arguments
         made = shapes[call.writes[0]] if call.writes else ()
         found += [replace(work, layer=call.operation) for work in _works(call.operation, given, made)]
     return tuple(found)
+
+
+def known_shapes(graph: Graph) -> dict[int, Shape]:
+    """Of every slot; inside nested models those that follow from where they are called, if that says more."""
+    shapes = dict(graph.shapes)
+    for call in graph.calls:
+        _sharpen(call, shapes, *_arguments(call, shapes))
+    return shapes
 
 
 def macs_by_layer(model: Any) -> dict[str, int]:

@@ -1,0 +1,102 @@
+"""The table of latencies: its arithmetic from given times, and that it can be measured for every kind of layer."""
+
+from typing import Any
+
+import keras
+import pytest
+
+from engine.channels.latency import Corners, Entry, LatencyTable, full, measure
+
+layers = keras.layers
+
+
+def test_times_between_the_corners_follow_both_widths() -> None:
+    corners = Corners((2, 8), (4, 16), ((1.0, 3.0), (2.0, 9.0)))
+
+    assert [corners.milliseconds(*widths) for widths in ((2, 4), (2, 16), (8, 4), (8, 16))] == [1.0, 3.0, 2.0, 9.0]
+    assert corners.milliseconds(5, 10) == (1 + 3 + 2 + 9) / 4
+
+
+def test_a_width_that_does_not_vary_leaves_the_other() -> None:
+    """A layer on three colours, and a depthwise kernel, which has one width only."""
+    corners = Corners((3, 3), (1, 5), ((1.0, 5.0), (1.0, 5.0)))
+
+    assert corners.milliseconds(3, 2) == 2.0
+
+
+def test_no_layer_gives_time_back() -> None:
+    """Chance may make the narrow layer much the faster one; beyond it the line would fall below nothing."""
+    assert Corners((4, 8), (1, 1), ((0.0, 0.0), (8.0, 8.0))).milliseconds(1, 1) == 0.0
+
+
+def half(variable: Any, axis: int) -> int:
+    return full(variable, axis) // 2
+
+
+@pytest.mark.parametrize(
+    ("whole", "expected"),
+    [(5.0, 5.0 - 4.0 + 2.0), (2.0, 1.0)],
+    ids=["the rest stays", "layers that took longer alone than in the whole share it out"],
+)
+def test_a_smaller_model_takes_the_rest_and_what_its_layers_take(whole: float, expected: float) -> None:
+    kernel = keras.Variable(keras.ops.zeros((8, 6)))
+    entry = Entry(Corners((2, 8), (6, 6), ((1.0, 1.0), (4.0, 4.0))), (kernel, 0), (kernel, 1))
+    table = LatencyTable(whole, (entry,))
+
+    assert table.milliseconds(full) == whole
+    assert table.milliseconds(half) == pytest.approx(expected)
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """Every kind with a row, two layers alike, and one kind without."""
+    inputs = keras.Input((8, 8, 8))
+    x = layers.Conv2D(8, 3, padding="same", name="one")(inputs)
+    x = layers.Conv2D(8, 3, padding="same", name="two", kernel_initializer="he_normal")(x)
+    x = layers.Conv2D(16, 1, groups=4, name="groups")(x)
+    x = layers.Conv2D(32, 3, groups=16, name="alone")(x)
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
+    x = layers.Conv2DTranspose(12, 2, name="transposed")(x)
+    x = layers.SeparableConv2D(20, 3, name="separable")(x)
+    x = layers.EinsumDense("bhwc,cd->bhwd", output_shape=(3, 3, 4), name="without")(x)
+    return keras.Model(inputs, layers.Dense(10, name="dense")(layers.Flatten()(x)))
+
+
+def test_every_kind_of_kernel_is_timed_at_full_and_a_quarter_of_its_widths(model: Any) -> None:
+    shares: list[float] = []
+
+    table = measure(model, "none", shares.append)
+
+    assert table.milliseconds(full) == pytest.approx(table.whole)
+    assert table.whole > 0
+    assert [(entry.corners.inputs, entry.corners.outputs) for entry in table.entries] == [
+        ((2, 8), (2, 8)),
+        ((2, 8), (2, 8)),
+        ((1, 2), (4, 16)),  # features of a group, filters of all
+        ((8, 32), (1, 1)),  # a group for each feature: filters go two by two
+        ((8, 32), (1, 1)),
+        ((16, 64), (3, 12)),
+        ((3, 12), (5, 20)),
+        ((9, 36), (2, 10)),
+    ]
+    assert table.entries[0].corners is table.entries[1].corners, "layers of one kind are timed once"
+    assert shares[-1] == 1.0
+    assert len(shares) == 7
+
+
+def test_whole_numbers_are_timed_in_whole_numbers() -> None:
+    model = keras.Sequential([keras.Input((3, 3, 2)), layers.Conv2D(4, 2), layers.Flatten(), layers.Dense(2)])
+
+    table = measure(model, "int8")
+
+    assert table.milliseconds(full) == pytest.approx(table.whole)
+    assert len(table.entries) == 2
+
+
+def test_a_layer_on_inputs_of_unknown_size_stays_as_it_is() -> None:
+    model = keras.Sequential([keras.Input((None, 4)), layers.Conv1D(4, 1), layers.GlobalMaxPooling1D()])
+
+    table = measure(model, "none")
+
+    assert table.entries == ()
+    assert table.milliseconds(half) == table.whole
