@@ -26,7 +26,8 @@ from engine.pruning.criterion import magnitude
 from engine.pruning.masking import Masks
 from engine.pruning.structure import WEIGHTS
 from engine.repair.batchnorm import reestimate
-from engine.repair.reconstruct import Samples, reconstruct
+from engine.repair.equations import Samples
+from engine.repair.reconstruct import reconstruct
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9)
 BATCH = 128

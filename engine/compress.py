@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from engine import sensitivity
+from engine.channels.step import prune_channels
 from engine.faults import samples_blamed
 from engine.job import Job, load
 from engine.measuring import measure
@@ -112,7 +113,7 @@ def _run(
                         curves = _measurer(job, step, out, known, advance)
                         message.append(prune(job, step, name, recipe.steps[number:], advance, curves))
                     case PruneChannels():
-                        raise NotImplementedError("channels are not cut yet")
+                        message.append(prune_channels(job, step, name, clock.advance(name)))
                     case Finetune():
                         message.append(finetune(job, step, name, clock.advance(name)))
                     case Quantize():

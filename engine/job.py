@@ -18,9 +18,10 @@ from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Batch, Observer
 from engine.repair.batchnorm import MAX_BATCHES, reestimate_if_better
+from engine.repair.equations import Samples
 from engine.train import starting_learning_rate
 from jobspec.fit import check_fit
-from jobspec.report import TrainingPoint
+from jobspec.report import GroupCut, TrainingPoint
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe, Scale
 
@@ -29,6 +30,10 @@ JUDGED = 2000
 
 OBSERVED = 1024
 """Training samples that a criterion which looks at data sees at each cut."""
+
+
+REPAIR_BATCH = 256
+"""Inputs that a repair computes at a time."""
 
 
 @dataclass
@@ -47,6 +52,8 @@ class Job:
     targets: dict[str, float] = field(default_factory=dict)
     num_groups: dict[str, int] = field(default_factory=dict)
     """Into how many groups that go together the last cut divided each kernel."""
+    groups: dict[str, GroupCut] = field(default_factory=dict)
+    """What became of each group of channels, when a step cut any."""
     history: list[TrainingPoint] = field(default_factory=list)
 
     def calibration(self, num_samples: int) -> Array:
@@ -59,6 +66,11 @@ class Job:
         for start in range(0, len(picked), size):
             yield self.feed(self.data.train.x[picked[start : start + size]])
 
+    def samples(self, wanted: int) -> Samples:
+        """Unlabelled training inputs for a repair; all that there are when more are wanted."""
+        count = min(wanted, len(self.data.train))
+        return Samples(lambda: self.training_inputs(count, REPAIR_BATCH), count, self.recipe.seed)
+
     def shuffled(self, num_samples: int) -> Array:
         """Places of training samples, in an order that the seed fixes."""
         return np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:num_samples]
@@ -68,15 +80,15 @@ class Job:
 
     def observer(self) -> Observer:
         """Watches the kernels at work on ``OBSERVED`` training samples."""
+        return Observer(self.model, self.masks.kernels, self.objective.loss, self.labelled_batches)
+
+    def labelled_batches(self) -> Iterator[Batch]:
+        """``OBSERVED`` training samples with their labels, as the loss takes them."""
         train, size = self.data.train, self.recipe.training.batch_size
         picked = self.shuffled(OBSERVED)
-
-        def batches() -> Iterator[Batch]:
-            for start in range(0, len(picked), size):
-                part = np.sort(picked[start : start + size])
-                yield self.feed(train.x[part]), self.objective.encode(train.y[part])
-
-        return Observer(self.model, self.masks.kernels, self.objective.loss, batches)
+        for start in range(0, len(picked), size):
+            part = np.sort(picked[start : start + size])
+            yield self.feed(train.x[part]), self.objective.encode(train.y[part])
 
     def refresh_statistics(self) -> None:
         """Re-estimate BatchNorm on training batches, unless that makes the model worse on held-out samples."""

@@ -12,18 +12,17 @@ from engine.model import copy_of
 from engine.pruning.cutting import Cutting, choose, groups_of
 from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
-from engine.repair.reconstruct import Samples, reconstruct
+from engine.repair.reconstruct import reconstruct
 from engine.repair.targets import why_not
 from engine.train import make_optimizer, num_steps, train
 from engine.watch import Advance
+from jobspec.channels import PruneChannels
 from jobspec.pruning import OneShot, Prune
 from jobspec.sensitivity import Curves
 from jobspec.spec import Finetune, Quantize, Step
 
 RETRAIN: Final = 0.1
 """Fine-tuning's learning rate as a share of the original's (Han 2015)."""
-
-REPAIR_BATCH: Final = 256
 
 
 def prune(
@@ -69,7 +68,7 @@ def _prune(
         cutting.to(cutting.final)
         return cutting.targets
     schedule, size = step.schedule, job.recipe.training.batch_size
-    _train(
+    train_on(
         job,
         name,
         epochs=schedule.epochs,
@@ -88,7 +87,7 @@ def _prune(
 
 def trains(step: Step) -> bool:
     """Whether a step changes weights by training."""
-    return isinstance(step, Finetune) or (isinstance(step, Prune) and step.trains)
+    return isinstance(step, Finetune) or (isinstance(step, Prune | PruneChannels) and step.trains)
 
 
 def repairs(step: Prune, later: Sequence[Step]) -> bool:
@@ -99,8 +98,7 @@ def repairs(step: Prune, later: Sequence[Step]) -> bool:
 def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
     dense = copy_of(job.model)
     began, targets = time.monotonic(), cutting.plan()
-    count = min(step.reconstruct_samples, len(job.data.train))
-    samples = Samples(lambda: job.training_inputs(count, REPAIR_BATCH), count, job.recipe.seed)
+    samples = job.samples(step.reconstruct_samples)
     solved = reconstruct(
         job.model,
         dense,
@@ -112,7 +110,7 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
         zero_bias=step.structure == "unit",
         on_progress=lambda share: on_advance(Advance(share, (time.monotonic() - began) * (1 - share) / share)),
     )
-    job.notes.append(f"Solved again on {count:,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
+    job.notes.append(f"Solved again on {samples.count:,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
     job.notes += [f"Only cut, not solved again: {name}, because {reason}." for name, reason in unsolvable(job, targets)]
     return targets
 
@@ -128,7 +126,7 @@ def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
 def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
     """Train on with every zero held."""
     learning_rate = step.learning_rate or job.learning_rate * RETRAIN
-    _train(job, name, epochs=step.epochs, learning_rate=learning_rate, on_advance=on_advance)
+    train_on(job, name, epochs=step.epochs, learning_rate=learning_rate, on_advance=on_advance)
     job.refresh_statistics()
     return f"validation {job.objective.metric.replace('_', ' ')} {job.history[-1].val_metric:.4f}"
 
@@ -157,7 +155,8 @@ def _note_risks(job: Job, targets: dict[str, float]) -> None:
         job.notes.append(f"Fewer weights left than units: {', '.join(starved)}. Give them less sparsity in layers.")
 
 
-def _train(job: Job, name: str, *, epochs: int, learning_rate: float, on_advance: Any, **cutting: Any) -> None:
+def train_on(job: Job, name: str, *, epochs: int, learning_rate: float, on_advance: Any, **cutting: Any) -> None:
+    """Train a job's model, and add to its history."""
     job.notes.append(f"{name}: learning rate {learning_rate:g}.")
     job.history += train(
         job.model,

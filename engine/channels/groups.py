@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array, Mask
-from engine.channels.labels import Dim
+from engine.channels.labels import OUTPUT, Dim, Role
 from engine.channels.trace import Trace, trace
 from engine.prunable import places
 from jobspec.channels import GroupTag
@@ -31,6 +31,8 @@ class Group:
     tags: tuple[GroupTag, ...]
     frozen: tuple[str, ...]
     """Why it cannot be cut; nothing when it can be."""
+    parts: tuple[Array, ...] = ()
+    """Channels of each of its layers. No layer can be empty: of each part at least one channel stays."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,27 @@ class Channels:
     def all_kept(self) -> Mask:
         """Nothing goes: one entry a channel."""
         return np.ones(self.num_channels, np.bool_)
+
+    def aligned(self, small: "Channels", kept: Mask) -> Array:
+        """For each channel of the smaller model the one that it is here.
+
+        Args:
+            kept: the channels that it was made with.
+        """
+        found = np.zeros(small.num_channels, np.int64)
+        for ours, theirs in zip(self.dims, small.dims, strict=True):
+            along = self.along(ours)
+            found[small.along(theirs)] = along[kept[along]]
+        return found
+
+    def members(self, group: Group, *roles: Role) -> list[Dim]:
+        """Axes that hold channels of a group, of layers in these roles."""
+        return [dim for dim in self.dims if dim.role in roles and np.isin(self.along(dim), group.channels).any()]
+
+    def scales(self, group: Group) -> list[Dim]:
+        """The scales of normalisations that each channel of a group passes."""
+        along = self.members(group, "along")
+        return [dim for dim in along if dim.variable is getattr(dim.layer, "gamma", None)]
 
     def group(self, layer: str) -> Group | None:
         """The group that a layer makes, if it makes one."""
@@ -107,5 +130,11 @@ def _group(traced: Trace, of_label: Array, names: dict[int, str], dims: list[Dim
     )
     tags = dict.fromkeys(tag for labels, tag in traced.book.tags if np.isin(of_label[labels], channels).any())
     reasons = dict.fromkeys(why for labels, why in traced.book.frozen if np.isin(of_label[labels], channels).any())
-    unit = "heads" if type(dims[0].layer).__name__ == "MultiHeadAttention" else "channels"
-    return Group(layers[0], layers, tuple(readers), channels, unit, tuple(tags), tuple(reasons))
+    why = (OUTPUT,) if OUTPUT in reasons else tuple(reasons)
+    return Group(layers[0], layers, tuple(readers), channels, dims[0].unit, tuple(tags), why, _parts(of_label, dims))
+
+
+def _parts(of_label: Array, dims: list[Dim]) -> tuple[Array, ...]:
+    """The channels of each axis that makes some, each set once."""
+    sets = {tuple(np.unique(of_label[dim.labels])): None for dim in dims}
+    return tuple(np.array(each) for each in sets)

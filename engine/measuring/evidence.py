@@ -38,6 +38,7 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
         target_sparsity=target,
         delivered_sparsity=delivered,
         layers=layer_table(job.model, job.targets, in_file),
+        groups=tuple(job.groups.values()),
         history=tuple(job.history),
         verdicts=verdicts(before, after, target=target),
         notes=tuple(job.notes),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.arrays import Array
+from engine.costs import num_macs
 from engine.dataset import Split
 from engine.faults import samples_blamed
 from engine.feed import Feed
@@ -35,6 +36,7 @@ class Export:
     sizes: Sizes
     num_params: int
     num_nonzero_params: int
+    num_macs: int
 
 
 def export(name: Literal["baseline", "result"], model: Any, scheme: Scheme, folder: Path, calibration: Array) -> Export:
@@ -54,6 +56,7 @@ def export(name: Literal["baseline", "result"], model: Any, scheme: Scheme, fold
         measure_sizes(keras_file, tflite_file),
         model.count_params(),
         nonzero_params(model),
+        num_macs(model),
     )
 
 
@@ -111,6 +114,7 @@ def variants(measured: Sequence[tuple[Export, Quality]], inputs: Array) -> tuple
             scheme=exported.scheme,
             num_params=exported.num_params,
             num_nonzero_params=exported.num_nonzero_params,
+            num_macs=exported.num_macs,
             sizes=exported.sizes,
             quality=found,
             latency=speed,

@@ -1,11 +1,12 @@
 """Which layers a repair solves again, in which order, and why it leaves others alone."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
+from engine.arrays import Array
 from engine.graph import Graph, graph_of
 from engine.prunable import places
 from engine.repair import rows
@@ -25,6 +26,8 @@ class Target:
     layer: Any
     twin: Any
     norm: Any | None
+    units: Array | None = None
+    """The units of the twin that the layer still has, counted over all groups; None: all."""
 
     @property
     def has_bias_row(self) -> bool:
@@ -32,12 +35,22 @@ class Target:
         return self.norm is not None or rows.has_bias_per_unit(self.layer)
 
 
-def targets_of(model: Any, dense: Any, cut: Collection[str]) -> list[Target]:
+@dataclass(frozen=True)
+class Narrowed:
+    """What a smaller network has left of the dense one, by the names of layers."""
+
+    readers: Collection[str] = ()
+    """Layers that have lost inputs."""
+    units: Mapping[str, Array] = field(default_factory=dict)
+    """Of layers that have lost units, those that stay, counted over all groups of the dense layer."""
+
+
+def targets_of(model: Any, dense: Any, cut: Collection[str], narrowed: Narrowed) -> list[Target]:
     """What is solved, in the order of the graph: what is cut, and what comes behind a cut and is not frozen.
 
     Args:
-        dense: a copy of the model, from before the cut.
-        cut: names of places.
+        dense: the model as it was before the cut.
+        cut: names of places that lose weights; those that have lost inputs count as cut too.
     """
     graph, twins = graph_of(model), {place.name: place.layer for place in places(dense)}
     known = {id(place.layer): place for place in reversed(list(places(model)))}
@@ -45,9 +58,10 @@ def targets_of(model: Any, dense: Any, cut: Collection[str]) -> list[Target]:
     found: list[Target] = []
     behind_a_cut = False
     for place in ordered.values():
-        asked = place.name in cut
+        asked = place.name in cut or place.name in narrowed.readers
         if (asked or (behind_a_cut and place.layer.trainable)) and why_not(place.layer, graph) is None:
-            found.append(Target(place.name, place.layer, twins[place.name], norm_behind(place.layer, graph)))
+            norm, units = norm_behind(place.layer, graph), narrowed.units.get(place.name)
+            found.append(Target(place.name, place.layer, twins[place.name], norm, units))
         behind_a_cut = behind_a_cut or asked
     return found
 

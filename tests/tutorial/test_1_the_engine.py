@@ -17,7 +17,8 @@ from engine.pruning.mask import keep_largest
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan
 from engine.pruning.structure import UNITS
-from engine.repair.reconstruct import Samples, reconstruct
+from engine.repair.equations import Samples
+from engine.repair.reconstruct import reconstruct
 from jobspec.pruning import Polynomial
 from jobspec.report import Report
 from jobspec.spec import Recipe

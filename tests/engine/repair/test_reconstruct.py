@@ -8,7 +8,8 @@ import pytest
 from engine.graph import graph_of
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.repair.reconstruct import Samples, reconstruct
+from engine.repair.equations import Samples
+from engine.repair.reconstruct import reconstruct
 from engine.repair.targets import why_not
 from tests.engine.test_compress import run
 

@@ -1,0 +1,197 @@
+"""The prune step that takes channels away: score, plan, build the smaller model, repair it, train it, and again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.arrays import Mask
+from engine.channels.groups import Channels, channels_of
+from engine.channels.latency import measure
+from engine.channels.planning import Cost, Cuttable, cuttable, plan
+from engine.channels.repair import fold, mean_shifts, solve_readers
+from engine.channels.savings import Costs, group_infos
+from engine.channels.scoring import scores_of
+from engine.channels.surgery import shrink
+from engine.job import Job
+from engine.prunable import prunable_kernels
+from engine.pruning.masking import Masks
+from engine.pruning.schedule import plan as cuts_of
+from engine.steps import train_on
+from engine.watch import Advance
+from jobspec.channels import PruneChannels
+from jobspec.fit_channels import why_left_alone
+from jobspec.pruning import OneShot, Polynomial
+from jobspec.report import GroupCut
+from jobspec.spec import Quantize
+from jobspec.summaries import ChannelGroup
+
+OnAdvance = Callable[[Advance], None]
+
+
+@dataclass(frozen=True)
+class Round:
+    """A cut, and the training that follows it."""
+
+    progress: float
+    """How much of what the step asks for is cut by then."""
+    epochs: int
+
+
+def rounds_of(step: PruneChannels) -> list[Round]:
+    """When the step cuts. Shapes change, so that cuts fall between epochs.
+
+    >>> rounds_of(PruneChannels(sparsity=0.5))
+    [Round(progress=1.0, epochs=0)]
+    >>> [round.epochs for round in rounds_of(PruneChannels(sparsity=0.5, schedule=Polynomial(epochs=4, ramp=0.5)))]
+    [1, 3]
+    """
+    schedule, amount = step.schedule, step.amount[1]
+    if isinstance(schedule, OneShot):
+        return [Round(1.0, 0)]
+    cuts = cuts_of(schedule, amount, num_steps=schedule.epochs)
+    early = 1 if isinstance(schedule, Polynomial) else 0  # it cuts after a step; here the step is the epoch behind
+    starts = [cut.step - early for cut in cuts] + [schedule.epochs]
+    return [Round(cut.sparsity / amount, starts[number + 1] - starts[number]) for number, cut in enumerate(cuts)]
+
+
+@dataclass
+class Course:
+    """A step under way, told in the channels of the model as it was when the step began."""
+
+    first: Channels
+    costs: Costs
+    infos: tuple[ChannelGroup, ...]
+    groups: list[Cuttable]
+    cost: Cost
+    alive: Mask
+    """The channels that are still there."""
+
+
+def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvance) -> str:
+    """Take channels away, in as many rounds as the schedule has.
+
+    Raises:
+        NothingToPrune, TargetUnreachable: what only the model itself can tell.
+    """
+    course = begin(job, step)
+    rounds = rounds_of(step)
+    told = _Progress(on_advance, parts=len(rounds))
+    for number, each in enumerate(rounds):
+        cut = 0.2 if each.epochs else 1.0
+        _cut(job, step, course, each.progress, told.within(number, 0.0, cut))
+        if each.epochs:
+            _train(job, step, name, each.epochs, told.within(number, cut, 1.0))
+    _record(job, step, course)
+    return _summary(course)
+
+
+def begin(job: Job, step: PruneChannels) -> Course:
+    """Find the groups that a step cuts, and check that it can reach what it asks for.
+
+    Raises:
+        NothingToPrune, TargetUnreachable: it cannot.
+    """
+    first = channels_of(job.model)
+    costs = Costs.of(first)
+    infos = group_infos(costs)
+    groups, alive = cuttable(first, infos, step), first.all_kept()
+    course = Course(first, costs, infos, groups, _cost(job, step, costs), alive)
+    plan(groups, step, np.ones(len(alive)), alive, cost=course.cost)
+    return course
+
+
+def _cost(job: Job, step: PruneChannels, costs: Costs) -> Cost:
+    what = step.amount[0]
+    if what == "latency":
+        quantize = next((each for each in job.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
+        table = measure(job.model, quantize.scheme, inputs=job.calibration(1))
+        return lambda kept: table.milliseconds(costs.sizes(kept))
+    return costs.params if what == "params" else costs.macs
+
+
+def _cut(job: Job, step: PruneChannels, course: Course, progress: float, on_progress: Callable[[float], None]) -> None:
+    """One cut, and its repair. The job's model is a smaller one afterwards."""
+    now = channels_of(job.model)
+    origin = course.first.aligned(now, course.alive)
+    scores = np.zeros(len(course.alive))
+    groups = [group for each in course.groups if (group := now.group(each.group.name)) is not None]
+    scores[origin] = scores_of(job, now, groups, step, lambda share: on_progress(share / 2))
+    kept = plan(course.groups, step, scores, course.alive, cost=course.cost, progress=progress)
+    staying, samples = kept[origin], job.samples(step.reconstruct_samples)
+    missed = {} if step.reconstruct else mean_shifts(now, staying, samples)
+    small = shrink(now, staying)
+    masks = Masks(prunable_kernels(small))
+    if step.reconstruct:
+        notes = solve_readers(now, staying, small, masks, samples, lambda share: on_progress((1 + share) / 2))
+    else:
+        notes = fold(missed, now, staying, small)
+    _take(job, small, masks)
+    job.notes += [note for note in notes if note not in job.notes]
+    job.refresh_statistics()
+    course.alive = kept
+
+
+def _take(job: Job, small: Any, masks: Masks) -> None:
+    """The job goes on with the smaller model; of zeros that earlier steps made, those that are left are promised."""
+    job.model, job.masks = small, masks
+    for name in job.targets:
+        job.targets[name] = min(job.targets[name], masks.sparsity([name]))
+        job.num_groups.pop(name, None)
+
+
+def _train(job: Job, step: PruneChannels, name: str, epochs: int, on_progress: Callable[[float], None]) -> None:
+    assert not isinstance(step.schedule, OneShot), "it does not train"
+    before = len(job.history)
+    done = sum(point.step == name for point in job.history)
+    learning_rate = step.schedule.learning_rate or job.learning_rate
+    train_on(job, name, epochs=epochs, learning_rate=learning_rate, on_advance=lambda at: on_progress(at.progress))
+    job.history[before:] = [point.model_copy(update={"epoch": done + point.epoch}) for point in job.history[before:]]
+    job.refresh_statistics()
+
+
+def _record(job: Job, step: PruneChannels, course: Course) -> None:
+    """Put into the job what became of each group, for the report, beside what earlier steps have done to it."""
+    whole, costs = course.first.all_kept(), course.costs
+    for group, info in zip(course.first.groups, course.infos, strict=True):
+        alone = whole.copy()
+        alone[group.channels] = course.alive[group.channels]
+        earlier = job.groups.get(group.name)
+        before = earlier.before if earlier else len(group.channels)
+        after = int(alone[group.channels].sum())
+        job.groups[group.name] = GroupCut(
+            name=group.name,
+            layers=group.layers,
+            before=before,
+            after=after,
+            spared=why_left_alone(step, info) if before == after else None,
+            params_saved=costs.params(whole) - costs.params(alone) + (earlier.params_saved if earlier else 0),
+            macs_saved=costs.macs(whole) - costs.macs(alone) + (earlier.macs_saved if earlier else 0),
+        )
+
+
+def _summary(course: Course) -> str:
+    costs, whole = course.costs, course.first.all_kept()
+    macs, params = (1 - cost(course.alive) / (cost(whole) or 1) for cost in (costs.macs, costs.params))
+    gone = int(np.count_nonzero(~course.alive))
+    return f"{gone:,} channels gone, {macs:.1%} of the multiply-accumulates, {params:.1%} of the parameters"
+
+
+class _Progress:
+    """Turns what parts of rounds tell of themselves into the progress of a step."""
+
+    def __init__(self, on_advance: OnAdvance, *, parts: int) -> None:
+        self._on_advance, self._parts, self._began = on_advance, parts, time.monotonic()
+
+    def within(self, part: int, start: float, end: float) -> Callable[[float], None]:
+        """A listener for a stretch of one part."""
+
+        def tell(share: float) -> None:
+            progress = (part + start + (end - start) * share) / self._parts
+            if progress > 0:
+                elapsed = time.monotonic() - self._began
+                self._on_advance(Advance(min(progress, 1.0), elapsed * (1 - progress) / progress))
+
+        return tell
