@@ -3,13 +3,48 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import keras
 import numpy as np
 
 from engine.channels.labels import Axes, Axis, Book
 from engine.channels.site import Rule, Site
 
-MIXING: Final = frozenset({"softmax", "log_softmax", "sparsemax", "glu", "gated_linear_unit"})
-"""Activations in which channels see each other."""
+SEPARATE: Final = frozenset(
+    [
+        "celu",
+        "elu",
+        "exponential",
+        "gelu",
+        "hard_shrink",
+        "hard_sigmoid",
+        "hard_silu",
+        "hard_swish",
+        "hard_tanh",
+        "leaky_relu",
+        "linear",
+        "log_sigmoid",
+        "mish",
+        "relu",
+        "relu6",
+        "selu",
+        "sigmoid",
+        "silu",
+        "soft_shrink",
+        "softplus",
+        "softsign",
+        "sparse_plus",
+        "sparse_sigmoid",
+        "squareplus",
+        "swish",
+        "tanh",
+        "tanh_shrink",
+        "threshold",
+        "ReLU",
+        "LeakyReLU",
+        "ELU",
+    ]
+)
+"""Activations that work on each number by itself."""
 
 
 def one(site: Site, book: Book) -> list[Axes]:
@@ -17,28 +52,63 @@ def one(site: Site, book: Book) -> list[Axes]:
     return [site.axes]
 
 
-def activation(site: Site, book: Book) -> list[Axes]:
-    """The same, unless the function mixes channels."""
-    after_activation(site.operation, site.axes[-1], book)
+def dropout(site: Site, book: Book) -> list[Axes]:
+    """The same; a shape of noise that names the number of channels holds it fast."""
+    for axis, size in zip(site.axes, getattr(site.operation, "noise_shape", None) or (), strict=False):
+        if size not in (None, 1):
+            book.freeze(axis, f"{site.operation.name} has noise of fixed shape")
     return [site.axes]
 
 
-def after_activation(layer: Any, axis: Axis, book: Book) -> None:
-    """Freeze what an activation mixes, or what one of the user's own might."""
-    function = getattr(layer, "activation", None)
-    name = getattr(function, "__name__", None) or type(function).__name__
-    ours = function is None or getattr(function, "__module__", type(function).__module__).startswith("keras.")
-    if not ours or name in MIXING:
-        book.freeze(axis, f"{layer.name} has the activation {name}, in which channels may see each other")
+def activation(site: Site, book: Book) -> list[Axes]:
+    """The same, unless the function mixes channels."""
+    after_activation(site.operation, site.axes, book)
+    return [site.axes]
+
+
+def after_activation(layer: Any, axes: Axes, book: Book, name: str = "activation") -> None:
+    """Freeze what an activation mixes, or what one of the user's own might.
+
+    Args:
+        layer: what has the activation, or a cell that has.
+        axes: of the layer's output.
+        name: of the attribute.
+    """
+    function = getattr(layer, name, None)
+    kind = getattr(function, "__name__", None) or type(function).__name__
+    ours = getattr(function, "__module__", type(function).__module__).startswith("keras.")
+    if function is not None and not (ours and kind in SEPARATE):
+        for axis in axes:
+            book.freeze(axis, f"{layer.name} has the activation {kind}, in which channels may see each other")
 
 
 def softmax(site: Site, book: Book) -> list[Axes]:
     """Along its axis all numbers see each other."""
-    along = getattr(site.operation, "axis", -1)
-    for axis in along if isinstance(along, (list, tuple)) else [along]:
-        if axis is not None:
-            book.freeze(site.axes[axis], f"{site.operation.name} mixes its channels")
+    along = site.operation.axis
+    for place in range(len(site.axes)) if along is None else np.ravel(along):
+        book.freeze(site.axes[place], f"{site.operation.name} mixes its channels")
     return [site.axes]
+
+
+def clip(site: Site, book: Book) -> list[Axes]:
+    """Limits are numbers; where there is one a channel, nobody may cut."""
+    if max(np.size(site.operation.x_min), np.size(site.operation.x_max)) > 1:
+        site.freeze(book, f"{site.operation.name} holds a number for each of its channels")
+    return [site.axes]
+
+
+def masking(site: Site, book: Book) -> list[Axes]:
+    """A step goes when all its channels have one value: who goes with it depends on all of them."""
+    book.freeze(site.axes[-1], f"{site.operation.name} looks at all channels of a step together")
+    return [site.axes]
+
+
+def average(site: Site, book: Book) -> list[Axes]:
+    """The layer adds tensors up; ``keras.ops.average``, of the same name, is a sum along an axis."""
+    if isinstance(site.operation, keras.layers.Layer):
+        return added(site, book)
+    site.freeze(book, reason := f"{site.operation.name} takes the average of its channels")
+    return [(reason,) * len(shape) for shape in site.out_shapes]
 
 
 def joined(site: Site, book: Book) -> list[Axes]:
@@ -84,15 +154,19 @@ def _meets_constant(site: Site, constant: Any, book: Book) -> None:
 
 
 RULES: Final[Mapping[str, Rule]] = {
-    **dict.fromkeys(("Add", "Subtract", "Average", "Maximum", "Minimum", "CustomScaleLayer"), added),
-    **dict.fromkeys(("Multiply", "Divide", "TrueDivide"), joined),
+    **dict.fromkeys(("Add", "Subtract", "Maximum", "Minimum", "CustomScaleLayer"), added),
+    **dict.fromkeys(("Multiply", "Divide", "TrueDivide", "Power", "Where"), joined),
+    **dict.fromkeys(("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual"), joined),
+    **dict.fromkeys(("LogicalAnd", "LogicalOr"), joined),
+    **dict.fromkeys(("Dropout", "AlphaDropout"), dropout),
+    "Average": average,
+    "Clip": clip,
+    "Masking": masking,
     **dict.fromkeys(
         (
-            "Dropout",
             "SpatialDropout1D",
             "SpatialDropout2D",
             "SpatialDropout3D",
-            "AlphaDropout",
             "GaussianDropout",
             "GaussianNoise",
             "ActivityRegularization",
@@ -127,7 +201,18 @@ RULES: Final[Mapping[str, Rule]] = {
             "Rsqrt",
             "Absolute",
             "Negative",
-            "Clip",
+            "Abs",
+            "LogSigmoid",
+            "Log",
+            "Log1p",
+            "Reciprocal",
+            "Sin",
+            "Cos",
+            "Erf",
+            "Sign",
+            "Squareplus",
+            "StopGradient",
+            "LogicalNot",
             "Cast",
         ),
         one,

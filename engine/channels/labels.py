@@ -4,7 +4,8 @@ Rules (``engine.channels.trace``) look at one call at a time and write into a ``
 follows paths through the network. What is joined in the end is one channel, however many layers it runs through.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ Labels = Array
 Axis = Labels | str
 """An axis of a tensor: labels, or why nobody may cut along it."""
 
+Path = tuple[str | int, ...]
+"""Keys and places that lead to an entry of a config."""
+
 Axes = tuple[Axis, ...]
 """All axes of a tensor; that of the samples is the first."""
 
@@ -26,7 +30,7 @@ Role = Literal["makes", "reads", "along"]
 """What a layer does along an axis of a variable: makes its channels, sums over them, or treats each by itself."""
 
 POSITION = "it is an axis of positions, not of channels"
-INPUT = "it is an input of the model"
+INPUT = "its channels meet an axis of the model's input"
 OUTPUT = "it makes an output of the model"
 
 
@@ -39,6 +43,8 @@ class Dim:
     axis: int
     role: Role
     labels: Labels
+    unit: str = "channels"
+    """What users call its indices."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Resize:
     """An entry of an operation's config that is the number of indices of an axis."""
 
     operation: Any
-    path: tuple[str | int, ...]
+    path: Path
     labels: Labels
 
 
@@ -55,22 +61,25 @@ class Book:
 
     def __init__(self) -> None:
         self.dims: dict[tuple[int, int], Dim] = {}
-        self.resizes: dict[tuple[int, tuple[str | int, ...]], Resize] = {}
+        self.resizes: dict[tuple[int, Path], Resize] = {}
         self.frozen: list[tuple[Labels, str]] = []
         self.tags: list[tuple[Labels, GroupTag]] = []
         self._count = 0
         self._joins: list[tuple[Labels, Labels]] = []
+        self._fixed: dict[tuple[int, Path], str] = {}
+        self._hosts: dict[int, tuple[Any, Path]] = {}
 
     def fresh(self, size: int) -> Labels:
         """Labels that nothing else has yet."""
         self._count += size
         return np.arange(self._count - size, self._count)
 
-    def dim(self, layer: Any, variable: Any, axis: int, role: Role = "along") -> Labels:
+    def dim(self, layer: Any, variable: Any, axis: int, role: Role = "along", unit: str = "channels") -> Labels:
         """The labels of an axis of a variable; a layer that is called again has those of before."""
         axis %= len(variable.shape)
         if (key := (id(variable), axis)) not in self.dims:
-            self.dims[key] = Dim(layer, variable, axis, role, self.fresh(variable.shape[axis]))
+            shown, _ = self._hosts.get(id(layer), (layer, ()))
+            self.dims[key] = Dim(shown, variable, axis, role, self.fresh(variable.shape[axis]), unit)
         return self.dims[key].labels
 
     def join(self, left: Axis, right: Axis) -> Axis:
@@ -97,12 +106,30 @@ class Book:
         if not isinstance(axis, str):
             self.tags.append((axis, tag))
 
-    def resize(self, operation: Any, path: tuple[str | int, ...], axis: Axis) -> None:
-        """A number in an operation's config is the size of this axis."""
+    def resize(self, operation: Any, path: Path, axis: Axis) -> None:
+        """A number in an operation's config is the size of this axis, at every call of the operation."""
+        operation, before = self._hosts.get(id(operation), (operation, ()))
+        key = (id(operation), (*before, *path))
         if isinstance(axis, str):
-            return
-        known = self.resizes.setdefault((id(operation), path), Resize(operation, path, axis))
-        self.join(known.labels, axis)
+            self._fixed.setdefault(key, axis)
+        else:
+            known = self.resizes.setdefault(key, Resize(operation, key[1], axis))
+            self.join(known.labels, axis)
+        if key in self._fixed and key in self.resizes:
+            self.freeze(self.resizes[key].labels, self._fixed[key])
+
+    @contextmanager
+    def inside(self, wrapper: Any, layer: Any, path: Path) -> Iterator[None]:
+        """While rules look at a layer in a wrapper, the wrapper goes by its name and holds its config at ``path``."""
+        host, before = self._hosts.get(id(wrapper), (wrapper, ()))
+        known = self._hosts.get(id(layer))
+        self._hosts[id(layer)] = (host, (*before, *path))
+        try:
+            yield
+        finally:
+            self._hosts.pop(id(layer))
+            if known is not None:
+                self._hosts[id(layer)] = known
 
     def channels(self) -> Array:
         """For each label the channel that it belongs to: 0, 1, 2 ... in the order of their first labels."""

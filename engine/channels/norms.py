@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+import keras
 import numpy as np
 
 from engine.channels.labels import Axes, Book
@@ -25,9 +26,9 @@ def layernorm(site: Site, book: Book) -> list[Axes]:
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     for number, axis in enumerate(axes):
         book.tag(site.axes[axis], "normalized")
-        for name in ("gamma", "beta"):
+        for name in ("gamma", "beta", "scale"):
             variable = getattr(layer, name, None)
-            if variable is not None:
+            if isinstance(variable, keras.Variable):
                 book.join(book.dim(layer, variable, number), site.axes[axis])
     return [site.axes]
 
@@ -36,13 +37,16 @@ def groupnorm(site: Site, book: Book) -> list[Axes]:
     """The same within each group of channels; the groups keep equally many."""
     layer = site.operation
     channels = site.axes[layer.axis]
-    if not isinstance(channels, str):
+    for place, axis in enumerate(site.axes):
+        if place != layer.axis % len(site.shape):
+            book.freeze(axis, f"{layer.name} takes an axis of channels for one of positions")
+    if not isinstance(channels, str) and layer.groups == channels.size:
+        book.resize(layer, ("groups",), channels)  # each by itself, over its positions
+    elif not isinstance(channels, str):
         book.tag(channels, "normalized")
         rows = channels.reshape(layer.groups, -1)
         for row in rows[1:]:
             book.join(rows[0], row)
-        if rows.shape[1] == 1:
-            book.freeze(channels, f"{layer.name} normalises each of its channels as a group of its own")
     for name in ("gamma", "beta"):
         variable = getattr(layer, name, None)
         if variable is not None:
@@ -71,8 +75,10 @@ def constants(site: Site, book: Book) -> list[Axes]:
     """Factors from a config: the same for all channels, or nobody may cut."""
     layer = site.operation
     held = [getattr(layer, name, None) for name in ("scale", "offset", "mean", "variance")]
-    if any(np.ndim(value) > 0 and np.size(value) > 1 for value in held if value is not None):
-        book.freeze(site.axes[-1], f"{layer.name} holds a number for each of its channels")
+    if any(np.size(value) > 1 for value in held if value is not None):
+        reason = f"{layer.name} holds a number for each of its channels"
+        site.freeze(book, reason)
+        return [tuple(axis if isinstance(axis, str) else reason for axis in site.axes)]
     return [site.axes]
 
 

@@ -1,5 +1,6 @@
 """Rules of layers that multiply channels with a kernel: dense layers, convolutions, embeddings."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,8 +20,9 @@ def dense(site: Site, book: Book) -> list[Axes]:
     units = book.dim(layer, kernel, 1, "makes")
     _with_bias(book, layer, units)
     book.resize(layer, ("units",), units)
-    after_activation(layer, units, book)
-    return [(*site.axes[:-1], units)]
+    made = (*site.axes[:-1], units)
+    after_activation(layer, made, book)
+    return [made]
 
 
 def convolution(site: Site, book: Book) -> list[Axes]:
@@ -39,8 +41,9 @@ def convolution(site: Site, book: Book) -> list[Axes]:
     book.resize(layer, ("filters",), filters)
     if isinstance(given, str) and given == INPUT:
         book.tag(filters, "first")
-    after_activation(layer, filters, book)
-    return with_channels(site, filters)
+    made = with_channels(site, filters, book)
+    after_activation(layer, made[0], book)
+    return made
 
 
 def transposed(site: Site, book: Book) -> list[Axes]:
@@ -50,8 +53,9 @@ def transposed(site: Site, book: Book) -> list[Axes]:
     filters = book.dim(layer, layer.kernel, -2, "makes")
     _with_bias(book, layer, filters)
     book.resize(layer, ("filters",), filters)
-    after_activation(layer, filters, book)
-    return with_channels(site, filters)
+    made = with_channels(site, filters, book)
+    after_activation(layer, made[0], book)
+    return made
 
 
 def depthwise(site: Site, book: Book) -> list[Axes]:
@@ -61,8 +65,9 @@ def depthwise(site: Site, book: Book) -> list[Axes]:
     book.join(channels, site.axes[site.channel_axis])
     multiplied = np.repeat(channels, layer.depth_multiplier)
     _with_bias(book, layer, multiplied)
-    after_activation(layer, multiplied, book)
-    return with_channels(site, multiplied)
+    made = with_channels(site, multiplied, book)
+    after_activation(layer, made[0], book)
+    return made
 
 
 def separable(site: Site, book: Book) -> list[Axes]:
@@ -76,8 +81,9 @@ def separable(site: Site, book: Book) -> list[Axes]:
     book.resize(layer, ("filters",), filters)
     if isinstance(site.axes[site.channel_axis], str) and site.axes[site.channel_axis] == INPUT:
         book.tag(filters, "first")
-    after_activation(layer, filters, book)
-    return with_channels(site, filters)
+    made = with_channels(site, filters, book)
+    after_activation(layer, made[0], book)
+    return made
 
 
 def embedding(site: Site, book: Book) -> list[Axes]:
@@ -93,6 +99,9 @@ def einsum_dense(site: Site, book: Book) -> list[Axes]:
     layer = site.operation
     operands, output = layer.equation.replace(" ", "").split("->")
     inputs, kernel = operands.split(",")
+    if not _plain(inputs, kernel, output):
+        site.freeze(book, reason := f"{layer.name} sums along axes that its kernel has not")
+        return [(reason,) * len(site.out_shapes[0])]
     known: dict[str, Axis] = dict(zip(reversed(inputs.replace("...", "")), reversed(site.axes), strict=False))
     dots = site.axes[: len(site.axes) - len(inputs.replace("...", ""))] if "..." in inputs else ()
     for axis, letter in enumerate(kernel):
@@ -101,20 +110,33 @@ def einsum_dense(site: Site, book: Book) -> list[Axes]:
         known[letter] = book.join(labels, known[letter]) if letter in inputs else labels
     made = [known[letter] for letter in output.replace("...", "")]
     axes: Axes = (*dots, *made)
-    for number, made_axis in enumerate(axes[1:]):
-        if _configured(layer.partial_output_shape, number):
-            book.resize(layer, ("output_shape", number), made_axis)
+    sizes = np.atleast_1d(np.array(layer.partial_output_shape, dtype=object))
+    for number in range(1, sizes.size + 1):  # from the end: what the dots stand for is not in the config
+        if sizes[-number] is not None:
+            book.resize(layer, ("output_shape", sizes.size - number), axes[-number])
     if layer.bias is not None:
         for number in range(len(layer.bias.shape)):
             if layer.bias.shape[number] != 1:
                 book.join(book.dim(layer, layer.bias, number), axes[len(axes) - len(layer.bias.shape) + number])
-    after_activation(layer, axes[-1], book)
+    after_activation(layer, axes, book)
     return [axes]
 
 
-def _configured(shape: Any, number: int) -> bool:
-    entries = shape if isinstance(shape, (list, tuple)) else (shape,)
-    return number < len(entries) and entries[number] is not None
+def _plain(inputs: str, kernel: str, output: str) -> bool:
+    """Whether every letter is of two of the three, or of all, and dots stand in front.
+
+    >>> _plain("...x", "xy", "...y"), _plain("abc", "cd", "ad"), _plain("ab...", "bc", "ac...")
+    (True, False, False)
+    """
+    dotted = [term for term in (inputs, kernel, output) if "." in term]
+    bare = [term.replace(".", "") for term in (inputs, kernel, output)]
+    counts = Counter("".join(bare))
+    return (
+        dotted in ([], [inputs, output])
+        and all(term.startswith("...") for term in dotted)
+        and all(len(set(term)) == len(term) for term in bare)
+        and min(counts.values()) >= 2
+    )
 
 
 def _with_bias(book: Book, layer: Any, units: Axis) -> None:

@@ -6,20 +6,19 @@ from typing import Any, Final
 import numpy as np
 
 from engine.channels.labels import POSITION, Axes, Axis, Book
-from engine.channels.site import Rule, Shape, Site, with_channels
+from engine.channels.site import Rule, Shape, Site, freeze_all, with_channels
 
 
 def positions(site: Site, book: Book) -> list[Axes]:
     """Pooling, padding, cropping and up-sampling change positions and leave channels alone."""
-    return with_channels(site, site.axes[site.channel_axis])
+    return with_channels(site, site.axes[site.channel_axis], book)
 
 
 def global_pooling(site: Site, book: Book) -> list[Axes]:
     """One number a channel is left."""
     channels = site.axes[site.channel_axis]
-    if not site.operation.keepdims:
-        return [(site.axes[0], channels)]
-    return with_channels(site, channels)
+    made = with_channels(site, channels, book)
+    return made if site.operation.keepdims else [(site.axes[0], channels)]
 
 
 def flatten(site: Site, book: Book) -> list[Axes]:
@@ -27,7 +26,7 @@ def flatten(site: Site, book: Book) -> list[Axes]:
     axes, shape = list(site.axes), list(site.shape)
     if getattr(site.operation, "data_format", None) == "channels_first" and len(shape) > 2:
         axes, shape = [axes[0], *axes[2:], axes[1]], [shape[0], *shape[2:], shape[1]]
-    return [(axes[0], _merged(axes[1:], shape[1:], book))]
+    return [(axes[0], _merged(site, axes[1:], shape[1:], book))]
 
 
 def permute(site: Site, book: Book) -> list[Axes]:
@@ -51,6 +50,9 @@ def concatenate(site: Site, book: Book) -> list[Axes]:
 
 def _side_by_side(site: Site, axis: int, book: Book) -> Axis:
     parts = [axes[axis] for axes in site.given]
+    if site.constants:
+        site.freeze(book, reason := f"{site.operation.name} puts numbers of nobody's beside its channels")
+        return reason
     if all(isinstance(part, str) for part in parts):
         return parts[0]
     if any(shape[axis] is None for shape in site.shapes):
@@ -88,6 +90,9 @@ def reshape(site: Site, book: Book) -> list[Axes]:
     """Axes are merged, split or left: wherever old and new sizes multiply to the same, the axes between correspond."""
     old, new = site.shape, site.out_shapes[0]
     axes: list[Axis] = [site.axes[0]]
+    if not _keeps_samples(site):
+        site.freeze(book, reason := f"{site.operation.name} merges channels with samples")
+        return [(reason,) * len(new)]
     for left, right in _blocks(old[1:], new[1:]):
         before = [site.axes[1 + place] for place in left]
         sizes = [old[1 + place] for place in left]
@@ -113,7 +118,7 @@ def _reshaped(site: Site, before: Sequence[Axis], sizes: Sequence[Any], after: S
     if list(sizes) == list(after):
         return list(before)
     if len(after) == 1:
-        return [_merged(before, sizes, book)]
+        return [_merged(site, before, sizes, book)]
     wide = [axis for axis, size in zip(before, sizes, strict=True) if size != 1]
     if [size for size in after if size != 1] == [size for size in sizes if size != 1]:  # axes of one come or go
         rest = iter(wide)
@@ -121,8 +126,7 @@ def _reshaped(site: Site, before: Sequence[Axis], sizes: Sequence[Any], after: S
     reason = f"{site.operation.name} splits its channels among axes"
     if len(wide) == 1 and not isinstance(wide[0], str) and None not in after:
         return _split(wide[0], after, book)
-    for axis in before:
-        book.freeze(axis, reason)
+    freeze_all(book, tuple(before), reason)
     return [reason] * len(after)
 
 
@@ -134,15 +138,24 @@ def _split(axis: Any, after: Sequence[int], book: Book) -> list[Axis]:
     return [POSITION] * (len(after) - 1) + [rows[0]]
 
 
-def _merged(axes: Sequence[Axis], sizes: Sequence[int | None], book: Book) -> Axis:
+def _keeps_samples(site: Site) -> bool:
+    """Whether the first axis of old and new are the same: ``keras.ops.reshape`` may merge it with others."""
+    old, new = site.shape[1:], site.out_shapes[0][1:]
+    if hasattr(site.operation, "target_shape"):
+        return True
+    return None not in old and None not in new and _product(old, range(len(old))) == _product(new, range(len(new)))
+
+
+def _merged(site: Site, axes: Sequence[Axis], sizes: Sequence[int | None], book: Book) -> Axis:
     """Several axes become one; each label is repeated wherever its channel lands."""
     labelled = [place for place, axis in enumerate(axes) if not isinstance(axis, str)]
     if not labelled:
-        return axes[-1]
+        return axes[-1] if axes else POSITION
+    if len(axes) == 1:
+        return axes[0]
     if len(labelled) > 1 or None in sizes:
-        reason = "axes of unknown size are merged" if None in sizes else "two axes of channels are merged"
-        for axis in axes:
-            book.freeze(axis, reason)
+        what = "axes of unknown size" if None in sizes else "two axes of channels"
+        freeze_all(book, tuple(axes), reason := f"{site.operation.name} merges {what}")
         return reason
     (place,) = labelled
     shape = [1] * len(axes)
@@ -157,9 +170,10 @@ def _blocks(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
     ([([0, 1], [0]), ([2], [1])], [([0], [0]), ([1], [1, 2])])
     """
     if None in old or None in new:
-        same = len(old) == len(new) and all(a == b for a, b in zip(old, new, strict=True))
-        if same:
+        if tuple(old) == tuple(new):
             return [([place], [place]) for place in range(len(old))]
+        if old and new and old[-1] == new[-1] is not None:  # the innermost axis is the same whatever is before it
+            return [*_blocks(old[:-1], new[:-1]), ([len(old) - 1], [len(new) - 1])]
         return [(list(range(len(old))), list(range(len(new))))]
     blocks: list[tuple[list[int], list[int]]] = []
     left = right = 0
@@ -189,6 +203,7 @@ RULES: Final[Mapping[str, Rule]] = {
         [f"{kind}{rank}D" for kind in ("ZeroPadding", "Cropping", "UpSampling") for rank in (1, 2, 3)], positions
     ),
     **dict.fromkeys([f"Global{name}" for name in POOLS], global_pooling),
+    **dict.fromkeys([f"Adaptive{name}" for name in POOLS if name.startswith(("Max", "Average"))], positions),
     "Flatten": flatten,
     "Permute": permute,
     "Transpose": transpose,

@@ -25,12 +25,16 @@ def shrink(channels: Channels, kept: Mask) -> Any:
 
     Returns:
         A new model, compiled like the old one was. The old one is as it was.
+
+    Raises:
+        ValueError: a layer would be left without channels.
     """
+    _leave_something(channels, kept)
     model, made = channels.trace.model, dict[int, tuple[Any, Any]]()
 
     def remake(operation: Any) -> Any:
         if id(operation) not in made:
-            inner = _is_model(operation)
+            inner = _is_graph(operation)
             new = _rebuilt(operation, remake, sizes) if inner else _resized(operation, sizes)
             made[id(operation)] = (operation, new)
         return made[id(operation)][1]
@@ -39,7 +43,7 @@ def shrink(channels: Channels, kept: Mask) -> Any:
     small = _rebuilt(model, remake, sizes)
     dims = _by_variable(channels)
     for old, new in made.values():
-        if not _is_model(old) and getattr(old, "weights", None):
+        if not _is_graph(old) and getattr(old, "weights", None):
             new.set_weights([_sliced(variable, dims, channels, kept) for variable in old.weights])
     return finalized(_compiled_like(model, small))
 
@@ -59,18 +63,25 @@ def _sizes(channels: Channels, kept: Mask) -> dict[int, dict[tuple[str | int, ..
     return found
 
 
-def _is_model(operation: Any) -> bool:
-    return isinstance(operation, keras.Model)
+def _is_graph(operation: Any) -> bool:
+    """Whether its layers are all in the graph, to be remade one by one."""
+    return isinstance(operation, keras.Model) and hasattr(getattr(operation, "_functional", operation), "_nodes")
+
+
+def _leave_something(channels: Channels, kept: Mask) -> None:
+    for dim in channels.dims:
+        if not kept[channels.along(dim)].any():
+            raise ValueError(f"nothing would be left of {channels.names[id(dim.layer)]}")
 
 
 def _rebuilt(model: Any, remake: Remake, sizes: Mapping[int, Mapping[Any, int]]) -> Any:
     """A model of remade layers."""
 
     def given(tensor: Any) -> Any:
-        shape = list(tensor.shape)
+        shape, layer = list(tensor.shape), tensor._keras_history.operation
         for (axis,), size in sizes.get(id(tensor), {}).items():
             shape[axis] = size
-        return keras.Input(batch_shape=tuple(shape), dtype=tensor.dtype, name=tensor.name)
+        return type(layer).from_config(layer.get_config() | {"batch_shape": tuple(shape)}).output
 
     if isinstance(model, keras.Sequential):
         inputs = given(model.inputs[0])
@@ -82,10 +93,19 @@ def _rebuilt(model: Any, remake: Remake, sizes: Mapping[int, Mapping[Any, int]])
 
 def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], int]]) -> Any:
     """The same operation with other numbers in its config."""
-    config = operation.get_config()
+    config = _unbuilt(operation.get_config())
     for path, size in sizes.get(id(operation), {}).items():
         config = _changed(config, path, size)
+    if isinstance(operation, keras.layers.Lambda):  # Keras takes no code from configs, and this is not from one
+        return keras.layers.Lambda(**config | {"function": operation.function, "arguments": operation.arguments})
     return type(operation).from_config(config)
+
+
+def _unbuilt(config: Any) -> Any:
+    """A config whose inner layers do not know the shapes that they were built with."""
+    if isinstance(config, Mapping):
+        return {key: _unbuilt(value) for key, value in config.items() if key != "build_config"}
+    return type(config)(map(_unbuilt, config)) if type(config) in (list, tuple) else config
 
 
 def _changed(config: Any, path: tuple[str | int, ...], value: int) -> Any:
