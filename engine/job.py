@@ -10,6 +10,7 @@ import numpy as np
 from engine import dataset as datasets
 from engine import model as models
 from engine.arrays import Array
+from engine.distill import asks, outputs_of
 from engine.feed import Feed
 from engine.measuring import measure
 from engine.measuring.chance import check_baseline
@@ -27,6 +28,9 @@ from jobspec.spec import Recipe, Scale
 
 JUDGED = 2000
 """Validation samples on which two states of a model are compared."""
+
+TAUGHT = 4096
+"""Training samples made into inputs at a time, for a teacher."""
 
 OBSERVED = 1024
 """Training samples that a criterion which looks at data sees at each cut."""
@@ -55,6 +59,8 @@ class Job:
     groups: dict[str, GroupCut] = field(default_factory=dict)
     """What became of each group of channels, when a step cut any."""
     history: list[TrainingPoint] = field(default_factory=list)
+    teacher: Array | None = None
+    """What the uploaded model says of each training sample, when a step learns from it."""
 
     def calibration(self, num_samples: int) -> Array:
         """Inputs from the training split, picked by the seed."""
@@ -140,4 +146,5 @@ def load(
         Masks(prunable_kernels(keras_model)),
         starting_learning_rate(keras_model, recipe.training.optimizer),
         notes,
+        teacher=outputs_of(keras_model, feed.batches(data.train.x, TAUGHT)) if asks(recipe) else None,
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from engine.distill import Lesson
 from engine.graph import graph_of
 from engine.job import Job
 from engine.measuring import measure
@@ -124,9 +125,13 @@ def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
-    """Train on with every zero held."""
-    learning_rate = step.learning_rate or job.learning_rate * RETRAIN
-    train_on(job, name, epochs=step.epochs, learning_rate=learning_rate, on_advance=on_advance)
+    """Train on with every zero held; when asked, by what the uploaded model says of the samples too."""
+    learning_rate, lesson = step.learning_rate or job.learning_rate * RETRAIN, None
+    if step.distill is not None:
+        assert job.teacher is not None, "kept when a step asks for it"
+        lesson = Lesson(step.distill, job.teacher)
+        job.notes.append(f"{name}: learns from the uploaded model, with a weight of {step.distill.weight:g}.")
+    train_on(job, name, epochs=step.epochs, learning_rate=learning_rate, on_advance=on_advance, lesson=lesson)
     job.refresh_statistics()
     return f"validation {job.objective.metric.replace('_', ' ')} {job.history[-1].val_metric:.4f}"
 

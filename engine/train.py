@@ -6,7 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from engine.arrays import Array
 from engine.dataset import Dataset
+from engine.distill import Lesson
 from engine.faults import samples_blamed
 from engine.feed import Feed, training_batches
 from engine.objective import Objective
@@ -66,12 +68,14 @@ def train(
     seed: int,
     cuts: Sequence[Cut] = (),
     cut: Callable[[float], None] = lambda _: None,
+    lesson: Lesson | None = None,
     on_advance: Callable[[Advance], None],
 ) -> list[TrainingPoint]:
     """Train in place and make the planned cuts on the way.
 
     Args:
         cuts: when to call ``cut`` with which sparsity; steps count from 1, and 0 is before training.
+        lesson: what to learn from a teacher besides the labels.
 
     Returns:
         One point an epoch.
@@ -80,7 +84,9 @@ def train(
         TrainingDiverged: the loss, or a weight, became NaN or infinite.
     """
     own = model.get_compile_config() or None  # of a model that was never compiled it is empty
-    model.compile(optimizer=optimizer, loss=objective.loss, metrics=[objective.keras_metric()], jit_compile=False)
+    loss = objective.loss if lesson is None else lesson.loss(objective)
+    metric = objective.keras_metric() if lesson is None else lesson.metric(objective)
+    model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)
     watch = Watch(
         step_name,
         epochs=epochs,
@@ -97,6 +103,7 @@ def train(
         batch_size=batch_size,
         seed=seed,
         callbacks=[_Cutter(cuts, cut), _Watched(watch)],
+        rows=None if lesson is None else lesson.rows(objective.encode(dataset.train.y)),
     )
     check_finite(model, step_name)
     if own is not None:
@@ -114,14 +121,18 @@ def fit(
     batch_size: int,
     seed: int,
     callbacks: Sequence[Any],
+    rows: Array | None = None,
 ) -> None:
-    """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed."""
+    """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed.
+
+    Args:
+        rows: what the loss takes of each training sample, when that is more than its label.
+    """
     validation = dataset.validation
+    rows = objective.encode(dataset.train.y) if rows is None else rows
     with samples_blamed():
         model.fit(
-            training_batches(
-                feed, dataset.train.x, objective.encode(dataset.train.y), batch_size=batch_size, seed=seed
-            ),
+            training_batches(feed, dataset.train.x, rows, batch_size=batch_size, seed=seed),
             epochs=epochs,
             validation_data=(feed(validation.x), objective.encode(validation.y)),
             validation_batch_size=max(batch_size, 256),

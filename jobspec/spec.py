@@ -41,6 +41,15 @@ Loss = Literal[
 Metric = Literal["accuracy", "mean_squared_error", "mean_absolute_error"]
 
 
+class Distill(Frozen):
+    """Learn from the uploaded model's outputs besides the labels (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    temperature: float = Field(
+        default=4.0, gt=0.0, description="Outputs of a classifier are divided by it: higher tells more of the others."
+    )
+    weight: float = Field(default=0.5, gt=0.0, le=1.0, description="Of the teacher in the loss; labels have the rest.")
+
+
 class Finetune(Tagged):
     """Train on, with every zero held."""
 
@@ -48,6 +57,9 @@ class Finetune(Tagged):
     epochs: int = Field(default=3, ge=1, le=1000)
     learning_rate: float | None = Field(
         default=None, gt=0.0, description="Default: a tenth of that of the model's own optimizer (Han 2015)."
+    )
+    distill: Distill | None = Field(
+        default=None, description="Learn from the uploaded model too. Default: from the labels alone."
     )
 
 
