@@ -74,7 +74,7 @@ def _made(rule: Rule, site: Site, book: Book) -> list[Axes]:
             freeze_all(book, axes, f"{name} takes it beside its input")
     known = {variable for variable, _ in book.dims}
     others = [each for each in getattr(site.operation, "weights", ()) if each.shape and id(each) not in known]
-    if rule is not unknown and others:
+    if others and any(not isinstance(axis, str) for axes in made for axis in axes):
         reason = f"{name} has weights of its own making, such as {others[0].path.rsplit('/', 1)[-1]}"
         for axes in (*site.given, *made):
             freeze_all(book, axes, reason)
