@@ -1,7 +1,9 @@
 """How many channels of which group go, so that the model ends up as much smaller as was asked for."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -40,11 +42,22 @@ class Cuttable:
         """Channels that there were when the step began: shares are of these."""
         return len(self.group.channels)
 
+    @cached_property
+    def parts(self) -> tuple[Array, ...]:
+        """The channels of each layer that could be emptied: the least sets of which one each must stay."""
+        sets = [frozenset(part.tolist()) for part in self.group.parts]
+        return tuple(np.array(sorted(each)) for each in sets if not any(other < each for other in sets))
+
     def staying(self, share: float) -> int:
-        """How many channels stay when a share is to go: the nearest multiple, never none, never past the ceiling."""
-        fewest = self.multiple * max(1, -(-round(self.width * (1 - self.ceiling)) // self.multiple))
-        nearest = self.multiple * round(self.width * (1 - share) / self.multiple)
-        return min(self.width, max(fewest, nearest))
+        """How many channels stay when a share is to go: the nearest multiple or all, never past the ceiling.
+
+        Of two that are equally near the larger. One of each part stays, and so never none.
+        """
+        fewest = max(len(self.parts), math.ceil(self.width * (1 - self.ceiling) - 1e-9), 1)
+        wanted = max(self.width * (1 - share), fewest)
+        below = self.multiple * math.floor(wanted / self.multiple)
+        above = min(self.width, below + self.multiple)
+        return below if below >= fewest and wanted - below < above - wanted else above
 
 
 def cuttable(channels: Channels, infos: Sequence[ChannelGroup], step: PruneChannels) -> list[Cuttable]:
@@ -118,9 +131,13 @@ def plan(
 
 
 def _by_worth(each: Cuttable, scores: Scores, alive: Mask) -> Array:
-    """The channels of a group that are still there, the best first."""
+    """The channels of a group that are still there, the best first; before all, the best of each of its parts."""
     there = each.group.channels[alive[each.group.channels]]
-    return np.asarray(there[np.argsort(-scores[there], kind="stable")])
+    order = there[np.argsort(-scores[there], kind="stable")]
+    if len(each.parts) < 2:
+        return np.asarray(order)
+    first = list(dict.fromkeys(int(order[np.isin(order, part)][0]) for part in each.parts))
+    return np.concatenate([first, order[~np.isin(order, first)]])
 
 
 def _ranks(groups: Sequence[Cuttable], step: PruneChannels, scores: Scores, alive: Mask) -> Array | None:
@@ -164,7 +181,7 @@ def _unreachable(step: PruneChannels, groups: Sequence[Cuttable], *, reached: fl
         f"{' and others' if len(groups) > 10 else ''}; each loses at most {step.ceiling:.0%} and keeps a multiple of "
         f"{step.channel_multiple}.",
         suggestions=[
-            f"Ask for less: {what} {max(0.01, int(100 * reached) / 100):g}.",
+            *([f"Ask for less: {what} {int(100 * reached) / 100:g}."] if reached >= 0.01 else []),
             *(["Raise max_layer_sparsity."] if step.ceiling < 0.95 else []),
             *([f"Shorten spare: {', '.join(step.spare)} are left alone."] if step.spare else []),
             *(["Lower channel_multiple."] if step.channel_multiple > 1 else []),
