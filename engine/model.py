@@ -6,6 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from engine.channels.groups import channels_of
+from engine.channels.savings import Costs, group_infos
+from engine.costs import macs_by_layer, num_macs
 from engine.graph import Graph, graph_of
 from engine.layout import layout_of
 from engine.prunable import kernel_of, output_layers, places, reason_to_skip
@@ -97,7 +100,8 @@ def save_model(model: Any, path: Path) -> None:
 
 
 def summarise(model: Any) -> ModelSummary:
-    """What the model is: inputs, outputs, layers, and which of them pruning can cut."""
+    """What the model is: inputs, outputs, layers and groups of channels, what they cost, and what pruning can cut."""
+    macs = macs_by_layer(model)
     outputs, graph = output_layers(model), graph_of(model)
     compiled = model.get_compile_config() or {}
     return ModelSummary(
@@ -105,7 +109,11 @@ def summarise(model: Any) -> ModelSummary:
         inputs=tuple(_tensor(tensor) for tensor in model.inputs),
         outputs=tuple(_tensor(tensor) for tensor in model.outputs),
         num_params=model.count_params(),
-        layers=tuple(_layer(place.name, place.layer, outputs, graph) for place in places(model)),
+        num_macs=num_macs(model),
+        layers=tuple(
+            _layer(place.name, place.layer, outputs, graph, macs.get(place.name, 0)) for place in places(model)
+        ),
+        groups=group_infos(Costs.of(channels_of(model))),
         optimizer=_class_name(compiled.get("optimizer")),
         loss=_class_name(compiled.get("loss")),
         metrics=tuple(filter(None, map(_class_name, _listed(compiled.get("metrics"))))),
@@ -116,7 +124,7 @@ def _tensor(tensor: Any) -> TensorInfo:
     return TensorInfo(name=tensor.name, shape=tuple(tensor.shape), dtype=str(tensor.dtype))
 
 
-def _layer(name: str, layer: Any, outputs: set[int], graph: Graph) -> LayerInfo:
+def _layer(name: str, layer: Any, outputs: set[int], graph: Graph, num_macs: int) -> LayerInfo:
     kernel = kernel_of(layer)
     layout = None if kernel is None else layout_of(layer, kernel)
     norm = None if layout is None else batchnorm_behind(layer, graph)
@@ -125,6 +133,7 @@ def _layer(name: str, layer: Any, outputs: set[int], graph: Graph) -> LayerInfo:
         name=name,
         class_name=type(layer).__name__,
         num_params=layer.count_params(),
+        num_macs=num_macs,
         kernel_shape=None if kernel is None else tuple(kernel.shape),
         num_features=None if layout is None else layout.num_features,
         scaled_by=norm.name

@@ -77,7 +77,8 @@ class Channels:
 
     def members(self, group: Group, *roles: Role) -> list[Dim]:
         """Axes that hold channels of a group, of layers in these roles."""
-        return [dim for dim in self.dims if dim.role in roles and np.isin(self.along(dim), group.channels).any()]
+        inside = _labels_of(group.channels, self.of_label)
+        return [dim for dim in self.dims if dim.role in roles and inside[dim.labels].any()]
 
     def scales(self, group: Group) -> list[Dim]:
         """The scales of normalisations that each channel of a group passes."""
@@ -122,16 +123,22 @@ def _components(sets: list[Array], num_channels: int) -> Array:
 
 def _group(traced: Trace, of_label: Array, names: dict[int, str], dims: list[Dim]) -> Group:
     channels = np.unique(np.concatenate([of_label[dim.labels] for dim in dims]))
+    inside = _labels_of(channels, of_label)
     layers = tuple(dict.fromkeys(names[id(dim.layer)] for dim in dims))
     readers = dict.fromkeys(
-        names[id(dim.layer)]
-        for dim in traced.book.dims.values()
-        if dim.role == "reads" and np.isin(of_label[dim.labels], channels).any()
+        names[id(dim.layer)] for dim in traced.book.dims.values() if dim.role == "reads" and inside[dim.labels].any()
     )
-    tags = dict.fromkeys(tag for labels, tag in traced.book.tags if np.isin(of_label[labels], channels).any())
-    reasons = dict.fromkeys(why for labels, why in traced.book.frozen if np.isin(of_label[labels], channels).any())
+    tags = dict.fromkeys(tag for labels, tag in traced.book.tags if inside[labels].any())
+    reasons = dict.fromkeys(why for labels, why in traced.book.frozen if inside[labels].any())
     why = (OUTPUT,) if OUTPUT in reasons else tuple(reasons)
     return Group(layers[0], layers, tuple(readers), channels, dims[0].unit, tuple(tags), why, _parts(of_label, dims))
+
+
+def _labels_of(channels: Array, of_label: Array) -> Mask:
+    """Which labels belong to these channels: asked once, since looking for members in every axis takes seconds."""
+    members = np.zeros(int(of_label.max(initial=-1)) + 1, np.bool_)
+    members[channels] = True
+    return members[of_label]
 
 
 def _parts(of_label: Array, dims: list[Dim]) -> tuple[Array, ...]:
