@@ -27,6 +27,9 @@ from engine.repair.targets import Target, norm_behind, why_not
 KEEPS: Final = 0.85
 """Share of a group's channels that is left after a stage: of what there was before it."""
 
+APART: Final = 1e-9
+"""By how much, as a share of it, the score of the next channel lies above the last: ties would be cut in any order."""
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -129,7 +132,8 @@ def _take_turn(channels: Array, kept: Mask, scores: Array, costs: Array, left: f
     num_going = len(there) - max(1, round(left * len(channels)))
     if num_going > 0:
         going = there[np.argsort(costs[there], kind="stable")[:num_going]]
-        scores[going] = np.maximum(scores[channels].max(), np.maximum.accumulate(costs[going]))
+        rising = np.maximum.accumulate(np.maximum(costs[going], scores[channels].max()))
+        scores[going] = rising * (1 + APART * np.arange(1, num_going + 1))
         kept[going] = False
 
 

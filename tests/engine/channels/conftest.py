@@ -144,3 +144,24 @@ def normal(*shape: int, count: int = 300, seed: int = 0) -> Samples:
 def group_of(name: str, first: int, width: int, *, parts: tuple[Array, ...] = ()) -> Group:
     """A group of the channels from ``first`` on, as planning sees it."""
     return Group(name, (name,), (), np.arange(first, first + width), "channels", (), (), parts)
+
+
+def shaken(model: Any, seed: int = 0) -> Any:
+    """The same network with other biases and statistics than those that it is born with, which hide mistakes."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        if len(variable.shape) == 1:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape) * (1 if "moving_variance" in variable.path else 0.6))
+    return model
+
+
+def rewrite(channels: Channels, layer: str, place: int, like: int | None) -> None:
+    """Let a channel be what another one of its group is, or a constant where there is no other: nothing but a bias."""
+    group = channels.group(layer)
+    assert group is not None
+    for dim in channels.members(group, "makes", *(() if like is None else ("along",))):
+        values = np.moveaxis(np.array(dim.variable), dim.axis, 0)
+        along = channels.along(dim)
+        mine = along == group.channels[place]
+        values[mine] = 0.0 if like is None else values[along == group.channels[like]]
+        dim.variable.assign(np.moveaxis(values, 0, dim.axis))

@@ -1,5 +1,6 @@
 """How many channels of which group go: multiples, ceilings, targets met from above, and what is ranked with what."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_a_target_counts_what_groups_with_shares_of_their_own_lose() -> None:
 
 
 def test_half_of_the_products_of_two_widths_takes_less_than_half_of_each() -> None:
-    """A kernel of 16 x 16: 11 x 11 = 121 of 256 is the largest square at or under a half; 11 x 11 is given, 12 fits not."""
+    """A kernel of 16 x 16: 11 x 11 = 121 is at most half of its 256 products, and 11 x 12 = 132 is more."""
     groups = cut_of(16, 16)
 
     kept = planned(groups, cost=lambda kept: float(kept[:16].sum() * kept[16:].sum()), macs=0.5)
@@ -241,7 +242,7 @@ def test_who_asks_for_more_loses_no_fewer_channels_of_any_group(
         for share in (0.1, 0.3, 0.5, 0.7, 0.9)
     ]
 
-    for less, more in zip(plans, plans[1:], strict=False):
+    for less, more in pairwise(plans):
         assert not (more & ~less).any()
 
 
