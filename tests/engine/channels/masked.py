@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.channels.groups import Channels, channels_of
+from engine.channels.groups import Channels, Group, channels_of
 from engine.channels.surgery import shrink
 
 TOLERANCE = 1e-5
@@ -45,6 +45,13 @@ def chosen(channels: Channels, seed: int = 0, share: float = 0.5) -> Any:
     return kept
 
 
+def group_of(channels: Channels, layer: str) -> Group:
+    """The group that a layer makes."""
+    group = channels.group(layer)
+    assert group is not None
+    return group
+
+
 def masked_outputs(channels: Channels, kept: Any, inputs: Any) -> list[Any]:
     """The outputs of the whole model without what goes.
 
@@ -56,11 +63,10 @@ def masked_outputs(channels: Channels, kept: Any, inputs: Any) -> list[Any]:
     for call in graph.calls:
         for slot in call.reads.values():
             values[slot] = _zeroed(values[slot], axes[slot], channels, kept)
-        if type(call.operation).__name__.endswith("Normalization") and hasattr(call.operation, "epsilon"):
-            if not hasattr(call.operation, "moving_mean"):
-                slot = call.source
-                values[call.writes[0]] = _normalized(call.operation, values[slot], axes[slot], channels, kept)
-                continue
+        if type(call.operation).__name__ in ("LayerNormalization", "RMSNormalization", "GroupNormalization"):
+            slot = call.source
+            values[call.writes[0]] = _normalized(call.operation, values[slot], axes[slot], channels, kept)
+            continue
         with _without(channels, kept, call):
             call.run(values)
     return [np.asarray(values[slot]) for slot in graph.outputs]
@@ -132,12 +138,9 @@ def _normalized(layer: Any, value: Any, axes: Any, channels: Channels, kept: Any
     flat = np.moveaxis(array, places, range(-len(places), 0))
     made = np.zeros_like(flat)
     rows = flat[..., stays]
-    if hasattr(layer, "groups"):  # over positions too, group by group; the groups keep equally many
-        grouped = (
-            rows.reshape(len(rows), -1, layer.groups, rows.shape[-1] // layer.groups)
-            if _grouped(layer, stays)
-            else rows.reshape(len(rows), -1, rows.shape[-1], 1)
-        )
+    if hasattr(layer, "groups"):  # over positions too; groups keep equally many, or are a channel each
+        width = rows.shape[-1] // layer.groups if layer.groups < stays.size else 1
+        grouped = rows.reshape(len(rows), -1, rows.shape[-1] // width, width)
         mean, variance = grouped.mean((1, 3), keepdims=True), grouped.var((1, 3), keepdims=True)
         scaled = ((grouped - mean) / np.sqrt(variance + layer.epsilon)).reshape(rows.shape)
     elif type(layer).__name__ == "RMSNormalization":
@@ -151,11 +154,6 @@ def _normalized(layer: Any, value: Any, axes: Any, channels: Channels, kept: Any
             scaled = scaled * numbers if default else scaled + numbers
     made[..., stays] = scaled
     return keras.ops.convert_to_tensor(np.moveaxis(made, range(-len(places), 0), places))
-
-
-def _grouped(layer: Any, stays: Any) -> bool:
-    """Not so when each channel is a group of its own, of which some go."""
-    return bool(layer.groups < stays.size)
 
 
 @contextmanager

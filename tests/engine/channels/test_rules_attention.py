@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.channels.groups import channels_of
-from tests.engine.channels.masked import assert_exact
+from tests.engine.channels.masked import assert_exact, group_of
 
 L = keras.layers
 
@@ -37,15 +37,15 @@ def test_a_head_goes_with_its_slice_of_every_projection(options: dict[str, Any])
 def test_what_attention_gives_has_the_features_of_the_query() -> None:
     channels = channels_of(attending(L.MultiHeadAttention(4, 3, name="attention")))
 
-    group = channels.group("query")
-    assert group is not None and (group.layers, group.unit) == (("query", "attention"), "channels")
+    group = group_of(channels, "query")
+    assert (group.layers, group.unit) == (("query", "attention"), "channels")
 
 
 def test_an_output_shape_of_its_own_is_a_group_of_its_own() -> None:
     channels = channels_of(attending(L.MultiHeadAttention(4, 3, output_shape=10, name="attention")))
 
-    group = channels.group("query")
-    assert group is not None and group.layers == ("query",)
+    group = group_of(channels, "query")
+    assert group.layers == ("query",)
     assert sorted(len(group.channels) for group in channels.groups if "attention" in group.layers) == [4, 10]
 
 
@@ -57,8 +57,7 @@ def test_a_transformer_block_keeps_its_width_in_step() -> None:
 
     channels, _, _ = assert_exact(keras.Model(tokens, L.Dense(2)(L.GlobalAveragePooling1D()(x))))
 
-    group = channels.group("words")
-    assert group is not None
+    group = group_of(channels, "words")
     assert group.layers == ("words", "attention", "down")
     assert group.tags == ("shortcut", "normalized")
 
@@ -88,6 +87,6 @@ def test_attention_along_an_axis_of_channels_holds_them() -> None:
     turned = L.Permute((2, 1))(L.Dense(6, name="held")(tokens))
     model = keras.Model(tokens, L.Dense(2)(L.MultiHeadAttention(2, 3, name="attention")(turned, turned)))
 
-    group = channels_of(model).group("held")
+    group = group_of(channels_of(model), "held")
 
-    assert group is not None and group.frozen == ("attention takes an axis of channels for one of positions",)
+    assert group.frozen == ("attention takes an axis of channels for one of positions",)

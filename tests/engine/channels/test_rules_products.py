@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.channels.groups import channels_of
-from tests.engine.channels.masked import assert_exact
+from tests.engine.channels.masked import assert_exact, group_of
 
 L = keras.layers
 
@@ -36,9 +36,9 @@ def conv(filters: int = 8, name: str = "before", **options: Any) -> Any:
 def test_a_kernel_loses_inputs_and_outputs(make: Any, filters: int) -> None:
     channels, kept, small = assert_exact(behind(conv(), make()))
 
-    before, cut = channels.group("before"), channels.group("cut")
-    assert before is not None and "cut" in before.readers
-    assert cut is not None and kept[cut.channels].sum() == filters
+    before, cut = group_of(channels, "before"), group_of(channels, "cut")
+    assert "cut" in before.readers
+    assert kept[cut.channels].sum() == filters
     assert filters in small.get_layer("cut").weights[-1].shape
 
 
@@ -112,9 +112,9 @@ def test_channels_along_other_axes_pass_a_dense_layer() -> None:
 def test_sums_that_are_no_matrix_products_hold_what_goes_in() -> None:
     model = behind(conv(4), L.EinsumDense("abcd,de->abe", output_shape=(6, 5), name="sums"))
 
-    group = channels_of(model).group("before")
+    group = group_of(channels_of(model), "before")
 
-    assert group is not None and group.frozen == ("sums sums along axes that its kernel has not",)
+    assert group.frozen == ("sums sums along axes that its kernel has not",)
 
 
 def test_convolutions_in_the_other_data_format_are_labelled_along_their_axis() -> None:
@@ -129,9 +129,8 @@ def test_convolutions_in_the_other_data_format_are_labelled_along_their_axis() -
     ):
         model.add(layer)
 
-    group = channels_of(model).group("before")
+    group = group_of(channels_of(model), "before")
 
-    assert group is not None
     assert (len(group.channels), group.frozen, group.tags, group.readers) == (8, (), ("first",), ("out",))
 
 
@@ -151,9 +150,9 @@ def test_a_low_rank_adapter_is_held_with_its_layer() -> None:
 def test_channels_that_may_see_each_other_in_an_activation_stay(activation: Any) -> None:
     model = behind(conv(4, activation=activation))
 
-    group = channels_of(model).group("before")
+    group = group_of(channels_of(model), "before")
 
-    assert group is not None and "see each other" in group.frozen[0]
+    assert "see each other" in group.frozen[0]
 
 
 def test_an_activation_of_nobodys_may_see_channels_along_any_axis() -> None:
@@ -161,9 +160,9 @@ def test_an_activation_of_nobodys_may_see_channels_along_any_axis() -> None:
     turned = L.Permute((2, 1))(L.Dense(8, name="held")(tokens))
     made = L.Dense(4, activation=lambda x: x - keras.ops.mean(x, axis=1, keepdims=True))(turned)
 
-    group = channels_of(keras.Model(tokens, L.Dense(2)(made))).group("held")
+    group = group_of(channels_of(keras.Model(tokens, L.Dense(2)(made))), "held")
 
-    assert group is not None and group.frozen
+    assert group.frozen
 
 
 def test_numbers_of_a_model_fit_by_hand() -> None:

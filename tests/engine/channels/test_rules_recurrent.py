@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from engine.channels.groups import channels_of
-from tests.engine.channels.masked import assert_exact
+from tests.engine.channels.masked import assert_exact, group_of
 
 L = keras.layers
 
@@ -36,8 +36,7 @@ def test_a_unit_goes_with_its_gates_and_its_state(layer: Any) -> None:
 
     channels, _, small = assert_exact(steps(L.Dense(4, name="before"), layer))
 
-    group = channels.group("cut")
-    assert group is not None
+    group = group_of(channels, "cut")
     assert (group.unit, len(group.channels), group.frozen) == ("units", 6, ())
     assert "cut" in group.readers, "a recurrent layer reads its own units"
     assert small.get_layer("before").units == 2
@@ -58,8 +57,8 @@ def test_states_have_the_units_of_the_layer_that_they_come_from_and_go_to() -> N
 
     channels, _, _ = assert_exact(keras.Model(tokens, L.Dense(2)(decoded)))
 
-    group = channels.group("encoder")
-    assert group is not None and group.layers == ("encoder", "decoder")
+    group = group_of(channels, "encoder")
+    assert group.layers == ("encoder", "decoder")
 
 
 def test_steps_that_are_masked_stay_masked() -> None:
@@ -75,16 +74,16 @@ def test_steps_that_are_masked_stay_masked() -> None:
 def test_who_is_masked_by_the_values_of_all_channels_holds_them() -> None:
     channels = channels_of(steps(L.Dense(4, activation="relu", name="before"), L.Masking(name="mask"), L.GRU(3)))
 
-    group = channels.group("before")
-    assert group is not None and "mask looks at all channels of a step together" in group.frozen
+    group = group_of(channels, "before")
+    assert "mask looks at all channels of a step together" in group.frozen
 
 
 @pytest.mark.parametrize("name", ["activation", "recurrent_activation"])
 def test_an_activation_that_mixes_units_holds_them(name: str) -> None:
     channels = channels_of(steps(L.LSTM(6, name="held", **{name: "softmax"})))
 
-    group = channels.group("held")
-    assert group is not None and "softmax" in group.frozen[0]
+    group = group_of(channels, "held")
+    assert "softmax" in group.frozen[0]
 
 
 @pytest.mark.parametrize(
@@ -101,14 +100,13 @@ def test_an_activation_that_mixes_units_holds_them(name: str) -> None:
 def test_a_wrapper_along_time_passes_what_the_inner_layer_does(layers: Any) -> None:
     channels, _, _ = assert_exact(steps(*[type(layer).from_config(layer.get_config()) for layer in layers]))
 
-    group = channels.group("cut")
-    assert group is not None and not group.frozen
+    group = group_of(channels, "cut")
+    assert not group.frozen
 
 
 def test_a_wrapper_around_something_unknown_holds_what_goes_in() -> None:
     model = steps(L.Dense(4, name="held"), L.TimeDistributed(L.UnitNormalization(), name="wrap"))
 
-    group = channels_of(model).group("held")
+    group = group_of(channels_of(model), "held")
 
-    assert group is not None
     assert group.frozen == ("wrap wraps UnitNormalization, which channels are not known to pass",)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.channels.groups import channels_of
-from tests.engine.channels.masked import assert_exact
+from tests.engine.channels.masked import assert_exact, group_of
 
 L, ops = keras.layers, keras.ops
 
@@ -27,8 +27,7 @@ def behind(make: Any, shape: tuple[int | None, ...] = (8, 8, 3), filters: int = 
 
 
 def why_frozen(model: Any, name: str = "before") -> tuple[str, ...]:
-    group = channels_of(model).group(name)
-    assert group is not None
+    group = group_of(channels_of(model), name)
     return group.frozen
 
 
@@ -74,8 +73,8 @@ def test_channels_pass(make: Any) -> None:
 
     channels, _, _ = assert_exact(behind(make))
 
-    group = channels.group("before")
-    assert group is not None and not group.frozen
+    group = group_of(channels, "before")
+    assert not group.frozen
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def test_channels_pass(make: Any) -> None:
 def test_channels_are_held_by_what_looks_at_them_together_or_by_number(make: Any, reason: str) -> None:
     frozen = why_frozen(behind(make))
 
-    assert frozen and any(reason in each for each in frozen), frozen
+    assert any(reason in each for each in frozen), frozen
 
 
 def test_axes_of_unknown_size_cannot_be_merged() -> None:
