@@ -122,7 +122,10 @@ def _zeroed(value: Any, axes: Any, channels: Channels, kept: Any) -> Any:
         if not isinstance(axis, str):
             gone = ~kept[channels.of_label[axis]]
             array[(slice(None),) * place + (gone,)] = 0
-    return keras.ops.convert_to_tensor(array)
+    made = keras.ops.convert_to_tensor(array)
+    if (mask := getattr(value, "_keras_mask", None)) is not None:  # what attention takes without an argument
+        made._keras_mask = mask
+    return made
 
 
 def _normalized(layer: Any, value: Any, axes: Any, channels: Channels, kept: Any) -> Any:

@@ -81,6 +81,16 @@ def test_heads_that_have_a_mask_each_stay() -> None:
     assert heads.frozen == ("held takes a mask for each of its heads",)
 
 
+def test_steps_that_are_masked_stay_masked() -> None:
+    tokens = keras.Input((5,), dtype="int32")
+    words = L.Embedding(5, 8, mask_zero=True, name="words")(tokens)
+    made = L.GlobalAveragePooling1D()(L.MultiHeadAttention(4, 2)(words, words))
+
+    channels, _, _ = assert_exact(keras.Model(tokens, L.Dense(2)(made)))
+
+    assert [group.frozen for group in channels.groups[:-1]] == [(), ()]
+
+
 def test_attention_along_an_axis_of_channels_holds_them() -> None:
     """Attention weighs positions against each other; behind a Permute these are channels."""
     tokens = keras.Input((4, 3))

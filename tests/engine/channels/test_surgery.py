@@ -117,6 +117,20 @@ def test_layers_in_mixed_precision_stay_so() -> None:
     assert small.get_layer("mixed").units == 4
 
 
+def test_a_model_of_units_heads_and_wrappers_is_saved_and_trains_too(tmp_path: Path) -> None:
+    tokens = keras.Input((5,), dtype="int32")
+    x = L.Bidirectional(L.LSTM(6, return_sequences=True))(L.Embedding(6, 8, mask_zero=True)(tokens))
+    x = L.MultiHeadAttention(4, 2)(*[L.TimeDistributed(L.Dense(4))(x)] * 2)
+    _, _, small = assert_exact(keras.Model(tokens, L.Dense(2)(L.GlobalAveragePooling1D()(x))))
+    small.save(tmp_path / "small.keras")
+    words = np.array([[1, 2, 0, 0, 0], [1, 2, 3, 4, 5]])
+
+    loaded = keras.saving.load_model(tmp_path / "small.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(words), small(words))
+    small.compile(optimizer="sgd", loss="mse")
+    small.fit(words, np.ones((2, 2)), verbose=0)
+
+
 def test_a_sequential_model_stays_one() -> None:
     small = halved(keras.Sequential([keras.Input((3,)), L.Dense(8, name="a"), L.Dense(2, name="b")], name="s"))
 
