@@ -20,6 +20,8 @@ from jobspec.progress import Event, advance, planned
 from jobspec.report import Report
 from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
 from jobspec.spec import Recipe, Scale
+from jobspec.summaries import DatasetSummary, ModelSummary
+from reporting.inspection import model_table
 from reporting.terminal import progress, table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Prune, fine-tune and quantise a Keras model.")
@@ -100,12 +102,23 @@ def _show(report: type[Report | SensitivityReport], out: Path) -> None:
 
 
 @app.command()
-def inspect(file: FileArgument, scale: ScaleOption = "none") -> None:
-    """Tell what a model (.keras) or a data set (.npz) holds, as JSON."""
-    is_data = file.suffix == ".npz"
+def inspect(
+    file: FileArgument,
+    scale: ScaleOption = "none",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON in a terminal too, as everywhere else.")] = False,
+) -> None:
+    """Tell what a model (.keras) or a data set (.npz) holds: a model in tables where people read, else as JSON."""
     with stderr_to(Path(os.devnull)):
-        summary = inspect_dataset(file, scale=scale) if is_data else inspect_model(file)
-    console.print_json(summary.model_dump_json())
+        summary = inspect_dataset(file, scale=scale) if file.suffix == ".npz" else inspect_model(file)
+    tell(summary, to=console, as_json=as_json)
+
+
+def tell(summary: ModelSummary | DatasetSummary, *, to: Console, as_json: bool = False) -> None:
+    """Print a summary: tables for a model in a terminal, JSON otherwise, so that a script need not ask for it."""
+    if isinstance(summary, ModelSummary) and to.is_terminal and not as_json:
+        to.print(model_table(summary))
+    else:
+        to.print_json(summary.model_dump_json())
 
 
 def _recipe(kind: type[R], content: str) -> R:

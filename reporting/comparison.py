@@ -26,7 +26,7 @@ class Line:
 def lines(report: Report) -> tuple[Line, ...]:
     """The whole comparison, quality first, then size, then speed."""
     before, after = report.baseline, report.result
-    sizes = (before.sizes, after.sizes)
+    sizes, nonzero = (before.sizes, after.sizes), (before.num_nonzero_params, after.num_nonzero_params)
     return (
         *_quality(report),
         _bytes(".tflite, as gzip", sizes[0].tflite_gzip_bytes, sizes[1].tflite_gzip_bytes, headline=True),
@@ -34,12 +34,26 @@ def lines(report: Report) -> tuple[Line, ...]:
         _bytes(".keras, as gzip", sizes[0].keras_gzip_bytes, sizes[1].keras_gzip_bytes),
         _bytes(".keras", sizes[0].keras_bytes, sizes[1].keras_bytes),
         _count("Parameters", before.num_params, after.num_params),
-        _count("Parameters that are not zero", before.num_nonzero_params, after.num_nonzero_params),
+        *([_count("Parameters that are not zero", *nonzero)] if has_zeros(report) else []),
+        *_macs(report),
         _latency("Latency, median", before.latency.p50_ms, after.latency.p50_ms, headline=True),
         _latency("Latency, 95th percentile", before.latency.p95_ms, after.latency.p95_ms),
         Line("Number format", SCHEMES[before.scheme], SCHEMES[after.scheme], ""),
     )
 
+
+def has_zeros(report: Report) -> bool:
+    """Whether zeros are worth a word: somebody asked for them, or the model brought more than a stray one along."""
+    return any(layer.pruned or layer.keras_sparsity >= STRAY for layer in report.layers)
+
+
+def lost_channels(report: Report) -> bool:
+    """Whether the result has fewer channels than the model that was uploaded."""
+    return any(group.after < group.before for group in report.groups)
+
+
+STRAY: Final = 0.01
+"""Share of zeros in a kernel under which nobody has put them there."""
 
 SCHEMES: Final[dict[Scheme, str]] = {
     "none": "float32",
@@ -93,6 +107,23 @@ def _bytes(label: str, before: int, after: int, *, headline: bool = False) -> Li
 def _count(label: str, before: int, after: int) -> Line:
     change = words.times(before, after, "fewer", "more")
     return Line(label, words.count(before), words.count(after), change, _tone(before, after))
+
+
+def _macs(report: Report) -> tuple[Line, ...]:
+    """Nothing for reports from before they were counted."""
+    before, after = report.baseline.num_macs, report.result.num_macs
+    if before is None or after is None:
+        return ()
+    line = Line(
+        "Multiply-accumulates",
+        words.amount(before),
+        words.amount(after),
+        words.times(before, after, "fewer", "more"),
+        _tone(before, after),
+        exact=(words.count(before), words.count(after)),
+        headline=lost_channels(report),
+    )
+    return (line,)
 
 
 def _latency(label: str, before: float, after: float, *, headline: bool = False) -> Line:

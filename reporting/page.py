@@ -3,8 +3,8 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jobspec.report import Report
-from reporting import plots, words
-from reporting.comparison import capitalized, lines
+from reporting import groups_plot, plots, words
+from reporting.comparison import capitalized, has_zeros, lines, lost_channels
 
 
 def html(report: Report) -> str:
@@ -14,6 +14,8 @@ def html(report: Report) -> str:
         report=report,
         lines=lines(report),
         figures=_figures(report),
+        has_zeros=has_zeros(report),
+        num_drawn=len(groups_plot.widest(report.groups)),
         hidden_layers=sum(layer.pruned for layer in report.layers) - len(plots.largest_pruned(report.layers)),
         words=words,
         metric=capitalized(report.metric_label),
@@ -33,6 +35,8 @@ def templates() -> Environment:
 
 def _figures(report: Report) -> dict[str, str]:
     drawn = {"sizes": plots.sizes(report), "quality": plots.quality(report), "latency": plots.latency(report)}
+    if lost_channels(report):
+        drawn["groups"] = groups_plot.groups(report)
     if any(layer.pruned for layer in report.layers):
         drawn["sparsity"] = plots.sparsity(report)
     if report.history:

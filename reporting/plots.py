@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jobspec.report import LayerSparsity, Report, TrainingPoint
 from reporting import words
-from reporting.comparison import capitalized
+from reporting.comparison import capitalized, has_zeros
 
 MAX_LAYERS: Final = 40
 WIDTH: Final = 5.2
@@ -149,36 +149,39 @@ def sparsity(report: Report) -> str:
 
 
 def training(report: Report) -> str:
-    """Loss, metric and sparsity over the epochs of all steps."""
+    """Loss, metric and, where there are zeros, sparsity over the epochs of all steps."""
     points = report.history
     metric, label = report.result.quality.metric, report.metric_label
     factor = 100 if words.is_share(metric) else 1
     unit = ", %" if factor == 100 else ""
+    titles = ["loss", f"validation {label}{unit}"] + ["zeros in pruned layers, %"] * has_zeros(report)
 
     def draw(figure: Figure) -> None:
-        rows: Sequence[Axes] = figure.subplots(3, 1, sharex=True)
+        rows: Sequence[Axes] = figure.subplots(len(titles), 1, sharex=True)
         epochs = range(1, len(points) + 1)
         line: dict[str, Any] = {"marker": "o" if len(points) <= 20 else "", "markersize": 4}
         rows[0].plot(epochs, [p.loss for p in points], color=BEFORE, label="training", **line)
         rows[0].plot(epochs, [p.val_loss for p in points], color=AFTER, label="validation", **line)
         rows[1].plot(epochs, [factor * p.val_metric for p in points], color=AFTER, **line)
-        rows[2].plot(epochs, [100 * p.sparsity for p in points], color=AFTER, **line)
-        for axes, title in zip(rows, ("loss", f"validation {label}{unit}", "zeros in pruned layers, %"), strict=True):
+        if len(titles) > 2:
+            rows[2].plot(epochs, [100 * p.sparsity for p in points], color=AFTER, **line)
+        for axes, title in zip(rows, titles, strict=True):
             axes.set_title(title, loc="left", fontsize=10, color=MUTED)
             axes.yaxis.set_major_locator(MaxNLocator(4))
             axes.margins(y=0.12)
             _mark_steps(axes, points)
         _name_steps(rows[0], points)
         rows[0].legend(loc="upper right", bbox_to_anchor=(1, 1.32), ncols=2, borderaxespad=0, fontsize=10)
-        rows[2].set_xlabel("epoch")
-        rows[2].xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        rows[-1].set_xlabel("epoch")
+        rows[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
     last = points[-1]
     told = (
         f"After {len(points)} epochs: loss {last.loss:.4g}, validation loss {last.val_loss:.4g}, "
-        f"validation {label} {words.score(metric, last.val_metric)}, zeros {words.share(last.sparsity)}"
+        f"validation {label} {words.score(metric, last.val_metric)}"
+        + (f", zeros {words.share(last.sparsity)}" if has_zeros(report) else "")
     )
-    return svg("training", draw, height=5.0, title="Training: loss, metric and zeros by epoch", text=told)
+    return svg("training", draw, height=0.5 + 1.5 * len(titles), title="Training by epoch", text=told)
 
 
 def largest_pruned(layers: Sequence[LayerSparsity]) -> list[LayerSparsity]:

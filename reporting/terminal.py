@@ -7,10 +7,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from jobspec.report import Host, LayerSparsity, Report
+from jobspec.report import GroupCut, Host, LayerSparsity, Report
 from jobspec.sensitivity import SensitivityReport
 from reporting import words
-from reporting.comparison import Line, capitalized, lines
+from reporting.comparison import Line, capitalized, lines, lost_channels
 from reporting.progress import progress as progress
 
 NAME_WIDTH = 16
@@ -30,6 +30,8 @@ def table(report: Report | SensitivityReport) -> RenderableType:
         parts, where = [_scores(report)], _where(report.host)
     else:
         parts, where = [_comparison(report)], host_line(report)
+        if lost_channels(report):
+            parts += [Text(), _groups(report)]
         if any(layer.pruned for layer in report.layers):
             parts += [Text(), _layers(report)]
     parts += [Text(), *(_bullet(verdict) for verdict in report.verdicts)]
@@ -95,6 +97,29 @@ def _comparison(report: Report) -> Table:
 
 def _cells(line: Line) -> tuple[Text, ...]:
     return Text(line.label), Text(line.before), Text(line.after), Text(line.change, style=STYLES[line.tone])
+
+
+def _groups(report: Report) -> Table:
+    """A line a group, in the order of the graph."""
+    grid = Table(title="Channels by group", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    grid.add_column(
+        "group", overflow="fold", min_width=min(NAME_WIDTH, max(len(group.name) for group in report.groups))
+    )
+    for title in ("before", "after", "params saved", "MACs saved"):
+        grid.add_column(title, justify="right")
+    grid.add_column("left alone because")
+    for group in report.groups:
+        grid.add_row(*map(Text, _group_cells(group)))
+    grid.caption = "Saved: by this group alone, all others whole. A group of several layers goes by its first."
+    grid.caption_justify = "left"
+    return grid
+
+
+def _group_cells(group: GroupCut) -> tuple[str, ...]:
+    counts = (words.count(group.before), words.count(group.after))
+    if group.after == group.before:
+        return group.name, *counts, words.EN_DASH, words.EN_DASH, group.spared or ""
+    return group.name, *counts, words.count(group.params_saved), words.count(group.macs_saved), ""
 
 
 def _layers(report: Report) -> Table:

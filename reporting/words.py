@@ -34,6 +34,18 @@ def size(num_bytes: int) -> str:
     return f"{num_bytes}{NBSP}B" if unit == "B" else f"{_three_digits(value)}{NBSP}{unit}"
 
 
+def amount(number: int) -> str:
+    """A number too large to read, three digits of it.
+
+    >>> [amount(value).replace(NBSP, " ") for value in (81_234, 963_312, 3_864_000_000)]
+    ['81,234', '0.963 M', '3.86 G']
+    """
+    for name, unit, least in (("G", 1e9, 999.5e6), ("M", 1e6, 99.95e3)):
+        if number >= least:
+            return f"{_three_digits(number / unit)}{NBSP}{name}"
+    return count(number)
+
+
 def exact_size(num_bytes: int) -> str:
     """
     >>> exact_size(2624210).replace(NBSP, " ")
@@ -49,6 +61,16 @@ def share(fraction: float) -> str:
     '98.77 %'
     """
     return f"{_signless(fraction * 100, 2)}{NBSP}%"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in whole percent, for sentences and for what is only about right.
+
+    >>> [percent(value).replace(NBSP, " ") for value in (0.504, 0.996, 0.002, 1.0)]
+    ['50 %', '99.6 %', '0.2 %', '100 %']
+    """
+    whole = 0.01 <= fraction <= 0.99 or fraction in (0.0, 1.0)
+    return f"{100 * fraction:.{0 if whole else 1}f}{NBSP}%"
 
 
 def duration(seconds: float) -> str:

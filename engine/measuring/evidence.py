@@ -40,7 +40,7 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
         layers=layer_table(job.model, job.targets, in_file),
         groups=tuple(job.groups.values()),
         history=tuple(job.history),
-        verdicts=verdicts(before, after, target=target),
+        verdicts=verdicts(before, after, target=target, groups=tuple(job.groups.values())),
         notes=tuple(job.notes),
         host=host(),
         files=tuple(map(_digest, files)),

@@ -1,21 +1,35 @@
 """What the numbers of a report mean, in plain words: the answers that users otherwise have to ask for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from jobspec.report import Variant
+from jobspec.report import GroupCut, Variant
 from reporting import words
 
 FASTER = 1.15
 """Ratio of latencies from which it is worth calling one file faster than another."""
 
+EXPECTED = 0.7
+"""Saved time over multiply-accumulates that went, under which a report says where the rest may be."""
 
-def verdicts(baseline: Variant, result: Variant, *, target: float | None) -> tuple[str, ...]:
-    """Sentences about quality, size and speed, in that order.
+TINY_MS = 0.1
+"""Latency under which starting operations, about a microsecond each, is a large part of it."""
+
+
+def verdicts(
+    baseline: Variant, result: Variant, *, target: float | None, groups: Sequence[GroupCut] = ()
+) -> tuple[str, ...]:
+    """Sentences about quality, size, channels and speed, in that order.
 
     Args:
-        target: the sparsity that was asked for, None when nothing was pruned.
+        target: the sparsity that was asked for, None when nothing was pruned to zero.
+        groups: what became of every group of channels; nothing when no step took channels away.
     """
-    return (*_quality(baseline, result), *_size(baseline, result, target), *_speed(baseline, result, target))
+    return (
+        *_quality(baseline, result),
+        *_size(baseline, result, target),
+        *_channels(baseline, result, groups),
+        *_speed(baseline, result, target, cut=any(group.after < group.before for group in groups)),
+    )
 
 
 def _quality(baseline: Variant, result: Variant) -> Iterator[str]:
@@ -44,13 +58,57 @@ def _size(baseline: Variant, result: Variant, target: float | None) -> Iterator[
         )
 
 
-def _speed(baseline: Variant, result: Variant, target: float | None) -> Iterator[str]:
+def _channels(baseline: Variant, result: Variant, groups: Sequence[GroupCut]) -> Iterator[str]:
+    cut = [group for group in groups if group.after < group.before]
+    if not cut:
+        return
+    gone = f"{_gone(baseline.num_params, result.num_params)} of the parameters"
+    if baseline.num_macs and result.num_macs is not None:
+        gone = f"{_gone(baseline.num_macs, result.num_macs)} of the multiply-accumulates and {gone}"
+    before, after = sum(group.before for group in cut), sum(group.after for group in cut)
+    of = f"{len(cut)} of {len(groups)} groups" if len(groups) > 1 else "the only group"
+    yield f"Channels: {before - after:,} of {before:,} in {of} went, and with them {gone}."
+
+
+def _gone(before: int, after: int) -> str:
+    return words.percent(1 - after / before)
+
+
+def _speed(baseline: Variant, result: Variant, target: float | None, *, cut: bool) -> Iterator[str]:
     before, after = baseline.latency.p50_ms, result.latency.p50_ms
     changed = not 1 / FASTER < before / after < FASTER
     said = words.times(before, after, "faster", "slower") if changed else "about the same"
-    yield f"Speed: {said} on this CPU, one sample at a time on one thread."
+    speed = f"Speed: {said} on this CPU, one sample at a time on one thread."
+    yield " ".join([speed, *(_earned(baseline, result) if cut else ())])
     if target:
+        rest = "fewer channels or the number format" if cut else "the number format"
         yield (
             "Zeros in single weights do not speed up inference here: the CPU multiplies them all the same. "
-            "What is gained in speed comes from the number format."
+            f"What is gained in speed comes from {rest}."
         )
+
+
+def _earned(baseline: Variant, result: Variant) -> Iterator[str]:
+    """What share of the time went with the multiply-accumulates, and where the rest may be."""
+    if not baseline.num_macs or result.num_macs is None:
+        return
+    fewer = 1 - result.num_macs / baseline.num_macs
+    saved = 1 - result.latency.p50_ms / baseline.latency.p50_ms
+    changed = baseline.scheme != result.scheme
+    what = f"{words.percent(fewer)} fewer multiply-accumulates{' and the number format' if changed else ''}"
+    time = f"{words.percent(saved)} of the time" if saved > 0 else "none of the time"
+    yield f"{what[:1].upper()}{what[1:]} took away {time}."
+    if saved < EXPECTED * fewer:
+        yield _why_not(result, changed)
+
+
+def _why_not(result: Variant, changed: bool) -> str:
+    ms = words.milliseconds(result.latency.p50_ms)
+    if result.latency.p50_ms < TINY_MS:
+        return (
+            f"At {ms} a sample the fixed cost of starting each operation counts for much, and it does not shrink; "
+            "a larger model gains more."
+        )
+    if changed:
+        return f"Number format {result.scheme} can cost time on some CPUs: the same job without quantize tells."
+    return "Activations, pooling, layers left alone, and reading and writing memory do not shrink as fast."

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from jobspec.pruning import Polynomial, Prune
+from jobspec.channels import PruneChannels
+from jobspec.pruning import Iterative, Polynomial, Prune
 from jobspec.report import (
     FileDigest,
+    GroupCut,
     Host,
     Interval,
     Latency,
@@ -127,3 +129,33 @@ def report(**given: Any) -> Report:
         "seconds": {"baseline": 4.21, "prune": 31.7, "finetune": 21.3, "quantize": 3.9, "measure": 83.2},
     }
     return Report(**(fields | given))
+
+
+def channels_report(**given: Any) -> Report:
+    """The report of a job that took channels away and made no zeros."""
+    layers = tuple(
+        layer(name, "Conv2D", (3, 3, 16, 16), pruned=False, target=None, keras_sparsity=0.0, tflite_sparsity=None)
+        for name in ("stem", "block_1", "block_2")
+    )
+    groups = (
+        GroupCut(
+            name="stem", layers=("stem", "block_1_add"), before=16, after=16, spared="a shortcut joins it (spare)"
+        ),
+        GroupCut(name="block_1", layers=("block_1",), before=64, after=24, params_saved=11_720, macs_saved=5_529_600),
+        GroupCut(
+            name="block_2", layers=("block_2", "join_2"), before=128, after=48, params_saved=9_999, macs_saved=777
+        ),
+        GroupCut(name="digits", layers=("digits",), before=10, after=10, spared="it makes an output of the model"),
+    )
+    fields: dict[str, Any] = {
+        "spec": Recipe(steps=(PruneChannels(macs=0.5, schedule=Iterative(cycles=7)),)),
+        "baseline": baseline().model_copy(update={"num_macs": 12_501_632}),
+        "result": result().model_copy(update={"num_macs": 6_204_211, "num_params": 98_765, "scheme": "none"}),
+        "target_sparsity": None,
+        "delivered_sparsity": None,
+        "layers": layers,
+        "groups": groups,
+        "verdicts": ("Channels: 120 of 192 in 2 of 4 groups went.",),
+        "history": tuple(point.model_copy(update={"sparsity": 0.0}) for point in history()),
+    }
+    return report(**(fields | given))

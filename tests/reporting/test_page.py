@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from jobspec.report import Report
+from jobspec.report import GroupCut, Report
 from reporting import words
+from reporting.groups_plot import MAX_GROUPS
 from reporting.page import html
 from reporting.plots import MAX_LAYERS
 from tests.reporting import factory
@@ -210,3 +211,49 @@ def test_errors_are_not_shown_in_percent() -> None:
     assert "0.02 → 0.021" in seen
     assert "0.019 to 0.023" in seen
     assert "0.9980" in seen
+
+
+def test_what_became_of_every_group_is_drawn_and_told() -> None:
+    """Which layers became narrower, and why others did not, is the first question after such a job."""
+    report = factory.channels_report()
+
+    page = html(report)
+    seen = text_of(page)
+    drawn = next(plot for plot in plots_of(page) if "block_1" in plot)
+
+    for group in report.groups:
+        assert group.name in drawn
+        assert (group.spared or f"{group.params_saved:,}") in seen
+    assert "64 → 24" in drawn
+    assert "with block_1_add" in seen
+    assert "12.5 M" in seen
+    assert "12,501,632" in seen
+    assert "2.02× fewer" in seen
+
+
+def test_a_page_of_a_job_that_made_no_zeros_does_not_speak_of_any() -> None:
+    """Columns of 0.00 % hide what happened."""
+    page = html(factory.channels_report())
+
+    assert "zero" not in text_of(page).replace("does not start at zero", "").lower()
+    assert "zeros" not in " ".join(plots_of(page)).lower()
+    assert "zeros" in text_of(PAGE).lower()
+
+
+def test_of_very_many_groups_those_that_were_cut_are_drawn_and_all_are_in_the_table() -> None:
+    spared = [GroupCut(name=f"spared_{at}", layers=(), before=512, after=512, spared="frozen") for at in range(50)]
+    cut = [GroupCut(name=f"cut_{at}", layers=(), before=16, after=8) for at in range(9)]
+
+    page = html(factory.channels_report(groups=(*spared, *cut)))
+    drawn = next(plot for plot in plots_of(page) if "16 → 8" in plot)
+
+    assert all(f"cut_{at}" in drawn for at in range(9))
+    assert f"The {59 - MAX_GROUPS} others are only in the table" in text_of(page)
+    assert "spared_49" in text_of(page)
+    assert "<details>" in page
+
+
+def test_names_of_groups_cannot_become_markup() -> None:
+    group = GroupCut(name=HOSTILE, layers=(HOSTILE, HOSTILE), before=16, after=8)
+
+    assert "<script" not in html(factory.channels_report(groups=(group,)))

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from jobspec.progress import StepProgress
+from jobspec.report import Report
 from reporting.comparison import lines
 from reporting.terminal import progress, table
 from tests.reporting import factory
@@ -18,11 +19,12 @@ def printed(renderable: Any, width: int = 120) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_the_table_has_every_line_of_the_comparison() -> None:
+@pytest.mark.parametrize("report", [factory.report(), factory.channels_report()], ids=["zeros", "channels"])
+def test_the_table_has_every_line_of_the_comparison(report: Report) -> None:
     """Page and terminal are built from one list; this is the terminal's half."""
-    shown = printed(table(factory.report()))
+    shown = printed(table(report))
 
-    for line in lines(factory.report()):
+    for line in lines(report):
         row = next(row for row in shown.splitlines() if row.strip().startswith(line.label + "  "))
         assert line.before in row
         assert line.after in row
@@ -38,6 +40,19 @@ def test_the_table_tells_verdicts_layers_and_host() -> None:
     assert all(verdict in shown for verdict in map(" ".join, (v.split() for v in report.verdicts)))
     assert all(layer.name in shown for layer in report.layers)
     assert report.host.cpu in shown
+
+
+def test_the_table_tells_what_became_of_every_group_and_nothing_of_zeros_that_nobody_made() -> None:
+    rows = [line.split() for line in printed(table(factory.channels_report())).splitlines()]
+
+    assert ["block_1", "64", "24", "11,720", "5,529,600"] in rows
+    assert ["stem", "16", "16", "–", "–", "a", "shortcut", "joins", "it", "(spare)"] in rows
+    assert "Zeros by layer" not in [" ".join(row) for row in rows]
+    assert not any("zero" in line.label for line in lines(factory.channels_report()))
+
+
+def test_a_job_that_took_no_channels_has_no_table_of_groups() -> None:
+    assert "Channels by group" not in printed(table(factory.report()))
 
 
 def test_names_are_shown_as_they_are() -> None:

@@ -1,17 +1,28 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from engine.measuring.verdicts import verdicts
-from jobspec.report import Interval, Latency, Quality, Sizes, Variant
+from jobspec.report import GroupCut, Interval, Latency, Quality, Sizes, Variant
+from jobspec.spec import Scheme
 
 
-def variant(score: float = 0.9, gzip: int = 900, raw: int = 1000, p50: float = 1.0, **quality: Any) -> Variant:
+def variant(
+    score: float = 0.9,
+    gzip: int = 900,
+    raw: int = 1000,
+    p50: float = 1.0,
+    macs: int = 1000,
+    scheme: Scheme = "none",
+    **quality: Any,
+) -> Variant:
     return Variant(
         name="result",
-        scheme="none",
-        num_params=1,
+        scheme=scheme,
+        num_params=macs // 10,
         num_nonzero_params=1,
+        num_macs=macs,
         sizes=Sizes(keras_bytes=1, keras_gzip_bytes=1, tflite_bytes=raw, tflite_gzip_bytes=gzip),
         quality=Quality(
             metric=quality.get("metric", "accuracy"),
@@ -24,8 +35,15 @@ def variant(score: float = 0.9, gzip: int = 900, raw: int = 1000, p50: float = 1
     )
 
 
-def said(before: Variant, after: Variant, target: float | None = None) -> str:
-    return " ".join(verdicts(before, after, target=target)).replace("\N{NO-BREAK SPACE}", " ")
+def said(before: Variant, after: Variant, target: float | None = None, groups: Sequence[GroupCut] = ()) -> str:
+    return " ".join(verdicts(before, after, target=target, groups=groups)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def group(name: str, before: int, after: int) -> GroupCut:
+    return GroupCut(name=name, layers=(name,), before=before, after=after)
+
+
+CUT = (group("a", 64, 24), group("b", 32, 16), group("out", 10, 10))
 
 
 @pytest.mark.parametrize(
@@ -67,3 +85,50 @@ def test_nothing_is_said_of_zeros_where_none_were_made() -> None:
 def test_small_differences_in_latency_are_not_called_a_speed_up() -> None:
     assert "about the same" in said(variant(p50=1.0), variant(p50=0.9))
     assert "slower" in said(variant(p50=1.0), variant(p50=1.5))
+
+
+def test_channels_that_went_are_counted_with_what_went_with_them() -> None:
+    text = said(variant(macs=1000), variant(macs=400, p50=0.4), groups=CUT)
+
+    assert "Channels: 56 of 96 in 2 of 3 groups went, and with them 60 % of the multiply-accumulates" in text
+    assert "60 % of the parameters" in text
+    assert "60 % fewer multiply-accumulates took away 60 % of the time" in text
+    assert "zeros" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "scheme", "told"),
+    [
+        pytest.param(0.05, 0.045, "none", "fixed cost of starting each operation", id="tiny"),
+        pytest.param(9.0, 8.0, "none", "Activations, pooling, layers left alone", id="memory"),
+        pytest.param(9.0, 11.0, "int8", "Number format int8 can cost time", id="format"),
+    ],
+)
+def test_fewer_products_that_did_not_save_time_are_explained(
+    before: float, after: float, scheme: Scheme, told: str
+) -> None:
+    """Somebody who halved a model and sees no speed wants to know whether to go on."""
+    text = said(variant(p50=before), variant(p50=after, macs=400, scheme=scheme), groups=CUT)
+
+    assert told in text
+    assert ("none of the time" in text) == (after > before)
+
+
+def test_a_number_format_that_has_a_part_in_the_speed_is_named_as_one() -> None:
+    text = said(variant(), variant(macs=400, p50=0.2, scheme="int8"), groups=CUT)
+
+    assert "60 % fewer multiply-accumulates and the number format took away 80 % of the time" in text
+    assert "can cost time" not in text
+
+
+def test_zeros_beside_fewer_channels_do_not_take_the_credit() -> None:
+    text = said(variant(), variant(macs=400, p50=0.4), target=0.8, groups=CUT)
+
+    assert "comes from fewer channels or the number format" in text
+
+
+def test_groups_of_which_nothing_went_are_not_told_of() -> None:
+    text = said(variant(), variant(), groups=(group("a", 8, 8),))
+
+    assert "hannels" not in text
+    assert "multiply-accumulates" not in text
