@@ -29,7 +29,7 @@ def first_of(name: str) -> str:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_without_a_channel_that_another_one_doubles_the_whole_outputs_come_back(name: str) -> None:
-    """Wherever it is read: behind a normalisation, a depthwise convolution, a shortcut, in groups, in a nested model."""
+    """Wherever it is read: behind a normalisation, a depthwise convolution, a shortcut, in groups, in a nested one."""
     keras.utils.set_random_seed(1)
     whole = shaken(NETWORKS[name]())
     rewrite(channels_of(whole), first_of(name), 3, like=1)
