@@ -67,6 +67,8 @@ def _heading(summary: ModelSummary) -> Iterator[RenderableType]:
     yield Text(summary.name, style="bold")
     yield Text(f"{words.count(summary.num_params)} parameters{macs}")
     yield Text(f"{_tensors(summary.inputs)} {ARROW} {_tensors(summary.outputs)}")
+    if macs and any(size is None for tensor in summary.inputs for size in tensor.shape[1:]):
+        yield Text("Axes of any size count as 1: build the model with the sizes that it will see to know its costs.")
     compiled = [("loss", summary.loss), ("optimizer", summary.optimizer), ("metrics", ", ".join(summary.metrics))]
     told = "; ".join(f"{name}: {value}" for name, value in compiled if value)
     yield Text(told or "not compiled", style="dim")

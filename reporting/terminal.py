@@ -118,7 +118,7 @@ def _groups(report: Report) -> Table:
 def _group_cells(group: GroupCut) -> tuple[str, ...]:
     counts = (words.count(group.before), words.count(group.after))
     if group.after == group.before:
-        return group.name, *counts, words.EN_DASH, words.EN_DASH, group.spared or ""
+        return group.name, *counts, words.EN_DASH, words.EN_DASH, words.whole(group.spared)
     return group.name, *counts, words.count(group.params_saved), words.count(group.macs_saved), ""
 
 

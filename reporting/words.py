@@ -187,6 +187,11 @@ def times(before: float, after: float, less: str = "smaller", more: str = "large
     return f"{_three_digits(ratio)}{TIMES} {less}" if ratio > 1 else f"{_three_digits(1 / ratio)}{TIMES} {more}"
 
 
+def whole(spared: str | None) -> str:
+    """Why a group of channels is as wide as before."""
+    return spared or "nothing of it was taken"
+
+
 def step(name: str) -> str:
     """The name of a step in words.
 

@@ -145,6 +145,7 @@ def channels_report(**given: Any) -> Report:
         GroupCut(
             name="block_2", layers=("block_2", "join_2"), before=128, after=48, params_saved=9_999, macs_saved=777
         ),
+        GroupCut(name="block_3", layers=("block_3",), before=32, after=32),
         GroupCut(name="digits", layers=("digits",), before=10, after=10, spared="it makes an output of the model"),
     )
     fields: dict[str, Any] = {

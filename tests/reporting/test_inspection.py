@@ -46,6 +46,7 @@ def test_the_model_its_layers_and_its_groups_are_told_with_what_they_cost() -> N
     assert "[red]resnet[/red]" in shown
     assert "78,666 parameters, 12.5 M multiply-accumulates a sample" in shown.replace("\N{NO-BREAK SPACE}", " ")
     assert "image (32, any, 3) → classes (10)" in shown
+    assert "Axes of any size count as 1" in shown
     assert ["stem", "Conv2D", "448", "442,368"] in rows
     assert not any(row[:1] == ["relu"] for row in rows)
     assert "1 layer without weights" in shown

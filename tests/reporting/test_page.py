@@ -223,8 +223,9 @@ def test_what_became_of_every_group_is_drawn_and_told() -> None:
 
     for group in report.groups:
         assert group.name in drawn
-        assert (group.spared or f"{group.params_saved:,}") in seen
+        assert (f"{group.params_saved:,}" if group.after < group.before else words.whole(group.spared)) in seen
     assert "64 → 24" in drawn
+    assert "block_3 32 32 – – nothing of it was taken" in seen
     assert "with block_1_add" in seen
     assert "12.5 M" in seen
     assert "12,501,632" in seen
