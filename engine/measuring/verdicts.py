@@ -106,8 +106,8 @@ def _why_not(result: Variant, changed: bool) -> str:
     ms = words.milliseconds(result.latency.p50_ms)
     if result.latency.p50_ms < TINY_MS:
         return (
-            f"At {ms} a sample the fixed cost of starting each operation counts for much, and it does not shrink; "
-            "a larger model gains more."
+            f"At {ms} a sample what does not shrink with the channels, such as starting each operation, counts "
+            "for much; a larger model gains more."
         )
     if changed:
         return f"Number format {result.scheme} can cost time on some CPUs: the same job without quantize tells."

@@ -99,7 +99,7 @@ def test_channels_that_went_are_counted_with_what_went_with_them() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "scheme", "told"),
     [
-        pytest.param(0.05, 0.045, "none", "fixed cost of starting each operation", id="tiny"),
+        pytest.param(0.05, 0.045, "none", "starting each operation, counts for much", id="tiny"),
         pytest.param(9.0, 8.0, "none", "Activations, pooling, layers left alone", id="memory"),
         pytest.param(9.0, 11.0, "int8", "Number format int8 can cost time", id="format"),
     ],
