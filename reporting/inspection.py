@@ -30,6 +30,7 @@ def model_table(summary: ModelSummary) -> RenderableType:
     parts: list[RenderableType] = [*_heading(summary), _layers(summary)]
     if summary.groups:
         parts += [_groups(summary), Text(), *(Text(sentence) for sentence in sentences(summary.groups))]
+        parts += [Text(sentence) for sentence in _outside(summary)]
     return Group(*parts)
 
 
@@ -56,6 +57,18 @@ def sentences(groups: Sequence[ChannelGroup]) -> Iterator[str]:
         yield f'{_listed(named)}: spared because {why}. Freed by "spare": [{left}], or one at a time by {one}.'
     if narrow:
         yield f'{_listed(narrow)}: too narrow. Freed by "channel_multiple": 1.'
+
+
+def _outside(summary: ModelSummary) -> Iterator[str]:
+    """Layers that compute and are in no group; a depthwise layer goes along with what it reads."""
+    inside = {name for group in summary.groups for name in group.layers}
+    found = [
+        f"{layer.name} ({layer.class_name})"
+        for layer in summary.layers
+        if layer.num_macs and layer.num_params and layer.name not in inside and "Depthwise" not in layer.class_name
+    ]
+    if found:
+        yield f"In no group, because nothing is known of channels that they make: {', '.join(found)}."
 
 
 def _is_cut(group: ChannelGroup, **changed: object) -> bool:

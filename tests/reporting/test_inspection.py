@@ -94,3 +94,13 @@ def test_a_narrow_terminal_cuts_no_number_off() -> None:
 
 def _squeezed(shown: str) -> list[str]:
     return [re.sub(" +", " ", line).strip() for line in shown.splitlines()]
+
+
+def test_layers_that_compute_and_are_in_no_group_are_named() -> None:
+    """A layer that is simply missing from the list looks like a mistake of the reader."""
+    odd = LayerInfo(name="odd", class_name="ConvLSTM2D", num_params=9, num_macs=9)
+    deep = LayerInfo(name="deep", class_name="DepthwiseConv2D", num_params=9, num_macs=9)
+
+    shown = printed(model_table(summary().model_copy(update={"layers": (*summary().layers, odd, deep)})))
+
+    assert "nothing is known of channels that they make: odd (ConvLSTM2D)." in shown
