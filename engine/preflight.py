@@ -1,13 +1,19 @@
 """What only the loaded model can tell, asked of every step before the first of them changes anything."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from engine.arrays import Array
+from engine.channels.step import begin, check_later, final, has_pattern
+from engine.channels.surgery import shrink
 from engine.job import Job
 from engine.pruning.cutting import choose
 from engine.steps import trains, unsolvable
-from jobspec.errors import FieldError, NothingToReconstruct, ThresholdUnusable
+from jobspec.channels import PruneChannels
+from jobspec.errors import FieldError, NothingToReconstruct, StructureMismatch, ThresholdUnusable
 from jobspec.pruning import THRESHOLDS, Prune
+from jobspec.spec import Step
 
 
 def check_steps(job: Job) -> None:
@@ -17,7 +23,11 @@ def check_steps(job: Job) -> None:
         ThresholdUnusable: a threshold that cuts nothing, or a whole layer.
         NothingToReconstruct: a repair was asked for, and no layer that the step cuts can be solved again.
         BridgeRefused, LayerNotPrunable, NothingToPrune: what TFMOT cannot do with this model.
+        NothingToPrune, TargetUnreachable: what a step that takes channels asks for cannot be had.
+        StructureMismatch: a later step's blocks do not divide the kernels that such a step leaves, or it would break
+            up those of an earlier one.
     """
+    _check_channels(job)
     for index, step in enumerate(job.recipe.steps):
         if not isinstance(step, Prune):
             continue
@@ -29,6 +39,31 @@ def check_steps(job: Job) -> None:
             from engine import tfmot  # takes seconds, and turns tf.keras into Keras 2 for the whole process
 
             tfmot.check(job.model, step, optimizer=job.recipe.training.optimizer, field=f"steps.{index}.layers")
+
+
+def _check_channels(job: Job) -> None:
+    """Plan the first step that takes channels; what a second one finds depends on what the first has chosen."""
+    steps = job.recipe.steps
+    step = next((step for step in steps if isinstance(step, PruneChannels)), None)
+    _check_patterns(steps)
+    if step is None or (step.latency is not None and not any(map(trains, steps[: steps.index(step)]))):
+        return  # a table of latencies takes seconds, and a step that comes first asks before it trains
+    course = begin(job, step)
+    if any(map(has_pattern, steps)):
+        check_later(job, step, shrink(course.first, final(course, step)))
+
+
+def _check_patterns(steps: Sequence[Step]) -> None:
+    """Blocks and N:M groups lie at fixed places of a kernel, which are others once inputs are gone."""
+    for index, step in enumerate(steps):
+        earlier = next((number for number, each in enumerate(steps[:index]) if has_pattern(each)), None)
+        if isinstance(step, PruneChannels) and earlier is not None:
+            message = f"it would break up the blocks that steps.{earlier} makes"
+            raise StructureMismatch(
+                f"Step {index} takes channels away: {message}.",
+                errors=[FieldError(field=f"steps.{index}.structure", messages=(message,))],
+                suggestions=["Take channels away first, and cut blocks in what is left."],
+            )
 
 
 def _check_threshold(job: Job, step: Prune, *, field: str) -> None:

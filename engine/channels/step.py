@@ -1,8 +1,10 @@
 """The prune step that takes channels away: score, plan, build the smaller model, repair it, train it, and again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -16,16 +18,19 @@ from engine.channels.savings import Costs, group_infos
 from engine.channels.scoring import scores_of
 from engine.channels.surgery import shrink
 from engine.job import Job
+from engine.model import summarise
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan as cuts_of
 from engine.steps import train_on
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
+from jobspec.errors import FieldError, NothingToPrune, TargetUnreachable
 from jobspec.fit_channels import why_left_alone
-from jobspec.pruning import OneShot, Polynomial
+from jobspec.fit_pruning import check_structure
+from jobspec.pruning import OneShot, Polynomial, Prune
 from jobspec.report import GroupCut
-from jobspec.spec import Quantize
+from jobspec.spec import Quantize, Step
 from jobspec.summaries import ChannelGroup
 
 OnAdvance = Callable[[Advance], None]
@@ -75,6 +80,7 @@ def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvan
 
     Raises:
         NothingToPrune, TargetUnreachable: what only the model itself can tell.
+        StructureMismatch: a later step's blocks do not divide the kernels that are left.
     """
     course = begin(job, step)
     rounds = rounds_of(step)
@@ -85,6 +91,7 @@ def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvan
         if each.epochs:
             _train(job, step, name, each.epochs, told.within(number, cut, 1.0))
     _record(job, step, course)
+    check_later(job, step, job.model)
     return _summary(course)
 
 
@@ -97,10 +104,55 @@ def begin(job: Job, step: PruneChannels) -> Course:
     first = channels_of(job.model)
     costs = Costs.of(first)
     infos = group_infos(costs)
-    groups, alive = cuttable(first, infos, step), first.all_kept()
-    course = Course(first, costs, infos, groups, _cost(job, step, costs), alive)
-    plan(groups, step, np.ones(len(alive)), alive, cost=course.cost)
+    with _blamed_on(job, step):
+        groups, alive = cuttable(first, infos, step), first.all_kept()
+        course = Course(first, costs, infos, groups, _cost(job, step, costs), alive)
+        final(course, step)
     return course
+
+
+def final(course: Course, step: PruneChannels) -> Mask:
+    """The channels that would stay in the end if all of a group were worth the same."""
+    return plan(course.groups, step, np.ones(len(course.alive)), course.alive, cost=course.cost)
+
+
+def check_later(job: Job, step: PruneChannels, small: Any) -> None:
+    """Hold the steps behind this one, up to the next that changes shapes, against the model that it leaves.
+
+    Raises:
+        StructureMismatch: blocks do not divide what is left of a kernel.
+    """
+    place = _place(job, step)
+    if place is None:
+        return
+    later = list(enumerate(job.recipe.steps))[place + 1 :]
+    shaped = takewhile(lambda each: not isinstance(each[1], PruneChannels), later)
+    if asking := [(number, each) for number, each in shaped if isinstance(each, Prune) and has_pattern(each)]:
+        summary = summarise(small)
+        for number, each in asking:
+            check_structure(each, summary, field=f"steps.{number}.")
+
+
+def has_pattern(step: Step) -> bool:
+    """Whether a step cuts blocks at fixed places of a kernel, which must divide its shape."""
+    return isinstance(step, Prune) and step.structure in ("block", "n_m")
+
+
+@contextmanager
+def _blamed_on(job: Job, step: PruneChannels) -> Iterator[None]:
+    """Let what is refused name the field of the spec that asks for it."""
+    try:
+        yield
+    except (NothingToPrune, TargetUnreachable) as error:
+        if (place := _place(job, step)) is not None and not error.errors:
+            amount = f".{step.amount[0]}" if isinstance(error, TargetUnreachable) else ""
+            error.errors = (FieldError(field=f"steps.{place}{amount}", messages=(error.detail,)),)
+        raise
+
+
+def _place(job: Job, step: PruneChannels) -> int | None:
+    """Which of the recipe's steps it is."""
+    return next((place for place, each in enumerate(job.recipe.steps) if each is step), None)
 
 
 def _cost(job: Job, step: PruneChannels, costs: Costs) -> Cost:
