@@ -41,8 +41,8 @@ class PruneChannels(Tagged):
     )
     distribution: ChannelDistribution = Field(
         default="uniform",
-        description="uniform: the same share of every group; global: the channels of all groups ranked together; "
-        "pattern: those of groups of the same kind and width ranked together.",
+        description="uniform: the same share of every group; global: the channels of all groups ranked together, by "
+        "what they are worth for what they save; pattern: the same among groups of the same kind and width.",
     )
     sparsity: Share | None = Field(default=None, description="Share of the channels of the groups that are cut.")
     params: Share | None = Field(default=None, description="Share of the model's parameters that goes.")

@@ -106,7 +106,10 @@ def plan(
         TargetUnreachable: even with every group at its ceiling the model would cost more.
     """
     what, amount = step.amount
-    ranks = _ranks(groups, step, scores, alive)
+    ranks = None
+    if step.distribution != "uniform":
+        prices = np.ones(len(scores)) if what == "sparsity" else _prices(groups, alive, cost)
+        ranks = _ranks(groups, step, scores / prices, alive)
 
     def at(share: float) -> Mask:
         kept = alive.copy()
@@ -140,10 +143,18 @@ def _by_worth(each: Cuttable, scores: Scores, alive: Mask) -> Array:
     return np.concatenate([first, order[~np.isin(order, first)]])
 
 
-def _ranks(groups: Sequence[Cuttable], step: PruneChannels, scores: Scores, alive: Mask) -> Array | None:
+def _prices(groups: Sequence[Cuttable], alive: Mask, cost: Cost) -> Array:
+    """What each channel saves if it alone goes. Ranked together, the least worth for its price goes first."""
+    prices, whole = np.ones(len(alive)), cost(alive)
+    for each in groups:
+        without = alive.copy()
+        without[each.group.channels[alive[each.group.channels]][0]] = False
+        prices[each.group.channels] = max(whole - cost(without), 1e-9 * whole)
+    return prices
+
+
+def _ranks(groups: Sequence[Cuttable], step: PruneChannels, scores: Scores, alive: Mask) -> Array:
     """A rank a channel among those that it is ranked with: 0 goes first, just under 1 last, what is gone before all."""
-    if step.distribution == "uniform":
-        return None
     pools: dict[object, list[Array]] = {}
     for each in groups:
         if each.fixed is None:

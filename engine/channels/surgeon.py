@@ -44,8 +44,12 @@ class Reader:
 
     @property
     def energy(self) -> float:
-        """The sum of squares of all it gives."""
-        return float(np.einsum("gnu,gnu->", self.weights, self.equations.cross))
+        """The sum of squares of all it gives, about its mean where a bias could make up for that."""
+        whole = float(np.einsum("gnu,gnu->", self.weights, self.equations.cross))
+        if not self.equations.has_bias:
+            return whole
+        sums, counts = self.equations.cross[:, -1], self.equations.gram[:, -1, -1:]
+        return max(whole - float((np.square(sums) / counts).sum()), 1e-6 * whole)  # of constants, rounding is left
 
 
 def readers_of(
