@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.channels.masked import assert_exact
 
-FAMILIES = {"MobileNetV3Small": 32, "ResNet50V2": 32, "DenseNet121": 32, "NASNetMobile": 32}
+FAMILIES = {"MobileNetV3Small": 32, "ResNet50V2": 32, "DenseNet121": 32, "EfficientNetB0": 32}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
