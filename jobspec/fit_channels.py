@@ -46,7 +46,7 @@ def check_channels(step: PruneChannels, model: ModelSummary, *, field: str = "")
     left = [group for group in model.groups if why_left_alone(step, group) is None]
     if not left:
         raise _nothing_left(step, model)
-    unscaled = {group.name: "no normalisation scales its channels" for group in left if not group.scaled}
+    unscaled = {group.layers[0]: "no normalisation scales its channels" for group in left if not group.scaled}
     if step.criterion == "bn_scale" and unscaled:
         what, where = "criterion bn_scale", f"{inside}criterion"
         raise misfit(CriterionUnserved, what, unscaled, field=where, skip_layers=step.skip_layers)
@@ -89,7 +89,7 @@ def _spared(step: PruneChannels, group: ChannelGroup) -> tuple[GroupTag, ...]:
 def _check_cuttable(name: str, model: ModelSummary, *, field: str) -> None:
     groups = [group for group in model.groups if name in group.layers]
     if not groups:
-        feeding = [group.name for group in model.groups if name in group.readers]
+        feeding = [group.layers[0] for group in model.groups if name in group.readers]
         hints = [f"It reads the channels of {', '.join(feeding)}: name that to cut those."] if feeding else []
         raise not_prunable(name, model, "it makes no channels that could go", field=field, suggestions=hints)
     if all(group.frozen for group in groups):

@@ -42,19 +42,20 @@ def sentences(groups: Sequence[ChannelGroup]) -> Iterator[str]:
         f"{len(groups)} {_plural('group', len(groups))}: {num_cut} cut by a step of structure channel with its "
         f"defaults, {len(groups) - num_cut - num_frozen} spared, {num_frozen} frozen."
     )
-    freed: dict[tuple[GroupTag, ...], list[str]] = {}
+    freed: dict[tuple[GroupTag, ...], list[ChannelGroup]] = {}
     narrow = []
     for group in groups:
         rest = tuple(tag for tag in DEFAULT.spare if tag not in group.tags)
         if rest != DEFAULT.spare and _is_cut(group, spare=rest):
-            freed.setdefault(rest, []).append(group.name)
+            freed.setdefault(rest, []).append(group)
         elif not _is_cut(group) and _is_cut(group, channel_multiple=1):
             narrow.append(group.name)
     for rest, named in freed.items():
         why = " and ".join(SPARED[tag] for tag in DEFAULT.spare if tag not in rest)
         left = ", ".join(f'"{tag}"' for tag in rest)
-        one = f'"layers": {{"{named[0]}": 0.5}}'
-        yield f'{_listed(named)}: spared because {why}. Freed by "spare": [{left}], or one at a time by {one}.'
+        one = f'"layers": {{"{named[0].layers[0]}": 0.5}}'
+        names = _listed([group.name for group in named])
+        yield f'{names}: spared because {why}. Freed by "spare": [{left}], or one at a time by {one}.'
     if narrow:
         yield f'{_listed(narrow)}: too narrow. Freed by "channel_multiple": 1.'
 

@@ -4,7 +4,8 @@ A channel is everything that one label is joined with: a filter, its bias, its B
 reads it. A group is all channels that the same layers make.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ class Group:
     """Channels that the same layers make."""
 
     name: str
-    """That of the first of its layers."""
+    """That of the first of its layers; with the unit, and a number if need be, where that makes several groups."""
     layers: tuple[str, ...]
     readers: tuple[str, ...]
     """Layers that lose inputs when a channel goes."""
@@ -85,9 +86,10 @@ class Channels:
         along = self.members(group, "along")
         return [dim for dim in along if dim.variable is getattr(dim.layer, "gamma", None)]
 
-    def group(self, layer: str) -> Group | None:
-        """The group that a layer makes, if it makes one."""
-        return next((group for group in self.groups if layer in group.layers), None)
+    def group(self, name: str) -> Group | None:
+        """The group of that name, else the first that a layer of that name makes."""
+        named = (group for group in self.groups if group.name == name)
+        return next(named, next((group for group in self.groups if name in group.layers), None))
 
 
 def channels_of(model: Any) -> Channels:
@@ -105,7 +107,20 @@ def _groups(traced: Trace, of_label: Array, names: dict[int, str]) -> list[Group
     by_component: dict[int, list[Dim]] = {}
     for dim in makers:
         by_component.setdefault(int(component[of_label[dim.labels[0]]]), []).append(dim)
-    return [_group(traced, of_label, names, dims) for dims in by_component.values()]
+    return _told_apart([_group(traced, of_label, names, dims) for dims in by_component.values()])
+
+
+def _told_apart(groups: list[Group]) -> list[Group]:
+    """A layer of attention may make heads and channels; what became of both must not be taken for one another's."""
+    found: dict[str, Group] = {}
+    for group in groups:
+        names = chain(
+            (group.name, f"{group.name} ({group.unit})"),
+            (f"{group.name} ({group.unit} {number})" for number in count(2)),
+        )
+        name = next(name for name in names if name not in found)
+        found[name] = replace(group, name=name)
+    return list(found.values())
 
 
 def _components(sets: list[Array], num_channels: int) -> Array:

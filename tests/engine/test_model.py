@@ -73,3 +73,21 @@ def test_what_a_channel_saves_is_the_difference_of_two_whole_counts(number: int)
 
     assert info.params_per_channel == costs.params(whole) - costs.params(without)
     assert info.macs_per_channel == costs.macs(whole) - costs.macs(without)
+
+
+def test_two_groups_that_one_layer_makes_are_told_apart() -> None:
+    """Reports, scores and plans know groups by their names: heads must not be taken for channels."""
+    inputs = keras.Input((10, 16))
+    outputs = layers.Dense(3, name="classes")(layers.MultiHeadAttention(4, 8, name="attention")(inputs, inputs)[:, 0])
+    model = keras.Model(inputs, outputs)
+
+    groups = summarise(model).groups
+
+    assert [(group.name, group.unit, group.num_channels) for group in groups[:2]] == [
+        ("attention", "heads", 4),
+        ("attention (channels)", "channels", 16),
+    ]
+    assert [group.layers for group in groups[:2]] == [("attention",), ("attention",)]
+    found = channels_of(model).group("attention (channels)")
+    assert found is not None
+    assert len(found.channels) == 16
