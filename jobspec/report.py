@@ -81,7 +81,7 @@ class LayerSparsity(Frozen):
 class GroupCut(Frozen):
     """Channels of one group before and after: gone from all of its layers, and from those that read them."""
 
-    name: str = Field(description="The first of the layers.")
+    name: str = Field(description="The first of the layers; with the unit where that one makes several groups.")
     layers: tuple[str, ...] = Field(description="The layers whose units went.")
     before: int = Field(description="Channels in the uploaded model.")
     after: int = Field(description="Channels in the result.")

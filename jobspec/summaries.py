@@ -35,7 +35,7 @@ class LayerInfo(Frozen):
 class ChannelGroup(Frozen):
     """Channels that can only go together, one from each of these layers at a time."""
 
-    name: str = Field(description="The first of the layers.")
+    name: str = Field(description="The first of the layers; with the unit where that one makes several groups.")
     layers: tuple[str, ...] = Field(description="The layers whose units go.")
     readers: tuple[str, ...] = Field(default=(), description="The layers that lose inputs.")
     num_channels: int
