@@ -35,7 +35,8 @@ def by_weights(channels: Channels, group: Group, criterion: ChannelCriterion, *,
     if criterion == "magnitude":
         dims = [*dims, *channels.scales(group)]
     slices = [_gathered(channels, group, dim, score(_matrix(dim, _numpy(dim.variable)))) for dim in dims]
-    return np.asarray(np.mean([each / (each.mean() or 1.0) for each in slices], axis=0))
+    relative = [each / (each.mean() or 1.0) for each in slices]
+    return np.asarray(np.mean(relative or [np.ones(len(group.channels))], axis=0))
 
 
 def taylor(
@@ -64,7 +65,7 @@ def _gradients(model: Any, variables: Sequence[Any], loss: Any, x: Array, y: Arr
         tape.watch(values)
         found = keras.ops.mean(loss(y, model(x, training=False)))
     gradients = tape.gradient(found, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return [np.asarray(gradient) for gradient in gradients]
+    return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in gradients]  # an embedding's has used rows only
 
 
 def _kernels(channels: Channels, group: Group, roles: tuple[Role, ...]) -> list[Dim]:

@@ -107,8 +107,21 @@ def begin(job: Job, step: PruneChannels) -> Course:
     with _blamed_on(job, step):
         groups, alive = cuttable(first, infos, step), first.all_kept()
         course = Course(first, costs, infos, groups, _cost(job, step, costs), alive)
-        final(course, step)
+        if final(course, step).all():
+            raise _nothing_goes(course, step)
     return course
+
+
+def _nothing_goes(course: Course, step: PruneChannels) -> NothingToPrune:
+    widths = ", ".join(f"{each.group.name} {each.width}" for each in course.groups)
+    return NothingToPrune(
+        f"No channel would go. Each group keeps the nearest multiple of {step.channel_multiple}, and here that is all of "
+        f"its channels: {widths}.",
+        suggestions=[
+            f"Raise {step.amount[0]}.",
+            *(["Lower channel_multiple."] if step.channel_multiple > 1 else []),
+        ],
+    )
 
 
 def final(course: Course, step: PruneChannels) -> Mask:

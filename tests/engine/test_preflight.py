@@ -55,6 +55,13 @@ def job_of(steps: list[dict[str, Any]], model: Path, data: Path) -> Job:
             id="32 units keep 20 (of 19.2), and blocks of 8 do not divide them",
         ),
         pytest.param(
+            NothingToPrune,
+            [TRAIN, {**CHANNEL, "sparsity": 0.01}],
+            "steps.1",
+            "Raise sparsity",
+            id="less than a channel",
+        ),
+        pytest.param(
             StructureMismatch,
             [PAIRS, {**CHANNEL, "sparsity": 0.5}],
             "steps.1.structure",

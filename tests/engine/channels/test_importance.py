@@ -136,3 +136,18 @@ def test_taylor_adds_up_over_batches_and_is_zero_where_nothing_learns() -> None:
 
     assert once["one"] == pytest.approx(np.zeros(8)), "nobody listens to it"
     assert twice["two"] == pytest.approx(2 * once["two"])
+
+
+def test_taylor_knows_the_rows_of_an_embedding_that_no_sample_names() -> None:
+    """TensorFlow gives the gradient of a table as those rows that were looked up."""
+    tokens = keras.Input((3,), dtype="int32")
+    x = layers.Embedding(9, 4, name="table")(tokens)
+    channels = channels_of(keras.Model(tokens, layers.Dense(2)(layers.GlobalAveragePooling1D()(x))))
+    group = channels.group("table")
+    assert group is not None
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    found = taylor(channels, [group], loss, lambda: [(np.array([[1, 2, 1]]), np.array([0]))])["table"]
+
+    assert found.shape == (4,)
+    assert (found > 0).all()
