@@ -27,13 +27,22 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
+from engine.channels.groups import channels_of
+from engine.channels.planning import cuttable, plan
+from engine.channels.repair import fold, mean_shifts, solve_readers
+from engine.channels.savings import Costs, group_infos
+from engine.channels.surgeon import obs, readers_of
+from engine.channels.surgery import shrink
 from engine.compress import compress
 from engine.costs import num_macs
 from engine.feed import Feed
 from engine.measuring.host import host
 from engine.measuring.litert import Runner, convert, latencies
 from engine.model import copy_of, load_model, save_model
+from engine.prunable import prunable_kernels
+from engine.pruning.masking import Masks
 from engine.repair.batchnorm import reestimate
+from engine.repair.equations import Samples
 from jobspec.channels import PruneChannels
 from jobspec.report import Report
 from jobspec.spec import Recipe
@@ -48,12 +57,30 @@ WEIGHT_SPARSITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 def cut(dense: Any, step: PruneChannels, repair: Repair, inputs: Callable[[int], Iterator[Array]]) -> Any:
     """The cut alone: ranked, planned, made, repaired; no statistics, no training. The dense model stays as it is.
 
-    The one place that calls what is inside the engine's prune step; a job always goes on to the statistics.
+    The one place that calls what is inside the engine's prune step; a job always goes on to the statistics. Channels
+    are chosen by ``obs`` whatever the criterion of the jobs.
 
     Args:
         inputs: batches of so many unlabelled model inputs, for the criterion and for the repair.
     """
-    raise NotImplementedError("to be filled in when the engine can cut channels")
+    channels = channels_of(dense)
+    costs, alive = Costs.of(channels), channels.all_kept()
+    groups = cuttable(channels, group_infos(costs), step)
+    samples = Samples(lambda: inputs(step.reconstruct_samples), step.reconstruct_samples, seed=0)
+    scores = obs(
+        readers_of(channels, [each.group for each in groups], samples, lambda _: None),
+        [each.group for each in groups],
+        channels.num_channels,
+        ceiling=step.ceiling,
+    )
+    kept = plan(groups, step, scores, alive, cost=costs.macs)
+    missed = mean_shifts(channels, kept, samples) if repair == "mean" else {}
+    small = shrink(channels, kept)
+    if repair == "mean":
+        fold(missed, channels, kept, small)
+    elif repair == "reconstruct":
+        solve_readers(channels, kept, small, Masks(prunable_kernels(small)), samples, lambda _: None)
+    return small
 
 
 @dataclass(frozen=True)
