@@ -66,7 +66,7 @@ class PruneChannels(Tagged):
     schedule: Schedule = Field(
         default_factory=OneShot,
         description="When channels go. Shapes change with every cut, so that the cuts of polynomial and iterative fall "
-        "between epochs, and nothing that went is recoverable.",
+        "between epochs, and nothing that went is recoverable. Default learning rate: a tenth of the model's own.",
     )
     layers: Mapping[LayerName, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
         default_factory=dict,

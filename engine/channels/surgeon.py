@@ -115,7 +115,7 @@ def obs(readers: Sequence[Reader], groups: Sequence[Group], num_channels: int, *
         the order in which they were found to be worth least.
     """
     kept, scores = np.ones(num_channels, np.bool_), np.zeros(num_channels)
-    pulled = [(reader, reader.equations.towards(reader.weights), reader.energy) for reader in readers]
+    pulled = [(reader, reader.equations.towards(reader.weights).single(), reader.energy) for reader in readers]
     left = 1.0
     while left > 1.0 - ceiling:
         left *= KEEPS
@@ -147,9 +147,9 @@ def _add_costs(costs: Array, reader: Reader, equations: NormalEquations, energy:
     for number in range(len(reader.weights)):
         columns = reader.channels[number]
         there = np.flatnonzero((columns < 0) | kept[columns])
-        gram = equations.gram[number][np.ix_(there, there)].astype(np.float32)
+        gram = equations.gram[number][np.ix_(there, there)]
         inverse = np.linalg.inv(gram)
-        weights = inverse @ equations.cross[number][there].astype(np.float32)
+        weights = inverse @ equations.cross[number][there]
         for channel, block in _blocks(columns[there]):
             inner = inverse[block[:, :, None], block[:, None, :]]
             read = weights[block]
