@@ -22,7 +22,7 @@ from engine.model import summarise
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan as cuts_of
-from engine.steps import train_on
+from engine.steps import RETRAIN, train_on
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.errors import FieldError, NothingToPrune, TargetUnreachable
@@ -115,8 +115,8 @@ def begin(job: Job, step: PruneChannels) -> Course:
 def _nothing_goes(course: Course, step: PruneChannels) -> NothingToPrune:
     widths = ", ".join(f"{each.group.name} {each.width}" for each in course.groups)
     return NothingToPrune(
-        f"No channel would go. Each group keeps the nearest multiple of {step.channel_multiple}, and here that is all of "
-        f"its channels: {widths}.",
+        f"No channel would go. Each group keeps the nearest multiple of {step.channel_multiple}, and that is all that "
+        f"it has: {widths}.",
         suggestions=[
             f"Raise {step.amount[0]}.",
             *(["Lower channel_multiple."] if step.channel_multiple > 1 else []),
@@ -211,7 +211,7 @@ def _train(job: Job, step: PruneChannels, name: str, epochs: int, on_progress: C
     assert not isinstance(step.schedule, OneShot), "it does not train"
     before = len(job.history)
     done = sum(point.step == name for point in job.history)
-    learning_rate = step.schedule.learning_rate or job.learning_rate
+    learning_rate = step.schedule.learning_rate or job.learning_rate * RETRAIN  # what is repaired is near its goal
     train_on(job, name, epochs=epochs, learning_rate=learning_rate, on_advance=lambda at: on_progress(at.progress))
     job.history[before:] = [point.model_copy(update={"epoch": done + point.epoch}) for point in job.history[before:]]
     job.refresh_statistics()

@@ -85,6 +85,29 @@ def test_tfmot_prunes_in_a_whole_job_and_later_training_holds_its_zeros(
     assert any("TFMOT on a tf_keras twin" in note for note in report.notes)
 
 
+def test_channels_go_in_cycles_after_zeros_and_before_int8_and_the_report_adds_up(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """What is said of a channel is what the files have: shapes, parameters, and what each group gave."""
+    steps = [
+        {"kind": "prune", "sparsity": 0.5, "schedule": ONE_SHOT},
+        {"kind": "prune", "structure": "channel", "params": 0.5, "criterion": "taylor", "distribution": "global"}
+        | {"schedule": {"kind": "iterative", "cycles": 2}, "channel_multiple": 2, "spare": []},
+        {"kind": "quantize", "scheme": "int8"},
+    ]
+
+    report, _ = run(model_file, data_file, tmp_path, steps=steps)
+
+    model, whole = (keras.saving.load_model(path) for path in (tmp_path / "model.keras", model_file))
+    widths = {"conv": model.get_layer("conv").filters, "hidden": model.get_layer("hidden").units, "classes": 4}
+    assert {group.name: group.after for group in report.groups} == widths
+    assert {group.name: group.before for group in report.groups} == {"conv": 8, "hidden": 32, "classes": 4}
+    assert 0.4 * whole.count_params() < model.count_params() <= 0.5 * whole.count_params()
+    assert [(point.step, point.epoch) for point in report.history] == [("prune_2", 1), ("prune_2", 2)]
+    assert report.delivered_sparsity == pytest.approx(report.target_sparsity, abs=0.005)
+    assert report.result.quality.score.value > 0.5
+
+
 def test_a_threshold_decides_each_layers_sparsity_and_the_report_says_which(
     model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
