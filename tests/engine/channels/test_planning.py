@@ -53,6 +53,7 @@ def planned(groups: list[Cuttable], scores: Any = None, *, cost: Any = None, ali
         pytest.param(64, 8, 0.9, 0.5, 32, id="a multiple already"),
         pytest.param(64, 8, 0.9, 0.4, 40, id="the nearest one above"),
         pytest.param(64, 8, 0.9, 0.45, 32, id="the nearest one below"),
+        pytest.param(24, 8, 0.9, 0.5, 16, id="of two that are equally near the larger"),
         pytest.param(64, 8, 0.9, 0.99, 8, id="never past the ceiling"),
         pytest.param(12, 1, 0.9, 0.99, 2, id="not a tenth of a channel past it"),
         pytest.param(10, 1, 0.9, 0.99, 1, id="all that the ceiling allows"),
