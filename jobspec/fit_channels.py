@@ -45,7 +45,7 @@ def check_channels(step: PruneChannels, model: ModelSummary, *, field: str = "")
     _check_agreement(step, model.groups, field=f"{inside}layers")
     left = [group for group in model.groups if why_left_alone(step, group) is None]
     if not left:
-        raise _nothing_left(step, model)
+        raise _nothing_left(step, model, field)
     unscaled = {group.layers[0]: "no normalisation scales its channels" for group in left if not group.scaled}
     if step.criterion == "bn_scale" and unscaled:
         what, where = "criterion bn_scale", f"{inside}criterion"
@@ -109,7 +109,7 @@ def _check_agreement(step: PruneChannels, groups: Sequence[ChannelGroup], *, fie
             )
 
 
-def _nothing_left(step: PruneChannels, model: ModelSummary) -> NothingToPrune:
+def _nothing_left(step: PruneChannels, model: ModelSummary, field: str) -> NothingToPrune:
     reasons = {group.name: why_left_alone(step, group) for group in model.groups}
     told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "No layer of it makes channels"
     freed: dict[tuple[GroupTag, ...], list[str]] = {}
@@ -120,6 +120,7 @@ def _nothing_left(step: PruneChannels, model: ModelSummary) -> NothingToPrune:
             freed.setdefault(rest.spare, []).append(group.name)
     return NothingToPrune(
         f"No channels of {model.name!r} are left to prune. {told}.",
+        errors=[FieldError(field=field, messages=("no channels are left to prune",))] if field else (),
         suggestions=[
             *(f'"spare": [{_quoted(rest)}] frees {", ".join(names)}.' for rest, names in freed.items()),
             *_smaller_multiple(step, model.groups),

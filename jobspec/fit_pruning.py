@@ -1,6 +1,6 @@
 """Does a prune step that sets weights to zero fit this model? Asked with the rest of ``jobspec.fit``."""
 
-from jobspec.errors import CriterionUnserved, NothingToPrune, StructureMismatch
+from jobspec.errors import CriterionUnserved, FieldError, NothingToPrune, StructureMismatch
 from jobspec.fit_layers import check_known, misfit, not_prunable
 from jobspec.pruning import Prune
 from jobspec.summaries import LayerInfo, ModelSummary
@@ -25,6 +25,7 @@ def check_prune(step: Prune, model: ModelSummary, *, field: str = "") -> None:
         reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in model.layers if layer.reason)
         raise NothingToPrune(
             f"After skip_layers no layer of {model.name!r} is left to prune. {reasons}".strip(),
+            errors=[FieldError(field=field, messages=("no layer is left to prune",))] if field else (),
             suggestions=["Take a layer out of skip_layers, or leave out the prune step."],
         )
     check_structure(step, model, field=inside)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -121,16 +121,25 @@ def plan(
         return kept
 
     if what == "sparsity":
-        return at(amount * progress)
-    whole = cost(np.ones_like(alive))
+        if ranks is None:
+            return at(amount * progress)
+        cost = partial(_width, groups)
+    whole, least = cost(np.ones_like(alive)), cost(at(1.0))
     goal = whole * (1 - amount * progress)
+    if what == "sparsity":
+        goal = max(goal, least)  # a share of channels is met as nearly as multiples and the ceiling let it
+    if least > goal:
+        raise _unreachable(step, groups, reached=1 - least / whole)
     low, high = 0.0, 1.0
-    if cost(at(high)) > goal:
-        raise _unreachable(step, groups, reached=1 - cost(at(high)) / whole)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if cost(at(middle)) <= goal else (middle, high)
-    return _give_back(groups, scores, alive, at(high), cost, goal)
+    return at(high) if what == "sparsity" else _give_back(groups, scores, alive, at(high), cost, goal)
+
+
+def _width(groups: Sequence[Cuttable], kept: Mask) -> float:
+    """Channels that stay, of the groups that have no share of their own."""
+    return float(sum(np.count_nonzero(kept[each.group.channels]) for each in groups if each.fixed is None))
 
 
 def _by_worth(each: Cuttable, scores: Scores, alive: Mask) -> Array:
@@ -186,15 +195,16 @@ def _give_back(groups: Sequence[Cuttable], scores: Scores, alive: Mask, kept: Ma
 
 def _unreachable(step: PruneChannels, groups: Sequence[Cuttable], *, reached: float) -> TargetUnreachable:
     what = step.amount[0]
+    counted = {"params": "parameters", "macs": "multiply-accumulates"}.get(what, what)
     names = ", ".join(each.group.name for each in groups[:10])
     return TargetUnreachable(
-        f"At most {reached:.1%} of the {what} can go, {step.amount[1]:.1%} is asked for. Cut are the groups {names}"
+        f"At most {reached:.1%} of the {counted} can go, {step.amount[1]:.1%} is asked for. Cut are the groups {names}"
         f"{' and others' if len(groups) > 10 else ''}; each loses at most {step.ceiling:.0%} and keeps a multiple of "
         f"{step.channel_multiple}.",
         suggestions=[
             *([f"Ask for less: {what} {int(100 * reached) / 100:g}."] if reached >= 0.01 else []),
             *(["Raise max_layer_sparsity."] if step.ceiling < 0.95 else []),
-            *([f"Shorten spare: {', '.join(step.spare)} are left alone."] if step.spare else []),
+            *([f"Shorten spare ({', '.join(step.spare)}), where it leaves groups alone."] if step.spare else []),
             *(["Lower channel_multiple."] if step.channel_multiple > 1 else []),
         ],
     )

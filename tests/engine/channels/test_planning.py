@@ -167,7 +167,7 @@ def test_no_part_of_a_group_is_emptied_however_little_it_is_worth() -> None:
 def test_a_target_out_of_reach_tells_how_far_it_goes_and_what_is_in_the_way() -> None:
     groups = cut_of(16, multiple=8)
 
-    with pytest.raises(TargetUnreachable, match=r"At most 50\.0% of the params can go, 80\.0% is asked for") as caught:
+    with pytest.raises(TargetUnreachable, match=r"At most 50\.0% of the parameters can go, 80\.0% is asked for") as caught:
         planned(groups, params=0.8)
 
     told = " ".join(caught.value.suggestions)
@@ -175,6 +175,16 @@ def test_a_target_out_of_reach_tells_how_far_it_goes_and_what_is_in_the_way() ->
     assert "channel_multiple" in told
     assert "spare" in told
     assert planned(groups, params=0.5).sum() == 8, "what it suggests works"
+
+
+def test_a_share_of_all_channels_is_met_although_some_groups_stop_at_their_ceiling() -> None:
+    """The worthless group may lose 9 of its 10; the rest of the half comes from the other one."""
+    groups = cut_of(10, 30, multiple=1)
+    scores = np.concatenate([np.zeros(10), np.arange(1.0, 31.0)])
+
+    kept = planned(groups, scores=scores, sparsity=0.5, distribution="global")
+
+    assert (int(kept[:10].sum()), int(kept[10:].sum())) == (1, 19)
 
 
 def test_nothing_is_suggested_that_cannot_work() -> None:
