@@ -50,9 +50,10 @@ def mean_shifts(channels: Channels, kept: Mask, samples: Samples) -> dict[str, A
     """
     graph, wanted = channels.trace.graph, dict[str, tuple[Target, Mask]]()
     readers = _readers(channels, kept)
-    for name in sorted(readers, key=lambda name: min(graph.calls_of(readers[name]), default=0)):
+    called = [name for name, layer in readers.items() if graph.calls_of(layer)]
+    for name in sorted(called, key=lambda name: min(graph.calls_of(readers[name]))):
         layer = readers[name]
-        if why_not(layer, graph) is None:
+        if rows.not_a_product(layer) is None:
             target = Target(name, layer, layer, norm_behind(layer, graph))
             if target.has_bias_row:
                 wanted[name] = target, rows.grouped(layer, _flags(channels, kept, layer, reads=True))[:, :, 0]

@@ -39,15 +39,23 @@ def equations_of(target: Target, now: Walk, then: Walk, samples: Samples) -> Nor
         now: stands in the cut network, not behind the layer; moved up to it.
         then: the same in the dense network. May be ``now`` itself, when nothing is cut yet.
     """
-    here, there = now.graph.calls_of(target.layer), then.graph.calls_of(target.twin)
-    now.advance(min(here))
-    then.advance(min(there))
     kernel = grouped_kernel(target.twin)
     groups, num_inputs, num_units = grouped_kernel(target.layer).shape
     has_bias = target.has_bias_row
     equations = NormalEquations.empty(groups, num_inputs + has_bias, num_units, has_bias=has_bias)
+    for found, original in rows_of(target, now, then, samples):
+        equations.add(_with_bias(found, has_bias), _staying(original @ kernel, target.units, groups))
+    return equations
+
+
+def rows_of(target: Target, now: Walk, then: Walk, samples: Samples) -> Iterator[tuple[Array, Array]]:
+    """What a layer multiplies its kernel with, (groups, positions, inputs of a unit), in both networks, at the same
+    sampled positions; batch by batch."""
+    here, there = now.graph.calls_of(target.layer), then.graph.calls_of(target.twin)
+    now.advance(min(here))
+    then.advance(min(there))
     rng = np.random.default_rng(samples.seed)
-    num_rows = max(MIN_ROWS, ROWS_PER_INPUT * num_inputs)
+    num_rows = max(MIN_ROWS, ROWS_PER_INPUT * rows.num_inputs(target.layer))
     seen = 0
     for inputs, originally in _side_by_side(now, here, then, there):
         positions = [rows.num_positions(target.layer, each.shape) for each in inputs]
@@ -55,13 +63,11 @@ def equations_of(target: Target, now: Walk, then: Walk, samples: Samples) -> Nor
         for each, original, count in zip(inputs, originally, positions, strict=True):
             available, wanted = count * len(each), math.ceil(num_rows * len(each) / enough / len(here))
             picked = np.sort(rng.choice(available, min(available, wanted), replace=False))
-            found = _with_bias(rows.rows(target.layer, each, picked), has_bias)
-            wanted_outputs = rows.rows(target.twin, original, picked) @ kernel
-            equations.add(found, _staying(wanted_outputs, target.units, groups))
+            found = rows.rows(target.layer, each, picked)
+            yield found, found if now is then else rows.rows(target.twin, original, picked)
         seen += len(inputs[0])
         if seen >= enough:
             break
-    return equations
 
 
 def _side_by_side(now: Walk, here: Sequence[int], then: Walk, there: Sequence[int]) -> Iterator[tuple[Any, Any]]:

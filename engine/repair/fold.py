@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays import Array, Mask
 from engine.graph import Walk
-from engine.repair.equations import Samples, equations_of, grouped_kernel
+from engine.repair.equations import Samples, grouped_kernel, rows_of
 from engine.repair.targets import Target
 
 Shift = Array
@@ -28,9 +28,10 @@ def shifts(dense: Walk, targets: Mapping[str, tuple[Target, Mask]], samples: Sam
     found = {}
     for name, (target, stays) in targets.items():
         assert target.has_bias_row, "there is nowhere to put the mean"
-        gram = equations_of(target, dense, dense, samples).gram
-        means = gram[:, -1, :-1] / gram[:, -1:, -1]  # the row of the bias sums inputs, its corner counts rows
-        found[name] = np.einsum("gn,gnu->gu", means * ~stays, grouped_kernel(target.layer)).ravel()
+        total, count = np.zeros(stays.shape), 0
+        for inputs, _ in rows_of(target, dense, dense, samples):
+            total, count = total + inputs.sum(axis=1, dtype=np.float64), count + inputs.shape[1]
+        found[name] = np.einsum("gn,gnu->gu", total / count * ~stays, grouped_kernel(target.layer)).ravel()
     return found
 
 
