@@ -71,7 +71,8 @@ class PruneChannels(Tagged):
     layers: Mapping[LayerName, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
         default_factory=dict,
         description="Share of the channels that goes, by the Keras name of any layer whose channels make up the group. "
-        "Goes before spare; 0 leaves a group alone.",
+        "Goes before spare; 0 leaves a group alone. What goes there counts towards the amount; without an amount "
+        "all other groups are left alone.",
     )
     skip_layers: tuple[LayerName, ...] = Field(
         default=(), description="Groups to leave alone, by the Keras name of any layer whose channels make them up."
@@ -92,9 +93,9 @@ class PruneChannels(Tagged):
     def _amounts(self) -> Iterator[str]:
         yield from named_twice(self.layers, self.skip_layers)
         given = [name for name in AMOUNTS if getattr(self, name) is not None]
-        if len(given) != 1:
+        if len(given) > 1 or not (given or any(self.layers.values())):
             found = f"not {' and '.join(given)}" if given else "there is none"
-            yield f"exactly one of {', '.join(AMOUNTS)} says how much goes; {found}"
+            yield f"exactly one of {', '.join(AMOUNTS)} says how much goes, unless layers does; {found}"
         if self.max_layer_sparsity is None:
             return
         shares = {"sparsity": self.sparsity or 0.0} | {f"layers.{name}": share for name, share in self.layers.items()}
@@ -109,12 +110,18 @@ class PruneChannels(Tagged):
 
     @property
     def amount(self) -> tuple[Amount, float]:
-        """What is counted, and the share of it that goes.
+        """What is counted, and the share of it that goes; where only ``layers`` says so, the largest of its shares.
 
-        >>> PruneChannels(macs=0.5).amount
-        ('macs', 0.5)
+        >>> PruneChannels(macs=0.5).amount, PruneChannels(layers={"a": 0.25}).amount
+        (('macs', 0.5), ('sparsity', 0.25))
         """
-        return next((name, share) for name in AMOUNTS if (share := getattr(self, name)) is not None)
+        given = ((name, share) for name in AMOUNTS if (share := getattr(self, name)) is not None)
+        return next(given, ("sparsity", max(self.layers.values(), default=0.0)))
+
+    @property
+    def named_only(self) -> bool:
+        """Whether only the groups go that ``layers`` names."""
+        return all(getattr(self, name) is None for name in AMOUNTS)
 
     @property
     def ceiling(self) -> float:

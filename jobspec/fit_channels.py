@@ -70,6 +70,8 @@ def why_left_alone(step: PruneChannels, group: ChannelGroup) -> str | None:
         return "; ".join(group.frozen)
     if (share := share_named(step, group)) == 0.0:
         return "skip_layers or a 0 in layers names it"
+    if share is None and step.named_only:
+        return "layers does not name it"
     if share is None and (tags := _spared(step, group)):
         return " and ".join(SPARED[tag] for tag in tags) + " (spare)"
     if group.num_channels <= (multiple := step.multiple_of(group.unit)):

@@ -64,18 +64,6 @@ class Channels:
         """Nothing goes: one entry a channel."""
         return np.ones(self.num_channels, np.bool_)
 
-    def aligned(self, small: "Channels", kept: Mask) -> Array:
-        """For each channel of the smaller model the one that it is here.
-
-        Args:
-            kept: the channels that it was made with.
-        """
-        found = np.zeros(small.num_channels, np.int64)
-        for ours, theirs in zip(self.dims, small.dims, strict=True):
-            along = self.along(ours)
-            found[small.along(theirs)] = along[kept[along]]
-        return found
-
     def members(self, group: Group, *roles: Role) -> list[Dim]:
         """Axes that hold channels of a group, of layers in these roles."""
         inside = _labels_of(group.channels, self.of_label)
@@ -96,8 +84,13 @@ def channels_of(model: Any) -> Channels:
     """Find all channels of a model, and what couples them."""
     traced = trace(model)
     of_label = traced.book.channels()
-    names = {id(place.layer): place.name for place in reversed(list(places(model)))}
+    names = names_of(model)
     return Channels(traced, of_label, names, tuple(_groups(traced, of_label, names)))
+
+
+def names_of(model: Any) -> dict[int, str]:
+    """The names of a model's layers by their ids; a layer that stands in several places has that of the first."""
+    return {id(place.layer): place.name for place in reversed(list(places(model)))}
 
 
 def _groups(traced: Trace, of_label: Array, names: dict[int, str]) -> list[Group]:

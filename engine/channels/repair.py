@@ -83,12 +83,11 @@ def _readers(channels: Channels, kept: Mask) -> dict[str, Any]:
 def _units(channels: Channels, kept: Mask) -> dict[str, Array]:
     """Of layers that lose units, those that stay, counted over all groups."""
     found = {}
-    for layer_id, name in channels.names.items():
-        layer = next((dim.layer for dim in channels.dims if id(dim.layer) == layer_id), None)
-        if layer is not None and rows.not_a_product(layer) is None:
+    for layer in {id(dim.layer): dim.layer for dim in channels.dims}.values():
+        if rows.not_a_product(layer) is None:
             flags = _flags(channels, kept, layer, reads=False)
             if not flags.all():
-                found[name] = np.flatnonzero(rows.side_by_side(rows.grouped(layer, flags))[0])
+                found[channels.names[id(layer)]] = np.flatnonzero(rows.side_by_side(rows.grouped(layer, flags))[0])
     return found
 
 
@@ -96,9 +95,10 @@ def _flags(channels: Channels, kept: Mask, layer: Any, *, reads: bool) -> Mask:
     """For each weight of a kernel whether its input stays, or else whether its unit does."""
     variable = rows.weights_of(layer)
     flags = np.ones(tuple(variable.shape), np.bool_)
-    for dim in channels.dims:
-        if dim.variable is variable and (dim.role == "reads") == reads:
+    for axis in range(flags.ndim):
+        dim = channels.trace.book.dims.get((id(variable), axis))
+        if dim is not None and (dim.role == "reads") == reads:
             shape = [1] * flags.ndim
-            shape[dim.axis] = -1
+            shape[axis] = -1
             flags &= kept[channels.along(dim)].reshape(shape)
     return flags

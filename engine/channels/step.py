@@ -16,7 +16,7 @@ from engine.channels.planning import Cost, Cuttable, cuttable, plan
 from engine.channels.repair import fold, mean_shifts, solve_readers
 from engine.channels.savings import Costs, group_infos
 from engine.channels.scoring import scores_of
-from engine.channels.surgery import shrink
+from engine.channels.surgery import narrow
 from engine.job import Job
 from engine.model import summarise
 from engine.prunable import prunable_kernels
@@ -64,9 +64,11 @@ def rounds_of(step: PruneChannels) -> list[Round]:
 
 @dataclass
 class Course:
-    """A step under way, told in the channels of the model as it was when the step began."""
+    """A step under way. Channels keep their numbers, however often the model is cut."""
 
     first: Channels
+    now: Channels
+    """Those of the job's model as it is."""
     costs: Costs
     infos: tuple[ChannelGroup, ...]
     groups: list[Cuttable]
@@ -106,7 +108,7 @@ def begin(job: Job, step: PruneChannels) -> Course:
     infos = group_infos(costs)
     with _blamed_on(job, step):
         groups, alive = cuttable(first, infos, step), first.all_kept()
-        course = Course(first, costs, infos, groups, _cost(job, step, costs), alive)
+        course = Course(first, first, costs, infos, groups, _cost(job, step, costs), alive)
         if final(course, step).all():
             raise _nothing_goes(course, step)
     return course
@@ -179,24 +181,24 @@ def _cost(job: Job, step: PruneChannels, costs: Costs) -> Cost:
 
 def _cut(job: Job, step: PruneChannels, course: Course, progress: float, on_progress: Callable[[float], None]) -> None:
     """One cut, and its repair. The job's model is a smaller one afterwards."""
-    now = channels_of(job.model)
-    origin = course.first.aligned(now, course.alive)
-    scores = np.zeros(len(course.alive))
-    groups = [group for each in course.groups if (group := now.group(each.group.name)) is not None]
-    scores[origin] = scores_of(job, now, groups, step, lambda share: on_progress(share / 2))
+    now = course.now
+    names = {each.group.name for each in course.groups}
+    groups = [group for group in now.groups if group.name in names]
+    scores = scores_of(job, now, groups, step, lambda share: on_progress(share / 2))
     kept = plan(course.groups, step, scores, course.alive, cost=course.cost, progress=progress)
-    staying, samples = kept[origin], job.samples(step.reconstruct_samples)
-    missed = {} if step.reconstruct else mean_shifts(now, staying, samples)
-    small = shrink(now, staying)
+    samples = job.samples(step.reconstruct_samples)
+    missed = {} if step.reconstruct else mean_shifts(now, kept, samples)
+    course.now, course.alive = narrow(now, kept), kept
+    small = course.now.trace.model
+    assert small.count_params() == course.costs.params(kept), "what was planned was built"
     masks = Masks(prunable_kernels(small))
     if step.reconstruct:
-        notes = solve_readers(now, staying, small, masks, samples, lambda share: on_progress((1 + share) / 2))
+        notes = solve_readers(now, kept, small, masks, samples, lambda share: on_progress((1 + share) / 2))
     else:
-        notes = fold(missed, now, staying, small)
+        notes = fold(missed, now, kept, small)
     _take(job, small, masks)
     job.notes += [note for note in notes if note not in job.notes]
     job.refresh_statistics()
-    course.alive = kept
 
 
 def _take(job: Job, small: Any, masks: Masks) -> None:

@@ -66,8 +66,11 @@ def _channels(baseline: Variant, result: Variant, groups: Sequence[GroupCut]) ->
     if baseline.num_macs and result.num_macs is not None:
         gone = f"{_gone(baseline.num_macs, result.num_macs)} of the multiply-accumulates and {gone}"
     before, after = sum(group.before for group in cut), sum(group.after for group in cut)
-    of = f"{len(cut)} of {len(groups)} groups" if len(groups) > 1 else "the only group"
-    yield f"Channels: {before - after:,} of {before:,} in {of} went, and with them {gone}."
+    where = f"the {len(cut)} groups" if len(cut) > 1 else "one group"
+    yield (
+        f"Channels: {before - after:,} of the {before:,} in {where} that lost some went, of {len(groups)} in all, "
+        f"and with them {gone}."
+    )
 
 
 def _gone(before: int, after: int) -> str:

@@ -243,3 +243,49 @@ def test_the_same_seed_gives_the_same_weights(loaded: Load) -> None:
     first, second = (cut(loaded(seed=5), **step).model.get_weights() for _ in range(2))
 
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture(scope="module")
+def narrow_file(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A convolution in four groups between two others, with slopes: axes that will be one long."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(8, 3, name="one")], name="narrow")
+    for each in (layers.PReLU(shared_axes=[1, 2]), layers.Conv2D(32, 3, groups=4, name="two"), layers.ReLU()):
+        model.add(each)
+    for each in (layers.Conv2D(16, 3, name="three"), layers.Flatten(), layers.Dense(4, activation="softmax")):
+        model.add(each)
+    model.compile(optimizer=keras.optimizers.Adam(3e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(arrays["x_train"][..., None] / 255.0, arrays["y_train"], epochs=2, batch_size=64, verbose=0)
+    path = tmp_path_factory.mktemp("model") / "narrow.keras"
+    model.save(path)
+    return path
+
+
+def test_rounds_keep_their_plan_when_a_group_of_a_convolution_is_left_with_one_channel(
+    narrow_file: Path, data_file: Path
+) -> None:
+    """Traced anew, that convolution would look like a depthwise one, and other channels would seem coupled."""
+    schedule = {"kind": "polynomial", "epochs": 3, "ramp": 1.0}
+    step = CHANNEL | {"sparsity": 0.85, "channel_multiple": 1, "schedule": schedule}
+    recipe = Recipe.model_validate({"steps": [step], "on_chance_baseline": "continue"})
+    job = load(recipe, model=narrow_file, dataset=data_file, scale="1/255")
+    before = num_macs(job.model)
+
+    asked = recipe.steps[0]
+    assert isinstance(asked, PruneChannels)
+    said = prune_channels(job, asked, "prune", lambda _: None)
+
+    kernels = [job.model.get_layer(name).kernel.shape for name in ("one", "two", "three")]
+    assert [tuple(shape[-2:]) for shape in kernels] == [(1, 4), (1, 4), (4, 2)]
+    assert f"{1 - num_macs(job.model) / before:.1%} of the multiply-accumulates" in said
+
+
+def test_layers_alone_say_what_goes(loaded: Load) -> None:
+    job = loaded(steps=[CHANNEL | {"layers": {"second": 0.5}}])
+
+    step = job.recipe.steps[0]
+    assert isinstance(step, PruneChannels)
+    prune_channels(job, step, "prune", lambda _: None)
+
+    assert widths(job.model) == (8, 6, 16)
+    assert job.groups["first"].spared == "layers does not name it"

@@ -147,6 +147,22 @@ def test_a_model_that_loses_nothing_computes_the_same() -> None:
     assert error(outputs_of(model, list(samples(2).values())), outputs_of(small, list(samples(2).values()))) == 0
 
 
+def test_an_initialiser_that_holds_an_array_does_not_ask_for_the_old_shape(tmp_path: Path) -> None:
+    """Word vectors are often given to an Embedding as a constant."""
+    inputs = keras.Input((5,), dtype="int32")
+    table = keras.initializers.Constant(np.arange(80.0).reshape(10, 8))
+    pooled = L.GlobalAveragePooling1D()(L.Embedding(10, 8, embeddings_initializer=table, name="words")(inputs))
+    bias = keras.initializers.Constant(np.ones(6))
+    model = keras.Model(inputs, L.Dense(2)(L.Dense(6, bias_initializer=bias, name="hidden")(pooled)))
+    channels = channels_of(model)
+
+    small = shrink(channels, chosen(channels))
+    small.save(tmp_path / "small.keras")
+
+    assert small.get_layer("words").output_dim == 4
+    assert keras.saving.load_model(tmp_path / "small.keras").get_layer("hidden").units == 3
+
+
 def test_code_in_a_graph_is_taken_over() -> None:
     inputs = keras.Input((3,))
     made = L.Lambda(lambda x: 2 * x, name="twice")(L.Dense(4, name="held")(L.Dense(8, name="free")(inputs)))
