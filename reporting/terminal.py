@@ -27,7 +27,7 @@ def table(report: Report | SensitivityReport) -> RenderableType:
     """
     parts: list[RenderableType]
     if isinstance(report, SensitivityReport):
-        parts, where = [_scores(report)], _where(report.host)
+        parts, where = [_scores_title(report), _scores(report)], _where(report.host)
     else:
         parts, where = [_comparison(report)], host_line(report)
         if lost_channels(report):
@@ -44,12 +44,17 @@ def _where(host: Host) -> str:
     return f"Measured on {host.cpu} ({host.num_cpus} cores, {host.system})."
 
 
+def _scores_title(report: SensitivityReport) -> Text:
+    """Not the table's own, which would be wrapped to the width of the table."""
+    unit = " in %" if words.is_share(report.curves.metric) else ""
+    dense = _bare(report, report.curves.dense)
+    return Text(f"{report.model_name}: {report.metric_label}{unit} with one layer cut, {dense} before", style="bold")
+
+
 def _scores(report: SensitivityReport) -> Table:
     """A line a layer: the metric at every sparsity, those within the tolerance in green."""
     curves = report.curves
-    unit = " in %" if words.is_share(curves.metric) else ""
-    title = f"{report.model_name}: {report.metric_label}{unit} with one layer cut, {_bare(report, curves.dense)} before"
-    grid = Table(title=escape(title), title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    grid = Table(box=box.SIMPLE_HEAD)
     grid.add_column(
         "layer", overflow="fold", min_width=min(NAME_WIDTH, max(len(layer.name) for layer in report.layers))
     )

@@ -106,7 +106,7 @@ def test_a_stack_starts_heals_and_stops(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("after_seconds", [0.1, 0.6, 1.0, 1.4, 1.9, 2.5])
+@pytest.mark.parametrize("after_seconds", [0.3, 0.6, 1.0, 1.4, 1.9, 2.5])
 def test_ctrl_c_while_it_starts_leaves_nothing(after_seconds: float, tmp_path: Path) -> None:
     """The first thing a newcomer may do is to change their mind."""
     with stack(tmp_path) as running:
