@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, assert_never
 
 import keras
-import numpy as np
 
 from engine import sensitivity
 from engine.channels.step import prune_channels
@@ -34,9 +33,6 @@ FILES: Final = (
     ProducedFile(name="report.json", media_type="application/json"),
     ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
 )
-
-PIECE: Final = 4096
-"""Test samples made into inputs at a time, so that a large split is never scaled as a whole."""
 
 
 class Clock:
@@ -152,8 +148,7 @@ def _baseline(job: Job, folder: Path) -> measure.Baseline:
     exported = measure.export("baseline", job.model, "none", folder, job.calibration(1))
     measure.check_same(exported, job.model, job.probe())
     test = job.data.test
-    outputs = np.concatenate([measure.predict(job.model, batch) for batch in job.feed.batches(test.x, PIECE)])
-    predictions = job.objective.predictions(outputs)
+    predictions = job.objective.predictions(measure.outputs_of(job.model, job.feed, test.x))
     return measure.Baseline(
         exported, measure.quality(exported, job.feed, test, job.objective, predictions), predictions
     )

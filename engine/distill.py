@@ -6,7 +6,7 @@ rows, so that one shuffle moves both; loss and metric take the rows apart. Valid
 Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.measuring import measure
 from engine.objective import Objective
 from jobspec.spec import Distill, Finetune, Recipe
 
@@ -25,11 +24,6 @@ SMALLEST: Final = 1e-7
 def asks(recipe: Recipe) -> bool:
     """Whether a step of the recipe learns from the uploaded model."""
     return any(isinstance(step, Finetune) and step.distill is not None for step in recipe.steps)
-
-
-def outputs_of(model: Any, batches: Iterable[Array]) -> Array:
-    """What a teacher says of all inputs, in order, shape (n, units)."""
-    return np.concatenate([measure.predict(model, batch) for batch in batches]).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.arrays import Array
+from engine.data.rows import Stored
 from jobspec.fit import fed_shape
 from jobspec.spec import Scale
 
@@ -16,6 +17,9 @@ SCALES: Final[Mapping[Scale, tuple[float, float]]] = {
     "-1..1": (1.0 / 127.5, -1.0),
 }
 """Factor and offset: an input is ``sample * factor + offset``."""
+
+AHEAD: Final = 4
+"""Batches prepared while the model works on another one; left to itself ``tf.data`` keeps as many as memory holds."""
 
 
 @dataclass(frozen=True)
@@ -39,33 +43,51 @@ class Feed:
         factor, offset = SCALES[self.scale]
         return (batch.astype(np.float32) * np.float32(factor) + np.float32(offset)).astype(self.dtype)
 
-    def batches(self, samples: Array, size: int) -> Iterator[Array]:
-        """Inputs in order, ``size`` at a time."""
+    def batches(self, samples: Stored, size: int) -> Iterator[Array]:
+        """Inputs in order, ``size`` at a time; of samples in a file, no more are ever read."""
         for start in range(0, len(samples), size):
             yield self(samples[start : start + size])
 
-    def shape_of(self, samples: Array) -> tuple[int, ...]:
+    def shape_of(self, samples: Stored) -> tuple[int, ...]:
         """Of one input; ``jobspec.fit`` has seen to it that there is one."""
         shape = fed_shape(samples.shape[1:], self.input_shape)
         assert shape is not None
         return shape
 
 
-def training_batches(feed: Feed, x: Array, y: Array, *, batch_size: int, seed: int) -> Any:
-    """An endless shuffle over a split as ``tf.data``: new order each epoch, the same orders for the same seed."""
+def training_batches(feed: Feed, x: Stored, y: Array, *, batch_size: int, seed: int) -> Any:
+    """An endless shuffle over a split as ``tf.data``: new order each epoch, the same orders for the same seed.
+
+    Only places are shuffled, so that every order is equally likely however large the samples are; a batch reads its
+    own samples.
+    """
+    import tensorflow as tf
+
+    places = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed, reshuffle_each_iteration=True)
+    return _batches(places, feed, x, y, batch_size)
+
+
+def ordered_batches(feed: Feed, x: Stored, y: Array, *, batch_size: int) -> Any:
+    """A split as ``tf.data``, in its order."""
+    import tensorflow as tf
+
+    return _batches(tf.data.Dataset.range(len(x)), feed, x, y, batch_size)
+
+
+def _batches(places: Any, feed: Feed, x: Stored, y: Array, batch_size: int) -> Any:
     import tensorflow as tf
 
     factor, offset = SCALES[feed.scale] if feed.dtype.startswith("float") else (1.0, 0.0)
     shape = feed.shape_of(x)
+    types = (x.dtype.newbyteorder("="), y.dtype.newbyteorder("="))
 
-    def prepare(samples: Any, labels: Any) -> tuple[Any, Any]:
+    def fetch(chosen: Array) -> tuple[Array, Array]:
+        return x[chosen].astype(types[0], copy=False), y[chosen].astype(types[1], copy=False)
+
+    def prepare(chosen: Any) -> tuple[Any, Any]:
+        samples, labels = tf.numpy_function(fetch, [chosen], types, stateful=False)
+        labels.set_shape((None, *y.shape[1:]))
         batch = tf.cast(tf.reshape(samples, (-1, *shape)), feed.dtype)
         return (batch * factor + offset if (factor, offset) != (1.0, 0.0) else batch), labels
 
-    return (
-        tf.data.Dataset.from_tensor_slices((x, y))
-        .shuffle(len(x), seed=seed, reshuffle_each_iteration=True)
-        .batch(batch_size)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return places.batch(batch_size).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(AHEAD)

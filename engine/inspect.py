@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from engine import dataset
+from engine.data.formats import read
+from engine.data.summary import summarise
 from jobspec.spec import Scale
 from jobspec.summaries import DatasetSummary, ModelSummary
 
@@ -24,4 +25,4 @@ def inspect_dataset(path: Path, *, scale: Scale) -> DatasetSummary:
     Raises:
         UploadRefused: one of its kinds, when the file cannot be used.
     """
-    return dataset.summarise(dataset.read_arrays(path), scale=scale)
+    return summarise(read(path), scale=scale)

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from engine import dataset as datasets
 from engine import model as models
 from engine.arrays import Array
-from engine.distill import asks, outputs_of
+from engine.data.formats import read
+from engine.data.rows import select
+from engine.data.split import Dataset, split
+from engine.data.summary import summarise
+from engine.distill import asks
 from engine.feed import Feed
 from engine.measuring import measure
 from engine.measuring.chance import check_baseline
@@ -29,9 +32,6 @@ from jobspec.spec import Recipe, Scale
 JUDGED = 2000
 """Validation samples on which two states of a model are compared."""
 
-TAUGHT = 4096
-"""Training samples made into inputs at a time, for a teacher."""
-
 OBSERVED = 1024
 """Training samples that a criterion which looks at data sees at each cut."""
 
@@ -46,7 +46,7 @@ class Job:
 
     recipe: Recipe
     model: Any
-    data: datasets.Dataset
+    data: Dataset
     feed: Feed
     objective: Objective
     masks: Masks
@@ -98,12 +98,12 @@ class Job:
 
     def refresh_statistics(self) -> None:
         """Re-estimate BatchNorm on training batches, unless that makes the model worse on held-out samples."""
-        held_out, size = self.data.validation, self.recipe.training.batch_size
-        inputs = self.feed.batches(self.data.train.x[self.shuffled(MAX_BATCHES * size)], size)
+        held_out, size = self.data.validation.first(JUDGED), self.recipe.training.batch_size
+        inputs = self.feed.batches(select(self.data.train.x, self.shuffled(MAX_BATCHES * size)), size)
 
         def quality() -> float:
-            outputs = measure.predict(self.model, self.feed(held_out.x[:JUDGED]))
-            return self.objective.goodness(held_out.y[:JUDGED], self.objective.predictions(outputs))
+            outputs = measure.outputs_of(self.model, self.feed, held_out.x)
+            return self.objective.goodness(held_out.y, self.objective.predictions(outputs))
 
         reestimate_if_better(self.model, inputs, judge=quality)
 
@@ -125,18 +125,18 @@ def load(
     """
     keras_model = models.load_model(model)
     summary = models.summarise(keras_model)
-    arrays = datasets.read_arrays(dataset)
-    check_fit(asked or recipe, summary, datasets.summarise(arrays, scale=scale))
-    data = datasets.split(arrays, validation_share=recipe.data.validation_share, seed=recipe.seed)
+    contents = read(dataset)
+    check_fit(asked or recipe, summary, summarise(contents, scale=scale))
+    data = split(contents, validation_share=recipe.data.validation_share, seed=recipe.seed)
     feed = Feed(recipe.data.scale or scale, summary.inputs[0].shape[1:], summary.inputs[0].dtype)
     objective = resolve(keras_model, data.label_kind, recipe.objective)
     if recipe.on_chance_baseline == "fail":
-        check_baseline(lambda feed, x: measure.predict(keras_model, feed(x)), data.validation, feed, objective)
+        check_baseline(lambda feed, x: measure.outputs_of(keras_model, feed, x), data.validation, feed, objective)
     notes = [f"Loss {objective.loss_name}, {objective.source}."]
     if data.held_out:
         notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
-    if arrays["x_train"].shape[1:] != feed.shape_of(arrays["x_train"]):
-        notes.append(f"Samples were reshaped from {arrays['x_train'].shape[1:]} to {feed.shape_of(arrays['x_train'])}.")
+    if data.train.x.shape[1:] != feed.shape_of(data.train.x):
+        notes.append(f"Samples were reshaped from {data.train.x.shape[1:]} to {feed.shape_of(data.train.x)}.")
     return Job(
         recipe,
         keras_model,
@@ -146,5 +146,5 @@ def load(
         Masks(prunable_kernels(keras_model)),
         starting_learning_rate(keras_model, recipe.training.optimizer),
         notes,
-        teacher=outputs_of(keras_model, feed.batches(data.train.x, TAUGHT)) if asks(recipe) else None,
+        teacher=measure.outputs_of(keras_model, feed, data.train.x).astype(np.float32) if asks(recipe) else None,
     )

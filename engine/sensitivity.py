@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from engine.arrays import Array
+from engine.data.rows import Stored, pieces, select
 from engine.job import Job
 from engine.measuring import measure as measuring
 from engine.prunable import Kernel
@@ -37,9 +38,6 @@ What more of them change in a score is less than chance does.
 
 MAX_BYTES: Final = 2**22
 """Of an earlier measurement; thousands of layers need less."""
-
-PIECE: Final = 4096
-"""Held-out samples made into inputs at a time."""
 
 Cut = Callable[[str, float], Array]
 """The kernel of a layer, in Keras' own shape, as it is after cutting that layer alone to a sparsity."""
@@ -131,7 +129,7 @@ class Bench:
     """What a model under way is measured on."""
 
     job: Job
-    x: Array
+    x: Stored
     y: Array
     forward: Forward
     """Re-estimates BatchNorm: compiled once, for all the cuts."""
@@ -139,8 +137,8 @@ class Bench:
     @classmethod
     def of(cls, job: Job, samples: int) -> "Bench":
         """The first held-out samples."""
-        x, y = job.data.validation.x[:samples], job.data.validation.y[:samples]
-        return cls(job, x, y, compiled(job.model))
+        held_out = job.data.validation.first(samples)
+        return cls(job, held_out.x, held_out.y, compiled(job.model))
 
     def score(self) -> float:
         """The metric, with BatchNorm re-estimated on training batches when that makes it better."""
@@ -179,7 +177,8 @@ def digest(job: Job, step: Prune) -> str:
     splits = (job.data.train, job.data.validation)
     for array in (*job.model.get_weights(), *(part for split in splits for part in (split.x, split.y))):
         found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).data)
+        for _, piece in pieces(array) if array.shape else ((0, array),):
+            found.update(np.ascontiguousarray(piece).data)
     return f"sha256:{found.hexdigest()}"
 
 
@@ -201,13 +200,12 @@ def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator
             layer.set_weights(statistics)
 
 
-def _training_samples(job: Job) -> Array:
-    return job.data.train.x[job.shuffled(BATCHES * job.recipe.training.batch_size)]
+def _training_samples(job: Job) -> Stored:
+    return select(job.data.train.x, job.shuffled(BATCHES * job.recipe.training.batch_size))
 
 
-def _predictions(job: Job, x: Array) -> Array:
-    outputs = [measuring.predict(job.model, inputs) for inputs in job.feed.batches(x, PIECE)]
-    return job.objective.predictions(np.concatenate(outputs))
+def _predictions(job: Job, x: Stored) -> Array:
+    return job.objective.predictions(measuring.outputs_of(job.model, job.feed, x))
 
 
 def _read(path: Path) -> Curves | None:

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.dataset import Dataset
+from engine.data.split import Dataset
 from engine.distill import Lesson
 from engine.faults import samples_blamed
-from engine.feed import Feed, training_batches
+from engine.feed import Feed, ordered_batches, training_batches
 from engine.objective import Objective
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
@@ -134,8 +134,9 @@ def fit(
         model.fit(
             training_batches(feed, dataset.train.x, rows, batch_size=batch_size, seed=seed),
             epochs=epochs,
-            validation_data=(feed(validation.x), objective.encode(validation.y)),
-            validation_batch_size=max(batch_size, 256),
+            validation_data=ordered_batches(
+                feed, validation.x, objective.encode(validation.y), batch_size=max(batch_size, 256)
+            ),
             shuffle=False,  # the batches come shuffled
             callbacks=list(callbacks),
             verbose=0,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.bridge import NATIVE, Twin
-from engine.dataset import Dataset
+from engine.data.split import Dataset
 from engine.feed import Feed
 from engine.objective import Objective
 from engine.train import fit, num_steps

@@ -72,6 +72,8 @@ class ModelSummary(Frozen):
 
 
 LabelKind = Literal["classes", "one_hot", "values"]
+SplitName = Literal["train", "validation", "test"]
+DatasetFormat = Literal["npz"]
 
 
 class SplitInfo(Frozen):
@@ -81,8 +83,8 @@ class SplitInfo(Frozen):
 class DatasetSummary(Frozen):
     """``classes``: one integer a sample; ``one_hot``: a row with a single one; ``values``: numbers to regress."""
 
-    format: Literal["npz"] = "npz"
-    splits: Mapping[Literal["train", "validation", "test"], SplitInfo]
+    format: DatasetFormat = "npz"
+    splits: Mapping[SplitName, SplitInfo]
     sample_shape: tuple[int, ...]
     sample_dtype: str
     sample_min: float

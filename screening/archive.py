@@ -7,7 +7,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import IO, Final, Self
 
@@ -117,6 +117,30 @@ class Archive:
                 head += piece
         return bytes(head)
 
+    def offset_of(self, name: str) -> int | None:
+        """Where in the file the bytes of a member lie as they are; None when it is packed.
+
+        Raises:
+            ArchiveUnreadable: the member is damaged.
+        """
+        info = self._zip.getinfo(name)
+        if info.compress_type != zipfile.ZIP_STORED:
+            return None
+        with _Reading(self._source), self._zip.open(name):  # compares both headers of the member
+            self._source.seek(info.header_offset + LOCAL_HEADER_BYTES - 4)
+            name_length, extra_length = struct.unpack("<HH", self._source.read(4))
+        return info.header_offset + LOCAL_HEADER_BYTES + int(name_length) + int(extra_length)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """A member unpacked, a little at a time.
+
+        Raises:
+            ArchiveUnreadable: the member is damaged.
+        """
+        with _Reading(self._source), self._zip.open(name) as member:
+            while piece := member.read(PIECE_BYTES):
+                yield piece
+
     def inflate_all(self) -> None:
         """Unpack every member into nothing, and compare its length and checksum.
 
@@ -124,10 +148,7 @@ class Archive:
             ArchiveUnreadable: a member is damaged.
         """
         for name, declared in self.sizes.items():
-            actual = 0
-            with _Reading(self._source), self._zip.open(name) as member:
-                while piece := member.read(PIECE_BYTES):
-                    actual += len(piece)
+            actual = sum(map(len, self.pieces(name)))
             if actual != declared:
                 raise ArchiveUnreadable(
                     f"{name!r} should unpack to {declared} bytes but ends after {actual}.", suggestions=[_RESAVE]

@@ -3,7 +3,7 @@
 import ast
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from jobspec.errors import ArchiveUnreadable, ArchiveUnsafe
@@ -28,6 +28,9 @@ class ArrayHeader:
     itemsize: int
     shape: tuple[int, ...]
     holds_objects: bool
+    fortran_order: bool = False
+    start: int = 0
+    """Where the numbers begin, in bytes from the start of the member."""
 
 
 def read_header(archive: Archive, member: str) -> ArrayHeader:
@@ -46,6 +49,7 @@ def read_header(archive: Archive, member: str) -> ArrayHeader:
     if length > MAX_HEADER_BYTES or start + length > len(data):
         raise _unreadable(member, f"has a header of {length} bytes, which is cut short or too long")
     header = _parse(member, data[start : start + length].decode("utf-8" if data[6] == 3 else "latin-1", "replace"))
+    header = replace(header, start=start + length)
     if not header.holds_objects:
         _check_size(member, header, held=archive.sizes[member] - start - length)
     return header
@@ -58,7 +62,7 @@ def _parse(member: str, text: str) -> ArrayHeader:
         raise _unreadable(member, "has a header that is no Python literal") from fault
     if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
         raise _unreadable(member, "has a header without descr, fortran_order and shape")
-    return _header(member, fields["descr"], fields["shape"])
+    return replace(_header(member, fields["descr"], fields["shape"]), fortran_order=bool(fields["fortran_order"]))
 
 
 def _header(member: str, descr: object, shape: object) -> ArrayHeader:

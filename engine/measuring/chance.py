@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import Array
-from engine.dataset import Split
+from engine.data.rows import Stored
+from engine.data.split import Split
 from engine.feed import SCALES, Feed
 from engine.measuring.metrics import skill
 from engine.objective import Objective
@@ -23,7 +24,7 @@ WORKS: Final = 0.3
 SLICE: Final = 1000
 
 
-def check_baseline(predict: Callable[[Feed, Array], Array], split: Split, feed: Feed, objective: Objective) -> None:
+def check_baseline(predict: Callable[[Feed, Stored], Array], split: Split, feed: Feed, objective: Objective) -> None:
     """Refuse a baseline that only guesses, and name the scaling that would have worked.
 
     Args:

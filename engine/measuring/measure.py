@@ -9,7 +9,8 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.costs import num_macs
-from engine.dataset import Split
+from engine.data.rows import Stored
+from engine.data.split import Split
 from engine.faults import samples_blamed
 from engine.feed import Feed
 from engine.measuring import litert, metrics
@@ -22,6 +23,9 @@ from jobspec.report import Quality, Sizes, Variant
 from jobspec.spec import Scheme
 
 BATCH = 256
+AT_ONCE = 2 * BATCH
+"""Samples made into inputs at a time, so that a split is never scaled as a whole."""
+
 AGREE = 1e-3
 """Largest difference, relative to the largest output, between a float32 file and its Keras model."""
 
@@ -76,6 +80,11 @@ def predict(model: Any, inputs: Array) -> Array:
     """Outputs of a Keras model."""
     with samples_blamed():
         return np.asarray(model.predict(inputs, batch_size=BATCH, verbose=0))
+
+
+def outputs_of(model: Any, feed: Feed, samples: Stored) -> Array:
+    """Outputs of a Keras model for all stored samples, in order; inputs are made a few batches at a time."""
+    return np.concatenate([predict(model, inputs) for inputs in feed.batches(samples, AT_ONCE)])
 
 
 def quality(exported: Export, feed: Feed, test: Split, objective: Objective, original: Array) -> Quality:

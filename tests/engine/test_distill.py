@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from engine.distill import Lesson, difference, outputs_of
+from engine.distill import Lesson, difference
 from engine.job import Job, load
 from engine.measuring import measure
 from engine.objective import LOSSES, Objective, Task
@@ -164,7 +164,7 @@ def test_a_regression_learns_from_its_teacher_and_is_validated_by_labels(tmp_pat
         variable.assign(variable * 0.5)
 
     def apart() -> float:
-        return float(np.square(outputs_of(job.model, [job.data.train.x]) - job.teacher).mean())
+        return float(np.square(measure.outputs_of(job.model, job.feed, job.data.train.x) - job.teacher).mean())
 
     before = apart()
     finetune(job, step, "finetune", lambda _: None)

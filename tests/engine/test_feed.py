@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.feed import Feed, training_batches
+from engine.data.rows import Rows, scratch_file
+from engine.feed import Feed, ordered_batches, training_batches
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,29 @@ def test_training_sees_what_measuring_sees_each_sample_once_an_epoch() -> None:
         assert sorted(labels) == list(range(10))
         assert np.allclose(inputs, feed(x)[labels])
     assert not np.array_equal(np.concatenate([y for _, y in first]), np.concatenate([y for _, y in second]))
+
+
+def test_the_orders_are_those_of_a_shuffle_of_the_samples_themselves() -> None:
+    """Jobs of earlier versions gave the same orders for the same seed."""
+    import tensorflow as tf
+
+    x = np.arange(40, dtype=np.uint8).reshape(10, 4)
+    feed = Feed("none", (4,), "float32")
+    before = tf.data.Dataset.from_tensor_slices(x).shuffle(10, seed=3, reshuffle_each_iteration=True).batch(4)
+
+    ours = training_batches(feed, x, np.arange(10), batch_size=4, seed=3)
+
+    for _ in range(2):
+        expected = np.concatenate([batch.numpy() for batch in before])
+        assert np.array_equal(np.concatenate([inputs.numpy() for inputs, _ in ours]), expected)
+
+
+def test_rows_of_a_file_feed_like_the_array_that_was_written() -> None:
+    x = np.arange(40, dtype=">f8").reshape(10, 2, 2)
+    feed = Feed("-1..1", (4,), "float32")
+    rows = Rows(scratch_file([x.tobytes()]), 0, x.shape, x.dtype)
+
+    batches = list(ordered_batches(feed, rows, np.arange(10), batch_size=4))
+
+    assert [len(inputs) for inputs, _ in batches] == [4, 4, 2]
+    assert np.allclose(np.concatenate([inputs.numpy() for inputs, _ in batches]), feed(x))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.dataset import Dataset, Split
+from engine.data.split import Dataset, Split
 from engine.feed import Feed
 from engine.objective import resolve
 from engine.prunable import prunable_kernels

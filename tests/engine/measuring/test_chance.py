@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.dataset import Split
+from engine.data.split import Split
 from engine.feed import Feed
 from engine.measuring.chance import check_baseline
 from engine.measuring.measure import predict

@@ -1,9 +1,14 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.dataset import label_kind, read_arrays, split, summarise
+from engine.data.formats import read
+from engine.data.labels import label_kind
+from engine.data.rows import HELD_BYTES, Rows
+from engine.data.split import split
+from engine.data.summary import summarise
 from jobspec.errors import DatasetLabelsInvalid, DatasetNotFinite
 
 
@@ -25,7 +30,7 @@ def test_a_number_that_is_none_is_found_and_its_sample_named(tmp_path: Path, bad
     path = write(tmp_path / "d.npz", x_train=x, y_train=np.zeros(5000, int))
 
     with pytest.raises(DatasetNotFinite, match=r"x_train .* sample 4321"):
-        read_arrays(path)
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +65,9 @@ def test_labels_that_make_no_sense_are_refused(labels: list[np.ndarray]) -> None
 
 def test_the_held_out_split_is_seeded_and_disjoint(tmp_path: Path) -> None:
     """Validation samples must never be trained on, and the same seed must give the same job."""
-    arrays = dict(read_arrays(write(tmp_path / "d.npz", x_train=np.arange(40, dtype=np.float32).reshape(10, 4))))
+    contents = read(write(tmp_path / "d.npz", x_train=np.arange(40, dtype=np.float32).reshape(10, 4)))
 
-    one, same, other = (split(arrays, validation_share=0.3, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (split(contents, validation_share=0.3, seed=seed) for seed in (1, 1, 2))
 
     assert len(one.validation) == 3
     assert len(one.train) == 7
@@ -72,9 +77,9 @@ def test_the_held_out_split_is_seeded_and_disjoint(tmp_path: Path) -> None:
 
 
 def test_a_validation_split_of_the_users_own_is_used_as_it_is(tmp_path: Path) -> None:
-    arrays = read_arrays(write(tmp_path / "d.npz", x_val=np.full((2, 4), 7.0), y_val=np.array([1, 2])))
+    contents = read(write(tmp_path / "d.npz", x_val=np.full((2, 4), 7.0), y_val=np.array([1, 2])))
 
-    data = split(arrays, validation_share=0.3, seed=0)
+    data = split(contents, validation_share=0.3, seed=0)
 
     assert not data.held_out
     assert len(data.train) == 10
@@ -82,11 +87,38 @@ def test_a_validation_split_of_the_users_own_is_used_as_it_is(tmp_path: Path) ->
 
 
 def test_the_summary_counts_classes_over_all_splits(tmp_path: Path) -> None:
-    arrays = read_arrays(write(tmp_path / "d.npz", y_test=np.array([0, 1, 2, 3, 4])))
+    contents = read(write(tmp_path / "d.npz", y_test=np.array([0, 1, 2, 3, 4])))
 
-    summary = summarise(arrays, scale="none")
+    summary = summarise(contents, scale="none")
 
     assert summary.num_classes == 5
     assert summary.sample_shape == (4,)
     assert (summary.sample_min, summary.sample_max) == (0.0, 1.0)
     assert {name: split.num_samples for name, split in summary.splits.items()} == {"train": 10, "test": 5}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed], ids=["as it lies", "packed"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_large_array_stays_in_its_file_and_reads_the_same(tmp_path: Path, save: Any, order: Any) -> None:
+    """Sixty-four MiB and more are never held; what is read of them is what NumPy would read."""
+    x = np.random.default_rng(0).integers(0, 2**12, (HELD_BYTES // 4096 + 1, 2048), np.uint16)
+    x = np.asarray(x.reshape(-1, 32, 64), order=order)
+    y = np.arange(len(x)) % 3
+    save(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:5], y_test=y[:5])
+
+    train = read(tmp_path / "d.npz").splits["train"]
+
+    assert isinstance(train.x, Rows)
+    assert train.x.shape == x.shape
+    assert np.array_equal(train.x[7:9], x[7:9])
+    assert np.array_equal(train.x[np.array([9000, 3, -1])], x[[9000, 3, -1]])
+    assert isinstance(read(tmp_path / "d.npz").splits["test"].x, np.ndarray)
+
+
+def test_the_file_of_an_open_data_set_may_be_deleted(tmp_path: Path) -> None:
+    x = np.ones((HELD_BYTES // 1000, 1100), np.uint8)
+    train = read(write(tmp_path / "d.npz", x_train=x, y_train=np.arange(len(x)) % 3, x_test=x[:5])).splits["train"]
+
+    (tmp_path / "d.npz").unlink()
+
+    assert train.x[-1:].all()

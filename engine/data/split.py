@@ -1,0 +1,64 @@
+"""What a file holds, whatever its format, and the three splits that a job makes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.arrays import Array
+from engine.data.rows import Stored, select
+from jobspec.summaries import DatasetFormat, LabelKind, SplitName
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples as stored, and labels: classes of shape (n,) as int64, anything else as float32."""
+
+    x: Stored
+    y: Array
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, indices: Array) -> "Split":
+        """Samples and labels at these places; samples in a file stay there."""
+        return Split(select(self.x, indices), self.y[indices])
+
+    def first(self, count: int) -> "Split":
+        """The first so many, or all when there are fewer."""
+        return self.take(np.arange(min(count, len(self))))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a data set file holds: ``train`` and ``test``, and ``validation`` when the file says which those are."""
+
+    format: DatasetFormat
+    splits: Mapping[SplitName, Split]
+    label_kind: LabelKind
+    label_dtype: str
+    """Of the labels as they were in the file."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The three splits. ``validation`` is never trained on; ``test`` is only for the report."""
+
+    train: Split
+    validation: Split
+    test: Split
+    label_kind: LabelKind
+    held_out: bool
+    """Whether ``validation`` was taken from the training split."""
+
+
+def split(contents: Contents, *, validation_share: float, seed: int) -> Dataset:
+    """The splits of a job; where the file has no validation split a seeded share of the training split is held out."""
+    train, test, kind = contents.splits["train"], contents.splits["test"], contents.label_kind
+    if (validation := contents.splits.get("validation")) is not None:
+        return Dataset(train, validation, test, kind, held_out=False)
+    order = np.random.default_rng(seed).permutation(len(train))
+    count = min(len(train) - 1, max(1, round(len(train) * validation_share)))
+    if count == 0:  # a single sample cannot be split: it has to serve as both
+        return Dataset(train, train, test, kind, held_out=True)
+    return Dataset(train.take(np.sort(order[count:])), train.take(np.sort(order[:count])), test, kind, held_out=True)
