@@ -24,7 +24,8 @@ from jobspec.channels import PruneChannels
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
 from jobspec.pruning import Prune
 from jobspec.sensitivity import Curves
-from jobspec.spec import Finetune, Quantize, Recipe, Scale
+from jobspec.spec import Quantize, Recipe, Scale
+from jobspec.training import Finetune
 from reporting.page import html
 
 FILES: Final = (

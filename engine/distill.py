@@ -15,7 +15,9 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.objective import Objective
-from jobspec.spec import Distill, Finetune, Recipe
+from jobspec.fit_training import course_of
+from jobspec.spec import Recipe
+from jobspec.training import Distill
 
 SMALLEST: Final = 1e-7
 """Probabilities are kept this far from 0 and 1 before they are turned back into logits."""
@@ -23,7 +25,8 @@ SMALLEST: Final = 1e-7
 
 def asks(recipe: Recipe) -> bool:
     """Whether a step of the recipe learns from the uploaded model."""
-    return any(isinstance(step, Finetune) and step.distill is not None for step in recipe.steps)
+    courses = filter(None, map(course_of, recipe.steps))
+    return any(course.distill is not None for _, course in courses)
 
 
 @dataclass(frozen=True)

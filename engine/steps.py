@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +14,17 @@ from engine.model import copy_of
 from engine.pruning.cutting import Cutting, choose, groups_of
 from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
+from engine.regime import Regime
 from engine.repair.reconstruct import reconstruct
 from engine.repair.targets import why_not
 from engine.train import make_optimizer, num_steps, train
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
-from jobspec.pruning import OneShot, Prune
+from jobspec.fit_training import MIN_HELD_OUT
+from jobspec.pruning import OneShot, Prune, TrainedSchedule
 from jobspec.sensitivity import Curves
-from jobspec.spec import Finetune, Quantize, Step
+from jobspec.spec import Quantize, Step
+from jobspec.training import Finetune
 
 RETRAIN: Final = 0.1
 """Fine-tuning's learning rate as a share of the original's (Han 2015)."""
@@ -72,9 +76,9 @@ def _prune(
     train_on(
         job,
         name,
-        epochs=schedule.epochs,
-        learning_rate=schedule.learning_rate or job.learning_rate,
-        on_advance=on_advance,
+        schedule,
+        job.learning_rate,
+        on_advance,
         cuts=plan(
             schedule,
             cutting.final,
@@ -126,14 +130,10 @@ def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
 
 def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
     """Train on with every zero held; when asked, by what the uploaded model says of the samples too."""
-    learning_rate, lesson = step.learning_rate or job.learning_rate * RETRAIN, None
-    if step.distill is not None:
-        assert job.teacher is not None, "kept when a step asks for it"
-        lesson = Lesson(step.distill, job.teacher)
-        job.notes.append(f"{name}: learns from the uploaded model, with a weight of {step.distill.weight:g}.")
-    train_on(job, name, epochs=step.epochs, learning_rate=learning_rate, on_advance=on_advance, lesson=lesson)
+    train_on(job, name, step, job.learning_rate * RETRAIN, on_advance)
     job.refresh_statistics()
-    return f"validation {job.objective.metric.replace('_', ' ')} {job.history[-1].val_metric:.4f}"
+    held = next((point for point in reversed(job.history) if point.kept), job.history[-1])
+    return f"validation {job.objective.metric.replace('_', ' ')} {held.val_metric:.4f}"
 
 
 def quantize(job: Job, step: Quantize, folder: Path) -> str:
@@ -160,9 +160,25 @@ def _note_risks(job: Job, targets: dict[str, float]) -> None:
         job.notes.append(f"Fewer weights left than units: {', '.join(starved)}. Give them less sparsity in layers.")
 
 
-def train_on(job: Job, name: str, *, epochs: int, learning_rate: float, on_advance: Any, **cutting: Any) -> None:
-    """Train a job's model, and add to its history."""
-    job.notes.append(f"{name}: learning rate {learning_rate:g}.")
+def train_on(
+    job: Job, name: str, course: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
+) -> None:
+    """Train a job's model as a step asks, and add to the job's history and notes.
+
+    Args:
+        learning_rate: the highest, unless the step has its own.
+    """
+    regime, lesson = Regime.of(course, learning_rate), None
+    if regime.best_epoch and len(job.data.validation) < MIN_HELD_OUT:
+        job.notes.append(
+            f"{name}: {len(job.data.validation)} held-out samples tell no epoch from another; the last counts."
+        )
+        regime = replace(regime, best_epoch=False)
+    job.notes.append(f"{name}: {regime}.")
+    if course.distill is not None:
+        assert job.teacher is not None, "kept when a step asks for it"
+        lesson = Lesson(course.distill, job.teacher)
+        job.notes.append(f"{name}: learns from the uploaded model, with a weight of {course.distill.weight:g}.")
     job.history += train(
         job.model,
         job.data,
@@ -170,10 +186,12 @@ def train_on(job: Job, name: str, *, epochs: int, learning_rate: float, on_advan
         job.objective,
         job.masks,
         step_name=name,
-        epochs=epochs,
+        regime=regime,
         batch_size=job.recipe.training.batch_size,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, learning_rate),
+        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
         seed=job.recipe.seed,
+        lesson=lesson,
         on_advance=on_advance,
+        notes=job.notes,
         **cutting,
     )

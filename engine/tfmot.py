@@ -20,12 +20,13 @@ from engine.job import Job
 from engine.prunable import SEPARABLE, prunable_kernels
 from engine.pruning.mask import keep_largest
 from engine.pruning.schedule import MAX_UPDATES
+from engine.regime import Regime
 from engine.train import check_finite, make_optimizer, num_steps
 from engine.twin_training import optimizer_twin, train_twin
 from engine.watch import Advance
-from jobspec import spec
 from jobspec.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
 from jobspec.pruning import Constant, Polynomial, Prune
+from jobspec.training import Optimizer
 
 INSTALL: Final = "pip install --no-deps --requirement no-deps.txt"
 
@@ -53,7 +54,7 @@ def window(end: int, *, calls: int = 1) -> Window:
     return Window((end - (updates - 1) * frequency) * calls, end * calls, frequency * calls)
 
 
-def check(model: Any, step: Prune, *, optimizer: spec.Optimizer | None = None, field: str = "layers") -> None:
+def check(model: Any, step: Prune, *, optimizer: Optimizer | None = None, field: str = "layers") -> None:
     """Refuse before any training what this toolkit cannot do with a model.
 
     Args:
@@ -108,8 +109,8 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
     targets, dense = plan(job.model, step)
     total = num_steps(job.data, batch_size=size, epochs=schedule.epochs)
     pruned = twin(job.model, wrap=_wrapper(job, step, targets, total))
-    learning_rate = schedule.learning_rate or job.learning_rate
-    job.notes.append(f"{name}: TFMOT on a tf_keras twin, learning rate {learning_rate:g}.")
+    regime = Regime.of(schedule, job.learning_rate)
+    job.notes.append(f"{name}: TFMOT on a tf_keras twin, {regime}.")
     if dense:
         job.notes.append(f"TFMOT leaves dense: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
     job.history += train_twin(
@@ -118,9 +119,9 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
         job.feed,
         job.objective,
         step_name=name,
-        epochs=schedule.epochs,
+        regime=regime,
         batch_size=size,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, learning_rate),
+        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
         seed=job.recipe.seed,
         callbacks=[_toolkit().UpdatePruningStep()],
         sparsity=lambda: _sparsity(pruned, job.masks.names),

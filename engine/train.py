@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
+from engine.callbacks import Choice, Cutter, Rates, Watched
 from engine.data.split import Dataset
 from engine.distill import Lesson
 from engine.faults import samples_blamed
@@ -14,10 +15,11 @@ from engine.feed import Feed, ordered_batches, training_batches
 from engine.objective import Objective
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
+from engine.regime import Epochs, Regime
 from engine.watch import Advance, Watch
-from jobspec import spec
 from jobspec.errors import TrainingDiverged
 from jobspec.report import TrainingPoint
+from jobspec.training import Optimizer
 
 LEARNING_RATES: Mapping[str, float] = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2}
 """What Keras itself begins with, where the model's own rate was for another optimiser, or there is none."""
@@ -28,7 +30,7 @@ def num_steps(dataset: Dataset, *, batch_size: int, epochs: int) -> int:
     return -(-len(dataset.train) // batch_size) * epochs
 
 
-def starting_learning_rate(model: Any, wanted: spec.Optimizer | None) -> float:
+def starting_learning_rate(model: Any, wanted: Optimizer | None) -> float:
     """What the model was compiled with, if it trains on with the same kind of optimiser, else what is usual."""
     optimizer = _own_optimizer(model)
     if optimizer is None or wanted not in (None, type(optimizer).__name__.lower()):
@@ -45,7 +47,7 @@ def _own_optimizer(model: Any) -> Any | None:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def make_optimizer(model: Any, wanted: spec.Optimizer | None, learning_rate: float) -> Any:
+def make_optimizer(model: Any, wanted: Optimizer | None, learning_rate: float) -> Any:
     """A fresh optimiser: the one asked for, else of the model's own kind and settings, else Adam."""
     own = _own_optimizer(model)
     if wanted is not None or own is None:
@@ -62,7 +64,7 @@ def train(
     masks: Masks,
     *,
     step_name: str,
-    epochs: int,
+    regime: Regime,
     batch_size: int,
     optimizer: Any,
     seed: int,
@@ -70,12 +72,15 @@ def train(
     cut: Callable[[float], None] = lambda _: None,
     lesson: Lesson | None = None,
     on_advance: Callable[[Advance], None],
+    notes: list[str] | None = None,
 ) -> list[TrainingPoint]:
     """Train in place and make the planned cuts on the way.
 
     Args:
+        regime: how long, how fast, and which epoch's weights stay.
         cuts: when to call ``cut`` with which sparsity; steps count from 1, and 0 is before training.
         lesson: what to learn from a teacher besides the labels.
+        notes: gets a line when the training ended early, or other weights came out than the last.
 
     Returns:
         One point an epoch.
@@ -87,28 +92,33 @@ def train(
     loss = objective.loss if lesson is None else lesson.loss(objective)
     metric = objective.keras_metric() if lesson is None else lesson.metric(objective)
     model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)
-    watch = Watch(
-        step_name,
-        epochs=epochs,
-        num_steps=num_steps(dataset, batch_size=batch_size, epochs=epochs),
-        sparsity=masks.sparsity,
-        on_advance=on_advance,
-    )
+    total, since = num_steps(dataset, batch_size=batch_size, epochs=regime.epochs), _last(cuts)
+    watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=masks.sparsity, on_advance=on_advance)
+    epochs = Epochs(regime, higher_is_better=objective.higher_is_better, since=since)
+    choice = Choice(epochs, regime)
     fit(
         model,
         dataset,
         feed,
         objective,
-        epochs=epochs,
+        epochs=regime.epochs,
         batch_size=batch_size,
         seed=seed,
-        callbacks=[_Cutter(cuts, cut), _Watched(watch)],
+        callbacks=[Cutter(cuts, cut), Rates(regime, total), Watched(watch), choice],
         rows=None if lesson is None else lesson.rows(objective.encode(dataset.train.y)),
     )
     check_finite(model, step_name)
+    watch.ended(choice.kept)
+    if notes is not None and (note := epochs.note(objective.metric.replace("_", " "))):
+        notes.append(f"{step_name}: {note}.")
     if own is not None:
         model.compile_from_config(own)
     return watch.points
+
+
+def _last(cuts: Sequence[Cut]) -> int:
+    """The step of the last cut."""
+    return max((planned.step for planned in cuts), default=0)
 
 
 def fit(
@@ -155,35 +165,3 @@ def check_finite(model: Any, step_name: str) -> None:
                 f"Weight {variable.path!r} became NaN or infinite in {step_name}.",
                 suggestions=["Choose a learning_rate ten times smaller.", "Choose another training.optimizer."],
             )
-
-
-class _Cutter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls ``cut`` after the steps that the plan names; 0 is before the first."""
-
-    def __init__(self, cuts: Sequence[Cut], cut: Callable[[float], None]) -> None:
-        super().__init__()
-        self._due = {planned.step: planned.sparsity for planned in cuts}
-        self._cut, self._step = cut, 0
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        if 0 in self._due:
-            self._cut(self._due[0])
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._step += 1
-        if self._step in self._due:
-            self._cut(self._due[self._step])
-
-
-class _Watched(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells a watch of every batch and epoch."""
-
-    def __init__(self, watch: Watch) -> None:
-        super().__init__()
-        self._watch = watch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._watch.batch_ended(logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._watch.epoch_ended(epoch, logs)

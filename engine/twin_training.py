@@ -12,6 +12,7 @@ from engine.bridge import NATIVE, Twin
 from engine.data.split import Dataset
 from engine.feed import Feed
 from engine.objective import Objective
+from engine.regime import Regime
 from engine.train import fit, num_steps
 from engine.watch import Advance, Watch
 from jobspec.errors import BridgeRefused
@@ -63,7 +64,7 @@ def train_twin(
     objective: Objective,
     *,
     step_name: str,
-    epochs: int,
+    regime: Regime,
     batch_size: int,
     optimizer: Any,
     seed: int,
@@ -89,39 +90,40 @@ def train_twin(
         loss=loss_twin(objective.loss),
         metrics=[metric_twin(objective.keras_metric())],
     )
-    watch = Watch(
-        step_name,
-        epochs=epochs,
-        num_steps=num_steps(dataset, batch_size=batch_size, epochs=epochs),
-        sparsity=sparsity,
-        on_advance=on_advance,
-    )
+    total = num_steps(dataset, batch_size=batch_size, epochs=regime.epochs)
+    watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=sparsity, on_advance=on_advance)
     fit(
         twin.model,
         dataset,
         feed,
         objective,
-        epochs=epochs,
+        epochs=regime.epochs,
         batch_size=batch_size,
         seed=seed,
-        callbacks=[*callbacks, _watched(watch)],
+        callbacks=[*callbacks, _watched(watch, regime, total)],
     )
     return watch.points
 
 
-def _watched(watch: Watch) -> Any:
-    """A tf_keras callback that tells a watch of every batch and epoch."""
+def _watched(watch: Watch, regime: Regime, num_steps: int) -> Any:
+    """A tf_keras callback that sets the learning rate of every step, and tells a watch of batches and epochs."""
     import tf_keras
 
     class Watched(tf_keras.callbacks.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self._supports_tf_logs = True  # so that no step waits for its loss to be read
+            self._step, self._rate = 0, 0.0
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self._rate = regime.rate(self._step, num_steps)
+            self.model.optimizer.learning_rate = self._rate
+            self._step += 1
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             watch.batch_ended(logs)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            watch.epoch_ended(epoch, logs)
+            watch.epoch_ended(epoch, {**(logs or {}), "learning_rate": self._rate})
 
     return Watched()

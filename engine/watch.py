@@ -45,6 +45,7 @@ class Watch:
         """
         self.points: list[TrainingPoint] = []
         self._step_name, self._epochs, self._total = step_name, epochs, num_steps
+        self._per_epoch = num_steps // epochs
         self._sparsity, self._on_advance = sparsity, on_advance
         self._done, self._start, self._told = 0, time.monotonic(), 0.0
 
@@ -77,9 +78,22 @@ class Watch:
                 val_loss=values["val_loss"],
                 val_metric=values["val_metric"],
                 sparsity=self._sparsity(),
+                learning_rate=values.get("learning_rate"),
             )
         )
-        self._tell(values)
+        self._tell({name: value for name, value in values.items() if name != "learning_rate"})
+
+    def ended(self, kept: int | None) -> None:
+        """The training is over, maybe before its time.
+
+        Args:
+            kept: the epoch, from 0, of which the weights came out, when it was chosen.
+        """
+        if self._done < self._total:
+            self._total = self._done
+            self._tell({})
+        if kept is not None:
+            self.points[kept] = self.points[kept].model_copy(update={"kept": True})
 
     def _tell(self, values: Mapping[str, float]) -> None:
         self._told = time.monotonic()
@@ -88,7 +102,7 @@ class Watch:
             Advance(
                 progress=self._done / self._total,
                 eta_seconds=left,
-                epoch=min(self._epochs, 1 + (self._done - 1) * self._epochs // self._total),
+                epoch=1 + (self._done - 1) // self._per_epoch,
                 epochs=self._epochs,
                 metrics={name: value for name, value in values.items() if np.isfinite(value)},
             )

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from jobspec.frozen import Tagged, require
-from jobspec.pruning import LayerName, OneShot, Schedule, named_twice, starts_too_high
+from jobspec.pruning import LayerName, OneShot, Schedule, named_twice, starts_too_high, trains_too_long
 
 ChannelCriterion = Literal["obs", "magnitude", "l1_norm", "l2_norm", "taylor", "wanda", "bn_scale", "fpgm", "random"]
 ChannelDistribution = Literal["uniform", "global", "pattern"]
@@ -105,6 +105,7 @@ class PruneChannels(Tagged):
 
     def _timing(self) -> Iterator[str]:
         yield from starts_too_high(self.schedule, self.amount)
+        yield from trains_too_long(self.schedule)
         if not isinstance(self.schedule, OneShot) and self.schedule.recoverable:
             yield "leave out schedule.recoverable: a channel that was taken away cannot come back"
 

@@ -5,19 +5,16 @@ Pure functions over summaries; each raises the error of the tree that names what
 
 import math
 from collections.abc import Iterable
-from typing import Final
 
 from jobspec.channels import PruneChannels
-from jobspec.errors import FieldError, HeldOutDataMissing, InputShapeMismatch, LabelsMismatch
+from jobspec.errors import FieldError, InputShapeMismatch, LabelsMismatch
 from jobspec.fit_channels import check_channels
 from jobspec.fit_pruning import check_prune
+from jobspec.fit_training import check_held_out, check_training
 from jobspec.pruning import Prune
 from jobspec.sensitivity import SensitivityRecipe
-from jobspec.spec import Data, Recipe
+from jobspec.spec import Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
-
-MIN_HELD_OUT: Final = 20
-"""Fewer held-out samples than this tell nothing about a layer: one sample more or less is five points."""
 
 
 def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: DatasetSummary) -> None:
@@ -39,6 +36,7 @@ def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: Da
 
 
 def _check_steps(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:
+    check_training(spec, dataset)
     for index, step in enumerate(spec.steps):
         if isinstance(step, PruneChannels):
             check_channels(step, model, field=f"steps.{index}")
@@ -46,30 +44,6 @@ def _check_steps(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> 
             check_prune(step, model, field=f"steps.{index}")
             if step.distribution == "sensitivity":
                 check_held_out(dataset, spec.data)
-
-
-def check_held_out(dataset: DatasetSummary, data: Data) -> None:
-    """There are samples to measure layers on that are neither trained on nor in the test split.
-
-    Raises:
-        HeldOutDataMissing: fewer than ``MIN_HELD_OUT``.
-    """
-    if (given := dataset.splits.get("validation")) is not None:
-        found, field, share = given.num_samples, "dataset_id", 1.0
-    else:
-        available = dataset.splits["train"].num_samples
-        found, field = round(available * data.validation_share), "data.validation_share"
-        share = math.ceil(100 * MIN_HELD_OUT / available) / 100
-    if found >= MIN_HELD_OUT:
-        return
-    raise HeldOutDataMissing(
-        f"Only {found} samples are held out of training; to measure layers takes at least {MIN_HELD_OUT}.",
-        errors=[FieldError(field=field, messages=(f"{found} held-out samples",))],
-        suggestions=[
-            f"Upload a data set with at least {MIN_HELD_OUT} samples in x_val and y_val.",
-            *([f"Set data.validation_share to {share:g} or more."] if share <= 0.5 else []),
-        ],
-    )
 
 
 def check_samples(model: ModelSummary, dataset: DatasetSummary) -> None:

@@ -68,6 +68,11 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "polynomial": "little by little while training, on a cubic ramp (Zhu & Gupta 2017)",
         "iterative": "in cycles of cutting and retraining (Han 2015)",
     },
+    "learning_rate_schedules": {
+        "constant": "the same to the end",
+        "cosine": "to zero along half a cosine, after a warm-up (Loshchilov & Hutter 2017)",
+        "exponential": "to a hundredth, the same share a step, after a warm-up",
+    },
     "schemes": {
         "none": "float32",
         "float16": "half the bytes; arithmetic in float32",

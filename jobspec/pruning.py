@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from jobspec.frozen import Frozen, Tagged
+from jobspec.training import Trained, never_stops
 
 Sparsity = Annotated[float, Field(gt=0.0, lt=1.0, description="Share of the weights that become zero.")]
 LayerName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -45,7 +46,7 @@ class OneShot(Tagged):
     kind: Literal["one_shot"] = "one_shot"
 
 
-class _Trained(Tagged):
+class _Trained(Trained):
     learning_rate: float | None = Field(
         default=None,
         gt=0.0,
@@ -104,6 +105,12 @@ def starts_too_high(schedule: OneShot | TrainedSchedule, amount: tuple[str, floa
     name, final = amount
     if isinstance(schedule, Polynomial) and schedule.initial_sparsity >= final:
         yield f"schedule.initial_sparsity must lie below {name}"
+
+
+def trains_too_long(schedule: OneShot | TrainedSchedule) -> Iterator[str]:
+    """What is wrong with how long a schedule trains."""
+    if not isinstance(schedule, OneShot):
+        yield from (f"schedule.{problem}" for problem in never_stops(schedule.patience, schedule.epochs))
 
 
 class Sensitivity(Frozen):
@@ -200,6 +207,7 @@ class Prune(Tagged):
 
     def _timing(self) -> Iterator[str]:
         yield from starts_too_high(self.schedule, ("sparsity", self.final_sparsity or 1.0))
+        yield from trains_too_long(self.schedule)
         if isinstance(self.schedule, Polynomial) and self.schedule.initial_sparsity and self.criterion in THRESHOLDS:
             yield f"leave out schedule.initial_sparsity: criterion {self.criterion} decides how much goes"
         if self.reconstruct and not isinstance(self.schedule, OneShot):
@@ -214,6 +222,8 @@ class Prune(Tagged):
             yield "toolkit tfmot knows the structures weight, block and n_m"
         if not isinstance(self.schedule, Constant | Polynomial) or self.schedule.recoverable:
             yield "toolkit tfmot knows the schedules constant and polynomial, not recoverable"
+        elif self.schedule.best_epoch or self.schedule.patience or self.schedule.distill:
+            yield "toolkit tfmot trains to the end, on labels: leave out best_epoch, patience and distill"
 
     def _is_default(self, field: str) -> bool:
         return bool(getattr(self, field) == type(self).model_fields[field].default)

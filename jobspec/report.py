@@ -99,6 +99,8 @@ class TrainingPoint(Frozen):
     val_loss: float
     val_metric: float
     sparsity: float = Field(description="Share of zeros in the kernels that are pruned.")
+    learning_rate: float | None = Field(default=None, description="Of the last step of the epoch.")
+    kept: bool = Field(default=False, description="Whether the step chose the weights of this epoch to come out.")
 
 
 class Host(Frozen):

@@ -25,12 +25,12 @@ from jobspec.frozen import Frozen, Tagged
 from jobspec.ids import DatasetId, ModelId
 from jobspec.presets import PRESETS, PresetName
 from jobspec.pruning import Prune, Structure
+from jobspec.training import Finetune, Training
 
 Label = Annotated[str, StringConstraints(max_length=256)]
 
 Scheme = Literal["none", "dynamic", "float16", "int8"]
 Scale = Literal["none", "1/255", "-1..1"]
-Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Loss = Literal[
     "sparse_categorical_crossentropy",
     "categorical_crossentropy",
@@ -39,28 +39,6 @@ Loss = Literal[
     "mean_absolute_error",
 ]
 Metric = Literal["accuracy", "mean_squared_error", "mean_absolute_error"]
-
-
-class Distill(Frozen):
-    """Learn from the uploaded model's outputs besides the labels (Hinton et al. 2015, arXiv:1503.02531)."""
-
-    temperature: float = Field(
-        default=4.0, gt=0.0, description="Outputs of a classifier are divided by it: higher tells more of the others."
-    )
-    weight: float = Field(default=0.5, gt=0.0, le=1.0, description="Of the teacher in the loss; labels have the rest.")
-
-
-class Finetune(Tagged):
-    """Train on, with every zero held."""
-
-    kind: Literal["finetune"] = "finetune"
-    epochs: int = Field(default=3, ge=1, le=1000)
-    learning_rate: float | None = Field(
-        default=None, gt=0.0, description="Default: a tenth of that of the model's own optimizer (Han 2015)."
-    )
-    distill: Distill | None = Field(
-        default=None, description="Learn from the uploaded model too. Default: from the labels alone."
-    )
 
 
 class Quantize(Tagged):
@@ -130,13 +108,6 @@ class Objective(Frozen):
 
     loss: Loss | None = None
     metric: Metric | None = None
-
-
-class Training(Frozen):
-    """What all training steps share."""
-
-    optimizer: Optimizer | None = Field(default=None, description="Default: the model's own, else adam.")
-    batch_size: int = Field(default=128, ge=1, le=65_536)
 
 
 YEAR = 31_536_000

@@ -15,6 +15,7 @@ def html(report: Report) -> str:
         lines=lines(report),
         figures=_figures(report),
         has_zeros=has_zeros(report),
+        has_rates=any(point.learning_rate is not None for point in report.history),
         num_drawn=len(groups_plot.widest(report.groups)),
         hidden_layers=sum(layer.pruned for layer in report.layers) - len(plots.largest_pruned(report.layers)),
         words=words,

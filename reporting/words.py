@@ -127,6 +127,15 @@ def loss(value: float) -> str:
     return f"{value:.4g}".replace("-", MINUS)
 
 
+def rate(value: float | None) -> str:
+    """A learning rate; unknown in reports from before it was kept.
+
+    >>> rate(0.0002468), rate(None)
+    ('0.000247', '–')
+    """
+    return EN_DASH if value is None else f"{value:.3g}"
+
+
 def interval(metric: str, found: Interval) -> str:
     """The two ends of an interval.
 

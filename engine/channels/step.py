@@ -28,10 +28,11 @@ from jobspec.channels import PruneChannels
 from jobspec.errors import FieldError, NothingToPrune, TargetUnreachable
 from jobspec.fit_channels import why_left_alone
 from jobspec.fit_pruning import check_structure
-from jobspec.pruning import OneShot, Polynomial, Prune
+from jobspec.pruning import Constant, OneShot, Polynomial, Prune
 from jobspec.report import GroupCut
 from jobspec.spec import Quantize, Step
 from jobspec.summaries import ChannelGroup
+from jobspec.training import Trained
 
 OnAdvance = Callable[[Advance], None]
 
@@ -213,8 +214,9 @@ def _train(job: Job, step: PruneChannels, name: str, epochs: int, on_progress: C
     assert not isinstance(step.schedule, OneShot), "it does not train"
     before = len(job.history)
     done = sum(point.step == name for point in job.history)
-    learning_rate = step.schedule.learning_rate or job.learning_rate * RETRAIN  # what is repaired is near its goal
-    train_on(job, name, epochs=epochs, learning_rate=learning_rate, on_advance=lambda at: on_progress(at.progress))
+    course = Constant(epochs=epochs, **step.schedule.model_dump(include=set(Trained.model_fields)))
+    rate = job.learning_rate * RETRAIN  # what is repaired is near its goal
+    train_on(job, name, course, rate, lambda at: on_progress(at.progress))
     job.history[before:] = [point.model_copy(update={"epoch": done + point.epoch}) for point in job.history[before:]]
     job.refresh_statistics()
 

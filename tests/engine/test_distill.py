@@ -14,7 +14,8 @@ from engine.job import Job, load
 from engine.measuring import measure
 from engine.objective import LOSSES, Objective, Task
 from engine.steps import finetune
-from jobspec.spec import Distill, Finetune, Loss, Recipe
+from jobspec.spec import Loss, Recipe
+from jobspec.training import Distill, Finetune
 
 layers = keras.layers
 MNIST = Path(__file__).parents[2] / "examples" / "mnist"
@@ -131,7 +132,7 @@ def test_a_cut_network_comes_to_agree_with_the_one_that_it_was(tmp_path: Path) -
     """Whatever the labels say: here they are all wrong, and have no weight."""
     with np.load(MNIST / "mnist.npz") as data:
         few = {name: data[name][:1500] for name in ("x_train", "y_train", "x_test", "y_test")}
-    step = Finetune(epochs=1, learning_rate=1e-3, distill=Distill(weight=1.0))
+    step = Finetune(epochs=1, learning_rate=1e-3, learning_rate_schedule="constant", distill=Distill(weight=1.0))
     few["y_train"] = (few["y_train"] + 1) % 10
     job = job_of(tmp_path, MNIST / "model.keras", step, **few)
     pictures = job.feed(few["x_test"])
@@ -157,7 +158,13 @@ def test_a_regression_learns_from_its_teacher_and_is_validated_by_labels(tmp_pat
     x = rng.normal(size=(400, 3)).astype("f4")
     y = (x.sum(axis=1, keepdims=True) + 10).astype("f4")
     model = keras.Sequential([keras.Input((3,)), layers.Dense(8, activation="relu"), layers.Dense(1)])
-    step = Finetune(epochs=3, learning_rate=1e-2, distill=Distill(weight=1.0))
+    step = Finetune(
+        epochs=3,
+        learning_rate=1e-2,
+        learning_rate_schedule="constant",
+        best_epoch=False,
+        distill=Distill(weight=1.0),
+    )
     job = job_of(tmp_path, model, step, x_train=x, y_train=y, x_test=x[:50], y_test=y[:50])
     assert job.teacher is not None
     for variable in job.model.trainable_variables:

@@ -13,6 +13,7 @@ from engine.prunable import prunable_kernels
 from engine.pruning.cutting import Cutting, scorer
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan
+from engine.regime import Regime
 from engine.train import check_finite, num_steps, starting_learning_rate, train
 from jobspec.errors import TrainingDiverged
 from jobspec.pruning import Constant, Iterative, Polynomial, Prune
@@ -64,7 +65,7 @@ def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[f
         objective,
         masks,
         step_name="prune",
-        epochs=step.schedule.epochs,  # type: ignore[union-attr]
+        regime=Regime.of(step.schedule, float(optimizer.learning_rate)),  # type: ignore[arg-type]
         batch_size=BATCH,
         optimizer=optimizer,
         seed=0,

@@ -17,7 +17,8 @@ from jobspec.report import (
     TrainingPoint,
     Variant,
 )
-from jobspec.spec import Finetune, Quantize, Recipe
+from jobspec.spec import Quantize, Recipe
+from jobspec.training import Finetune
 
 
 def layer(name: str, class_name: str, shape: tuple[int, ...], **given: Any) -> LayerSparsity:
