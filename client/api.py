@@ -67,7 +67,7 @@ class Secateur:
         return Readiness.model_validate_json(response.content)
 
     def upload_model(self, path: Path, *, on_bytes: OnBytes | None = None) -> Upload:
-        """Upload a ``.keras`` file. A worker checks it next: see ``wait_ready``."""
+        """Upload a ``.keras`` or ``.h5`` file or a zip of a SavedModel. A worker checks it next: see ``wait_ready``."""
         return self._upload("/v1/models", path, {}, on_bytes)
 
     def upload_dataset(self, path: Path, *, scale: str = "none", on_bytes: OnBytes | None = None) -> Upload:

@@ -45,7 +45,7 @@ def compress(
     scale: ScaleOption = "none",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Upload a model (.keras) and data (.npz), run a recipe, and download what comes out."""
+    """Upload a model (.keras, .h5, zip of a SavedModel) and data (.npz), run a recipe, and download what comes out."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
     _run(url, model, data, out, scale, {"preset": preset} if spec is None else _read(spec))
@@ -60,7 +60,7 @@ def sensitivity(
     scale: ScaleOption = "none",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Upload a model (.keras) and data (.npz), measure what each layer takes, and download the curves."""
+    """Upload a model and data, measure what each layer takes, and download the curves."""
     _run(url, model, data, out, scale, ({} if spec is None else _read(spec)) | {"kind": "sensitivity"})
 
 

@@ -107,7 +107,7 @@ def inspect(
     scale: ScaleOption = "none",
     as_json: Annotated[bool, typer.Option("--json", help="JSON in a terminal too, as everywhere else.")] = False,
 ) -> None:
-    """Tell what a model (.keras) or a data set (.npz) holds: a model in tables where people read, else as JSON."""
+    """Tell what a model (.keras, .h5, .zip) or a data set (.npz) holds: in tables where people read, else as JSON."""
     with stderr_to(Path(os.devnull)):
         summary = inspect_dataset(file, scale=scale) if file.suffix == ".npz" else inspect_model(file)
     tell(summary, to=console, as_json=as_json)

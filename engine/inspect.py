@@ -9,14 +9,18 @@ from jobspec.summaries import DatasetSummary, ModelSummary
 
 
 def inspect_model(path: Path) -> ModelSummary:
-    """Load a model and tell what it is.
+    """Load a model and tell what it is; one of an old Keras is compared with what that Keras computes.
 
     Raises:
         UploadRefused: one of its kinds, when the file cannot be used.
+        TranslationDisagrees: it computes something else than its file did.
     """
     from engine import model  # Keras takes seconds to import, and a data set does not need it
+    from engine.reading.compare import compared
 
-    return model.summarise(model.load_model(path))
+    loaded = model.load(path)
+    found = {"format": loaded.format, "source": f"Keras {loaded.version}", "compared": compared(loaded, path)}
+    return model.summarise(loaded.model).model_copy(update=found)
 
 
 def inspect_dataset(path: Path, *, scale: Scale) -> DatasetSummary:

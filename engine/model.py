@@ -1,5 +1,6 @@
 """Keras model files: read with suspicion, told in a summary, written without optimiser state."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,27 @@ from engine.costs import macs_by_layer, num_macs
 from engine.graph import Graph, graph_of
 from engine.layout import layout_of
 from engine.prunable import kernel_of, output_layers, places, reason_to_skip
+from engine.reading import read
+from engine.reading.read import Loaded
 from engine.repair.batchnorm import batchnorm_behind, scales_units
 from jobspec.errors import ModelUnreadable, SecateurError
 from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
-from screening import screen
 
 
 def load_model(path: Path) -> Any:
-    """Load a ``.keras`` file that passed the static checks. Only ever called in a process that may be lost.
+    """Load a model file of any accepted format. Only ever called in a process that may be lost.
 
     Raises:
-        UploadRefused: what the static checks found.
+        UploadRefused: what the checks of the file found.
         ModelUnreadable: Keras cannot load the file, or its weights are not finite.
     """
-    with path.open("rb") as file:
-        screen("model", path.name, file, inflate=True)
+    return load(path).model
+
+
+def load(path: Path) -> Loaded:
+    """The same, with the format of the file and the Keras that wrote it. Raises: as ``load_model``."""
     try:
-        model = keras.saving.load_model(path, safe_mode=True)
+        loaded = read.load(path)
     except SecateurError:
         raise
     except Exception as fault:  # Keras raises every kind for a damaged file
@@ -37,6 +42,7 @@ def load_model(path: Path) -> Any:
             f"Keras {keras.__version__} cannot load the model: {reason}",
             suggestions=["Save it again with model.save('model.keras') and check that load_model takes it."],
         ) from fault
+    model = loaded.model
     if not getattr(model, "outputs", None) or not getattr(model, "inputs", None):
         raise ModelUnreadable(
             "The model has no graph of layers from inputs to outputs.",
@@ -47,7 +53,7 @@ def load_model(path: Path) -> Any:
             raise ModelUnreadable(
                 f"Weight {variable.path!r} holds NaN or infinity.", suggestions=["Train the model again; it diverged."]
             )
-    return _plain(model)
+    return replace(loaded, model=_plain(model))
 
 
 def _plain(model: Any) -> Any:

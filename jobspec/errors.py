@@ -55,7 +55,8 @@
         ├── StorageFull                  storage_full
         ├── WorkerCrashed                worker_crashed
         ├── SparsityMissed               sparsity_missed
-        └── ExportDisagrees              export_disagrees
+        ├── ExportDisagrees              export_disagrees
+        └── TranslationDisagrees         translation_disagrees
 
 ``code`` is stable; ``detail`` says what happened and what was expected; ``suggestions`` say how to fix it.
 """
@@ -395,6 +396,11 @@ class SparsityMissed(ServiceError):
 class ExportDisagrees(ServiceError):
     code = "export_disagrees"
     title = "The exported file does not compute what the model computes"
+
+
+class TranslationDisagrees(ServiceError):
+    code = "translation_disagrees"
+    title = "The model was read, but computes something else than its file did"
 
 
 def catalogue() -> dict[str, type[SecateurError]]:

@@ -50,7 +50,12 @@ class ChannelGroup(Frozen):
 class ModelSummary(Frozen):
     """A model as its check found it."""
 
-    format: Literal["keras"] = "keras"
+    format: Literal["keras", "hdf5", "savedmodel"] = "keras"
+    source: str | None = Field(default=None, description="The Keras that wrote the file, such as Keras 2.4.0.")
+    compared: str | None = Field(
+        default=None,
+        description="What a comparison with the model of the old Keras found. None: nothing had to be translated.",
+    )
     name: str
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]

@@ -3,16 +3,24 @@
 The gateway asks before it keeps a file, the worker's child asks again before it loads one.
 """
 
-from typing import IO, Literal
+from collections.abc import Callable
+from typing import IO, Final, Literal
 
-from screening import formats, keras_file, npz
+from screening import formats, hdf5_file, keras_file, npz, savedmodel_file
 from screening.archive import Archive
 
 Kind = Literal["model", "dataset"]
 
+_ARCHIVES: Final[dict[str, Callable[[Archive], object]]] = {
+    "keras": keras_file.check,
+    "savedmodel": savedmodel_file.check,
+    "npz": npz.check,
+}
+"""The rules of each format that is a zip archive."""
+
 
 def format_of(kind: Kind, name: str) -> str:
-    """The format that a file's name promises: ``"keras"`` for models, ``"npz"`` for data sets.
+    """The format that a file's name promises, such as ``"keras"`` or ``"hdf5"`` for models and ``"npz"`` for data.
 
     Raises:
         UnsupportedFormat: it is none of those; the error says how to make one that is.
@@ -37,11 +45,11 @@ def screen(kind: Kind, name: str, file: IO[bytes], *, inflate: bool = False) -> 
         DatasetPickled, DatasetArrayMissing, DatasetLengthsDiffer, DatasetArrayUnusable: its arrays do not fit.
     """
     promised = format_of(kind, name)
+    if promised == "hdf5":
+        hdf5_file.check(file)
+        return promised
     with Archive(file) as archive:
-        if promised == "keras":
-            keras_file.check(archive)
-        else:
-            npz.check(archive)
+        _ARCHIVES[promised](archive)
         if inflate:
             archive.inflate_all()
     return promised

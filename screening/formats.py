@@ -5,19 +5,19 @@ from typing import Final, Literal
 
 from jobspec.errors import UnsupportedFormat
 
-ACCEPTED: Final = {"model": (".keras", "keras"), "dataset": (".npz", "npz")}
+ACCEPTED: Final[dict[str, dict[str, str]]] = {
+    "model": {".keras": "keras", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "savedmodel"},
+    "dataset": {".npz": "npz"},
+}
+"""Formats by the endings that promise them."""
 
-_RESAVE = 'Load the model with Keras 3 and save it again: keras.models.load_model({old}).save("model.keras").'
 _SAVEZ = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
 _ARRAYS = f"Read it into NumPy arrays and save those: {_SAVEZ}."
 
 ADVICE: Final[dict[str, dict[str, str]]] = {
     "model": {
-        ".h5": _RESAVE.format(old='"model.h5"'),
-        ".hdf5": _RESAVE.format(old='"model.hdf5"'),
         ".tflite": 'A LiteRT file cannot be trained: upload the Keras model behind it, model.save("model.keras").',
-        ".pb": 'A SavedModel holds a graph without layers: save the Keras model itself, model.save("model.keras").',
-        ".zip": 'A zipped SavedModel holds a graph without layers: save the Keras model, model.save("model.keras").',
+        ".pb": 'This is one file of a SavedModel: zip its whole folder, or save the model: model.save("model.keras").',
         ".json": 'This is an architecture without weights: save both together, model.save("model.keras").',
         ".onnx": 'Rebuild the network in Keras 3 and save it: model.save("model.keras").',
         ".pt": 'Rebuild the network in Keras 3 and save it: model.save("model.keras").',
@@ -38,13 +38,13 @@ def format_of(kind: Literal["model", "dataset"], name: str) -> str:
     Raises:
         UnsupportedFormat: the name ends otherwise.
     """
-    ending, promised = ACCEPTED[kind]
+    endings = ACCEPTED[kind]
     given = PurePosixPath(name.lower()).suffix
-    if given == ending:
-        return promised
+    if given in endings:
+        return endings[given]
     what = "Models" if kind == "model" else "Data sets"
     shown = f"ends in {given[:20]}" if given else "has no ending"
     raise UnsupportedFormat(
-        f"{what} must be {ending} files, but {name[:100]!r} {shown}.",
+        f"{what} must be {' or '.join(endings)} files, but {name[:100]!r} {shown}.",
         suggestions=[ADVICE[kind].get(given, DEFAULT_ADVICE[kind])],
     )

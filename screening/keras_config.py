@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from jobspec.errors import FieldError, ModelClassRefused, ModelUnreadable
+from screening import keras_legacy
 from screening.keras_builtins import builtins
 
 MAX_DEPTH: Final = 64
@@ -34,60 +35,65 @@ class _Place(NamedTuple):
     key: str
     layer: str
     depth: int
+    old: bool
 
 
-def check(config: Any, *, num_weight_bytes: int) -> None:
+def check(config: Any, *, num_weight_bytes: int, old: bool = False) -> None:
     """Walk the whole config: nested models, wrapped layers, compile options, everything that names a class.
 
     Args:
         num_weight_bytes: size of the file of weights; no layer can be wider than that.
+        old: Keras 1 or 2 wrote it: classes may stand there without their modules, and under old names.
 
     Raises:
         ModelClassRefused: it names a class that is not built into Keras, or one that can run code or read files.
         ModelUnreadable: it is no config of a model, or promises a model that the weights cannot fill.
     """
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
-        raise _unreadable("config.json describes no model.")
+        raise _unreadable("The config describes no model.")
     num_layers = 0
-    for place in _walk(config):
+    for place in _walk(config, old):
         if isinstance(place.value, str):
             _check_text(place)
         elif place.key in WIDTH_FIELDS:
             _check_width(place, num_weight_bytes)
         elif isinstance(place.value, dict) and "class_name" in place.value:
             _check_class(place)
-            num_layers += _is_layer(place.value)
+            num_layers += _is_layer(place.value, old)
             if num_layers > MAX_LAYERS:
                 raise _unreadable(f"The model has more than {MAX_LAYERS} layers.")
 
 
-def _walk(config: Any) -> Iterator[_Place]:
+def _walk(config: Any, old: bool) -> Iterator[_Place]:
     """Every value, each after the one that holds it. A loop, because recursion would end at Python's own limit."""
-    waiting = [_Place(config, key="", layer="model", depth=0)]
+    waiting = [_Place(config, key="", layer="model", depth=0, old=old)]
     while waiting:
         place = waiting.pop()
         yield place
         if place.depth >= MAX_DEPTH and isinstance(place.value, dict | list):
-            raise _unreadable(f"config.json is nested more than {MAX_DEPTH} levels deep, in {_shown(place.layer)}.")
+            raise _unreadable(f"The config is nested more than {MAX_DEPTH} levels deep, in {_shown(place.layer)}.")
         if isinstance(place.value, dict):
-            layer = _layer_name(place.value) or place.layer
-            waiting.extend(_Place(value, key, layer, place.depth + 1) for key, value in place.value.items())
+            layer = _layer_name(place.value, old) or place.layer
+            waiting.extend(_Place(value, key, layer, place.depth + 1, old) for key, value in place.value.items())
         elif isinstance(place.value, list):
             # The words of a vocabulary are data; only a vocabulary that is itself a text would be read as a path.
             key = "words" if place.key in ("vocabulary", "words") else ""
-            waiting.extend(_Place(value, key, place.layer, place.depth + 1) for value in place.value)
+            waiting.extend(_Place(value, key, place.layer, place.depth + 1, old) for value in place.value)
 
 
-def _layer_name(node: Mapping[str, Any]) -> str | None:
+def _layer_name(node: Mapping[str, Any], old: bool) -> str | None:
     inner = node.get("config")
-    if not _is_layer(node) or not isinstance(inner, dict):
+    if not _is_layer(node, old) or not isinstance(inner, dict):
         return None
     name = inner.get("name")
     return name if isinstance(name, str) else None
 
 
-def _is_layer(node: Mapping[str, Any]) -> bool:
+def _is_layer(node: Mapping[str, Any], old: bool) -> bool:
     module = node.get("module")
+    if old:
+        inner = node.get("config")
+        return "class_name" in node and isinstance(inner, dict) and ("name" in inner or "layers" in inner)
     if module == "keras" and node.get("class_name") not in ("Sequential", "Model"):
         return False
     return isinstance(module, str) and (
@@ -99,8 +105,8 @@ def _check_class(place: _Place) -> None:
     node = place.value
     name, module, registered = node["class_name"], node.get("module"), node.get("registered_name")
     if not isinstance(name, str) or not isinstance(module, str | None) or not isinstance(registered, str | None):
-        raise _unreadable(f"config.json names a class by something that is no text, in {_shown(place.layer)}.")
-    layer = _layer_name(node) or place.layer
+        raise _unreadable(f"The config names a class by something that is no text, in {_shown(place.layer)}.")
+    layer = _layer_name(node, place.old) or place.layer
     if name in PLAIN_VALUES:
         return
     if name in builtins().refused_layers:
@@ -110,11 +116,25 @@ def _check_class(place: _Place) -> None:
     if name == "function":
         _check_function(node, layer)
         return
+    if place.old:
+        _check_old_class(node, layer)
+        return
     if registered is not None and registered != name:
         raise _refused(layer, registered, "it is a custom class, whose code is not here")
     if not builtins().has_class(module, name):
         shown = f"{module}.{name}" if module else name
         raise _refused(layer, shown, "it is not a class built into Keras that is known to be safe to load")
+
+
+def _check_old_class(node: dict[str, Any], layer: str) -> None:
+    name = node["class_name"]
+    if name in keras_legacy.PLAIN_VALUES:
+        return
+    if not keras_legacy.is_known_class(node.get("module"), name, node.get("registered_name")):
+        raise _refused(layer, name, "it is a custom class, or one that is not known to be safe to load")
+    if name in ("TFOpLambda", "SlicingOpLambda") and not keras_legacy.is_known_operation(node):
+        function = node["config"].get("function") if isinstance(node.get("config"), dict) else None
+        raise _refused(layer, f"the TensorFlow function {function}", "it has no translation to keras.ops")
 
 
 def _check_function(node: Mapping[str, Any], layer: str) -> None:

@@ -48,6 +48,48 @@ def unzipped(data: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def old_dense(**changes: Any) -> dict[str, Any]:
+    """A network of one layer as Keras 2 writes it into HDF5."""
+    layer = {"name": "dense", "batch_input_shape": [None, 3], "units": 2, "activation": "linear", "use_bias": True}
+    return {
+        "class_name": "Sequential",
+        "config": {"name": "old", "layers": [{"class_name": "Dense", "config": layer | changes}]},
+    }
+
+
+def old_lambda() -> dict[str, Any]:
+    """The same network with code of its own behind it, which old Keras would run."""
+    code = {
+        "class_name": "Lambda",
+        "config": {"name": "trick", "function": ["4wAA", None, None], "function_type": "lambda"},
+    }
+    model = old_dense()
+    model["config"]["layers"].append(code)
+    return model
+
+
+def hdf5_file(
+    config: dict[str, Any] | str | None = "dense", *, link: str | None = None, rows: int = 3, version: str = "2.4.0"
+) -> bytes:
+    """A model of Keras 2 in HDF5; without a config it holds weights only."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        if config is not None:
+            file.attrs["model_config"] = json.dumps(old_dense() if config == "dense" else config)
+        weights = file.create_group("model_weights")
+        weights.attrs["keras_version"] = version
+        weights.attrs["layer_names"] = ["dense"]
+        group = weights.create_group("dense")
+        group.attrs["weight_names"] = ["dense/kernel:0", "dense/bias:0"]
+        group.create_dataset("dense/kernel:0", shape=(rows, 2), dtype="float32")
+        group["dense/bias:0"] = np.ones(2, "float32")
+        if link is not None:
+            weights["elsewhere"] = h5py.ExternalLink(link, "/")
+    return buffer.getvalue()
+
+
 def good_arrays(num_classes: int = 3) -> dict[str, np.ndarray[Any, Any]]:
     """Two Gaussian-like blobs a class in 4x4x1 images: small, and easy to learn."""
     rng = np.random.default_rng(0)
@@ -276,11 +318,30 @@ def _npz_member(name: str) -> bytes:
 _M, _D = "model.keras", "data.npz"
 
 BAD_MODELS = [
+    BadUpload("model-h5-empty", "model", "model.h5", bytes, "upload_empty"),
+    BadUpload("model-keras-as-h5", "model", "model.h5", lambda: good_keras(), "model_unreadable"),
+    BadUpload("model-pickle-as-hdf5", "model", "model.hdf5", lambda: b"\x80\x04N." * 40, "model_unreadable"),
+    BadUpload("model-h5-cut-in-half", "model", "model.h5", lambda: hdf5_file()[:1500], "archive_unreadable"),
+    BadUpload("model-h5-weights-only", "model", "model.h5", lambda: hdf5_file(None), "model_unreadable", "check"),
+    BadUpload("model-h5-linked", "model", "model.h5", lambda: hdf5_file(link="/etc/passwd"), "archive_unsafe", "check"),
+    BadUpload("model-h5-lambda", "model", "model.h5", lambda: hdf5_file(old_lambda()), "model_class_refused", "check"),
+    BadUpload("model-h5-bomb", "model", "model.h5", lambda: hdf5_file(rows=1 << 28), "archive_unsafe", "check"),
+    BadUpload("model-zip-of-nothing", "model", "model.zip", lambda: zipped({"a.txt": b"a"}), "model_unreadable"),
+    BadUpload(
+        "model-zip-without-weights", "model", "model.zip", lambda: zipped({"m/saved_model.pb": b""}), "model_unreadable"
+    ),
+    BadUpload(
+        "model-zip-with-a-program",
+        "model",
+        "model.zip",
+        lambda: zipped({"saved_model.pb": b"", "run.py": b""}),
+        "archive_unsafe",
+    ),
     BadUpload("model-empty", "model", _M, bytes, "upload_empty"),
-    BadUpload("model-h5", "model", "model.h5", lambda: HDF5_MAGIC, "unsupported_format"),
+    BadUpload("model-h5-cut", "model", "model.h5", lambda: HDF5_MAGIC, "archive_unreadable"),
     BadUpload("model-tflite", "model", "model.tflite", lambda: b"\0\0\0\0TFL3", "unsupported_format"),
     BadUpload("model-without-ending", "model", "model", lambda: keras_file(sequential()), "unsupported_format"),
-    BadUpload("model-keras-2", "model", _M, lambda: keras_file(sequential(), version="2.15.0"), "unsupported_format"),
+    BadUpload("model-keras-4", "model", _M, lambda: keras_file(sequential(), version="4.0.0"), "unsupported_format"),
     BadUpload("model-h5-renamed", "model", _M, lambda: FAKE_WEIGHTS, "archive_unreadable"),
     BadUpload("model-junk", "model", _M, lambda: b"junk" * 100, "archive_unreadable"),
     BadUpload("model-cut-in-half", "model", _M, lambda: keras_file(sequential())[:2500], "archive_unreadable"),

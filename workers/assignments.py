@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -20,7 +21,7 @@ from jobspec.work import Assignment, CheckDataset, CheckModel, Compress, Measure
 CHECK_SECONDS: Final = 600.0
 """How long the check of an upload may run; a user's job says so itself."""
 
-MODEL, DATASET, OUT = "model.keras", "data.npz", "out"
+DATASET, OUT = "data.npz", "out"
 
 MAX_KNOWN: Final = 8
 """How many earlier measurements a child is given to choose from, the newest."""
@@ -51,7 +52,13 @@ def work_of(session: Session, job: Job) -> Work:
 
 def _check_model(session: Session, job: Job) -> Work:
     upload = _upload(session, "model", job.upload_id, field="model_id")
-    return Work(CheckModel(model=MODEL), {MODEL: upload.digest}, CHECK_SECONDS)
+    name = _model_name(upload)
+    return Work(CheckModel(model=name), {name: upload.digest}, CHECK_SECONDS)
+
+
+def _model_name(upload: Upload) -> str:
+    """The model's name in the child's folder: its ending tells how to read it."""
+    return f"model{PurePosixPath(upload.name.lower()).suffix}"
 
 
 def _check_dataset(session: Session, job: Job) -> Work:
@@ -66,8 +73,10 @@ def _compress(session: Session, job: Job) -> Work:
     measures = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in spec.steps)
     known = _known(session, model, dataset) if measures else {}
     scale: Any = dataset.scale
-    assignment = Compress(spec=spec, model=MODEL, dataset=DATASET, scale=scale, sensitivity=tuple(known), out=OUT)
-    inputs = {MODEL: model.digest, DATASET: dataset.digest}
+    assignment = Compress(
+        spec=spec, model=_model_name(model), dataset=DATASET, scale=scale, sensitivity=tuple(known), out=OUT
+    )
+    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
     return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
 
 
@@ -76,9 +85,9 @@ def _sensitivity(session: Session, job: Job) -> Work:
     model, dataset = _inputs(session, spec)
     known = _known(session, model, dataset)
     scale: Any = dataset.scale
-    files = {"model": MODEL, "dataset": DATASET, "out": OUT}
+    files = {"model": _model_name(model), "dataset": DATASET, "out": OUT}
     assignment = MeasureSensitivity(spec=spec, scale=scale, sensitivity=tuple(known), **files)
-    inputs = {MODEL: model.digest, DATASET: dataset.digest}
+    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
     return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
 
 

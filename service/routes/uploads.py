@@ -48,11 +48,11 @@ LOOKUP_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavail
 LIST_ERRORS = responses(errors.InvalidRequest, errors.Unavailable)
 
 
-def upload_body(media_type: str) -> dict[str, Any]:
+def upload_body(*media_types: str) -> dict[str, Any]:
     """What OpenAPI says of a body that is read by hand."""
     binary = {"type": "string", "format": "binary"}
     form = {"type": "object", "required": ["file"], "properties": {"file": binary}}
-    content = {media_type: {"schema": binary}, "multipart/form-data": {"schema": form}}
+    content = {kind: {"schema": binary} for kind in media_types} | {"multipart/form-data": {"schema": form}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -62,12 +62,15 @@ def upload_body(media_type: str) -> dict[str, Any]:
     tags=["models"],
     status_code=201,
     responses={200: {"model": ModelView, "description": "This content is here already."}, **UPLOAD_ERRORS},
-    openapi_extra=upload_body("application/vnd.keras"),
+    openapi_extra=upload_body("application/vnd.keras", "application/x-hdf5", "application/zip"),
 )
 async def upload_model(
     request: Request, response: Response, parts: UseParts, name: Annotated[str | None, NAME] = None
 ) -> ModelView:
-    """Upload a Keras 3 model (`.keras`), as the body or as the form field `file`. A worker then checks it."""
+    """Upload a Keras model, as the body or as the form field `file`. A worker then checks it.
+
+    Accepted: `.keras` of Keras 3 and 2, `.h5` and `.hdf5` of Keras 1, 2 and 3, a SavedModel as `.zip`.
+    """
     upload, is_new = await _take_in(parts, request, "model", name, scale="none")
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/models/{upload.id}"

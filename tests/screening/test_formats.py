@@ -9,7 +9,14 @@ from screening.formats import ADVICE
 
 @pytest.mark.parametrize(
     ("kind", "name", "expected"),
-    [("model", "a.keras", "keras"), ("model", "A.b.KERAS", "keras"), ("dataset", "a.npz", "npz")],
+    [
+        ("model", "a.keras", "keras"),
+        ("model", "A.b.KERAS", "keras"),
+        ("model", "a.h5", "hdf5"),
+        ("model", "a.HDF5", "hdf5"),
+        ("model", "a.zip", "savedmodel"),
+        ("dataset", "a.npz", "npz"),
+    ],
 )
 def test_an_accepted_name_tells_its_format(kind: Kind, name: str, expected: str) -> None:
     """The rows of uploads carry it."""

@@ -1,0 +1,1 @@
+"""Model files of every age, read as data: a config in JSON and arrays. Nothing that a file holds is executed."""
