@@ -176,6 +176,8 @@ class _Graph:
         chain = self._made[name]
         if type(chain[0]).__name__ in RECURRENT and isinstance(args, list) and len(args) > 1:
             args, kwargs = args[0], kwargs | {"initial_state": args[1:]}
+            # Keras 3 hands on a mask by itself only where there is one tensor to take it from.
+            kwargs.setdefault("mask", getattr(args, "_keras_mask", None))
         try:
             result = chain[0](args, **kwargs)
             for layer in chain[1:]:
