@@ -59,6 +59,8 @@ class Job:
     groups: dict[str, GroupCut] = field(default_factory=dict)
     """What became of each group of channels, when a step cut any."""
     history: list[TrainingPoint] = field(default_factory=list)
+    suggestions: tuple[str, ...] = ()
+    """What the user may want to change, found out on the way."""
     teacher: Array | None = None
     """What the uploaded model says of each training sample, when a step learns from it."""
 
@@ -130,9 +132,9 @@ def load(
     data = split(contents, validation_share=recipe.data.validation_share, seed=recipe.seed)
     feed = Feed(recipe.data.scale or scale, summary.inputs[0].shape[1:], summary.inputs[0].dtype)
     objective = resolve(keras_model, data.label_kind, recipe.objective)
-    if recipe.on_chance_baseline == "fail":
-        check_baseline(lambda feed, x: measure.outputs_of(keras_model, feed, x), data.validation, feed, objective)
-    notes = [f"Loss {objective.loss_name}, {objective.source}."]
+    fail = recipe.on_chance_baseline == "fail"
+    hint = check_baseline(lambda x: measure.predict(keras_model, x), data, feed, objective, fail=fail)
+    notes = [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
     if data.held_out:
         notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
     if data.train.x.shape[1:] != feed.shape_of(data.train.x):
@@ -146,5 +148,6 @@ def load(
         Masks(prunable_kernels(keras_model)),
         starting_learning_rate(keras_model, recipe.training.optimizer),
         notes,
+        suggestions=hint.suggestions if hint else (),
         teacher=measure.outputs_of(keras_model, feed, data.train.x).astype(np.float32) if asks(recipe) else None,
     )

@@ -88,6 +88,22 @@ class Objective:
             case "regression":
                 return labels.reshape(len(labels), -1)
 
+    @property
+    def has_two_classes(self) -> bool:
+        """Whether the labels are one of two classes, which may have been exchanged."""
+        return self.task == "binary" or (self.task == "multiclass" and self.num_units == 2)
+
+    @property
+    def rightness_name(self) -> str:
+        """What the mean of ``rightness`` is called."""
+        return "R2" if self.task == "regression" else "accuracy"
+
+    def rightness(self, truths: Array, predictions: Array) -> Array:
+        """How good each prediction is, shape (n,), higher is better: 1 or 0 for classes, minus the squared error."""
+        if self.task == "regression":
+            return np.asarray(-((truths - predictions).astype(np.float64) ** 2).mean(axis=1))
+        return np.asarray(truths == predictions, dtype=np.float64)
+
     def keras_metric(self) -> Any:
         """The metric as Keras shows it during training, named ``metric``."""
         if self.metric == "mean_squared_error":

@@ -114,9 +114,11 @@ class Epochs:
         """The epoch after which patience was lost, from 0."""
         self._regime, self._sign, self._since = regime, 1.0 if higher_is_better else -1.0, since
         self._held: Held | None = None
+        self._last: int | None = None
 
     def ended(self, epoch: int, step: int, logs: Mapping[str, float]) -> bool:
         """Take note of an epoch, from 0, that ended after so many steps. Returns whether it is the best so far."""
+        self._last = epoch
         if step < self._since:
             return False
         held = Held(self._sign * float(logs["val_metric"]), float(logs["val_loss"]))
@@ -136,6 +138,6 @@ class Epochs:
                 f"stopped after epoch {self.stopped + 1} of {self._regime.epochs}, because {self._regime.patience} in "
                 f"a row were no better on held-out samples than epoch {self.best + 1}"
             )
-        if self._regime.best_epoch and self.best is not None:
-            said.append(f"kept the weights of epoch {self.best + 1}, the best by validation {metric}")
+        if self._regime.best_epoch and self.best not in (None, self._last):
+            said.append(f"kept the weights of epoch {1 + (self.best or 0)}, the best by validation {metric}")
         return "; ".join(said) or None

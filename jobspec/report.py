@@ -134,6 +134,10 @@ class Report(Frozen):
     history: tuple[TrainingPoint, ...]
     verdicts: tuple[str, ...] = Field(description="What the numbers mean, in plain words.")
     notes: tuple[str, ...] = Field(default=(), description="What was decided on the way: loss, reshaping, splits.")
+    suggestions: tuple[str, ...] = Field(
+        default=(),
+        description="What may be worth changing: input scalings with which the uploaded model does better.",
+    )
     host: Host
     files: tuple[FileDigest, ...] = Field(description="The files that were measured.")
     seconds: Mapping[str, float] = Field(description="Wall time by step.")

@@ -35,6 +35,8 @@ def table(report: Report | SensitivityReport) -> RenderableType:
         if any(layer.pruned for layer in report.layers):
             parts += [Text(), _layers(report)]
     parts += [Text(), *(_bullet(verdict) for verdict in report.verdicts)]
+    if isinstance(report, Report) and report.suggestions:
+        parts += [Text(), Text("Worth changing", style="bold"), *map(_bullet, report.suggestions)]
     if report.notes:
         parts += [Text(), *(_bullet(note, style="dim") for note in report.notes)]
     return Group(*parts, Text(), Text(where, style="dim"))

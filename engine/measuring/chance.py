@@ -1,55 +1,175 @@
-"""Is the uploaded model any good on this data? If not, is it the scaling? Asked before anything is pruned."""
+"""Is the uploaded model as good on this data as it can be? Files do not record how inputs were scaled.
 
+Asked before anything is pruned: other common scalings, and exchanged classes, are tried on held-out samples. What is
+named is significantly better, by a sign test on the same samples, corrected for how many were tried.
+"""
+
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from engine.arrays import Array
-from engine.data.rows import Stored
-from engine.data.split import Split
-from engine.feed import SCALES, Feed
+from engine.data.split import Dataset
+from engine.feed import Feed
 from engine.measuring.metrics import skill
+from engine.measuring.scalings import Scaling, common
 from engine.objective import Objective
 from jobspec.errors import BaselineAtChance, FieldError
-from jobspec.spec import Scale
 
 AT_CHANCE: Final = 0.1
 """Skill under which a model counts as guessing. Trained models, also on rare classes, lie far above."""
 
 WORKS: Final = 0.3
-"""Skill from which another scaling is worth suggesting."""
+"""Skill from which another way is worth suggesting."""
+
+GOOD: Final = 0.95
+"""Skill from which no other way is looked for: there is next to nothing to gain."""
+
+GAIN: Final = 0.02
+"""How much more skill another way must give."""
+
+LEVEL: Final = 0.001
+"""Chance of naming any way at all where none is better."""
 
 SLICE: Final = 1000
+GLANCE: Final = 250
+"""Held-out samples to try on: of a model that guesses, and of one that does not."""
+
+LEARNT: Final = 2000
+"""Training samples whose range, mean and deviation are looked at."""
 
 
-def check_baseline(predict: Callable[[Feed, Stored], Array], split: Split, feed: Feed, objective: Objective) -> None:
-    """Refuse a baseline that only guesses, and name the scaling that would have worked.
+@dataclass(frozen=True)
+class Hint:
+    """What would have been better, in words for the report."""
+
+    note: str
+    suggestions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How the model does with samples prepared in one way; ``right`` is how good each prediction is."""
+
+    scaling: Scaling | None
+    exchanged: bool
+    right: Array
+    skill: float
+
+    @property
+    def advice(self) -> str:
+        parts = [] if self.scaling is None else [self.scaling.advice]
+        if self.exchanged:
+            parts.append("Exchange the two classes in the labels of every split (1 - y)")
+        return ". ".join(parts)
+
+
+def check_baseline(
+    predict: Callable[[Array], Array], data: Dataset, feed: Feed, objective: Objective, *, fail: bool
+) -> Hint | None:
+    """Refuse a baseline that only guesses, and find out whether another scaling would have been better.
 
     Args:
-        predict: model outputs for stored samples under a feed.
+        predict: model outputs for inputs.
+        fail: whether a baseline that guesses is refused.
+
+    Returns:
+        What to say to the user when another way is better; None when all is well.
 
     Raises:
-        BaselineAtChance: with what to change, when another scaling lifts the model.
+        BaselineAtChance: with what to change, when another way lifts the model.
     """
-    samples = split.take(np.arange(min(SLICE, len(split))))
-    truths = objective.truths(samples.y)
+    samples = data.validation.first(SLICE)
+    found = _way(None, False, predict(feed(samples.x[:])), samples.y, objective)
+    guesses = found.skill < AT_CHANCE
+    if found.skill >= GOOD:
+        return None
+    if not guesses:
+        samples = samples.first(GLANCE)
+        found = replace(found, right=found.right[:GLANCE])
+    ways = _others(predict, samples.x[:], samples.y, data.train.first(LEARNT).x[:], feed, objective)
+    better = _better(ways, found)
+    told = tuple(f"{way.advice}: {_compared(way, found, objective)}." for way in better)
+    if guesses and fail:
+        raise _at_chance(found, len(samples), len(ways), told, feed, objective)
+    if not better:
+        return None
+    return Hint(
+        f"On {len(samples):,} held-out samples the uploaded model would do better with other inputs: "
+        f"{better[0].advice}, {_compared(better[0], found, objective)}.",
+        told,
+    )
 
-    def skill_under(scale: Scale) -> float:
-        return skill(truths, objective.predictions(predict(replace(feed, scale=scale), samples.x)))
 
-    found = skill_under(feed.scale)
-    if found >= AT_CHANCE:
-        return
-    others = {scale: skill_under(scale) for scale in SCALES if scale != feed.scale}
-    working = sorted((scale for scale in others if others[scale] >= WORKS), key=lambda scale: -others[scale])
-    tried = ", ".join(f"{scale!r} {others[scale]:.2f}" for scale in others)
-    raise BaselineAtChance(
-        f"On {len(samples)} held-out samples the uploaded model has a skill of {found:.2f} with scale {feed.scale!r} "
-        f"(0 is guessing, 1 is perfect). Other scalings: {tried}. Was it trained on differently scaled inputs?",
-        errors=[FieldError(field="data.scale", messages=(f"{feed.scale!r} leaves the model guessing",))],
-        suggestions=[f'Set "data": {{"scale": "{scale}"}}: it gives {others[scale]:.2f}.' for scale in working]
+def _others(
+    predict: Callable[[Array], Array], x: Array, y: Array, train: Array, feed: Feed, objective: Objective
+) -> list[_Way]:
+    """All other ways: scalings, and of two classes the same with the classes exchanged."""
+    plain = replace(feed, scale="none")
+    tries: list[Scaling | None] = [None]
+    if feed.dtype.startswith("float"):
+        first, inputs = x[:8], plain(train)
+        width = inputs.shape[-1] if inputs.shape == train.shape and inputs.ndim in (2, 4) else 1
+        scalings = common(inputs, width=width)
+        tries += [each for each in scalings if not np.allclose(each(plain(first)), feed(first), rtol=1e-3)]
+    ways = []
+    for scaling in tries:
+        outputs = predict(feed(x) if scaling is None else scaling(plain(x)))
+        if scaling is not None:
+            ways.append(_way(scaling, False, outputs, y, objective))
+        if objective.has_two_classes:
+            ways.append(_way(scaling, True, outputs, y, objective))
+    return ways
+
+
+def _way(scaling: Scaling | None, exchanged: bool, outputs: Array, y: Array, objective: Objective) -> _Way:
+    truths, predictions = objective.truths(y), objective.predictions(outputs)
+    truths = 1 - truths if exchanged else truths
+    return _Way(scaling, exchanged, objective.rightness(truths, predictions), skill(truths, predictions))
+
+
+def _better(ways: list[_Way], found: _Way) -> list[_Way]:
+    """Those that are significantly better than what was asked for, the best first; none that is worse than that."""
+    level = LEVEL / max(1, len(ways))
+    winners = [
+        way for way in ways if way.skill >= max(WORKS, found.skill + GAIN) and sign_test(way.right, found.right) < level
+    ]
+    winners.sort(key=lambda way: (-float(way.right.mean()), way.exchanged))
+    return [way for way in winners if sign_test(winners[0].right, way.right) > 0.05][:2]
+
+
+def sign_test(ours: Array, theirs: Array) -> float:
+    """Chance of so many wins among the samples on which two differ, were both equally good (exact, one-sided).
+
+    >>> sign_test(np.array([1, 1, 1, 1, 0]), np.array([0, 0, 0, 1, 0]))
+    0.125
+    """
+    wins, losses = int((ours > theirs).sum()), int((ours < theirs).sum())
+    told = wins + losses
+    return float(sum(math.comb(told, count) for count in range(wins, told + 1)) / 2**told)
+
+
+def _compared(way: _Way, found: _Way, objective: Objective) -> str:
+    name = objective.rightness_name
+    ours, theirs = ((one.skill if name == "R2" else float(one.right.mean())) for one in (way, found))
+    return f"{name} {ours:.3f} instead of {theirs:.3f}"
+
+
+def _at_chance(
+    found: _Way, count: int, tried: int, told: tuple[str, ...], feed: Feed, objective: Objective
+) -> BaselineAtChance:
+    name = objective.rightness_name
+    value = "" if name == "R2" else f" ({name} {float(found.right.mean()):.3f})"
+    scale = feed.scale if isinstance(feed.scale, str) else "that was given"
+    return BaselineAtChance(
+        f"On {count:,} held-out samples the uploaded model has a skill of {found.skill:.2f}{value} with scale "
+        f"{scale!r} (0 is guessing, 1 is perfect). {tried} other ways to prepare samples and labels were tried. "
+        "Was it trained on differently scaled inputs?",
+        errors=[FieldError(field="data.scale", messages=(f"{scale!r} leaves the model guessing",))],
+        suggestions=told
         or [
             "No scaling that we know helps: check the order of the labels and how the training data were prepared.",
             'Set "on_chance_baseline": "continue" to compress the model all the same.',

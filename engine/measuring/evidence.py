@@ -42,6 +42,7 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
         history=tuple(job.history),
         verdicts=verdicts(before, after, target=target, groups=tuple(job.groups.values())),
         notes=tuple(job.notes),
+        suggestions=job.suggestions,
         host=host(),
         files=tuple(map(_digest, files)),
         seconds=dict(seconds),

@@ -184,7 +184,7 @@ BAD = [
     ),
     pytest.param(LabelsMismatch, {"steps": [PRUNE]}, {"y_test": 4}, "Renumber", id="label out of range"),
     pytest.param(
-        BaselineAtChance, {"steps": [PRUNE], "data": {"scale": "none"}}, {"divide": 255}, "No scaling", id="chance"
+        BaselineAtChance, {"steps": [PRUNE], "data": {"scale": "none"}}, {"divide": 255}, "deviation", id="chance"
     ),
     pytest.param(
         TrainingDiverged,
@@ -292,7 +292,7 @@ def test_the_compile_config_of_the_user_survives_and_training_uses_its_optimiser
     )
     assert after == before
     assert "prune: learning rate 0.003." in report.notes
-    assert "finetune: learning rate 0.0003." in report.notes
+    assert "finetune: learning rate 0.0003, cosine, warm-up in the first 5 % of the steps." in report.notes
 
 
 ODD_OPTIMIZERS = [
