@@ -258,3 +258,23 @@ def test_names_of_groups_cannot_become_markup() -> None:
     group = GroupCut(name=HOSTILE, layers=(HOSTILE, HOSTILE), before=16, after=8)
 
     assert "<script" not in html(factory.channels_report(groups=(group,)))
+
+
+def test_what_may_be_worth_changing_stands_with_the_answer() -> None:
+    told = 'Set "data": {"scale": "1/255"}: accuracy 0.970 instead of 0.620.'
+
+    page = html(factory.report(suggestions=(told,)))
+
+    assert page.index("Worth changing") < page.index("&#34;scale&#34;: &#34;1/255&#34;}: accuracy 0.970")
+    assert "Worth changing" not in html(factory.report())
+
+
+def test_the_page_tells_learning_rates_and_the_epoch_that_was_kept() -> None:
+    points = [point.model_copy(update={"learning_rate": 0.000123}) for point in factory.history()]
+    points[-2] = points[-2].model_copy(update={"kept": True})
+
+    page = html(factory.report(history=tuple(points)))
+
+    assert "<strong>2, kept</strong>" in page
+    assert page.count("0.000123") == len(points)
+    assert "Learning rate" not in html(factory.report())
