@@ -23,11 +23,12 @@ from urllib.parse import quote
 import httpx
 
 from client import revive
-from client.views import Artifact, ArtifactList, Job, Readiness, Upload, View
+from client.views import Artifact, ArtifactList, Job, JobList, Readiness, Upload, View
 from jobspec.errors import InternalError, Unavailable
 from jobspec.report import Report
 from jobspec.sensitivity import SensitivityReport
 from jobspec.states import FINAL, UploadState
+from jobspec.sweep import SweepReport
 
 CHUNK_BYTES = 1 << 18
 CONNECT_SECONDS = 5.0
@@ -124,6 +125,14 @@ class Secateur:
     def sensitivity_report(self, job_id: str) -> SensitivityReport:
         """What a sensitivity job measured, layer by layer."""
         return SensitivityReport.model_validate_json(self._report(job_id))
+
+    def sweep_report(self, job_id: str) -> SweepReport:
+        """What the trials of a sweep measured."""
+        return SweepReport.model_validate_json(self._report(job_id))
+
+    def trials(self, sweep_id: str) -> tuple[Job, ...]:
+        """The jobs that a sweep is made of, the last first."""
+        return self._get(f"/v1/jobs?parent_id={quote(sweep_id, safe='')}&limit=200", JobList).data
 
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """The files that a job left."""

@@ -64,6 +64,19 @@ def sensitivity(
     _run(url, model, data, out, scale, ({} if spec is None else _read(spec)) | {"kind": "sensitivity"})
 
 
+@app.command()
+def sweep(
+    model: InputFile,
+    data: InputFile,
+    out: OutFolder,
+    spec: SpecFile = None,
+    scale: ScaleOption = "none",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Upload a model and data, try many sparsities, and download table and plot: how much can be cut?"""
+    _run(url, model, data, out, scale, ({} if spec is None else _read(spec)) | {"kind": "sweep"})
+
+
 def _run(url: str, model: Path, data: Path, out: Path, scale: str, spec: dict[str, Any]) -> None:
     if scale not in get_args(Scale):
         raise typer.BadParameter(f"there are {', '.join(get_args(Scale))}", param_hint="--scale")

@@ -12,7 +12,10 @@ from client.api import Secateur
 from client.revive import from_failure
 from client.views import Job
 from jobspec.errors import SecateurError
+from jobspec.report import Report
+from jobspec.sensitivity import SensitivityReport
 from jobspec.states import JobState
+from jobspec.sweep import SweepReport
 from reporting.terminal import progress, table
 
 
@@ -78,7 +81,11 @@ def follow(service: Secateur, job: Job, *, console: Console, on_job: Callable[[J
 
 def collect(service: Secateur, job: Job, out: Path, *, console: Console) -> list[Path]:
     """Print the report and download every file of a job."""
-    report = service.sensitivity_report if job.kind == "sensitivity" else service.report
+    report: Callable[[str], Report | SensitivityReport | SweepReport] = service.report
+    if job.kind == "sensitivity":
+        report = service.sensitivity_report
+    elif job.kind == "sweep":
+        report = service.sweep_report
     console.print(table(report(job.id)))
     return [service.download(job.id, artifact, out) for artifact in service.artifacts(job.id)]
 

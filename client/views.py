@@ -38,6 +38,13 @@ class Job(View):
     attempt: int
     queue_position: int | None = None
     failure: Failure | None = None
+    parent_id: str | None = None
+
+
+class JobList(View):
+    """Some jobs, newest first."""
+
+    data: tuple[Job, ...]
 
 
 class Artifact(View):

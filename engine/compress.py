@@ -10,11 +10,10 @@ from typing import Final, assert_never
 
 import keras
 
-from engine import sensitivity
+from engine import baseline, sensitivity
 from engine.channels.step import prune_channels
 from engine.faults import samples_blamed
 from engine.job import Job, load
-from engine.measuring import measure
 from engine.measuring.evidence import make_report
 from engine.preflight import check_steps
 from engine.pruning.cutting import Cutting
@@ -66,6 +65,7 @@ def compress(
     out: Path,
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
+    known_baseline: Path | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Run a recipe and leave its files in a folder.
 
@@ -74,6 +74,7 @@ def compress(
         out: an existing folder.
         emit: told about every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+        known_baseline: the original as a sweep measured it for all of its trials.
 
     Returns:
         What was left: ``FILES``, and ``sensitivity.json`` when layers were measured.
@@ -83,7 +84,16 @@ def compress(
         SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
     """
     try:
-        return _run(recipe, model=model, dataset=dataset, scale=scale, out=out, clock=Clock(emit), known=known)
+        return _run(
+            recipe,
+            model=model,
+            dataset=dataset,
+            scale=scale,
+            out=out,
+            clock=Clock(emit),
+            known=known,
+            known_baseline=known_baseline,
+        )
     except BaseException:
         for file in FILES:  # what failed is not handed out, not even by accident
             (out / file.name).unlink(missing_ok=True)
@@ -91,15 +101,24 @@ def compress(
 
 
 def _run(
-    recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, out: Path, clock: Clock, known: Sequence[Path]
+    recipe: Recipe,
+    *,
+    model: Path,
+    dataset: Path,
+    scale: Scale,
+    out: Path,
+    clock: Clock,
+    known: Sequence[Path],
+    known_baseline: Path | None,
 ) -> tuple[ProducedFile, ...]:
     keras.utils.set_random_seed(recipe.seed)
     with tempfile.TemporaryDirectory() as scratch:
         with clock.step("baseline") as message:
             job = load(recipe, model=model, dataset=dataset, scale=scale)
             check_steps(job)
-            baseline = _baseline(job, Path(scratch))
-            found = baseline.quality
+            before = None if known_baseline is None else baseline.taken_up(job, known_baseline)
+            before = before or baseline.measured(job, Path(scratch))
+            found = before.quality
             message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
         names = step_names(step.kind for step in recipe.steps)
         for number, (name, step) in enumerate(zip(names, recipe.steps, strict=True), start=1):
@@ -121,7 +140,7 @@ def _run(
             if job.result is None:
                 quantize(job, Quantize(scheme="none"), out)
             files = [out / file.name for file in FILES[:2]]
-            report = make_report(job, baseline, files, clock.seconds)
+            report = make_report(job, before, files, clock.seconds)
             message.append(report.verdicts[0])
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     (out / "report.html").write_text(html(report))
@@ -143,13 +162,3 @@ def _measurer(
         return found
 
     return curves
-
-
-def _baseline(job: Job, folder: Path) -> measure.Baseline:
-    exported = measure.export("baseline", job.model, "none", folder, job.calibration(1))
-    measure.check_same(exported, job.model, job.probe())
-    test = job.data.test
-    predictions = job.objective.predictions(measure.outputs_of(job.model, job.feed, test.x))
-    return measure.Baseline(
-        exported, measure.quality(exported, job.feed, test, job.objective, predictions), predictions
-    )

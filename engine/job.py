@@ -28,6 +28,7 @@ from jobspec.fit import check_fit
 from jobspec.report import GroupCut, TrainingPoint
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe, Scale
+from jobspec.sweep import SweepRecipe
 
 JUDGED = 2000
 """Validation samples on which two states of a model are compared."""
@@ -115,7 +116,12 @@ class Job:
 
 
 def load(
-    recipe: Recipe, *, model: Path, dataset: Path, scale: Scale, asked: Recipe | SensitivityRecipe | None = None
+    recipe: Recipe,
+    *,
+    model: Path,
+    dataset: Path,
+    scale: Scale,
+    asked: Recipe | SensitivityRecipe | SweepRecipe | None = None,
 ) -> Job:
     """Read both files and refuse, before any training, what cannot work.
 

@@ -20,9 +20,15 @@ class Filter:
     model_id: str | None = None
     dataset_id: str | None = None
     labels: Mapping[str, str] | None = None
+    parent_id: str | None = None
+    """None: all but the trials of other jobs."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         wanted: list[ColumnElement[bool]] = [Job.upload_id.is_(None)] if self.kind is None else [Job.kind == self.kind]
+        if self.parent_id is not None:
+            wanted.append(Job.parent_id == self.parent_id)
+        elif self.kind is None:
+            wanted.append(Job.parent_id.is_(None))
         if self.state is not None:
             wanted.append(Job.state == self.state)
         if self.model_id is not None:

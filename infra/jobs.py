@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from infra.tables import Artifact, Job, JobLabel, Upload
 from jobspec.errors import Failure, PendingTimeExceeded, WorkerCrashed
 from jobspec.ids import new_id
 from jobspec.kinds import JobSpec, spec_digest
 from jobspec.progress import StepProgress, planned
-from jobspec.states import JobState, StepState, UploadState, sources
+from jobspec.states import UNFINISHED, JobState, StepState, UploadState, sources
 from jobspec.work import WorkKind
 
 
@@ -79,10 +79,10 @@ def create_check(session: Session, upload: Upload, *, now: datetime) -> Job:
 
 
 def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime) -> Job | None:
-    """Take a queued job: one of any number of claimants gets it, the others get None."""
+    """Take a job that is queued, or due: one of any number of claimants gets it, the others get None."""
     return session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.state == JobState.QUEUED)
+        .where(Job.id == job_id, or_(Job.state == JobState.QUEUED, due()))
         .values(
             state=JobState.RUNNING,
             attempt=Job.attempt + 1,
@@ -93,8 +93,17 @@ def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime)
     ).scalar_one_or_none()
 
 
+def due() -> ColumnElement[bool]:
+    """Jobs that were let go until their trials have ended, which they have."""
+    trial = aliased(Job)
+    let_go = and_(Job.state == JobState.RUNNING, Job.lease_until.is_(None))
+    unfinished = exists().where(trial.parent_id == Job.id, trial.state.in_(UNFINISHED))
+    return and_(let_go, exists().where(trial.parent_id == Job.id), ~unfinished)
+
+
 def _held(job_id: str, attempt: int) -> ColumnElement[bool]:
-    return and_(Job.id == job_id, Job.attempt == attempt, Job.state.in_([JobState.RUNNING, JobState.CANCELLING]))
+    held = and_(Job.state.in_([JobState.RUNNING, JobState.CANCELLING]), Job.lease_until.is_not(None))
+    return and_(Job.id == job_id, Job.attempt == attempt, held)
 
 
 def renew(
@@ -187,7 +196,7 @@ def mark_published(session: Session, job_id: str, *, now: datetime) -> None:
 
 
 def sweep(session: Session, *, max_attempts: int, resend_seconds: float, now: datetime) -> list[Job]:
-    """Set right what crashes left behind. Returns the queued jobs whose message is due to be sent (again).
+    """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
 
     Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
     their limit, and never started, expire. Safe to run at any time, any number of times, side by side.
@@ -218,8 +227,9 @@ def sweep(session: Session, *, max_attempts: int, resend_seconds: float, now: da
         .where(Job.state == JobState.QUEUED, Job.started_at.is_(None), Job.pending_until < now)
         .values(state=JobState.EXPIRED, finished_at=now, failure=overdue.failure().model_dump(mode="json"))
     )
-    due = or_(Job.published_at.is_(None), Job.published_at < now - timedelta(seconds=resend_seconds))
-    return list(session.scalars(select(Job).where(Job.state == JobState.QUEUED, due).order_by(Job.created_at)))
+    unsent = or_(Job.published_at.is_(None), Job.published_at < now - timedelta(seconds=resend_seconds))
+    wanted = select(Job).where(or_(Job.state == JobState.QUEUED, due()), unsent)
+    return list(session.scalars(wanted.order_by(Job.created_at, Job.position)))
 
 
 def steps_of(job: Job) -> tuple[StepProgress, ...]:

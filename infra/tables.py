@@ -57,7 +57,8 @@ class Upload(Table):
 class Job(Table):
     """A piece of work for a worker: a user's job, or the check of an upload (``upload_id``).
 
-    ``attempt`` is the fencing token: every write of a worker names the attempt that it holds.
+    ``attempt`` is the fencing token: every write of a worker names the attempt that it holds. A trial of a sweep has
+    the sweep's job as ``parent_id`` and its number among the trials as ``position``.
     """
 
     __tablename__ = "jobs"
@@ -69,6 +70,8 @@ class Job(Table):
     upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
     model_id: Mapped[str | None] = mapped_column(String(32), index=True)
     dataset_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    parent_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    position: Mapped[int | None]
     spec: Mapped[dict[str, Any]]
     spec_digest: Mapped[str | None] = mapped_column(String(80))
     steps: Mapped[list[dict[str, Any]]]

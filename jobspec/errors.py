@@ -45,6 +45,7 @@
     │       ├── ObjectiveUnknown         objective_unknown
     │       ├── BaselineAtChance         baseline_at_chance
     │       ├── TrainingDiverged         training_diverged
+    │       ├── TrialsFailed             trials_failed
     │       ├── ConversionFailed         conversion_failed
     │       ├── PendingTimeExceeded      pending_time_exceeded
     │       ├── RuntimeExceeded          runtime_exceeded
@@ -334,6 +335,11 @@ class BaselineAtChance(SpecMismatch):
 class TrainingDiverged(SpecMismatch):
     code = "training_diverged"
     title = "Training ended in NaN or infinity"
+
+
+class TrialsFailed(SpecMismatch):
+    code = "trials_failed"
+    title = "No trial of the sweep succeeded"
 
 
 class ConversionFailed(SpecMismatch):

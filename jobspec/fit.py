@@ -4,10 +4,11 @@ Pure functions over summaries; each raises the error of the tree that names what
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from jobspec.channels import PruneChannels
-from jobspec.errors import FieldError, InputShapeMismatch, LabelsMismatch
+from jobspec.errors import FieldError, InputShapeMismatch, LabelsMismatch, SpecMismatch
 from jobspec.fit_channels import check_channels
 from jobspec.fit_pruning import check_prune
 from jobspec.fit_training import check_held_out, check_training
@@ -15,10 +16,11 @@ from jobspec.pruning import Prune
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
+from jobspec.sweep import SweepRecipe, Trial
 
 
-def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: DatasetSummary) -> None:
-    """Refuse a spec that cannot work.
+def check_fit(spec: Recipe | SensitivityRecipe | SweepRecipe, model: ModelSummary, dataset: DatasetSummary) -> None:
+    """Refuse a spec that cannot work; of a sweep, methods that cannot even at the lowest of its sparsities.
 
     Raises:
         UnknownLayer, LayerNotPrunable, NothingToPrune, StructureMismatch, CriterionUnserved: a prune step and the
@@ -26,13 +28,31 @@ def check_fit(spec: Recipe | SensitivityRecipe, model: ModelSummary, dataset: Da
         HeldOutDataMissing: too few held-out samples for what is to be measured on them.
         InputShapeMismatch, LabelsMismatch: the data and the model disagree.
     """
-    if isinstance(spec, SensitivityRecipe):
-        check_prune(spec.prune, model)
-        check_held_out(dataset, spec.data)
-    else:
-        _check_steps(spec, model, dataset)
+    match spec:
+        case SensitivityRecipe():
+            check_prune(spec.prune, model)
+            check_held_out(dataset, spec.data)
+        case SweepRecipe():
+            for name in spec.methods:
+                with _fields_of(name):
+                    _check_steps(spec.recipe_of(Trial(name, spec.sparsities[0], spec.seed)), model, dataset)
+        case Recipe():
+            _check_steps(spec, model, dataset)
     check_samples(model, dataset)
     check_labels(model, dataset)
+
+
+@contextmanager
+def _fields_of(method: str) -> Iterator[None]:
+    """Errors about a method's steps name the fields that its user wrote."""
+    try:
+        yield
+    except SpecMismatch as fault:
+        fault.errors = tuple(
+            each.model_copy(update={"field": each.field.replace("steps.", f"methods.{method}.", 1)})
+            for each in fault.errors
+        )
+        raise
 
 
 def _check_steps(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:

@@ -9,11 +9,13 @@ from pydantic import Discriminator, Tag
 
 from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec
+from jobspec.sweep import SweepSpec
 
 DEFAULT_KIND: Final = "compress"
-SPECS: Final[dict[str, type[CompressSpec | SensitivitySpec]]] = {
+SPECS: Final[dict[str, type[CompressSpec | SensitivitySpec | SweepSpec]]] = {
     "compress": CompressSpec,
     "sensitivity": SensitivitySpec,
+    "sweep": SweepSpec,
 }
 
 
@@ -28,12 +30,14 @@ def kind_of_spec(given: Any) -> str:
 
 
 JobSpec = Annotated[
-    Annotated[CompressSpec, Tag("compress")] | Annotated[SensitivitySpec, Tag("sensitivity")],
+    Annotated[CompressSpec, Tag("compress")]
+    | Annotated[SensitivitySpec, Tag("sensitivity")]
+    | Annotated[SweepSpec, Tag("sweep")],
     Discriminator(kind_of_spec),
 ]
 
 
-def spec_digest(spec: CompressSpec | SensitivitySpec) -> str:
+def spec_digest(spec: CompressSpec | SensitivitySpec | SweepSpec) -> str:
     """Digest of what a job will do: equal specs have equal digests, labels and limits apart."""
     content = spec.model_dump(mode="json", exclude={"labels", "limits", "preset"})
     return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -10,6 +10,7 @@ from jobspec.frozen import Frozen
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe
 from jobspec.states import StepState
+from jobspec.sweep import SweepRecipe
 
 
 class StepProgress(Frozen):
@@ -105,13 +106,20 @@ def step_names(kinds: Iterable[str]) -> tuple[str, ...]:
 
 
 SENSITIVITY_STEPS: Final = ("baseline", "sensitivity", "report")
+TRIALS: Final = "trials"
+SWEEP_STEPS: Final = ("baseline", TRIALS, "report")
 
 
-def planned(recipe: Recipe | SensitivityRecipe) -> tuple[StepProgress, ...]:
+def planned(recipe: Recipe | SensitivityRecipe | SweepRecipe) -> tuple[StepProgress, ...]:
     """The steps that a job will go through, before the first has begun."""
-    names: tuple[str, ...] = SENSITIVITY_STEPS
-    if isinstance(recipe, Recipe):
-        names = ("baseline", *step_names(step.kind for step in recipe.steps), "measure")
+    names: tuple[str, ...]
+    match recipe:
+        case Recipe():
+            names = ("baseline", *step_names(step.kind for step in recipe.steps), "measure")
+        case SensitivityRecipe():
+            names = SENSITIVITY_STEPS
+        case SweepRecipe():
+            names = SWEEP_STEPS
     return tuple(StepProgress(name=name) for name in names)
 
 

@@ -4,21 +4,26 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
+from jobspec.errors import Failure
 from jobspec.frozen import Frozen
+from jobspec.ids import JobId
 from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec, Scale
+from jobspec.states import JobState
+from jobspec.sweep import SweepSpec
 
 RUN_TASK: Final = "secateur.run"
 
 Queue = Literal["checks", "jobs"]
 QUEUES: Final[tuple[Queue, ...]] = ("checks", "jobs")
 
-WorkKind = Literal["check_model", "check_dataset", "compress", "sensitivity"]
+WorkKind = Literal["check_model", "check_dataset", "compress", "sensitivity", "sweep"]
 QUEUE_OF: Final[dict[WorkKind, Queue]] = {
     "check_model": "checks",
     "check_dataset": "checks",
     "compress": "jobs",
     "sensitivity": "jobs",
+    "sweep": "jobs",
 }
 
 
@@ -46,6 +51,7 @@ class Compress(Frozen):
     dataset: str
     scale: Scale = Field(default="none", description="What the data set was uploaded with.")
     sensitivity: tuple[str, ...] = Field(default=(), description="Earlier measurements of layers, newest first.")
+    baseline: str | None = Field(default=None, description="The original, measured by the job that this one is for.")
     out: str
 
 
@@ -61,5 +67,41 @@ class MeasureSensitivity(Frozen):
     out: str
 
 
-Assignment = Annotated[CheckModel | CheckDataset | Compress | MeasureSensitivity, Field(discriminator="kind")]
+class MeasureBaseline(Frozen):
+    """Measure the original once, for all trials of a sweep, and refuse what no trial could do."""
+
+    kind: Literal["sweep"] = "sweep"
+    phase: Literal["baseline"] = "baseline"
+    spec: SweepSpec
+    model: str
+    dataset: str
+    scale: Scale = "none"
+    out: str
+
+
+class EndedTrial(Frozen):
+    """A trial's job that has ended: its report as a file, or why there is none."""
+
+    job_id: JobId
+    state: JobState
+    report: str | None = None
+    failure: Failure | None = None
+
+
+class GatherTrials(Frozen):
+    """Make one table and one plot of the trials, which come in the order of ``SweepRecipe.trials``."""
+
+    kind: Literal["sweep"] = "sweep"
+    phase: Literal["gather"] = "gather"
+    spec: SweepSpec
+    trials: tuple[EndedTrial, ...]
+    seconds: float = Field(default=0.0, description="From the start of the first to the end of the last.")
+    baseline: str
+    out: str
+
+
+SweepWork = Annotated[MeasureBaseline | GatherTrials, Field(discriminator="phase")]
+Assignment = Annotated[
+    CheckModel | CheckDataset | Compress | MeasureSensitivity | SweepWork, Field(discriminator="kind")
+]
 ASSIGNMENT: TypeAdapter[Assignment] = TypeAdapter(Assignment)

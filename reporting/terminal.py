@@ -9,7 +9,8 @@ from rich.text import Text
 
 from jobspec.report import GroupCut, Host, LayerSparsity, Report
 from jobspec.sensitivity import SensitivityReport
-from reporting import words
+from jobspec.sweep import SweepReport
+from reporting import sweep_page, words
 from reporting.comparison import Line, capitalized, lines, lost_channels
 from reporting.progress import progress as progress
 
@@ -19,7 +20,7 @@ NAME_WIDTH = 16
 STYLES = {"better": "green", "worse": "red", "same": ""}
 
 
-def table(report: Report | SensitivityReport) -> RenderableType:
+def table(report: Report | SensitivityReport | SweepReport) -> RenderableType:
     """The whole report: its numbers, what they mean, and where they were measured.
 
     >>> from rich.console import Console
@@ -28,6 +29,8 @@ def table(report: Report | SensitivityReport) -> RenderableType:
     parts: list[RenderableType]
     if isinstance(report, SensitivityReport):
         parts, where = [_scores_title(report), _scores(report)], _where(report.host)
+    elif isinstance(report, SweepReport):
+        parts, where = [_sweep_title(report), _sweep(report)], _where(report.host)
     else:
         parts, where = [_comparison(report)], host_line(report)
         if lost_channels(report):
@@ -77,6 +80,24 @@ def _scores(report: SensitivityReport) -> Table:
 def _bare(report: SensitivityReport, score: float) -> str:
     """A score without its unit, which the title tells once: six columns of them must fit into a narrow terminal."""
     return words.score(report.curves.metric, score).removesuffix(f"{words.NBSP}%")
+
+
+def _sweep_title(report: SweepReport) -> Text:
+    unit = " in %" if words.is_share(report.metric) else ""
+    original = words.score(report.metric, report.baseline.quality.score.value)
+    return Text(f"{report.model_name}: {report.metric_label}{unit} over sparsity, {original} before", style="bold")
+
+
+def _sweep(report: SweepReport) -> Table:
+    """A line a sparsity, a column a method: many sparsities must fit into a narrow terminal."""
+    grid = Table(box=box.SIMPLE_HEAD)
+    grid.add_column("cut", justify="right", no_wrap=True)
+    for name in report.methods:
+        grid.add_column(Text(name), justify="right", overflow="fold")
+    for index, sparsity in enumerate(report.spec.sparsities):
+        points = [report.of(name)[index] for name in report.methods]
+        grid.add_row(words.grid_point(sparsity), *(sweep_page.score(report, point) for point in points))
+    return grid
 
 
 def host_line(report: Report) -> str:

@@ -7,8 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from infra import job_list
-from infra.jobs import steps_of
+from infra import families, job_list
 from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Failure
 from jobspec.frozen import Frozen
@@ -75,6 +74,7 @@ class JobView(Frozen):
     spec_digest: str | None
     failure: Failure | None
     labels: Mapping[str, str]
+    parent_id: str | None = Field(description="The sweep that this job is a trial of.")
     links: Mapping[str, str]
 
 
@@ -142,11 +142,14 @@ def _upload_fields(upload: Upload) -> dict[str, Any]:
 def job_view(session: Session, job: Job) -> JobView:
     """A row as a job."""
     here = f"/v1/jobs/{job.id}"
+    links = {"self": here, "report": f"{here}/report", "artifacts": f"{here}/artifacts", "cancel": f"{here}/cancel"}
+    if job.kind == "sweep":
+        links["trials"] = f"/v1/jobs?parent_id={job.id}"
     return JobView(
         id=job.id,
         kind=job.kind,
         state=JobState(job.state),
-        steps=steps_of(job),
+        steps=families.steps_of(session, job),
         attempt=job.attempt,
         queue_position=job_list.queue_position(session, job),
         created_at=job.created_at,
@@ -157,7 +160,8 @@ def job_view(session: Session, job: Job) -> JobView:
         spec_digest=job.spec_digest,
         failure=None if job.failure is None else Failure.model_validate(job.failure),
         labels=job.spec.get("labels", {}),
-        links={"self": here, "report": f"{here}/report", "artifacts": f"{here}/artifacts", "cancel": f"{here}/cancel"},
+        parent_id=job.parent_id,
+        links=links,
     )
 
 

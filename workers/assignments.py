@@ -1,6 +1,6 @@
 """From a job row to what a child must be given: its assignment, and the blobs that the assignment names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -8,20 +8,32 @@ from typing import Any, Final
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from infra import job_list, uploads
-from infra.tables import Job, Upload
-from jobspec.errors import FieldError, InputRejected, NotFound
+from infra import families, job_list, uploads
+from infra.tables import Artifact, Job, Upload
+from jobspec.errors import Failure, FieldError, InputRejected, NotFound
 from jobspec.pruning import Prune
 from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec
-from jobspec.states import UploadState
+from jobspec.states import JobState, UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
-from jobspec.work import Assignment, CheckDataset, CheckModel, Compress, MeasureSensitivity
+from jobspec.sweep import SweepSpec
+from jobspec.work import (
+    Assignment,
+    CheckDataset,
+    CheckModel,
+    Compress,
+    EndedTrial,
+    GatherTrials,
+    MeasureBaseline,
+    MeasureSensitivity,
+)
 
 CHECK_SECONDS: Final = 600.0
 """How long the check of an upload may run; a user's job says so itself."""
 
 DATASET, OUT = "data.npz", "out"
+BASELINE: Final = "baseline.npz"
+"""The original as a sweep measured it, for its trials."""
 
 MAX_KNOWN: Final = 8
 """How many earlier measurements a child is given to choose from, the newest."""
@@ -39,6 +51,8 @@ class Work:
     max_runtime_seconds: float
     known: Mapping[str, str] = field(default_factory=dict)
     """Earlier measurements: welcome, not needed."""
+    children: Sequence[CompressSpec] = ()
+    """The trials that this job makes when the child has succeeded; then it waits for them."""
 
 
 def work_of(session: Session, job: Job) -> Work:
@@ -72,12 +86,19 @@ def _compress(session: Session, job: Job) -> Work:
     model, dataset = _inputs(session, spec)
     measures = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in spec.steps)
     known = _known(session, model, dataset) if measures else {}
+    baseline = _artifacts(session, job.parent_id, BASELINE) if job.parent_id else {}
     scale: Any = dataset.scale
     assignment = Compress(
-        spec=spec, model=_model_name(model), dataset=DATASET, scale=scale, sensitivity=tuple(known), out=OUT
+        spec=spec,
+        model=_model_name(model),
+        dataset=DATASET,
+        scale=scale,
+        sensitivity=tuple(known),
+        baseline=next(iter(baseline), None),
+        out=OUT,
     )
     inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
-    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
+    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known | baseline)
 
 
 def _sensitivity(session: Session, job: Job) -> Work:
@@ -91,7 +112,41 @@ def _sensitivity(session: Session, job: Job) -> Work:
     return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
 
 
-def _inputs(session: Session, spec: CompressSpec | SensitivitySpec) -> tuple[Upload, Upload]:
+def _sweep(session: Session, job: Job) -> Work:
+    spec = SweepSpec.model_validate(job.spec)
+    seconds = float(spec.limits.max_runtime_seconds)
+    trials = families.children(session, job.id)
+    if trials:
+        ended, inputs = _ended(session, trials)
+        inputs |= _artifacts(session, job.id, BASELINE)
+        took = families.seconds(session, job.id)
+        gather = GatherTrials(spec=spec, trials=ended, seconds=took, baseline=BASELINE, out=OUT)
+        return Work(gather, inputs, seconds)
+    model, dataset = _inputs(session, spec)
+    scale: Any = dataset.scale
+    assignment = MeasureBaseline(spec=spec, model=_model_name(model), dataset=DATASET, scale=scale, out=OUT)
+    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
+    return Work(assignment, inputs, seconds, children=tuple(map(spec.job_of, spec.trials())))
+
+
+def _ended(session: Session, trials: Sequence[Job]) -> tuple[tuple[EndedTrial, ...], dict[str, str]]:
+    """The trials as a child is told of them, and the reports that it is given."""
+    ended, inputs = [], dict[str, str]()
+    for job in trials:
+        report = _artifacts(session, job.id, "report.json")
+        name = f"trial_{job.position}.json" if report else None
+        inputs |= {f"trial_{job.position}.json": digest for digest in report.values()}
+        failure = None if job.failure is None else Failure.model_validate(job.failure)
+        ended.append(EndedTrial(job_id=job.id, state=JobState(job.state), report=name, failure=failure))
+    return tuple(ended), inputs
+
+
+def _artifacts(session: Session, job_id: str, name: str) -> dict[str, str]:
+    found = session.get(Artifact, (job_id, name))
+    return {} if found is None else {name: found.digest}
+
+
+def _inputs(session: Session, spec: CompressSpec | SensitivitySpec | SweepSpec) -> tuple[Upload, Upload]:
     model = _usable(_upload(session, "model", spec.model_id, field="model_id"), field="model_id")
     return model, _usable(_upload(session, "dataset", spec.dataset_id, field="dataset_id"), field="dataset_id")
 
@@ -108,6 +163,7 @@ _WORK: Final[dict[str, Callable[[Session, Job], Work]]] = {
     "check_dataset": _check_dataset,
     "compress": _compress,
     "sensitivity": _sensitivity,
+    "sweep": _sweep,
 }
 
 

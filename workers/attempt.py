@@ -22,6 +22,7 @@ from infra.store import Store
 from infra.tables import Job
 from jobspec.errors import InternalError, SecateurError, Unavailable
 from jobspec.progress import Failed, Ready, Succeeded, advance
+from jobspec.spec import CompressSpec
 from jobspec.states import JobState, StepState
 from jobspec.work import WorkKind
 from workers import outputs
@@ -54,7 +55,15 @@ class Stopped(Exception):
         self.why = why
 
 
-Ending = Outcome | Death | Stop
+@dataclass(frozen=True)
+class Spread:
+    """The first half of a job that goes on as many."""
+
+    outcome: Outcome
+    children: Sequence[CompressSpec]
+
+
+Ending = Outcome | Spread | Death | Stop
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class Attempt:
             self._deadline = time.monotonic() + work.max_runtime_seconds
             self._fetch(work)
             result = self._run_child(work)
-            return self._keep(result) if isinstance(result, Succeeded) else result
+            return self._keep(result, work) if isinstance(result, Succeeded) else result
         except Stopped as stopped:
             return stopped.why
         except SecateurError as fault:
@@ -140,7 +149,7 @@ class Attempt:
                     self._lease.steps = advance(self._lease.steps, event)
         return stop
 
-    def _keep(self, result: Succeeded) -> Outcome:
+    def _keep(self, result: Succeeded, work: Work) -> Outcome | Spread:
         expected = SUMMARIES.get(self._job.kind)
         if expected is not None:
             try:
@@ -150,7 +159,8 @@ class Attempt:
                     "The process that ran the check found out something else than was asked."
                 ) from fault
         files = self._patiently(lambda: outputs.collect(self._means.store, self._folder / OUT, result.files))
-        return Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
+        outcome = Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
+        return Spread(outcome, work.children) if work.children else outcome
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """Try until the database or the store answers, or there is a reason to stop."""

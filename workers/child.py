@@ -11,11 +11,21 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from jobspec.errors import InternalError, OutOfMemory, SecateurError
 from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, StepFinished, StepStarted, Succeeded
-from jobspec.work import ASSIGNMENT, Assignment, CheckDataset, CheckModel, Compress, MeasureSensitivity
+from jobspec.work import (
+    ASSIGNMENT,
+    Assignment,
+    CheckDataset,
+    CheckModel,
+    Compress,
+    GatherTrials,
+    MeasureBaseline,
+    MeasureSensitivity,
+)
 
 Emit = Callable[[Event], None]
 Run = Callable[[Assignment, Emit], Succeeded]
@@ -66,7 +76,13 @@ def _dataset_checker() -> Run:
 def _compressor() -> Run:
     from engine.compress import compress
 
-    return _leaving_files(compress)
+    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+        assert isinstance(assignment, Compress)
+        baseline = assignment.baseline if assignment.baseline and Path(assignment.baseline).is_file() else None
+        known_baseline = None if baseline is None else Path(baseline)
+        return _leaving_files(partial(compress, known_baseline=known_baseline))(assignment, emit)
+
+    return run
 
 
 def _sensitivity_measurer() -> Run:
@@ -75,11 +91,28 @@ def _sensitivity_measurer() -> Run:
     return _leaving_files(run)
 
 
+def _sweeper() -> Run:
+    from engine.sweep_job import gather, measure_baseline
+
+    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+        assert isinstance(assignment, MeasureBaseline | GatherTrials)
+        recipe, out = assignment.spec.recipe(), Path(assignment.out)
+        if isinstance(assignment, MeasureBaseline):
+            model, dataset = Path(assignment.model), Path(assignment.dataset)
+            left = measure_baseline(recipe, model=model, dataset=dataset, scale=assignment.scale, out=out, emit=emit)
+        else:
+            left = gather(recipe, assignment, out=out, emit=emit)
+        return Succeeded(files=left)
+
+    return run
+
+
 RUNNERS: dict[str, Callable[[], Run]] = {
     "check_model": _model_checker,
     "check_dataset": _dataset_checker,
     "compress": _compressor,
     "sensitivity": _sensitivity_measurer,
+    "sweep": _sweeper,
 }
 """For each kind of job: imports what it needs, returns what runs it."""
 

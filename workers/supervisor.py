@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import jobs, uploads
+from infra import families, jobs, uploads
 from infra.broker import Publisher
 from infra.database import now
 from infra.jobs import Outcome
@@ -20,7 +20,7 @@ from infra.tables import Job, Upload
 from jobspec.errors import InternalError, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, StepState, UploadState
-from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt, Ending, Means, Stop, failed
+from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt, Ending, Means, Spread, Stop, failed
 from workers.lease import Lease
 from workers.process import Death
 from workers.scratch import remove
@@ -85,6 +85,8 @@ class Supervisor:
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Death():
                 return self._finish(job, lease, failed(_crashed(ending, job), lease))
+            case Spread():
+                return self._spread(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Outcome():
                 return self._finish(job, lease, ending)
 
@@ -97,6 +99,20 @@ class Supervisor:
 
         return self._write(lease, write)
 
+    def _spread(self, job: Job, lease: Lease, ending: Spread) -> bool:
+        """Let go of the job until the trials that it is made of have ended. False as for ``_give_back``."""
+        trials: list[Job] = []
+
+        def write() -> bool:
+            with self.means.database.write() as session:
+                trials[:] = families.spread(session, job, ending.outcome, ending.children, steps=lease.steps, now=now())
+            return bool(trials)
+
+        written = self._write(lease, write)
+        for trial in trials if written else ():
+            self._publish(trial)
+        return written
+
     def _finish(self, job: Job, lease: Lease, outcome: Outcome) -> bool:
         steps = lease.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.steps)
 
@@ -105,10 +121,19 @@ class Supervisor:
                 return jobs.finish(session, job.id, job.attempt, outcome, steps=steps, now=now())
 
         written = self._write(lease, write)
+        if written and job.parent_id is not None:
+            with suppress(SecateurError):  # then a sweep of some worker notices
+                self._wake_parent(job)
         if written and job.upload_id is not None and outcome.state == JobState.FAILED:
             with suppress(SecateurError):  # bytes that nobody needs; the next refusal of the same content removes them
                 self._drop_rejected(job.upload_id)
         return written
+
+    def _wake_parent(self, job: Job) -> None:
+        with self.means.database.read() as session:
+            parent = families.due_parent(session, job)
+        if parent is not None:
+            self._publish(parent)
 
     def _write(self, lease: Lease, write: Callable[[], bool]) -> bool:
         """Write until the database takes it, the job is lost, or this worker must go.
@@ -168,6 +193,8 @@ def _crashed(death: Death, job: Job) -> WorkerCrashed:
 
 def _name(ending: Ending) -> str:
     match ending:
+        case Spread():
+            return f"spread into {len(ending.children)} trials"
         case Outcome():
             return ending.state if ending.failure is None else f"{ending.state}: {ending.failure.code}"
         case Death():

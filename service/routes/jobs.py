@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from infra import job_list, jobs, uploads
+from infra import families, job_list, jobs, uploads
 from infra.database import now
 from infra.logs import logger
 from infra.tables import Job, Upload
@@ -69,6 +69,20 @@ EXAMPLES: dict[str, Any] = {
             "model_id": "mdl_" + "0" * 20,
             "dataset_id": "dst_" + "0" * 20,
             "sparsities": [0.5, 0.8, 0.9],
+        },
+    },
+    "sweep": {
+        "summary": "How much can be cut? A curve for weights and one for channels",
+        "value": {
+            "kind": "sweep",
+            "model_id": "mdl_" + "0" * 20,
+            "dataset_id": "dst_" + "0" * 20,
+            "methods": {
+                "weights": [{"kind": "prune", "schedule": {"kind": "one_shot"}}],
+                "channels": [{"kind": "prune", "structure": "channel"}],
+            },
+            "sparsities": [0.25, 0.5, 0.75, 0.9],
+            "random_baseline": True,
         },
     },
 }
@@ -139,13 +153,19 @@ def list_jobs(
     kind: Annotated[WorkKind | None, Query(description="Default: all but checks of uploads.")] = None,
     model_id: str | None = None,
     dataset_id: str | None = None,
+    parent_id: Annotated[str | None, Query(description="The trials of this sweep. Default: all but trials.")] = None,
     label: Annotated[Sequence[str], Query(description="`key:value`; several must all be there.")] = (),
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> JobPage:
     """Jobs, newest first."""
     wanted = job_list.Filter(
-        state=state, kind=kind, model_id=model_id, dataset_id=dataset_id, labels=dict(map(_label, label))
+        state=state,
+        kind=kind,
+        model_id=model_id,
+        dataset_id=dataset_id,
+        parent_id=parent_id,
+        labels=dict(map(_label, label)),
     )
     with parts.database.read() as session:
         rows = job_list.page(session, wanted, limit=limit + 1, after=paging.decode(cursor))
@@ -210,6 +230,7 @@ def cancel_job(parts: UseParts, job_id: str) -> JobView:
         state = jobs.cancel(session, job_id, now=now())
         if state is None:
             raise errors.NotCancellable(f"{job_id} has ended already.")
+        families.cancel(session, job_id, now=now())
         session.expire_all()
         return job_view(session, found(job_list.get(session, job_id), job_id))
 

@@ -1,0 +1,75 @@
+"""The original, exported and measured before anything is changed; once for all trials of a sweep."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from engine.job import Job
+from engine.measuring import litert, measure
+from jobspec.progress import ProducedFile
+from jobspec.report import Quality, Sizes, Variant
+
+FILE: Final = ProducedFile(name="baseline.npz", media_type="application/octet-stream")
+
+
+def measured(job: Job, folder: Path) -> measure.Baseline:
+    """Export the model into a folder and measure the file on the test split.
+
+    Raises:
+        ConversionFailed, ExportDisagrees: see ``measure.export`` and ``measure.check_same``.
+    """
+    exported = measure.export("baseline", job.model, "none", folder, job.calibration(1))
+    measure.check_same(exported, job.model, job.probe())
+    test = job.data.test
+    predictions = job.objective.predictions(measure.outputs_of(job.model, job.feed, test.x))
+    quality = measure.quality(exported, job.feed, test, job.objective, predictions)
+    return measure.Baseline(exported, quality, predictions)
+
+
+def save(job: Job, baseline: measure.Baseline, tflite: Path, path: Path) -> Variant:
+    """Keep a baseline for the trials of a sweep. Returns it with its latency, for the sweep's own report."""
+    (variant,) = measure.variants([(baseline.exported, baseline.quality)], job.probe())
+    told = {"key": key(job), "model_name": job.model.name, "variant": variant.model_dump(mode="json")}
+    np.savez(
+        path,
+        told=np.frombuffer(json.dumps(told).encode(), np.uint8),
+        tflite=np.frombuffer(tflite.read_bytes(), np.uint8),
+        predictions=baseline.predictions,
+    )
+    return variant
+
+
+def told(path: Path) -> tuple[str, Variant]:
+    """Name of the model, and the baseline as the sweep's report shows it."""
+    with np.load(path, allow_pickle=False) as kept:
+        found = json.loads(kept["told"].tobytes())
+    return found["model_name"], Variant.model_validate(found["variant"])
+
+
+def taken_up(job: Job, path: Path) -> measure.Baseline | None:
+    """The baseline that a sweep measured; None when it was of another test split, scaling or metric."""
+    with np.load(path, allow_pickle=False) as kept:
+        found, predictions, content = json.loads(kept["told"].tobytes()), kept["predictions"], kept["tflite"].tobytes()
+    if found["key"] != key(job):
+        return None
+    variant = Variant.model_validate(found["variant"])
+    exported = measure.Export(
+        "baseline",
+        variant.scheme,
+        litert.Runner(content),
+        Sizes.model_validate(variant.sizes),
+        variant.num_params,
+        variant.num_nonzero_params,
+        variant.num_macs or 0,
+    )
+    return measure.Baseline(exported, Quality.model_validate(variant.quality), predictions)
+
+
+def key(job: Job) -> str:
+    """Digest of what the numbers depend on beside the files themselves: equal keys, equal baselines."""
+    digest = hashlib.sha256(np.ascontiguousarray(job.data.test.y).tobytes())
+    digest.update(repr((len(job.data.test), job.feed, job.objective.metric, job.objective.task)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,115 @@
+"""Jobs that are made of jobs: a sweep makes its trials, waits without a worker until all have ended, and gathers them.
+
+While its trials run, a parent is ``running`` and nobody holds it: it has no lease. It waits. When no trial is
+unfinished any more it is due (``jobs.due``), and can be claimed like a queued job.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from infra import jobs
+from infra.jobs import Outcome
+from infra.tables import Artifact, Job
+from jobspec.progress import TRIALS, StepProgress
+from jobspec.spec import CompressSpec
+from jobspec.states import FINAL, UNFINISHED, JobState, StepState
+
+
+@dataclass(frozen=True)
+class Count:
+    """How far a parent's trials have come."""
+
+    total: int
+    ended: int
+    running: int
+
+
+def spread(
+    session: Session,
+    job: Job,
+    outcome: Outcome,
+    children: Sequence[CompressSpec],
+    *,
+    steps: Sequence[StepProgress],
+    now: datetime,
+) -> list[Job]:
+    """End a parent's first half: keep its files, write its trials, and let go of it until they have ended.
+
+    Returns:
+        The trials, queued; none when the attempt no longer holds the job, or its user cancels it.
+    """
+    let_go = session.execute(
+        update(Job)
+        .where(Job.id == job.id, Job.attempt == job.attempt, Job.state == JobState.RUNNING)
+        .values(lease_until=None, published_at=now, steps=[step.model_dump(mode="json") for step in steps])
+        .returning(Job.id)
+    ).scalar_one_or_none()
+    if let_go is None:
+        return []
+    session.add_all(Artifact(job_id=job.id, **vars(file)) for file in outcome.files)
+    rows = []
+    for position, spec in enumerate(children):
+        row = jobs.create(session, spec, now=now)
+        row.parent_id, row.position = job.id, position
+        rows.append(row)
+    return rows
+
+
+def children(session: Session, job_id: str) -> Sequence[Job]:
+    """The trials of a job, in their order."""
+    return session.scalars(select(Job).where(Job.parent_id == job_id).order_by(Job.position)).all()
+
+
+def due_parent(session: Session, job: Job) -> Job | None:
+    """The parent of a job that has just ended, when that was the last."""
+    if job.parent_id is None:
+        return None
+    return session.scalar(select(Job).where(Job.id == job.parent_id, jobs.due()))
+
+
+def count(session: Session, job_id: str) -> Count:
+    """How many trials a job has, and how many of them are where."""
+    rows = session.execute(select(Job.state, func.count()).where(Job.parent_id == job_id).group_by(Job.state))
+    found = {JobState(state): number for state, number in rows}
+    ended = sum(number for state, number in found.items() if state in FINAL)
+    return Count(sum(found.values()), ended, found.get(JobState.RUNNING, 0))
+
+
+def seconds(session: Session, job_id: str) -> float:
+    """From the start of a job's first trial to the last end of any so far."""
+    times = select(func.min(Job.started_at), func.max(Job.finished_at)).where(Job.parent_id == job_id)
+    began, last = session.execute(times).one()  # not the time by now: who waits for a change would see one at once
+    return float((last - began).total_seconds()) if began and last else 0.0
+
+
+def steps_of(session: Session, job: Job) -> tuple[StepProgress, ...]:
+    """The steps of a job; of one that waits for its trials, with what has become of them so far."""
+    steps = jobs.steps_of(job)
+    if job.kind != "sweep" or job.state not in (JobState.RUNNING, JobState.CANCELLING) or job.lease_until is not None:
+        return steps
+    found = count(session, job.id)
+    if not found.total:
+        return steps
+    left = seconds(session, job.id) / found.ended * (found.total - found.ended) if found.ended else None
+    told = {
+        "state": StepState.RUNNING,
+        "progress": found.ended / found.total,
+        "eta_seconds": left,
+        "message": f"{found.ended} of {found.total} ended, {found.running} running",
+    }
+    return tuple(step.model_copy(update=told) if step.name == TRIALS else step for step in steps)
+
+
+def cancel(session: Session, job_id: str, *, now: datetime) -> None:
+    """Ask the trials of a job to stop that was asked to stop; one that waited for them has stopped with that."""
+    for child in session.scalars(select(Job.id).where(Job.parent_id == job_id, Job.state.in_(UNFINISHED))).all():
+        jobs.cancel(session, child, now=now)
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
+        .values(state=JobState.CANCELLED, finished_at=now)
+    )
