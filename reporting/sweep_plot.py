@@ -78,7 +78,7 @@ def _line(axes: Axes, points: Sequence[Point], factor: int, shade: str, marker: 
     axes.errorbar(
         [100 * point.sparsity for point in points],
         [factor * (point.mean or 0.0) for point in points],
-        yerr=[factor * (point.deviation or 0.0) for point in points],
+        yerr=[factor * (point.deviation or 0.0) for point in points] if len(points[0].scores) > 1 else None,
         color=shade,
         marker=marker,
         markersize=4,
