@@ -123,6 +123,8 @@ class SweepRecipe(Setup):
 def _with_amount(step: Any, sparsities: Any) -> Any:
     if not isinstance(step, Mapping) or step.get("kind") != "prune" or any(step.get(name) for name in AMOUNTS):
         return step
+    if step.get("criterion") in THRESHOLDS or step.get("structure") == "n_m":
+        return step  # refused later, with the reason
     return {**step, "sparsity": sparsities[-1] if isinstance(sparsities, list | tuple) and sparsities else 0.99}
 
 

@@ -1,0 +1,97 @@
+"""A sweep over real HTTP: trials that are jobs of their own, gathered when the last has ended."""
+
+import csv
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from client.views import Job
+from tests.e2e.conftest import Inputs, Service
+from tests.e2e.test_compress import progressed
+
+FILES = {"baseline.npz", "sweep.csv", "sweep.png", "sweep.svg", "report.json", "report.html"}
+METHODS = {"weights": [{"kind": "prune", "schedule": {"kind": "one_shot"}}]}
+
+
+@pytest.fixture(scope="module")
+def told() -> list[Job]:
+    """What the service said of the sweep on its way."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def done(service: Service, trained: Inputs, told: list[Job]) -> Job:
+    """A sweep that has ended."""
+    ids = {"model_id": trained.model_id, "dataset_id": trained.dataset_id}
+    spec = {"kind": "sweep", **ids, "methods": METHODS, "sparsities": [0.5, 0.9], "random_baseline": True}
+    return service.client.wait(service.client.submit(spec).id, on_progress=told.append)
+
+
+def test_a_sweep_succeeds_and_leaves_its_files(service: Service, done: Job, told: list[Job]) -> None:
+    assert done.state == "succeeded", done.failure
+    assert [(step.name, step.state) for step in done.steps] == [
+        *(("baseline", "succeeded"), ("trials", "succeeded"), ("report", "succeeded"))
+    ]
+    assert {job.state for job in told} <= {"queued", "running", "succeeded"}
+    assert [progressed(job.steps) for job in told] == sorted(progressed(job.steps) for job in told)
+    assert {artifact.name for artifact in service.client.artifacts(done.id)} == FILES
+    page = service.http.get(f"/v1/jobs/{done.id}/report", headers={"Accept": "text/html"})
+    assert "How much can be cut?" in page.text
+
+
+def test_every_line_of_its_table_is_a_job_with_that_result(service: Service, done: Job) -> None:
+    trials = {job.id: job for job in service.client.trials(done.id)}
+    table = service.http.get(f"/v1/jobs/{done.id}/artifacts/sweep.csv").text
+    rows = list(csv.DictReader(io.StringIO(table)))
+
+    assert {row["job_id"] for row in rows} == set(trials)
+    assert {(row["method"], row["sparsity"]) for row in rows} == {
+        (method, share) for method in ("weights", "weights, random") for share in ("0.5", "0.9")
+    }
+    for row in rows:
+        report = service.client.report(row["job_id"])
+        assert float(row["score"]) == report.result.quality.score.value
+        assert report.baseline.quality == service.client.sweep_report(done.id).baseline.quality
+        assert trials[row["job_id"]].parent_id == done.id
+
+
+def test_trials_do_not_flood_the_list_of_jobs(service: Service, done: Job) -> None:
+    listed = {job["id"] for job in service.http.get("/v1/jobs?limit=200").json()["data"]}
+
+    assert done.id in listed
+    assert not listed & {job.id for job in service.client.trials(done.id)}
+
+
+def test_a_cancelled_sweep_takes_its_trials_along(service: Service, trained: Inputs) -> None:
+    ids = {"model_id": trained.model_id, "dataset_id": trained.dataset_id}
+    sweep = service.client.submit({"kind": "sweep", **ids, "seeds": 20})
+
+    def spread(job: Job) -> None:
+        if job.state == "running" and service.client.trials(sweep.id):
+            service.client.cancel(job.id)
+
+    ended = service.client.wait(sweep.id, on_progress=spread)
+
+    assert ended.state == "cancelled"
+    states = {service.client.wait(job.id).state for job in service.client.trials(sweep.id)}
+    assert states <= {"cancelled", "succeeded"}
+
+
+def test_the_command_line_shows_the_table(service: Service, trained: Inputs, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.json", tmp_path / "out"
+    recipe.write_text('{"sparsities": [0.5]}')
+    arguments = [str(trained.model), str(trained.dataset), "--spec", str(recipe), "--out", str(out)]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "client.cli", "sweep", *arguments, "--url", service.client.base_url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert {path.name for path in out.iterdir()} == FILES
+    assert "over sparsity" in ended.stdout
