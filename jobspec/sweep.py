@@ -13,8 +13,9 @@ from jobspec.frozen import Frozen
 from jobspec.ids import JobId
 from jobspec.pruning import THRESHOLDS, Prune
 from jobspec.report import Host, Variant
-from jobspec.spec import CompressSpec, Order, Recipe, Setup, Step, Training
+from jobspec.spec import CompressSpec, Order, Recipe, Setup, Step
 from jobspec.states import JobState
+from jobspec.training import Training
 
 MAX_TRIALS: Final = 200
 RANDOM: Final = ", random"
