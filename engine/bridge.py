@@ -4,7 +4,7 @@ Toolkits that only know tf_keras (TFMOT) work on such a twin. The graph is walke
 anew from their settings, weights are set, and both models are compared on random inputs before anybody relies on it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -73,10 +73,19 @@ def largest_difference(model: Any, twin: Twin, *, seed: int = 0) -> float:
 
     Infinite when an output is not finite: nothing can be told from that.
     """
-    inputs = _random_inputs(model, seed)
+    inputs = random_inputs(model, seed)
     given = inputs[0] if len(inputs) == 1 else inputs
     ours = keras.tree.flatten(model(given, training=False))
     theirs = keras.tree.flatten(twin.model(given, training=False))
+    return outputs_difference(ours, theirs)
+
+
+def outputs_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
+    """Largest difference of two lists of outputs, relative to the largest; infinite when one is not finite.
+
+    >>> outputs_difference([np.array([1.0, 4.0])], [np.array([1.0, 3.0])])
+    0.25
+    """
     worst = 0.0
     for one, other in zip(ours, theirs, strict=True):
         expected, found = np.asarray(one, np.float64), np.asarray(other, np.float64)
@@ -93,8 +102,8 @@ def bring_back(twin: Twin, model: Any) -> None:
             place.layer.set_weights(twin.layers[place.name].get_weights())
 
 
-def _random_inputs(model: Any, seed: int) -> list[Array]:
-    """Normally distributed; zeros and ones where inputs count something, such as tokens."""
+def random_inputs(model: Any, seed: int) -> list[Array]:
+    """One array for each input: normally distributed; zeros and ones where inputs count something, such as tokens."""
     rng = np.random.default_rng(seed)
     counts = any(isinstance(place.layer, keras.layers.Embedding) for place in places(model))
     found: list[Array] = []

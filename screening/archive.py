@@ -141,6 +141,18 @@ class Archive:
             while piece := member.read(PIECE_BYTES):
                 yield piece
 
+    def copy(self, name: str, to: IO[bytes]) -> None:
+        """Unpack one member into a file, and never more than the directory declares.
+
+        Raises:
+            ArchiveUnreadable: the member is damaged.
+        """
+        left = self.sizes[name]
+        with _Reading(self._source), self._zip.open(name) as member:
+            while left and (piece := member.read(min(PIECE_BYTES, left))):
+                to.write(piece)
+                left -= len(piece)
+
     def inflate_all(self) -> None:
         """Unpack every member into nothing, and compare its length and checksum.
 

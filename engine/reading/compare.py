@@ -6,7 +6,10 @@ tf_keras reads only what passed our own checks of config and file, and only in a
 from pathlib import Path
 from typing import Any
 
-from engine.bridge import AGREEMENT, Twin, largest_difference
+import keras
+
+from engine.bridge import AGREEMENT, Twin, largest_difference, outputs_difference, random_inputs
+from engine.reading import signature
 from engine.reading.read import Loaded
 from jobspec.errors import TranslationDisagrees
 
@@ -21,6 +24,8 @@ def compared(loaded: Loaded, path: Path) -> str | None:
         return None
     if loaded.version.startswith("1"):
         return "not compared: nothing that is installed reads models of Keras 1"
+    if loaded.format == "savedmodel":
+        return _with_signature(loaded.model, path)
     try:
         import tf_keras
 
@@ -30,6 +35,21 @@ def compared(loaded: Loaded, path: Path) -> str | None:
         reason = str(fault).strip().splitlines()
         return f"not compared: tf_keras cannot run it ({reason[0][:160] if reason else type(fault).__name__})"
     return judged(difference, "tf_keras", loaded.model)
+
+
+def _with_signature(model: Any, path: Path) -> str:
+    inputs = random_inputs(model, seed=0)
+    names = [tensor.name for tensor in model.inputs]
+    try:
+        theirs = signature.outputs_of(path, dict(zip(names, inputs, strict=True)))
+    except Exception as fault:  # noqa: BLE001 - TensorFlow raises every kind; that it cannot is no fault of the model
+        reason = str(fault).strip().splitlines()
+        return f"not compared: the serving signature is not run ({reason[0][:160] if reason else type(fault).__name__})"
+    wanted = list(theirs) if len(theirs) == 1 else list(model.output_names)
+    if not set(wanted) <= set(theirs) or len(wanted) != len(theirs):
+        return f"not compared: the serving signature calls its outputs {', '.join(sorted(theirs))[:100]}"
+    ours = keras.tree.flatten(model(inputs[0] if len(inputs) == 1 else inputs, training=False))
+    return judged(outputs_difference(ours, [theirs[name] for name in wanted]), "its serving signature", model)
 
 
 def judged(difference: float, other: str, model: Any) -> str:

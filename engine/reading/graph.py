@@ -47,7 +47,7 @@ class _Builder:
 
     def model(self, node: Any, path: Path) -> Any:
         """A model, and a place for each of its layers; ``path`` is where the model itself stands."""
-        class_name, config = _parts(node)
+        class_name, config = parts(node)
         if class_name == "Sequential" or isinstance(config, list):
             return self._sequential(config, path)
         return self._functional(config, path)
@@ -59,7 +59,7 @@ class _Builder:
         own: list[Any] = []
         shape = _first_shape(nodes, settings)
         for node in nodes:
-            class_name, _ = _parts(node)
+            class_name, _ = parts(node)
             if class_name == "InputLayer":
                 continue
             made = self._layer(node, path)
@@ -85,8 +85,8 @@ class _Builder:
 
     def _layer(self, node: Any, path: Path) -> list[Any]:
         """The layers that stand for one layer of the config, and their place."""
-        class_name, config = _parts(node)
-        name = _name_of(node)
+        class_name, config = parts(node)
+        name = name_of(node)
         here = (*path, name)
         made = [self.model(node, here)] if class_name in MODELS else self._translated(class_name, config, here)
         if here in self._built.layers:
@@ -96,7 +96,7 @@ class _Builder:
 
     def _translated(self, class_name: str, config: Any, here: Path) -> list[Any]:
         def inner(node: Any) -> Any:
-            kind, settings = _parts(node)
+            kind, settings = parts(node)
             if kind in MODELS:
                 return self.model(node, (*here, "layer"))
             made = translated(kind, settings, inner)
@@ -116,7 +116,7 @@ class _Graph:
     def __init__(self, builder: _Builder, config: Any, path: Path) -> None:
         self._builder, self._config, self._path = builder, config, path
         self._nodes = _listed(config.get("layers"))
-        self._calls: dict[str, list[Node]] = {_name_of(node): nodes_of(node) for node in self._nodes}
+        self._calls: dict[str, list[Node]] = {name_of(node): nodes_of(node) for node in self._nodes}
         self._made: dict[str, Any] = {}
         self._results: dict[str, list[list[Any]]] = {name: [] for name in self._calls}
         self._first = self._first_numbers()
@@ -124,7 +124,7 @@ class _Graph:
 
     def _first_numbers(self) -> dict[str, int]:
         """The number of each nested model's first call: 1 where making the model itself counted as call 0."""
-        models = {_name_of(node) for node in self._nodes if _parts(node)[0] in MODELS}
+        models = {name_of(node) for node in self._nodes if parts(node)[0] in MODELS}
         first = dict.fromkeys(self._calls, 0)
         used = [reference for calls in self._calls.values() for call in calls for reference in references(call)]
         used += references(structure_of(self._config.get("output_layers"), set(self._calls)))
@@ -156,8 +156,8 @@ class _Graph:
         return _guarded(keras.Model, inputs, outputs, name=_clean(self._config.get("name")))
 
     def _make(self, node: Any) -> None:
-        class_name, config = _parts(node)
-        name = _name_of(node)
+        class_name, config = parts(node)
+        name = name_of(node)
         if class_name == "InputLayer":
             self._results[name].append([_input(config, name)])
             self._calls[name] = []
@@ -219,7 +219,8 @@ def _name_apart(outputs: list[Any]) -> None:
         used.add(operation.name)
 
 
-def _parts(node: Any) -> tuple[str, Any]:
+def parts(node: Any) -> tuple[str, Any]:
+    """Class name and config of a layer or model. Raises: ModelUnreadable: it is none."""
     if not isinstance(node, dict) or not isinstance(node.get("class_name"), str):
         raise unreadable("The config has something among its layers that is no layer.")
     config = node.get("config")
@@ -228,8 +229,9 @@ def _parts(node: Any) -> tuple[str, Any]:
     return node["class_name"], config
 
 
-def _name_of(node: Any) -> str:
-    class_name, config = _parts(node)
+def name_of(node: Any) -> str:
+    """The name by which nodes and weights know a layer of a config."""
+    class_name, config = parts(node)
     name = node.get("name") or (config.get("name") if isinstance(config, dict) else None)
     if not isinstance(name, str):
         name = class_name.lower()
@@ -263,7 +265,7 @@ def _shape(value: Any) -> tuple[int | None, ...]:
 
 def _first_shape(nodes: list[Any], settings: Any) -> tuple[tuple[int | None, ...], str] | None:
     """Batch shape and dtype of what a Sequential model takes: its first layer says it, or the model does."""
-    class_name, config = _parts(nodes[0])
+    class_name, config = parts(nodes[0])
     if class_name == "InputLayer" or "batch_input_shape" in config:
         shape = plain(config.get("batch_input_shape", config.get("batch_shape")))
         kept = class_name == "InputLayer" or class_name not in ("Embedding", "StringLookup")

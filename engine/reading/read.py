@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import keras
 
-from engine.reading import hdf5
+from engine.reading import hdf5, keras2, savedmodel
 from engine.reading.compiled import compile_as
 from engine.reading.graph import Built, build
 from engine.reading.saved import Saved
@@ -16,7 +16,11 @@ from screening import screen
 from screening.archive import Archive
 from screening.keras_file import version_of
 
-READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {"hdf5": hdf5.read}
+READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {
+    "hdf5": hdf5.read,
+    "keras": keras2.read,
+    "savedmodel": savedmodel.read,
+}
 """By format. ``.keras`` files of Keras 3 are loaded by Keras itself."""
 
 
