@@ -105,7 +105,11 @@ OPERATIONS: Final = frozenset(
 )
 """Functions of TensorFlow that a TFOpLambda or SlicingOpLambda may name; all of them only compute."""
 
-_MODULE: Final = re.compile(r"(tensorflow\.|tf_)?keras(\.\w+)*\Z|builtins\Z")
+_MODULE: Final = re.compile(
+    r"((tensorflow\.|tensorflow\.python\.|tf_)?keras|tensorflow\.python\.ops)(\.\w+)*\Z|builtins\Z"
+)
+"""Keras under all its names, and where TensorFlow keeps initialisers."""
+
 _CUSTOM: Final = "Custom>"
 
 

@@ -22,7 +22,7 @@ def compared(loaded: Loaded, path: Path) -> str | None:
     """
     if loaded.version.startswith("3."):
         return None
-    if loaded.version.startswith("1"):
+    if loaded.version.startswith(("0", "1")):
         return "not compared: nothing that is installed reads models of Keras 1"
     if loaded.format == "savedmodel":
         return _with_signature(loaded.model, path)

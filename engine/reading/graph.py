@@ -67,7 +67,7 @@ class _Builder:
             chain += made
         name = _clean(settings.get("name"))
         if shape is not None:
-            chain.insert(0, keras.Input(batch_shape=shape[0], dtype=shape[1]))
+            chain.insert(0, _guarded(keras.Input, batch_shape=shape[0], dtype=shape[1], name=_input_name(nodes[0])))
         elif not path:
             raise unreadable(
                 "The Sequential model does not say what shape its inputs have.",
@@ -242,6 +242,11 @@ def _listed(value: Any) -> list[Any]:
     if not isinstance(value, list) or not value:
         raise unreadable("The config lists no layers.")
     return value
+
+
+def _input_name(first: Any) -> str | None:
+    """What Keras 2 called the input of a Sequential model."""
+    return _clean(name_of(first) if parts(first)[0] == "InputLayer" else f"{name_of(first)}_input")
 
 
 def _clean(name: Any) -> str | None:

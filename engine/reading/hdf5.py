@@ -9,7 +9,7 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from engine.reading import hdf5_limits
+from engine.reading import hdf5_limits, keras1
 from engine.reading.refusals import RESAVE, unreadable
 from engine.reading.saved import Named, Path, Saved
 from jobspec.errors import ArchiveUnreadable, SecateurError
@@ -59,7 +59,11 @@ def read(path: pathlib.Path) -> Saved:
         compiled = _json(file.attrs["training_config"], "training_config") if "training_config" in file.attrs else None
         if compiled is not None and not isinstance(compiled, dict):
             compiled = None
-        return Saved(version, config, _weights(groups), compiled)
+        weights = _weights(groups)
+        if version[:1] in ("0", "1"):
+            theano = _text(file.attrs.get("backend", groups.attrs.get("backend", ""))) == "theano"
+            config, weights = keras1.modern(config), keras1.joined(weights, theano=theano)
+        return Saved(version, config, weights, compiled)
 
 
 def _without_config(file: Any, groups: Any) -> Exception:

@@ -151,9 +151,13 @@ def _weights_of(
 
 def _listed(nodes: Any, values: Mapping[int, Array], number: int) -> Iterator[Named]:
     """The variables of a layer, in its own order."""
-    listed = _children(nodes, number).get("variables")
-    places = [] if listed is None else _children(nodes, listed).items()
-    for _, place in sorted((int(name), place) for name, place in places if name.isdigit()):
+    children = _children(nodes, number)
+    if "variables" in children:
+        listed = _children(nodes, children["variables"]).items()
+        places = [place for _, place in sorted((int(name), place) for name, place in listed if name.isdigit())]
+    else:
+        places = list(dict.fromkeys(children.values()))  # preprocessing layers keep no list
+    for place in places:
         if place in values:
             yield Named(nodes[place].variable.name, values[place])
 

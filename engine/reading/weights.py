@@ -40,6 +40,9 @@ def put(weights: Mapping[Path, Sequence[Named]], built: Built, *, old_slopes: bo
         raise unreadable(f"The file lacks weights of the model: {', '.join(missing)[:300]}.")
     if old_slopes:
         _steepen(built.model)
+    for layer in built.model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization) and layer._non_trainable_variables:
+            layer.finalize_state()  # it computes with copies of its weights
 
 
 def placed(weights: Mapping[Path, Sequence[Named]], built: Built) -> dict[Path, Sequence[Named]]:
@@ -82,12 +85,18 @@ def _is_random_state(named: Named) -> bool:
 def _fitting(order: list[Any], arrays: list[Named]) -> list[tuple[Any, Array]] | None:
     if len(order) != len(arrays):
         return None
-    given = without_cudnn([named.array for named in arrays], [tuple(variable.shape) for variable in order])
+    shapes = [tuple(variable.shape) for variable in order]
+    given = without_cudnn([_flat(named.array, shape) for named, shape in zip(arrays, shapes, strict=True)], shapes)
     for variable, named, array in zip(order, arrays, given, strict=True):
         role = _role(named.name)
         if tuple(variable.shape) != array.shape or (role in ROLES and variable.name in ROLES and role != variable.name):
             return None
     return list(zip(order, given, strict=True))
+
+
+def _flat(array: Array, shape: tuple[int, ...]) -> Array:
+    """Kernels of 1-D convolutions had an axis of one in Keras 1: (length, 1, inputs, outputs)."""
+    return array[:, 0] if array.ndim == 4 and len(shape) == 3 and array.shape[1] == 1 else array
 
 
 def _role(name: str) -> str:
