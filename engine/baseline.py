@@ -24,9 +24,9 @@ def measured(job: Job, folder: Path) -> measure.Baseline:
     exported = measure.export("baseline", job.model, "none", folder, job.calibration(1))
     measure.check_same(exported, job.model, job.probe())
     test = job.data.test
-    predictions = job.objective.predictions(measure.outputs_of(job.model, job.feed, test.x))
-    quality = measure.quality(exported, job.feed, test, job.objective, predictions)
-    return measure.Baseline(exported, quality, predictions)
+    outputs = measure.outputs_of(job.model, job.feed, test.x)
+    found = measure.quality(job.objective, test.y, measure.said(exported, job.feed, test.x), outputs)
+    return measure.Baseline(exported, found, outputs)
 
 
 def save(job: Job, baseline: measure.Baseline, tflite: Path, path: Path) -> Variant:
@@ -37,7 +37,7 @@ def save(job: Job, baseline: measure.Baseline, tflite: Path, path: Path) -> Vari
         path,
         told=np.frombuffer(json.dumps(told).encode(), np.uint8),
         tflite=np.frombuffer(tflite.read_bytes(), np.uint8),
-        predictions=baseline.predictions,
+        outputs=baseline.outputs,
     )
     return variant
 
@@ -52,7 +52,7 @@ def told(path: Path) -> tuple[str, Variant]:
 def taken_up(job: Job, path: Path) -> measure.Baseline | None:
     """The baseline that a sweep measured; None when it was of another test split, scaling or metric."""
     with np.load(path, allow_pickle=False) as kept:
-        found, predictions, content = json.loads(kept["told"].tobytes()), kept["predictions"], kept["tflite"].tobytes()
+        found, outputs, content = json.loads(kept["told"].tobytes()), kept["outputs"], kept["tflite"].tobytes()
     if found["key"] != key(job):
         return None
     variant = Variant.model_validate(found["variant"])
@@ -65,7 +65,7 @@ def taken_up(job: Job, path: Path) -> measure.Baseline | None:
         variant.num_nonzero_params,
         variant.num_macs or 0,
     )
-    return measure.Baseline(exported, Quality.model_validate(variant.quality), predictions)
+    return measure.Baseline(exported, Quality.model_validate(variant.quality), outputs)
 
 
 def key(job: Job) -> str:

@@ -49,9 +49,10 @@ class Lesson:
         """The objective's loss and, on rows of a teacher, what the outputs differ from it."""
         return _Distilled(objective, self.distill)
 
-    def metric(self, objective: Objective) -> Any:
-        """The objective's metric, against the labels alone."""
-        return _OfLabels(objective.keras_metric())
+    def metric(self, objective: Objective) -> Any | None:
+        """The objective's metric, against the labels alone; None where Keras has none of the kind."""
+        metric = objective.keras_metric()
+        return None if metric is None else _OfLabels(metric)
 
 
 def difference(objective: Objective, teacher: Any, student: Any, *, temperature: float) -> Any:

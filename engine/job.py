@@ -106,7 +106,7 @@ class Job:
 
         def quality() -> float:
             outputs = measure.outputs_of(self.model, self.feed, held_out.x)
-            return self.objective.goodness(held_out.y, self.objective.predictions(outputs))
+            return self.objective.goodness(held_out.y, outputs)
 
         reestimate_if_better(self.model, inputs, judge=quality)
 

@@ -11,14 +11,16 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.measuring import metrics
+from engine.measuring import likeness, metrics
 from jobspec import spec
-from jobspec.errors import FieldError, LabelsMismatch, ObjectiveUnknown
+from jobspec.errors import ObjectiveUnknown
+from jobspec.fit_objective import CROSS_ENTROPY, check_objective, labels_of
+from jobspec.metrics import METRICS, Metric, higher_is_better
+from jobspec.report import Interval
 from jobspec.summaries import LabelKind
 
-Task = Literal["multiclass", "binary", "regression"]
+Task = Literal["multiclass", "binary", "multi_label", "regression"]
 
-CROSS_ENTROPY: Final = {"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"}
 LOSSES: Final[Mapping[spec.Loss, Callable[..., Any]]] = {
     "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
     "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
@@ -39,7 +41,7 @@ class Objective:
     task: Task
     loss_name: spec.Loss
     loss: Any
-    metric: spec.Metric
+    metric: Metric
     from_logits: bool
     num_units: int
     source: str
@@ -47,7 +49,7 @@ class Objective:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric == "accuracy"
+        return higher_is_better(self.metric)
 
     def encode(self, labels: Array) -> Array:
         """Labels in the form that the loss takes: (n,) classes, or (n, units) rows."""
@@ -59,32 +61,56 @@ class Objective:
             return np.asarray(labels.argmax(axis=1))
         return labels
 
-    def predictions(self, outputs: Array) -> Array:
-        """What outputs say: classes, shape (n,), or values, shape (n, units)."""
+    def decided(self, outputs: Array) -> Array:
+        """What outputs amount to: classes, shape (n,); labels as zeros and ones, or values, shape (n, units)."""
         flat = outputs.reshape(len(outputs), -1)
         match self.task:
             case "multiclass":
                 return np.asarray(flat.argmax(axis=1))
             case "binary":
-                return (flat[:, 0] > (0.0 if self.from_logits else 0.5)).astype(np.int64)
+                return (flat[:, 0] > self._threshold).astype(np.int64)
+            case "multi_label":
+                return (flat > self._threshold).astype(np.int64)
             case "regression":
                 return flat
 
-    def score(self, labels: Array, predictions: Array) -> float:
-        """The metric of predictions."""
-        return metrics.score(self.metric, self.truths(labels), predictions).value
+    @property
+    def _threshold(self) -> float:
+        return 0.0 if self.from_logits else 0.5
 
-    def goodness(self, labels: Array, predictions: Array) -> float:
+    def measured(self, labels: Array, outputs: Array) -> Interval:
+        """The metric of a model's outputs, with its 95 % interval."""
+        return metrics.score(self.metric, self.truths(labels), self.decided(outputs), self._scores(outputs))
+
+    def score(self, labels: Array, outputs: Array) -> float:
+        """The metric of a model's outputs."""
+        return metrics.value(self.metric, self.truths(labels), self.decided(outputs), self._scores(outputs))
+
+    def _scores(self, outputs: Array) -> Array:
+        """Outputs that can be compared between samples, shape (n, units): logits of classes only order each alone."""
+        flat = outputs.reshape(len(outputs), -1)
+        if self.task != "multiclass" or not self.from_logits:
+            return flat
+        powers = np.exp(flat - flat.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def goodness(self, labels: Array, outputs: Array) -> float:
         """The same, turned so that higher is better whatever the metric."""
-        return self.score(labels, predictions) * (1.0 if self.higher_is_better else -1.0)
+        return self.score(labels, outputs) * (1.0 if self.higher_is_better else -1.0)
+
+    def agreement(self, original: Array, outputs: Array) -> float:
+        """How alike the outputs of two models decide."""
+        return likeness.agreement(self.decided(original), self.decided(outputs))
 
     def truths(self, labels: Array) -> Array:
-        """What labels say, in the form of ``predictions``."""
+        """What labels say, in the form of ``decided``."""
         match self.task:
             case "multiclass":
                 return labels.argmax(axis=1) if labels.ndim == 2 else labels
             case "binary":
                 return labels.reshape(len(labels)).astype(np.int64)
+            case "multi_label":
+                return labels.reshape(len(labels), -1).astype(np.int64)
             case "regression":
                 return labels.reshape(len(labels), -1)
 
@@ -98,20 +124,24 @@ class Objective:
         """What the mean of ``rightness`` is called."""
         return "R2" if self.task == "regression" else "accuracy"
 
-    def rightness(self, truths: Array, predictions: Array) -> Array:
-        """How good each prediction is, shape (n,), higher is better: 1 or 0 for classes, minus the squared error."""
+    def rightness(self, truths: Array, decided: Array) -> Array:
+        """How good each decision is, shape (n,): the share that is right, or minus the squared error."""
         if self.task == "regression":
-            return np.asarray(-((truths - predictions).astype(np.float64) ** 2).mean(axis=1))
-        return np.asarray(truths == predictions, dtype=np.float64)
+            return np.asarray(-((truths - decided).astype(np.float64) ** 2).mean(axis=1))
+        return np.asarray((truths == decided).reshape(len(truths), -1).mean(axis=1))
 
-    def keras_metric(self) -> Any:
-        """The metric as Keras shows it during training, named ``metric``."""
+    def keras_metric(self) -> Any | None:
+        """The metric as Keras shows it during training, named ``metric``; None where it has not the same."""
         if self.metric == "mean_squared_error":
             return keras.metrics.MeanSquaredError(name="metric")
         if self.metric == "mean_absolute_error":
             return keras.metrics.MeanAbsoluteError(name="metric")
-        if self.task == "binary":
-            return keras.metrics.BinaryAccuracy(name="metric", threshold=0.0 if self.from_logits else 0.5)
+        if self.metric == "root_mean_squared_error":
+            return keras.metrics.RootMeanSquaredError(name="metric")
+        if self.metric == "label_accuracy" or (self.metric == "accuracy" and self.task == "binary"):
+            return keras.metrics.BinaryAccuracy(name="metric", threshold=self._threshold)
+        if self.metric != "accuracy":
+            return None
         if self.loss_name == "sparse_categorical_crossentropy":
             return keras.metrics.SparseCategoricalAccuracy(name="metric")
         return keras.metrics.CategoricalAccuracy(name="metric")
@@ -131,13 +161,13 @@ def resolve(model: Any, label_kind: LabelKind, wanted: spec.Objective) -> Object
             suggestions=["End the model with Flatten or a pooling layer and Dense."],
         )
     units = int(shape[-1])
-    task: Task = "regression" if label_kind == "values" else "binary" if units == 1 else "multiclass"
-    _check_wanted(wanted, task)
+    check_objective(wanted, label_kind, num_units=units)
+    task = _task(label_kind, units)
     stored_name, stored = _compiled_loss(model)
-    metric = wanted.metric or ("accuracy" if task != "regression" else _compiled_metric(model))
+    metric = wanted.metric or _usual_metric(model, task)
     if wanted.loss is not None:
         name, source, stored = wanted.loss, "given", None
-    elif stored_name is not None and not (task == "regression" and stored_name in CROSS_ENTROPY):
+    elif stored_name is not None and stored_name not in CROSS_ENTROPY - FITTING.get(task, CROSS_ENTROPY):
         name, source = stored_name, "from the model's compile config"
     else:
         name, source, stored = _inferred(task, label_kind), "inferred from outputs and labels", None
@@ -151,27 +181,27 @@ def resolve(model: Any, label_kind: LabelKind, wanted: spec.Objective) -> Object
     return Objective(task, name, loss, metric, bool(from_logits), units, source)
 
 
-def _check_wanted(wanted: spec.Objective, task: Task) -> None:
-    regression = task == "regression"
-    if regression and (wanted.loss in CROSS_ENTROPY or wanted.metric == "accuracy"):
-        field = "objective.loss" if wanted.loss in CROSS_ENTROPY else "objective.metric"
-        raise LabelsMismatch(
-            "The labels are values to regress; cross-entropy and accuracy need classes.",
-            errors=[FieldError(field=field, messages=("needs classes",))],
-            suggestions=["Store classes as whole numbers in y_train, or choose mean_squared_error."],
-        )
-    if not regression and wanted.metric not in (None, "accuracy"):
-        raise LabelsMismatch(
-            f"The labels are classes; {wanted.metric} needs values.",
-            errors=[FieldError(field="objective.metric", messages=("needs values",))],
-            suggestions=["Choose accuracy, or store the labels as floats."],
-        )
+FITTING: Final[Mapping[Task, frozenset[str]]] = {
+    "regression": frozenset(),
+    "multi_label": frozenset({"binary_crossentropy"}),
+}
+"""The cross-entropies that a task can be trained with; any, unless it stands here."""
+
+
+def _task(label_kind: LabelKind, units: int) -> Task:
+    match labels_of(label_kind):
+        case "values":
+            return "regression"
+        case "multi_label":
+            return "multi_label"
+        case "classes":
+            return "binary" if units == 1 else "multiclass"
 
 
 def _inferred(task: Task, label_kind: LabelKind) -> spec.Loss:
     if task == "regression":
         return "mean_squared_error"
-    if task == "binary":
+    if task in ("binary", "multi_label"):
         return "binary_crossentropy"
     return "sparse_categorical_crossentropy" if label_kind == "classes" else "categorical_crossentropy"
 
@@ -192,7 +222,10 @@ def _compiled_loss(model: Any) -> tuple[spec.Loss | None, dict[str, Any] | None]
     return None, None
 
 
-def _compiled_metric(model: Any) -> spec.Metric:
+def _usual_metric(model: Any, task: Task) -> Metric:
+    """Of classes accuracy; of labels F1, which rare ones cannot flatter; of values what the compile config names."""
+    if task != "regression":
+        return "f1" if task == "multi_label" else METRICS["classes"][0]
     text = str((model.get_compile_config() or {}).get("metrics")).lower()
     return "mean_squared_error" if "mse" in text or "squared" in text else "mean_absolute_error"
 

@@ -118,7 +118,7 @@ def measure(
         metric=job.objective.metric,
         higher_is_better=job.objective.higher_is_better,
         num_samples=len(bench.x),
-        dense=job.objective.score(bench.y, _predictions(job, bench.x)),
+        dense=job.objective.score(bench.y, _outputs(job, bench.x)),
         sparsities=tuple(sparsities),
         layers={name: tuple(found) for name, found in scores.items()},
     )
@@ -145,7 +145,7 @@ class Bench:
         told: list[float] = []
 
         def goodness() -> float:
-            told.append(self.job.objective.goodness(self.y, _predictions(self.job, self.x)))
+            told.append(self.job.objective.goodness(self.y, _outputs(self.job, self.x)))
             return told[-1]
 
         batches = self.job.feed.batches(_training_samples(self.job), self.job.recipe.training.batch_size)
@@ -204,8 +204,8 @@ def _training_samples(job: Job) -> Stored:
     return select(job.data.train.x, job.shuffled(BATCHES * job.recipe.training.batch_size))
 
 
-def _predictions(job: Job, x: Stored) -> Array:
-    return job.objective.predictions(measuring.outputs_of(job.model, job.feed, x))
+def _outputs(job: Job, x: Stored) -> Array:
+    return measuring.outputs_of(job.model, job.feed, x)
 
 
 def _read(path: Path) -> Curves | None:

@@ -15,6 +15,7 @@ from engine.job import Job, load
 from engine.measuring.host import host
 from engine.pruning.cutting import choose
 from engine.sensitivity_verdicts import verdicts
+from jobspec.metrics import in_words
 from jobspec.progress import Event, ProducedFile
 from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport
 from jobspec.spec import Scale
@@ -73,7 +74,7 @@ def run(
 def _report(recipe: SensitivityRecipe, job: Job, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
     return SensitivityReport(
         model_name=job.model.name,
-        metric_label=job.objective.metric.replace("_", " "),
+        metric_label=in_words(job.objective.metric),
         spec=recipe,
         curves=found,
         layers=tuple(_layers(recipe, job, found)),

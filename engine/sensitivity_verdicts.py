@@ -26,7 +26,7 @@ def _ends(curves: Curves) -> Iterator[str]:
 
 
 def _kept(curves: Curves) -> str:
-    free = "one point" if words.is_share(curves.metric) else "a tenth of the error"
+    free = words.tolerance(curves.metric)
     deepest = curves.sparsities[-1]
     kept = [curves.keeps(name) for name in curves.layers]
     whole = sum(keeps == deepest for keeps in kept)
@@ -36,8 +36,8 @@ def _kept(curves: Curves) -> str:
 
 
 def _chance(curves: Curves) -> Iterator[str]:
-    if not words.is_share(curves.metric):
-        return
+    if curves.metric not in ("accuracy", "top_5_accuracy", "exact_match"):
+        return  # only of shares of samples this says how far chance goes
     around = wilson(round(curves.dense * curves.num_samples), curves.num_samples)
     half = 50 * (around.high - around.low)
     yield (

@@ -13,13 +13,13 @@ def verdicts(report: SweepReport) -> tuple[str, ...]:
 
 
 def tolerance(report: SweepReport) -> float:
-    """How much loss counts as none: a point of a share, a tenth of an error."""
+    """How much loss counts as none: a point of a share (0.01), a tenth of an error."""
     value = report.baseline.quality.score.value
-    return 0.01 if words.is_share(report.metric) else 0.1 * abs(value)
+    return 0.01 if report.higher_is_better else 0.1 * abs(value)
 
 
 def _kept(report: SweepReport, name: str) -> str:
-    free = "one point" if words.is_share(report.metric) else "a tenth"
+    free = words.tolerance(report.metric).removesuffix(" of the error")
     label = report.metric_label
     best = deepest_within(report, name)
     if best is None:

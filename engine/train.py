@@ -1,6 +1,7 @@
 """Training with masks: one compiled ``fit``, cuts at planned steps, progress as events."""
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -18,6 +19,7 @@ from engine.pruning.schedule import Cut
 from engine.regime import Epochs, Regime
 from engine.watch import Advance, Watch
 from jobspec.errors import TrainingDiverged
+from jobspec.metrics import in_words
 from jobspec.report import TrainingPoint
 from jobspec.training import Optimizer
 
@@ -91,7 +93,7 @@ def train(
     own = model.get_compile_config() or None  # of a model that was never compiled it is empty
     loss = objective.loss if lesson is None else lesson.loss(objective)
     metric = objective.keras_metric() if lesson is None else lesson.metric(objective)
-    model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)
+    model.compile(optimizer=optimizer, loss=loss, metrics=[metric] if metric else [], jit_compile=False)
     total, since = num_steps(dataset, batch_size=batch_size, epochs=regime.epochs), _last(cuts)
     watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=masks.sparsity, on_advance=on_advance)
     epochs = Epochs(regime, higher_is_better=objective.higher_is_better, since=since)
@@ -109,7 +111,7 @@ def train(
     )
     check_finite(model, step_name)
     watch.ended(choice.kept)
-    if notes is not None and (note := epochs.note(objective.metric.replace("_", " "))):
+    if notes is not None and (note := epochs.note(in_words(objective.metric))):
         notes.append(f"{step_name}: {note}.")
     if own is not None:
         model.compile_from_config(own)
@@ -140,15 +142,21 @@ def fit(
     """
     validation = dataset.validation
     rows = objective.encode(dataset.train.y) if rows is None else rows
+    size = max(batch_size, 256)
+    held_out = ordered_batches(feed, validation.x, objective.encode(validation.y), batch_size=size)
+
+    def measure(epoch: int, logs: dict[str, Any]) -> None:
+        logs["val_metric"] = objective.score(validation.y, np.asarray(model.predict(held_out, verbose=0)))
+
+    library = keras if isinstance(model, keras.Model) else import_module("tf_keras")
+    metered = objective.keras_metric() is None
     with samples_blamed():
         model.fit(
             training_batches(feed, dataset.train.x, rows, batch_size=batch_size, seed=seed),
             epochs=epochs,
-            validation_data=ordered_batches(
-                feed, validation.x, objective.encode(validation.y), batch_size=max(batch_size, 256)
-            ),
+            validation_data=held_out,
             shuffle=False,  # the batches come shuffled
-            callbacks=list(callbacks),
+            callbacks=[*([library.callbacks.LambdaCallback(on_epoch_end=measure)] if metered else []), *callbacks],
             verbose=0,
         )
 

@@ -88,7 +88,7 @@ def train_twin(
     twin.model.compile(
         optimizer=optimizer_twin(optimizer),
         loss=loss_twin(objective.loss),
-        metrics=[metric_twin(objective.keras_metric())],
+        metrics=[metric_twin(metric) for metric in [objective.keras_metric()] if metric is not None],
     )
     total = num_steps(dataset, batch_size=batch_size, epochs=regime.epochs)
     watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=sparsity, on_advance=on_advance)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from jobspec.channels import PruneChannels
 from jobspec.errors import FieldError, InputShapeMismatch, LabelsMismatch, SpecMismatch
 from jobspec.fit_channels import check_channels
+from jobspec.fit_objective import check_objective
 from jobspec.fit_pruning import check_prune
 from jobspec.fit_training import check_held_out, check_training
 from jobspec.pruning import Prune
@@ -40,6 +41,7 @@ def check_fit(spec: Recipe | SensitivityRecipe | SweepRecipe, model: ModelSummar
             _check_steps(spec, model, dataset)
     check_samples(model, dataset)
     check_labels(model, dataset)
+    check_objective(spec.objective, dataset.label_kind, num_units=model.outputs[0].shape[-1])
 
 
 @contextmanager

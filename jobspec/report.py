@@ -90,6 +90,16 @@ class GroupCut(Frozen):
     macs_saved: int = 0
 
 
+class ClassRecall(Frozen):
+    """What of one class, or label, is found before and after."""
+
+    name: str
+    num_samples: int = Field(description="Test samples of the class.")
+    before: float = Field(description="Share of them that the uploaded model finds.")
+    after: float = Field(description="Share of them that the result finds.")
+    lost_much: bool = Field(default=False, description="Whether it lost much more than all together, not by chance.")
+
+
 class TrainingPoint(Frozen):
     """One epoch of one step."""
 
@@ -131,6 +141,7 @@ class Report(Frozen):
     delivered_sparsity: float | None = Field(default=None, description="The same, counted in the .tflite file.")
     layers: tuple[LayerSparsity, ...]
     groups: tuple[GroupCut, ...] = Field(default=(), description="What structure channel took away.")
+    classes: tuple[ClassRecall, ...] = Field(default=(), description="Of at most 100 classes or labels, each.")
     history: tuple[TrainingPoint, ...]
     verdicts: tuple[str, ...] = Field(description="What the numbers mean, in plain words.")
     notes: tuple[str, ...] = Field(default=(), description="What was decided on the way: loss, reshaping, splits.")

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobspec.frozen import Frozen
+from jobspec.metrics import Metric
 from jobspec.pruning import THRESHOLDS, Criterion, LayerName, OneShot, Prune, Sensitivity, Size, Sparsity
 from jobspec.report import Host
-from jobspec.spec import Metric, Order, Recipe, Setup
+from jobspec.spec import Order, Recipe, Setup
 
 GRID = Sensitivity()
 

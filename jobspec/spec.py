@@ -23,6 +23,7 @@ from pydantic_core import InitErrorDetails
 from jobspec.channels import PruneChannels
 from jobspec.frozen import Frozen, Tagged
 from jobspec.ids import DatasetId, ModelId
+from jobspec.metrics import Metric
 from jobspec.presets import PRESETS, PresetName
 from jobspec.pruning import Prune, Structure
 from jobspec.training import Finetune, Training
@@ -38,7 +39,6 @@ Loss = Literal[
     "mean_squared_error",
     "mean_absolute_error",
 ]
-Metric = Literal["accuracy", "mean_squared_error", "mean_absolute_error"]
 
 
 class Quantize(Tagged):
@@ -107,7 +107,12 @@ class Objective(Frozen):
     """What training minimises and the report measures. Default: from the model's compile config, else inferred."""
 
     loss: Loss | None = None
-    metric: Metric | None = None
+    metric: Metric | None = Field(
+        default=None,
+        description="What the report measures and epochs are compared by. Classes: accuracy, top_5_accuracy, "
+        "balanced_accuracy, f1, auc; several labels: f1, auc, exact_match, label_accuracy; values: mean_squared_error, "
+        "mean_absolute_error, root_mean_squared_error, r2.",
+    )
 
 
 YEAR = 31_536_000

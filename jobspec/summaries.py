@@ -76,7 +76,7 @@ class ModelSummary(Frozen):
         return next((layer for layer in self.layers if layer.name == name), None)
 
 
-LabelKind = Literal["classes", "one_hot", "values"]
+LabelKind = Literal["classes", "one_hot", "multi_label", "values"]
 SplitName = Literal["train", "validation", "test"]
 DatasetFormat = Literal["npz"]
 
@@ -86,7 +86,9 @@ class SplitInfo(Frozen):
 
 
 class DatasetSummary(Frozen):
-    """``classes``: one integer a sample; ``one_hot``: a row with a single one; ``values``: numbers to regress."""
+    """What labels are: ``classes``: one integer a sample; ``one_hot``: a row with a single one; ``multi_label``: a row
+    of zeros and ones; ``values``: numbers to regress.
+    """
 
     format: DatasetFormat = "npz"
     splits: Mapping[SplitName, SplitInfo]
@@ -97,5 +99,7 @@ class DatasetSummary(Frozen):
     label_shape: tuple[int, ...]
     label_dtype: str
     label_kind: LabelKind
-    num_classes: int | None = Field(default=None, description="Highest class plus one; None for values.")
+    num_classes: int | None = Field(
+        default=None, description="Highest class plus one, or how many labels; None for values."
+    )
     scale: Scale = Field(default="none", description="How samples must be scaled, as their uploader says.")

@@ -84,7 +84,7 @@ def _quality(report: Report) -> tuple[Line, ...]:
             "",
         ),
         Line(
-            "Agreement with the original" if words.is_share(metric) else "R² against the original",
+            words.likeness(metric),
             words.agreement(metric, before.agreement),
             words.agreement(metric, after.agreement),
             "",

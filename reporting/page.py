@@ -2,6 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from jobspec.metrics import METRICS, is_of_values
 from jobspec.report import Report
 from reporting import groups_plot, plots, words
 from reporting.comparison import capitalized, has_zeros, lines, lost_channels
@@ -19,6 +20,8 @@ def html(report: Report) -> str:
         num_drawn=len(groups_plot.widest(report.groups)),
         hidden_layers=sum(layer.pruned for layer in report.layers) - len(plots.largest_pruned(report.layers)),
         words=words,
+        of_values=is_of_values(report.result.quality.metric),
+        several=report.result.quality.metric in METRICS["multi_label"],
         metric=capitalized(report.metric_label),
         spec=report.spec.model_dump_json(indent=2),
     )

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from jobspec.metrics import SHARES, higher_is_better, is_of_values
 from jobspec.report import Interval, Quality
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -98,7 +99,7 @@ def milliseconds(ms: float) -> str:
 
 def is_share(metric: str) -> bool:
     """Whether a metric is a fraction that reads best in percent."""
-    return metric == "accuracy"
+    return metric in SHARES
 
 
 def score(metric: str, value: float) -> str:
@@ -111,12 +112,12 @@ def score(metric: str, value: float) -> str:
 
 
 def agreement(metric: str, value: float) -> str:
-    """How alike two models predict: a share of samples for classes, R squared for values.
+    """How alike two models decide: a share of samples for classes, of labels, R squared for values.
 
     >>> agreement("accuracy", 0.991).replace(NBSP, " "), agreement("mean_squared_error", 0.99912)
     ('99.10 %', '0.9991')
     """
-    return share(value) if is_share(metric) else f"{value:.4f}".replace("-", MINUS)
+    return f"{value:.4f}".replace("-", MINUS) if is_of_values(metric) else share(value)
 
 
 def loss(value: float) -> str:
@@ -148,14 +149,35 @@ def interval(metric: str, found: Interval) -> str:
 
 
 def cost(metric: str, lost: float) -> str:
-    """The change of a score that has lost so much: a share falls by points, an error rises.
+    """The change of a score that has lost so much: a share falls by points, an error rises, all else falls.
 
     >>> cost("accuracy", 0.123).replace(NBSP, " ").replace(MINUS, "-"), cost("mean_squared_error", 0.5)
     ('-12.30 points', '+0.5')
     """
     if is_share(metric):
         return f"{_signed(-100 * lost, 2)}{NBSP}points"
-    return f"{lost:+.4g}".replace("-", MINUS) if lost else "unchanged"
+    risen = -lost if higher_is_better(metric) else lost
+    return f"{risen:+.4g}".replace("-", MINUS) if lost else "unchanged"
+
+
+def tolerance(metric: str) -> str:
+    """What counts as no loss, see ``Curves.tolerance``.
+
+    >>> [tolerance(metric) for metric in ("accuracy", "auc", "mean_squared_error")]
+    ['one point', '0.01', 'a tenth of the error']
+    """
+    if is_share(metric):
+        return "one point"
+    return "0.01" if higher_is_better(metric) else "a tenth of the error"
+
+
+def likeness(metric: str) -> str:
+    """What the agreement with the original is called.
+
+    >>> likeness("f1"), likeness("r2")
+    ('Agreement with the original', 'R² against the original')
+    """
+    return "R² against the original" if is_of_values(metric) else "Agreement with the original"
 
 
 def grid_point(sparsity: float) -> str:

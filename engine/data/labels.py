@@ -11,7 +11,8 @@ from jobspec.summaries import LabelKind
 
 
 def label_kind(labels: Sequence[Array]) -> LabelKind:
-    """What labels are: whole numbers in one column are classes, rows with a single one are one-hot, else values.
+    """What labels are: whole numbers in one column are classes, rows with a single one are one-hot, other rows
+    of zeros and ones any of several labels, and all else values.
 
     Raises:
         DatasetLabelsInvalid: a negative class, or one column of floats in one array and of whole numbers in another.
@@ -29,17 +30,13 @@ def label_kind(labels: Sequence[Array]) -> LabelKind:
         raise DatasetLabelsInvalid(
             f"The label arrays disagree: {found}.", suggestions=["Give y_train, y_val and y_test one type and shape."]
         )
-    if all(y.ndim == 2 and y.shape[1] > 1 and _is_one_hot(y) for y in labels):
-        return "one_hot"
+    if all(y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() for y in labels):
+        return "one_hot" if all((y.sum(axis=1) == 1).all() for y in labels) else "multi_label"
     return "values"
 
 
 def _columns(y: Array) -> int:
     return math.prod(y.shape[1:])
-
-
-def _is_one_hot(y: Array) -> bool:
-    return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
 
 
 def encode_labels(y: Array, kind: LabelKind) -> Array:

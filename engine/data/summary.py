@@ -30,7 +30,7 @@ def _num_classes(contents: Contents) -> int | None:
     match contents.label_kind:
         case "classes":
             return 1 + max(int(split.y.max()) for split in contents.splits.values())
-        case "one_hot":
+        case "one_hot" | "multi_label":
             return int(contents.splits["train"].y.shape[1])
         case "values":
             return None

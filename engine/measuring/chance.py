@@ -14,7 +14,7 @@ import numpy as np
 from engine.arrays import Array
 from engine.data.split import Dataset
 from engine.feed import Feed
-from engine.measuring.metrics import skill
+from engine.measuring.likeness import skill
 from engine.measuring.scalings import Scaling, common
 from engine.objective import Objective
 from jobspec.errors import BaselineAtChance, FieldError
@@ -126,9 +126,9 @@ def _others(
 
 
 def _way(scaling: Scaling | None, exchanged: bool, outputs: Array, y: Array, objective: Objective) -> _Way:
-    truths, predictions = objective.truths(y), objective.predictions(outputs)
+    truths, decided = objective.truths(y), objective.decided(outputs)
     truths = 1 - truths if exchanged else truths
-    return _Way(scaling, exchanged, objective.rightness(truths, predictions), skill(truths, predictions))
+    return _Way(scaling, exchanged, objective.rightness(truths, decided), skill(truths, decided))
 
 
 def _better(ways: list[_Way], found: _Way) -> list[_Way]:

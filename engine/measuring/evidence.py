@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.job import Job
-from engine.measuring import measure
+from engine.measuring import classwise, measure
 from engine.measuring.host import host
 from engine.measuring.verdicts import verdicts
 from engine.pruning.delivery import check_delivered, layer_table, sparsity_in_file, zeros
+from jobspec.metrics import in_words
 from jobspec.report import FileDigest, Report
 
 
@@ -27,11 +28,13 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
     check_delivered(job.targets, {name: zeros(job.masks.weights(name)) for name in job.masks.names}, groups)
     check_delivered({name: job.targets[name] for name in pruned}, in_file, groups)
     target, delivered = _overall(job.targets, pruned, sizes), _overall(in_file, pruned, sizes)
-    found = measure.quality(result, job.feed, job.data.test, job.objective, baseline.predictions)
+    outputs = measure.said(result, job.feed, job.data.test.x)
+    found = measure.quality(job.objective, job.data.test.y, outputs, baseline.outputs)
+    classes = classwise.recalls(job.objective, job.data.test.y, baseline.outputs, outputs)
     before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], job.probe())
     return Report(
         model_name=job.model.name,
-        metric_label=job.objective.metric.replace("_", " "),
+        metric_label=in_words(job.objective.metric),
         spec=job.recipe,
         baseline=before,
         result=after,
@@ -39,8 +42,12 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
         delivered_sparsity=delivered,
         layers=layer_table(job.model, job.targets, in_file),
         groups=tuple(job.groups.values()),
+        classes=classes,
         history=tuple(job.history),
-        verdicts=verdicts(before, after, target=target, groups=tuple(job.groups.values())),
+        verdicts=(
+            *verdicts(before, after, target=target, groups=tuple(job.groups.values())),
+            *classwise.class_verdicts(classes),
+        ),
         notes=tuple(job.notes),
         suggestions=job.suggestions,
         host=host(),

@@ -10,10 +10,9 @@ import numpy as np
 from engine.arrays import Array
 from engine.costs import num_macs
 from engine.data.rows import Stored
-from engine.data.split import Split
 from engine.faults import samples_blamed
 from engine.feed import Feed
-from engine.measuring import litert, metrics
+from engine.measuring import litert
 from engine.measuring.sizes import measure_sizes
 from engine.model import save_model
 from engine.objective import Objective
@@ -87,21 +86,25 @@ def outputs_of(model: Any, feed: Feed, samples: Stored) -> Array:
     return np.concatenate([predict(model, inputs) for inputs in feed.batches(samples, AT_ONCE)])
 
 
-def quality(exported: Export, feed: Feed, test: Split, objective: Objective, original: Array) -> Quality:
+def quality(objective: Objective, labels: Array, outputs: Array, original: Array) -> Quality:
     """The metric of a file over a split.
 
     Args:
-        original: what the original Keras model predicts for the same samples.
+        outputs: of the file.
+        original: what the original Keras model says of the same samples.
     """
-    outputs = exported.runner.predict(feed.batches(test.x, BATCH))
-    predictions = objective.predictions(outputs)
     return Quality(
         metric=objective.metric,
         higher_is_better=objective.higher_is_better,
-        score=metrics.score(objective.metric, objective.truths(test.y), predictions),
-        num_samples=len(test),
-        agreement=metrics.agreement(original, predictions),
+        score=objective.measured(labels, outputs),
+        num_samples=len(labels),
+        agreement=objective.agreement(original, outputs),
     )
+
+
+def said(exported: Export, feed: Feed, samples: Stored) -> Array:
+    """What an exported file says of stored samples, shape (n, units)."""
+    return exported.runner.predict(feed.batches(samples, BATCH))
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ class Baseline:
 
     exported: Export
     quality: Quality
-    predictions: Array
-    """What the original Keras model says of the test split."""
+    outputs: Array
+    """What the original Keras model says of the test split, shape (n, units)."""
 
 
 def variants(measured: Sequence[tuple[Export, Quality]], inputs: Array) -> tuple[Variant, ...]:

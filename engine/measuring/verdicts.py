@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from jobspec.metrics import in_words
 from jobspec.report import GroupCut, Variant
 from reporting import words
 
@@ -34,7 +35,7 @@ def verdicts(
 
 def _quality(baseline: Variant, result: Variant) -> Iterator[str]:
     before, after = baseline.quality, result.quality
-    name = after.metric.replace("_", " ")
+    name = in_words(after.metric)
     samples = f"{after.num_samples:,} test samples"
     change = after.score.value - before.score.value
     if change == 0:

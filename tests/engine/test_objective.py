@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from engine.measuring.metrics import score
 from engine.objective import resolve
 from jobspec.errors import LabelsMismatch, ObjectiveUnknown
 from jobspec.spec import Objective
@@ -25,6 +24,8 @@ def model(units: int, activation: str | None, loss: Any = None, metrics: Any = N
         pytest.param(4, "softmax", None, "one_hot", "categorical_crossentropy", False, id="inferred one-hot"),
         pytest.param(1, "sigmoid", None, "classes", "binary_crossentropy", False, id="inferred binary"),
         pytest.param(2, None, None, "values", "mean_squared_error", False, id="inferred regression"),
+        pytest.param(3, "sigmoid", None, "multi_label", "binary_crossentropy", False, id="inferred several labels"),
+        pytest.param(3, None, "categorical_crossentropy", "multi_label", "binary_crossentropy", True, id="of logits"),
         pytest.param(4, None, "mse", "values", "mean_squared_error", False, id="compiled by name"),
         pytest.param(
             4,
@@ -73,14 +74,14 @@ def test_labels_are_encoded_for_any_loss_of_classes(loss: Any, one_hot: bool) ->
 
     assert np.isfinite(loss_value)
     assert np.array_equal(objective.truths(stored), labels)
-    assert score("accuracy", objective.truths(stored), objective.predictions(outputs)).value == 2 / 3
+    assert objective.score(stored, outputs) == 2 / 3
 
 
 @pytest.mark.parametrize(("activation", "outputs"), [("sigmoid", [0.2, 0.7]), (None, [-1.0, 0.3])])
 def test_binary_predictions_use_the_threshold_of_their_activation(activation: str | None, outputs: list[float]) -> None:
     objective = resolve(model(1, activation), "classes", Objective())
 
-    assert objective.predictions(np.array(outputs)[:, None]).tolist() == [0, 1]
+    assert objective.decided(np.array(outputs)[:, None]).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -89,13 +90,41 @@ def test_binary_predictions_use_the_threshold_of_their_activation(activation: st
         ("values", Objective(loss="categorical_crossentropy")),
         ("values", Objective(metric="accuracy")),
         ("classes", Objective(metric="mean_absolute_error")),
+        ("one_hot", Objective(metric="exact_match")),
+        ("classes", Objective(metric="top_5_accuracy")),
+        ("multi_label", Objective(metric="accuracy")),
+        ("multi_label", Objective(loss="categorical_crossentropy")),
+        ("values", Objective(metric="auc")),
     ],
 )
 def test_an_objective_that_the_labels_cannot_serve_is_refused(labels: Any, wanted: Objective) -> None:
     with pytest.raises(LabelsMismatch) as caught:
         resolve(model(4, None), labels, wanted)
 
-    assert caught.value.suggestions
+    assert caught.value.errors[0].field == ("objective.loss" if wanted.loss else "objective.metric")
+    assert caught.value.suggestions[0].startswith("Choose ")
+
+
+def test_several_labels_are_decided_one_by_one() -> None:
+    objective = resolve(model(3, "sigmoid"), "multi_label", Objective())
+    labels, outputs = np.array([[1, 0, 1], [0, 0, 1]], np.float32), np.array([[0.9, 0.6, 0.1], [0.2, 0.4, 0.7]])
+
+    assert objective.metric == "f1"
+    assert objective.decided(outputs).tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert objective.score(labels, outputs) == pytest.approx((1 + 0 + 2 / 3) / 3)
+    assert objective.agreement(outputs, 1 - outputs) == 0.0
+    assert np.isfinite(float(objective.loss(objective.encode(labels), outputs)))
+
+
+def test_the_area_under_the_curve_of_logits_is_that_of_their_probabilities() -> None:
+    """A logit is only worth what the others of its sample are not."""
+    logits = np.array([[9.0, 0.0, 0.0], [1.0, 9.0, 0.0], [8.0, 0.0, 9.0], [20.0, 21.0, 0.0]])
+    labels = np.array([0, 1, 2, 1])
+    of_logits = resolve(model(3, None), "classes", Objective(metric="auc"))
+    of_shares = resolve(model(3, "softmax"), "classes", Objective(metric="auc"))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    assert of_logits.score(labels, logits) == of_shares.score(labels, shares) == 1.0
 
 
 def test_outputs_that_are_no_rows_are_refused() -> None:
@@ -130,4 +159,4 @@ def test_layers_that_only_hand_on_do_not_hide_the_activation(last: Any, activati
 def test_a_classifier_that_was_trained_on_squared_error_is_cut_at_a_half() -> None:
     objective = resolve(model(1, None, "mse"), "classes", Objective())
 
-    assert objective.predictions(np.array([[0.2], [0.7]])).tolist() == [0, 1]
+    assert objective.decided(np.array([[0.2], [0.7]])).tolist() == [0, 1]

@@ -2,7 +2,7 @@ from typing import Any, get_args
 
 import pytest
 
-from jobspec import channels, pruning, spec, training
+from jobspec import channels, metrics, pruning, spec, training
 from jobspec.methods import METHODS
 
 
@@ -20,6 +20,7 @@ from jobspec.methods import METHODS
         ("channel_distributions", get_args(channels.ChannelDistribution)),
         ("channel_amounts", get_args(channels.Amount)),
         ("channel_spare", get_args(channels.GroupTag)),
+        ("metrics", get_args(metrics.Metric)),
         ("learning_rate_schedules", get_args(training.RateSchedule)),
         ("schemes", get_args(spec.Scheme)),
         ("toolkits", get_args(pruning.Toolkit)),

@@ -66,7 +66,7 @@ def widths(model: Any) -> tuple[int, ...]:
 
 def accuracy(job: Job) -> float:
     outputs = measure.predict(job.model, job.feed(job.data.test.x))
-    return job.objective.goodness(job.data.test.y, job.objective.predictions(outputs))
+    return job.objective.goodness(job.data.test.y, outputs)
 
 
 def cut(job: Job, **step: Any) -> Job:

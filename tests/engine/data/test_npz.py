@@ -43,7 +43,7 @@ def test_a_number_that_is_none_is_found_and_its_sample_named(tmp_path: Path, bad
         pytest.param(np.array([[0.0, 1.0], [1.0, 0.0]]), "one_hot", id="one-hot floats"),
         pytest.param(np.array([0.0, 1.0, 2.0]), "values", id="floats"),
         pytest.param(np.array([[0.2, 0.8], [1.0, 0.0]]), "values", id="rows of floats"),
-        pytest.param(np.array([[1, 1], [1, 0]]), "values", id="rows with several ones"),
+        pytest.param(np.array([[1, 1], [1, 0]]), "multi_label", id="rows with several ones"),
     ],
 )
 def test_labels_are_taken_for_what_they_look_like(labels: np.ndarray, kind: str) -> None:
