@@ -26,6 +26,7 @@ from client import revive
 from client.views import Artifact, ArtifactList, Job, JobList, Readiness, Upload, View
 from jobspec.errors import InternalError, Unavailable
 from jobspec.report import Report
+from jobspec.search import SearchReport
 from jobspec.sensitivity import SensitivityReport
 from jobspec.states import FINAL, UploadState
 from jobspec.sweep import SweepReport
@@ -129,6 +130,10 @@ class Secateur:
     def sweep_report(self, job_id: str) -> SweepReport:
         """What the trials of a sweep measured."""
         return SweepReport.model_validate_json(self._report(job_id))
+
+    def search_report(self, job_id: str) -> SearchReport:
+        """What a search found."""
+        return SearchReport.model_validate_json(self._report(job_id))
 
     def trials(self, sweep_id: str) -> tuple[Job, ...]:
         """The jobs that a sweep is made of, the last first."""

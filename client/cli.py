@@ -77,6 +77,23 @@ def sweep(
     _run(url, model, data, out, scale, ({} if spec is None else _read(spec)) | {"kind": "sweep"})
 
 
+@app.command()
+def search(
+    model: InputFile,
+    data: InputFile,
+    out: OutFolder,
+    drop: Annotated[float | None, typer.Option(help="How much of the metric may be lost; 0.01 is one point.")] = None,
+    spec: SpecFile = None,
+    scale: ScaleOption = "none",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Upload a model and data, and download the file with the most cut that loses no more than a bound."""
+    recipe = ({} if spec is None else _read(spec)) | {"kind": "search"}
+    if drop is not None:
+        recipe |= {"goals": {"max_accuracy_drop": drop}}
+    _run(url, model, data, out, scale, recipe)
+
+
 def _run(url: str, model: Path, data: Path, out: Path, scale: str, spec: dict[str, Any]) -> None:
     if scale not in get_args(Scale):
         raise typer.BadParameter(f"there are {', '.join(get_args(Scale))}", param_hint="--scale")

@@ -13,6 +13,7 @@ from client.revive import from_failure
 from client.views import Job
 from jobspec.errors import SecateurError
 from jobspec.report import Report
+from jobspec.search import SearchReport
 from jobspec.sensitivity import SensitivityReport
 from jobspec.states import JobState
 from jobspec.sweep import SweepReport
@@ -81,12 +82,13 @@ def follow(service: Secateur, job: Job, *, console: Console, on_job: Callable[[J
 
 def collect(service: Secateur, job: Job, out: Path, *, console: Console) -> list[Path]:
     """Print the report and download every file of a job."""
-    report: Callable[[str], Report | SensitivityReport | SweepReport] = service.report
-    if job.kind == "sensitivity":
-        report = service.sensitivity_report
-    elif job.kind == "sweep":
-        report = service.sweep_report
-    console.print(table(report(job.id)))
+    reports: dict[str, Callable[[str], Report | SensitivityReport | SweepReport | SearchReport]] = {
+        "compress": service.report,
+        "sensitivity": service.sensitivity_report,
+        "sweep": service.sweep_report,
+        "search": service.search_report,
+    }
+    console.print(table(reports[job.kind](job.id)))
     return [service.download(job.id, artifact, out) for artifact in service.artifacts(job.id)]
 
 

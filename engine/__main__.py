@@ -18,6 +18,7 @@ from jobspec.field_path import field_path
 from jobspec.presets import PRESETS
 from jobspec.progress import Event, advance, planned
 from jobspec.report import Report
+from jobspec.search import SearchRecipe, SearchReport
 from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
 from jobspec.spec import Recipe, Scale
 from jobspec.summaries import DatasetSummary, ModelSummary
@@ -68,6 +69,22 @@ def sensitivity(
     _show(SensitivityReport, out)
 
 
+@app.command()
+def search(
+    model: FileArgument, data: DataOption, out: OutOption, spec: SpecOption = None, scale: ScaleOption = "none"
+) -> None:
+    """Find how much can go within a bound, and leave that file, a plot and a report in a folder."""
+    recipe = _recipe(SearchRecipe, spec.read_text() if spec else "{}")
+    _follow(_searcher, recipe, model, data, scale, out)
+    _show(SearchReport, out)
+
+
+def _searcher() -> Work:
+    from engine.search_job import run
+
+    return run
+
+
 def _compressor() -> Work:
     from engine.compress import compress  # takes seconds; --help should not
 
@@ -81,7 +98,12 @@ def _measurer() -> Work:
 
 
 def _follow(
-    load: Callable[[], Work], recipe: Recipe | SensitivityRecipe, model: Path, data: Path, scale: Scale, out: Path
+    load: Callable[[], Work],
+    recipe: Recipe | SensitivityRecipe | SearchRecipe,
+    model: Path,
+    data: Path,
+    scale: Scale,
+    out: Path,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     steps = planned(recipe)
@@ -96,7 +118,7 @@ def _follow(
         load()(recipe, model=model, dataset=data, scale=scale, out=out, emit=show, known=known)
 
 
-def _show(report: type[Report | SensitivityReport], out: Path) -> None:
+def _show(report: type[Report | SensitivityReport | SearchReport], out: Path) -> None:
     console.print(table(report.model_validate_json((out / "report.json").read_text())))
     console.print(f"Results are in [bold]{out}[/bold]; open report.html for the plots.")
 

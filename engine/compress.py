@@ -14,6 +14,7 @@ from engine import baseline, sensitivity
 from engine.channels.step import prune_channels
 from engine.faults import samples_blamed
 from engine.job import Job, load
+from engine.measuring import measure
 from engine.measuring.evidence import make_report
 from engine.preflight import check_steps
 from engine.pruning.cutting import Cutting
@@ -22,6 +23,7 @@ from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
 from jobspec.pruning import Prune
+from jobspec.report import Report
 from jobspec.sensitivity import Curves
 from jobspec.spec import Quantize, Recipe, Scale
 from jobspec.training import Finetune
@@ -120,32 +122,38 @@ def _run(
             before = before or baseline.measured(job, Path(scratch))
             found = before.quality
             message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
-        names = step_names(step.kind for step in recipe.steps)
-        for number, (name, step) in enumerate(zip(names, recipe.steps, strict=True), start=1):
-            with clock.step(name) as message, samples_blamed():
-                match step:
-                    case Prune():
-                        advance = clock.advance(name)
-                        curves = _measurer(job, step, out, known, advance)
-                        message.append(prune(job, step, name, recipe.steps[number:], advance, curves))
-                    case PruneChannels():
-                        message.append(prune_channels(job, step, name, clock.advance(name)))
-                    case Finetune():
-                        message.append(finetune(job, step, name, clock.advance(name)))
-                    case Quantize():
-                        message.append(quantize(job, step, out))
-                    case _:
-                        assert_never(step)
-        with clock.step("measure") as message:
-            if job.result is None:
-                quantize(job, Quantize(scheme="none"), out)
-            files = [out / file.name for file in FILES[:2]]
-            report = make_report(job, before, files, clock.seconds)
-            message.append(report.verdicts[0])
-    (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
-    (out / "report.html").write_text(html(report))
+        carry_out(job, before, out=out, clock=clock, known=known)
     measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
     return (*FILES, sensitivity.FILE) if measured else FILES
+
+
+def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
+    """Take every step of a job that has been loaded, measure what comes out, and leave ``FILES`` in a folder."""
+    steps = job.recipe.steps
+    for number, (name, step) in enumerate(zip(step_names(each.kind for each in steps), steps, strict=True), start=1):
+        with clock.step(name) as message, samples_blamed():
+            match step:
+                case Prune():
+                    advance = clock.advance(name)
+                    curves = _measurer(job, step, out, known, advance)
+                    message.append(prune(job, step, name, steps[number:], advance, curves))
+                case PruneChannels():
+                    message.append(prune_channels(job, step, name, clock.advance(name)))
+                case Finetune():
+                    message.append(finetune(job, step, name, clock.advance(name)))
+                case Quantize():
+                    message.append(quantize(job, step, out))
+                case _:
+                    assert_never(step)
+    with clock.step("measure") as message:
+        if job.result is None:
+            quantize(job, Quantize(scheme="none"), out)
+        files = [out / file.name for file in FILES[:2]]
+        report = make_report(job, before, files, clock.seconds)
+        message.append(report.verdicts[0])
+    (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    (out / "report.html").write_text(html(report))
+    return report
 
 
 def _measurer(

@@ -1,7 +1,7 @@
 """A job under way, and its beginning: read model and data, and refuse what cannot work."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.repair.equations import Samples
 from engine.train import starting_learning_rate
 from jobspec.fit import check_fit
 from jobspec.report import GroupCut, TrainingPoint
+from jobspec.search import SearchRecipe
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe, Scale
 from jobspec.sweep import SweepRecipe
@@ -64,6 +65,21 @@ class Job:
     """What the user may want to change, found out on the way."""
     teacher: Array | None = None
     """What the uploaded model says of each training sample, when a step learns from it."""
+
+    def again(self, recipe: Recipe, model: Any) -> "Job":
+        """Another job on the same data, with steps of its own, that begins with this model and changes it."""
+        return replace(
+            self,
+            recipe=recipe,
+            model=model,
+            masks=Masks(prunable_kernels(model)),
+            notes=list(self.notes),
+            result=None,
+            targets={},
+            num_groups={},
+            groups={},
+            history=[],
+        )
 
     def calibration(self, num_samples: int) -> Array:
         """Inputs from the training split, picked by the seed."""
@@ -121,7 +137,7 @@ def load(
     model: Path,
     dataset: Path,
     scale: Scale,
-    asked: Recipe | SensitivityRecipe | SweepRecipe | None = None,
+    asked: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe | None = None,
 ) -> Job:
     """Read both files and refuse, before any training, what cannot work.
 

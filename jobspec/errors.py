@@ -46,6 +46,7 @@
     │       ├── BaselineAtChance         baseline_at_chance
     │       ├── TrainingDiverged         training_diverged
     │       ├── TrialsFailed             trials_failed
+    │       ├── GoalsMissed              goals_missed
     │       ├── ConversionFailed         conversion_failed
     │       ├── PendingTimeExceeded      pending_time_exceeded
     │       ├── RuntimeExceeded          runtime_exceeded
@@ -340,6 +341,11 @@ class TrainingDiverged(SpecMismatch):
 class TrialsFailed(SpecMismatch):
     code = "trials_failed"
     title = "No trial of the sweep succeeded"
+
+
+class GoalsMissed(SpecMismatch):
+    code = "goals_missed"
+    title = "No trial met the goals"
 
 
 class ConversionFailed(SpecMismatch):

@@ -14,13 +14,16 @@ from jobspec.fit_objective import check_objective
 from jobspec.fit_pruning import check_prune
 from jobspec.fit_training import check_held_out, check_training
 from jobspec.pruning import Prune
+from jobspec.search import SearchRecipe
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
 from jobspec.sweep import SweepRecipe, Trial
 
 
-def check_fit(spec: Recipe | SensitivityRecipe | SweepRecipe, model: ModelSummary, dataset: DatasetSummary) -> None:
+def check_fit(
+    spec: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe, model: ModelSummary, dataset: DatasetSummary
+) -> None:
     """Refuse a spec that cannot work; of a sweep, methods that cannot even at the lowest of its sparsities.
 
     Raises:
@@ -37,6 +40,8 @@ def check_fit(spec: Recipe | SensitivityRecipe | SweepRecipe, model: ModelSummar
             for name in spec.methods:
                 with _fields_of(name):
                     _check_steps(spec.recipe_of(Trial(name, spec.sparsities[0], spec.seed)), model, dataset)
+        case SearchRecipe():
+            _check_steps(spec.recipe_of(spec.resolution), model, dataset)
         case Recipe():
             _check_steps(spec, model, dataset)
     check_samples(model, dataset)

@@ -7,15 +7,17 @@ from typing import Annotated, Any, Final
 
 from pydantic import Discriminator, Tag
 
+from jobspec.search import SearchSpec
 from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec
 from jobspec.sweep import SweepSpec
 
 DEFAULT_KIND: Final = "compress"
-SPECS: Final[dict[str, type[CompressSpec | SensitivitySpec | SweepSpec]]] = {
+SPECS: Final[dict[str, type[CompressSpec | SensitivitySpec | SweepSpec | SearchSpec]]] = {
     "compress": CompressSpec,
     "sensitivity": SensitivitySpec,
     "sweep": SweepSpec,
+    "search": SearchSpec,
 }
 
 
@@ -32,12 +34,13 @@ def kind_of_spec(given: Any) -> str:
 JobSpec = Annotated[
     Annotated[CompressSpec, Tag("compress")]
     | Annotated[SensitivitySpec, Tag("sensitivity")]
-    | Annotated[SweepSpec, Tag("sweep")],
+    | Annotated[SweepSpec, Tag("sweep")]
+    | Annotated[SearchSpec, Tag("search")],
     Discriminator(kind_of_spec),
 ]
 
 
-def spec_digest(spec: CompressSpec | SensitivitySpec | SweepSpec) -> str:
+def spec_digest(spec: CompressSpec | SensitivitySpec | SweepSpec | SearchSpec) -> str:
     """Digest of what a job will do: equal specs have equal digests, labels and limits apart."""
     content = spec.model_dump(mode="json", exclude={"labels", "limits", "preset"})
     return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

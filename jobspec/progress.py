@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from jobspec.errors import Failure
 from jobspec.frozen import Frozen
+from jobspec.search import SearchRecipe
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe
 from jobspec.states import StepState
@@ -108,9 +109,10 @@ def step_names(kinds: Iterable[str]) -> tuple[str, ...]:
 SENSITIVITY_STEPS: Final = ("baseline", "sensitivity", "report")
 TRIALS: Final = "trials"
 SWEEP_STEPS: Final = ("baseline", TRIALS, "report")
+SEARCH_STEPS: Final = ("baseline", "search", "report")
 
 
-def planned(recipe: Recipe | SensitivityRecipe | SweepRecipe) -> tuple[StepProgress, ...]:
+def planned(recipe: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe) -> tuple[StepProgress, ...]:
     """The steps that a job will go through, before the first has begun."""
     names: tuple[str, ...]
     match recipe:
@@ -120,6 +122,8 @@ def planned(recipe: Recipe | SensitivityRecipe | SweepRecipe) -> tuple[StepProgr
             names = SENSITIVITY_STEPS
         case SweepRecipe():
             names = SWEEP_STEPS
+        case SearchRecipe():
+            names = SEARCH_STEPS
     return tuple(StepProgress(name=name) for name in names)
 
 

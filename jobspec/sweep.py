@@ -62,13 +62,18 @@ class SweepRecipe(Setup):
         methods = given.get("methods", DEFAULT)
         if not isinstance(methods, Mapping):
             return given
+        grid = given.get("sparsities")
+        amount = grid[-1] if isinstance(grid, list | tuple) and grid else 0.99
         filled = {
-            name: [_with_amount(step, given.get("sparsities")) for step in steps]
-            if isinstance(steps, list | tuple)
-            else steps
+            name: cls.with_amounts(steps, amount) if isinstance(steps, list | tuple) else steps
             for name, steps in methods.items()
         }
         return {**given, "methods": filled}
+
+    @staticmethod
+    def with_amounts(steps: Sequence[Any], amount: Any) -> list[Any]:
+        """Steps as a user wrote them, with an amount in prune steps that name none."""
+        return [_with_amount(step, amount) for step in steps]
 
     @field_validator("sparsities")
     @classmethod
@@ -79,13 +84,14 @@ class SweepRecipe(Setup):
 
     @field_validator("methods")
     @classmethod
-    def _one_cut_each(cls, methods: Mapping[str, tuple[Step, ...]]) -> Mapping[str, tuple[Step, ...]]:
+    def one_cut_each(cls, methods: Mapping[str, tuple[Step, ...]]) -> Mapping[str, tuple[Step, ...]]:
+        """Raise ``ValueError`` unless each method has one prune step that can be told how much goes."""
         for name, steps in methods.items():
             cuts = [step for step in steps if isinstance(step, Prune | PruneChannels)]
             if len(cuts) != 1:
                 raise ValueError(f"{name}: a method has exactly one prune step, this one has {len(cuts)}")
             if isinstance(cuts[0], Prune) and (cuts[0].criterion in THRESHOLDS or cuts[0].structure == "n_m"):
-                raise ValueError(f"{name}: thresholds and n_m decide themselves how much goes; a sweep decides that")
+                raise ValueError(f"{name}: thresholds and n_m decide themselves how much goes, which is asked for here")
             if name.endswith(RANDOM):
                 raise ValueError(f"{name}: names that end in {RANDOM!r} are those of random baselines")
         return methods
@@ -121,12 +127,12 @@ class SweepRecipe(Setup):
         return Recipe(steps=tuple(_cut(step, trial) for step in steps), training=self.training, **setup)
 
 
-def _with_amount(step: Any, sparsities: Any) -> Any:
+def _with_amount(step: Any, amount: Any) -> Any:
     if not isinstance(step, Mapping) or step.get("kind") != "prune" or any(step.get(name) for name in AMOUNTS):
         return step
     if step.get("criterion") in THRESHOLDS or step.get("structure") == "n_m":
         return step  # refused later, with the reason
-    return {**step, "sparsity": sparsities[-1] if isinstance(sparsities, list | tuple) and sparsities else 0.99}
+    return {**step, "sparsity": amount}
 
 
 def _cut(step: Step, trial: Trial) -> Step:

@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 from jobspec.errors import Failure
 from jobspec.frozen import Frozen
 from jobspec.ids import JobId
+from jobspec.search import SearchSpec
 from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec, Scale
 from jobspec.states import JobState
@@ -17,13 +18,14 @@ RUN_TASK: Final = "secateur.run"
 Queue = Literal["checks", "jobs"]
 QUEUES: Final[tuple[Queue, ...]] = ("checks", "jobs")
 
-WorkKind = Literal["check_model", "check_dataset", "compress", "sensitivity", "sweep"]
+WorkKind = Literal["check_model", "check_dataset", "compress", "sensitivity", "sweep", "search"]
 QUEUE_OF: Final[dict[WorkKind, Queue]] = {
     "check_model": "checks",
     "check_dataset": "checks",
     "compress": "jobs",
     "sensitivity": "jobs",
     "sweep": "jobs",
+    "search": "jobs",
 }
 
 
@@ -67,6 +69,18 @@ class MeasureSensitivity(Frozen):
     out: str
 
 
+class Search(Frozen):
+    """Find how much can go within a bound; files go to ``out``."""
+
+    kind: Literal["search"] = "search"
+    spec: SearchSpec
+    model: str
+    dataset: str
+    scale: Scale = "none"
+    sensitivity: tuple[str, ...] = ()
+    out: str
+
+
 class MeasureBaseline(Frozen):
     """Measure the original once, for all trials of a sweep, and refuse what no trial could do."""
 
@@ -102,6 +116,6 @@ class GatherTrials(Frozen):
 
 SweepWork = Annotated[MeasureBaseline | GatherTrials, Field(discriminator="phase")]
 Assignment = Annotated[
-    CheckModel | CheckDataset | Compress | MeasureSensitivity | SweepWork, Field(discriminator="kind")
+    CheckModel | CheckDataset | Compress | MeasureSensitivity | Search | SweepWork, Field(discriminator="kind")
 ]
 ASSIGNMENT: TypeAdapter[Assignment] = TypeAdapter(Assignment)

@@ -34,23 +34,24 @@ def lines(report: SweepReport) -> str:
 def png(report: SweepReport) -> bytes:
     """The plot as a picture, on white."""
     buffer = io.BytesIO()
-    _save(report, buffer, "png")
+    save(lambda figure: _draw(figure, report, LIGHT.__getitem__), buffer, "png", height=HEIGHT)
     return buffer.getvalue()
 
 
 def svg_file(report: SweepReport) -> str:
     """The plot as a drawing of its own, on white."""
     buffer = io.StringIO()
-    _save(report, buffer, "svg")
+    save(lambda figure: _draw(figure, report, LIGHT.__getitem__), buffer, "svg", height=HEIGHT)
     return buffer.getvalue()
 
 
-def _save(report: SweepReport, buffer: io.BytesIO | io.StringIO, kind: str) -> None:
+def save(draw: Callable[[Figure], None], buffer: io.BytesIO | io.StringIO, kind: str, *, height: float) -> None:
+    """Draw a figure on white and write it as ``png`` or ``svg``, the same bytes for the same figure."""
     style = {name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in STYLE.items()}
     nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    with matplotlib.rc_context(style | {"svg.hashsalt": "sweep"}):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
-        _draw(figure, report, LIGHT.__getitem__)
+    with matplotlib.rc_context(style | {"svg.hashsalt": "plot"}):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+        draw(figure)
         figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=nothing)
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobspec.report import GroupCut, Host, LayerSparsity, Report
+from jobspec.search import SearchReport
 from jobspec.sensitivity import SensitivityReport
 from jobspec.sweep import SweepReport
 from reporting import sweep_page, words
@@ -20,7 +21,7 @@ NAME_WIDTH = 16
 STYLES = {"better": "green", "worse": "red", "same": ""}
 
 
-def table(report: Report | SensitivityReport | SweepReport) -> RenderableType:
+def table(report: Report | SensitivityReport | SweepReport | SearchReport) -> RenderableType:
     """The whole report: its numbers, what they mean, and where they were measured.
 
     >>> from rich.console import Console
@@ -29,6 +30,8 @@ def table(report: Report | SensitivityReport | SweepReport) -> RenderableType:
     parts: list[RenderableType]
     if isinstance(report, SensitivityReport):
         parts, where = [_scores_title(report), _scores(report)], _where(report.host)
+    elif isinstance(report, SearchReport):
+        parts, where = [_comparison(report.best), Text(), _trials(report)], host_line(report.best)
     elif isinstance(report, SweepReport):
         parts, where = [_sweep_title(report), _sweep(report)], _where(report.host)
     else:
@@ -97,6 +100,19 @@ def _sweep(report: SweepReport) -> Table:
     for index, sparsity in enumerate(report.spec.sparsities):
         points = [report.of(name)[index] for name in report.methods]
         grid.add_row(words.grid_point(sparsity), *(sweep_page.score(report, point) for point in points))
+    return grid
+
+
+def _trials(report: SearchReport) -> Table:
+    grid = Table(title="Trials", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    for title in ("cut", report.metric_label, "change", "took"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("within the bound")
+    for trial in report.trials:
+        score = words.EN_DASH if trial.result is None else words.score(report.metric, trial.result.quality.score.value)
+        change = words.EN_DASH if trial.drop is None else words.cost(report.metric, trial.drop)
+        told = Text("yes", "green") if trial.met else Text(trial.why or "no")
+        grid.add_row(words.grid_point(trial.sparsity), score, change, words.duration(trial.seconds), told)
     return grid
 
 

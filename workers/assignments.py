@@ -12,6 +12,7 @@ from infra import families, job_list, uploads
 from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Failure, FieldError, InputRejected, NotFound
 from jobspec.pruning import Prune
+from jobspec.search import SearchSpec
 from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState, UploadState
@@ -26,6 +27,7 @@ from jobspec.work import (
     GatherTrials,
     MeasureBaseline,
     MeasureSensitivity,
+    Search,
 )
 
 CHECK_SECONDS: Final = 600.0
@@ -112,6 +114,17 @@ def _sensitivity(session: Session, job: Job) -> Work:
     return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
 
 
+def _search(session: Session, job: Job) -> Work:
+    spec = SearchSpec.model_validate(job.spec)
+    model, dataset = _inputs(session, spec)
+    known = _known(session, model, dataset)
+    scale: Any = dataset.scale
+    files = {"model": _model_name(model), "dataset": DATASET, "out": OUT}
+    assignment = Search(spec=spec, scale=scale, sensitivity=tuple(known), **files)
+    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
+    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
+
+
 def _sweep(session: Session, job: Job) -> Work:
     spec = SweepSpec.model_validate(job.spec)
     seconds = float(spec.limits.max_runtime_seconds)
@@ -146,7 +159,7 @@ def _artifacts(session: Session, job_id: str, name: str) -> dict[str, str]:
     return {} if found is None else {name: found.digest}
 
 
-def _inputs(session: Session, spec: CompressSpec | SensitivitySpec | SweepSpec) -> tuple[Upload, Upload]:
+def _inputs(session: Session, spec: CompressSpec | SensitivitySpec | SweepSpec | SearchSpec) -> tuple[Upload, Upload]:
     model = _usable(_upload(session, "model", spec.model_id, field="model_id"), field="model_id")
     return model, _usable(_upload(session, "dataset", spec.dataset_id, field="dataset_id"), field="dataset_id")
 
@@ -164,6 +177,7 @@ _WORK: Final[dict[str, Callable[[Session, Job], Work]]] = {
     "compress": _compress,
     "sensitivity": _sensitivity,
     "sweep": _sweep,
+    "search": _search,
 }
 
 

@@ -25,6 +25,7 @@ from jobspec.work import (
     GatherTrials,
     MeasureBaseline,
     MeasureSensitivity,
+    Search,
 )
 
 Emit = Callable[[Event], None]
@@ -91,6 +92,12 @@ def _sensitivity_measurer() -> Run:
     return _leaving_files(run)
 
 
+def _searcher() -> Run:
+    from engine.search_job import run
+
+    return _leaving_files(run)
+
+
 def _sweeper() -> Run:
     from engine.sweep_job import gather, measure_baseline
 
@@ -113,13 +120,14 @@ RUNNERS: dict[str, Callable[[], Run]] = {
     "compress": _compressor,
     "sensitivity": _sensitivity_measurer,
     "sweep": _sweeper,
+    "search": _searcher,
 }
 """For each kind of job: imports what it needs, returns what runs it."""
 
 
 def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
     def run(assignment: Assignment, emit: Emit) -> Succeeded:
-        assert isinstance(assignment, Compress | MeasureSensitivity)
+        assert isinstance(assignment, Compress | MeasureSensitivity | Search)
         files = work(
             assignment.spec.recipe(),
             model=Path(assignment.model),

@@ -85,6 +85,15 @@ EXAMPLES: dict[str, Any] = {
             "random_baseline": True,
         },
     },
+    "search": {
+        "summary": "As much as can go for one point of accuracy",
+        "value": {
+            "kind": "search",
+            "model_id": "mdl_" + "0" * 20,
+            "dataset_id": "dst_" + "0" * 20,
+            "goals": {"max_accuracy_drop": 0.01},
+        },
+    },
 }
 
 

@@ -1,0 +1,143 @@
+"""As much as can go within a bound: the spec that asks for it, how the next trial is chosen, and the report."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from jobspec.channels import Share
+from jobspec.frozen import Frozen
+from jobspec.report import Host, Report, Variant
+from jobspec.spec import Order, Recipe, Setup, Step
+from jobspec.sweep import DEFAULT, SweepRecipe, Trial
+from jobspec.training import Training
+
+ONLY: Final = "search"
+"""The one method of a search, seen as a sweep."""
+
+
+class Goals(Frozen):
+    """What the file that comes out must meet."""
+
+    max_accuracy_drop: float = Field(
+        default=0.01,
+        ge=0.0,
+        description="How much of the metric may be lost against the original on the test split, in the metric's own "
+        "unit: 0.01 is a point of accuracy; of an error, how much it may rise.",
+    )
+
+
+class Budget(Frozen):
+    """When to stop looking. A trial that has begun is finished."""
+
+    trials: int = Field(default=12, ge=1, le=100)
+    seconds: int = Field(default=3_600, ge=1, le=604_800)
+
+
+class SearchRecipe(Setup):
+    """Find the highest sparsity whose exported file still meets the goals."""
+
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=32)] = Field(
+        default_factory=lambda: tuple(DEFAULT["weights"]),
+        validate_default=True,
+        description="A recipe with one prune step, whose amount is what is looked for. Default: single weights, cut at "
+        "once, repaired.",
+    )
+    goals: Goals = Field(default_factory=Goals)
+    budget: Budget = Field(default_factory=Budget)
+    highest: Share = Field(default=0.99, description="Nothing above this is tried.")
+    resolution: float = Field(default=0.01, gt=0.0, lt=1.0, description="Close enough.")
+    on_goals_missed: Literal["fail", "deliver"] = Field(
+        default="fail", description="When no trial meets the goals: fail, or hand out the one that lost least."
+    )
+    training: Training = Field(default_factory=Training)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_amount(cls, given: Any) -> Any:
+        """As for sweeps: the prune step's amount is no matter here."""
+        steps = given.get("steps", DEFAULT["weights"]) if isinstance(given, Mapping) else None
+        if not isinstance(steps, list | tuple):
+            return given
+        return {**given, "steps": SweepRecipe.with_amounts(steps, given.get("highest", 0.99))}
+
+    @field_validator("steps")
+    @classmethod
+    def _one_cut(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return SweepRecipe.one_cut_each({ONLY: steps})[ONLY]
+
+    @model_validator(mode="after")
+    def _every_trial_is_a_recipe(self) -> Self:
+        try:
+            self.recipe_of(self.highest)
+        except ValidationError as fault:
+            raise ValueError(f"at {self.highest:g}: {fault.errors()[0]['msg']}") from fault
+        return self
+
+    def recipe_of(self, sparsity: float) -> Recipe:
+        """What a trial at this sparsity runs: a compress job with these steps gives the same."""
+        setup = {name: getattr(self, name) for name in Setup.model_fields}
+        swept = SweepRecipe.model_construct(methods={ONLY: self.steps}, training=self.training, **setup)
+        return swept.recipe_of(Trial(ONLY, sparsity, self.seed))
+
+
+class SearchSpec(Order, SearchRecipe):
+    """A job of kind ``search``: one model, one data set, one bound."""
+
+    kind: Literal["search"]
+
+    def recipe(self) -> SearchRecipe:
+        """This spec without what only the service needs."""
+        return SearchRecipe.model_validate(self.model_dump(include=set(SearchRecipe.model_fields)))
+
+
+class SearchTrial(Frozen):
+    """One sparsity that was tried, and what came of it."""
+
+    sparsity: float
+    started_from: float = Field(default=0.0, description="Sparsity of the trial that this one trained on from.")
+    result: Variant | None = Field(default=None, description="Nothing: the cut could not be made.")
+    drop: float | None = Field(default=None, description="Of the metric, in its own unit; below zero where it rose.")
+    met: bool
+    why: str | None = Field(default=None, description="Why the cut could not be made.")
+    seconds: float
+
+
+def next_sparsity(trials: Sequence[SearchTrial], *, highest: float, resolution: float) -> float | None:
+    """Where to look next: halfway, by the ratio of what stays, between the best that met the goals and the next above.
+
+    Halves of what stays are equal steps: 0.9 is as far from 0.8 as 0.95 from 0.9. None: the two are close enough.
+
+    >>> next_sparsity([], highest=0.99, resolution=0.01)
+    0.9
+    >>> next_sparsity([SearchTrial(sparsity=0.9, met=False, seconds=1)], highest=0.99, resolution=0.01)
+    0.684
+    """
+    kept = max((trial.sparsity for trial in trials if trial.met), default=0.0)
+    refused = min((trial.sparsity for trial in trials if not trial.met and trial.sparsity > kept), default=highest)
+    middle = round(1 - math.sqrt((1 - kept) * (1 - refused)), 3)
+    tried = {trial.sparsity for trial in trials}
+    return None if refused - kept <= resolution or middle in tried or not kept < middle < refused else middle
+
+
+class SearchReport(Frozen):
+    """What a search found."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["search"] = "search"
+    model_name: str
+    metric: str
+    metric_label: str = Field(description="What the metric is called in words.")
+    higher_is_better: bool
+    spec: SearchRecipe
+    baseline: Variant = Field(description="The original, as file.")
+    goals_met: bool
+    sparsity: float = Field(description="Of the file that is handed out.")
+    best: Report = Field(description="The report of that file, as a compress job would have given it.")
+    trials: tuple[SearchTrial, ...] = Field(description="All of them, in the order in which they ran.")
+    stopped_by: Literal["resolution", "trials", "seconds"]
+    verdicts: tuple[str, ...] = Field(description="What the numbers mean, in plain words.")
+    notes: tuple[str, ...] = ()
+    host: Host
+    seconds: Mapping[str, float] = Field(description="Wall time by step.")
