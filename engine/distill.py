@@ -1,7 +1,8 @@
 """Distillation: a compressed network learns from what the uploaded one said of each training sample.
 
 The teacher's outputs are computed once, before anything is changed. They travel behind the labels, in the same
-rows, so that one shuffle moves both; loss and metric take the rows apart. Validation rows hold labels only.
+rows, so that one shuffle moves both; loss and metric take the rows apart. Validation rows hold labels only, unless
+labels have no weight: then no training label is read, and epochs are judged by how near they are to the teacher.
 
 Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
 """
@@ -37,13 +38,29 @@ class Lesson:
     teacher: Array
     """Outputs for the training split, in its order, shape (n, units)."""
 
+    held_out: Array | None = None
+    """Outputs for the validation split."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether labels have no weight, so that none is read and epochs are judged by the teacher too."""
+        return self.distill.weight == 1.0
+
+    def labels(self, objective: Objective, given: Array) -> Array:
+        """The training labels as the loss takes them; where they have no weight, what the teacher decides."""
+        return objective.encode(objective.decided(self.teacher) if self.alone else given)
+
     def rows(self, labels: Array) -> Array:
         """Encoded labels with the teacher's outputs behind them.
 
         >>> Lesson(Distill(), np.array([[0.25, 0.75]])).rows(np.array([1]))
         array([[1.  , 0.25, 0.75]], dtype=float32)
         """
-        return np.concatenate([labels.reshape(len(labels), -1), self.teacher], axis=1).astype(np.float32)
+        return _behind(labels, self.teacher)
+
+    def held_out_rows(self, labels: Array) -> Array:
+        """Encoded labels of the validation split; with the teacher's outputs, where labels have no weight."""
+        return labels if self.held_out is None or not self.alone else _behind(labels, self.held_out)
 
     def loss(self, objective: Objective) -> Any:
         """The objective's loss and, on rows of a teacher, what the outputs differ from it."""
@@ -55,8 +72,12 @@ class Lesson:
         return None if metric is None else _OfLabels(metric)
 
 
+def _behind(labels: Array, outputs: Array) -> Array:
+    return np.concatenate([labels.reshape(len(labels), -1), outputs], axis=1).astype(np.float32)
+
+
 def difference(objective: Objective, teacher: Any, student: Any, *, temperature: float) -> Any:
-    """How far outputs are from a teacher's, shape (n, units) both; a scalar, 0 where they are the same.
+    """How far outputs are from a teacher's, shape (n, units) both; shape (n,), 0 where they are the same.
 
     Classes: T^2 KL(softmax(teacher / T) || softmax(student / T)), for binary cross-entropy the same of each unit,
     averaged over units. Outputs that are probabilities are turned back into logits. Values: the mean square.
@@ -70,7 +91,7 @@ def _softmax(objective: Objective, teacher: Any, student: Any, temperature: floa
         ops.log_softmax((outputs if objective.from_logits else ops.log(_inside(outputs))) / temperature)
         for outputs in (teacher, student)
     )
-    return temperature**2 * ops.mean(ops.sum(ops.exp(taught) * (taught - said), axis=-1))
+    return temperature**2 * ops.sum(ops.exp(taught) * (taught - said), axis=-1)
 
 
 def _sigmoid(objective: Objective, teacher: Any, student: Any, temperature: float) -> Any:
@@ -81,11 +102,11 @@ def _sigmoid(objective: Objective, teacher: Any, student: Any, temperature: floa
     )
     yes = ops.sigmoid(taught) * (ops.log_sigmoid(taught) - ops.log_sigmoid(said))
     no = ops.sigmoid(-taught) * (ops.log_sigmoid(-taught) - ops.log_sigmoid(-said))
-    return temperature**2 * ops.mean(yes + no)
+    return temperature**2 * ops.mean(yes + no, axis=-1)
 
 
 def _square(objective: Objective, teacher: Any, student: Any, temperature: float) -> Any:
-    return keras.ops.mean(keras.ops.square(teacher - student))
+    return keras.ops.mean(keras.ops.square(teacher - student), axis=-1)
 
 
 DIFFERENCES: Final[Mapping[str, Callable[[Objective, Any, Any, float], Any]]] = {
@@ -117,10 +138,12 @@ class _Distilled(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         labels, teacher = _apart(y_true, y_pred)
-        own = self._objective.loss(labels, y_pred)
         if teacher is None:
-            return own
+            return self._objective.loss.call(labels, y_pred)
         taught = difference(self._objective, teacher, y_pred, temperature=self._distill.temperature)
+        if self._distill.weight == 1.0:  # a label that says nothing may even be NaN
+            return taught
+        own = self._objective.loss.call(labels, y_pred)
         return (1 - self._distill.weight) * own + self._distill.weight * taught
 
 

@@ -65,6 +65,8 @@ class Job:
     """What the user may want to change, found out on the way."""
     teacher: Array | None = None
     """What the uploaded model says of each training sample, when a step learns from it."""
+    teacher_held_out: Array | None = None
+    """The same of each validation sample."""
 
     def again(self, recipe: Recipe, model: Any) -> "Job":
         """Another job on the same data, with steps of its own, that begins with this model and changes it."""
@@ -161,6 +163,8 @@ def load(
         notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
     if data.train.x.shape[1:] != feed.shape_of(data.train.x):
         notes.append(f"Samples were reshaped from {data.train.x.shape[1:]} to {feed.shape_of(data.train.x)}.")
+    taught = [data.train, data.validation] if asks(recipe) else []
+    said = [measure.outputs_of(keras_model, feed, split.x).astype(np.float32) for split in taught]
     return Job(
         recipe,
         keras_model,
@@ -171,5 +175,6 @@ def load(
         starting_learning_rate(keras_model, recipe.training.optimizer),
         notes,
         suggestions=hint.suggestions if hint else (),
-        teacher=measure.outputs_of(keras_model, feed, data.train.x).astype(np.float32) if asks(recipe) else None,
+        teacher=said[0] if said else None,
+        teacher_held_out=said[1] if said else None,
     )

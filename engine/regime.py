@@ -101,10 +101,11 @@ class Held:
 class Epochs:
     """Remembers which epoch was the best, and tells when to stop. Knows nothing of models."""
 
-    def __init__(self, regime: Regime, *, higher_is_better: bool, since: int = 0) -> None:
+    def __init__(self, regime: Regime, *, higher_is_better: bool, since: int = 0, by_loss: bool = False) -> None:
         """Begin.
 
         Args:
+            by_loss: whether the loss alone tells which epoch is better.
             since: the step from which epochs count; before it sparsity still rises, and an epoch is good because
                 little is cut.
         """
@@ -113,6 +114,7 @@ class Epochs:
         self.stopped: int | None = None
         """The epoch after which patience was lost, from 0."""
         self._regime, self._sign, self._since = regime, 1.0 if higher_is_better else -1.0, since
+        self._by_loss = by_loss
         self._held: Held | None = None
         self._last: int | None = None
 
@@ -121,7 +123,8 @@ class Epochs:
         self._last = epoch
         if step < self._since:
             return False
-        held = Held(self._sign * float(logs["val_metric"]), float(logs["val_loss"]))
+        goodness = 0.0 if self._by_loss else self._sign * float(logs["val_metric"])
+        held = Held(goodness, float(logs["val_loss"]))
         if np.isfinite((held.goodness, held.loss)).all() and held.beats(self._held):
             self.best, self._held = epoch, held
             return True
@@ -132,12 +135,12 @@ class Epochs:
 
     def note(self, metric: str) -> str | None:
         """Why the training ended, and what came out; None when it is what anyone expects."""
-        said = []
+        said, judge = [], "how near it is to the uploaded model" if self._by_loss else f"validation {metric}"
         if self.stopped is not None and self.best is not None:
             said.append(
                 f"stopped after epoch {self.stopped + 1} of {self._regime.epochs}, because {self._regime.patience} in "
                 f"a row were no better on held-out samples than epoch {self.best + 1}"
             )
         if self._regime.best_epoch and self.best not in (None, self._last):
-            said.append(f"kept the weights of epoch {1 + (self.best or 0)}, the best by validation {metric}")
+            said.append(f"kept the weights of epoch {1 + (self.best or 0)}, the best by {judge}")
         return "; ".join(said) or None

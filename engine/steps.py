@@ -177,7 +177,7 @@ def train_on(
     job.notes.append(f"{name}: {regime}.")
     if course.distill is not None:
         assert job.teacher is not None, "kept when a step asks for it"
-        lesson = Lesson(course.distill, job.teacher)
+        lesson = Lesson(course.distill, job.teacher, job.teacher_held_out)
         job.notes.append(f"{name}: learns from the uploaded model, with a weight of {course.distill.weight:g}.")
     job.history += train(
         job.model,
@@ -187,7 +187,7 @@ def train_on(
         job.masks,
         step_name=name,
         regime=regime,
-        batch_size=job.recipe.training.batch_size,
+        training=job.recipe.training,
         optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
         seed=job.recipe.seed,
         lesson=lesson,

@@ -120,7 +120,7 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
         job.objective,
         step_name=name,
         regime=regime,
-        batch_size=size,
+        training=job.recipe.training,
         optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
         seed=job.recipe.seed,
         callbacks=[_toolkit().UpdatePruningStep()],

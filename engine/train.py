@@ -7,21 +7,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.arrays import Array
+from engine.augment import augmented
 from engine.callbacks import Choice, Cutter, Rates, Watched
 from engine.data.split import Dataset
 from engine.distill import Lesson
 from engine.faults import samples_blamed
 from engine.feed import Feed, ordered_batches, training_batches
 from engine.objective import Objective
+from engine.precision import precision_of, scaled
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
 from engine.regime import Epochs, Regime
 from engine.watch import Advance, Watch
+from engine.weighting import apart, beside, sample_weights
 from jobspec.errors import TrainingDiverged
 from jobspec.metrics import in_words
 from jobspec.report import TrainingPoint
-from jobspec.training import Optimizer
+from jobspec.training import Optimizer, Training
 
 LEARNING_RATES: Mapping[str, float] = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2}
 """What Keras itself begins with, where the model's own rate was for another optimiser, or there is none."""
@@ -67,7 +69,7 @@ def train(
     *,
     step_name: str,
     regime: Regime,
-    batch_size: int,
+    training: Training,
     optimizer: Any,
     seed: int,
     cuts: Sequence[Cut] = (),
@@ -80,6 +82,7 @@ def train(
 
     Args:
         regime: how long, how fast, and which epoch's weights stay.
+        training: the size of batches, weights of classes, changes of images, and precision.
         cuts: when to call ``cut`` with which sparsity; steps count from 1, and 0 is before training.
         lesson: what to learn from a teacher besides the labels.
         notes: gets a line when the training ended early, or other weights came out than the last.
@@ -91,24 +94,25 @@ def train(
         TrainingDiverged: the loss, or a weight, became NaN or infinite.
     """
     own = model.get_compile_config() or None  # of a model that was never compiled it is empty
-    loss = objective.loss if lesson is None else lesson.loss(objective)
-    metric = objective.keras_metric() if lesson is None else lesson.metric(objective)
-    model.compile(optimizer=optimizer, loss=loss, metrics=[metric] if metric else [], jit_compile=False)
-    total, since = num_steps(dataset, batch_size=batch_size, epochs=regime.epochs), _last(cuts)
+    total = num_steps(dataset, batch_size=training.batch_size, epochs=regime.epochs)
     watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=masks.sparsity, on_advance=on_advance)
-    epochs = Epochs(regime, higher_is_better=objective.higher_is_better, since=since)
+    alone = lesson is not None and lesson.alone
+    better = objective.higher_is_better
+    epochs = Epochs(regime, higher_is_better=better, since=_last(cuts), by_loss=alone)
     choice = Choice(epochs, regime)
-    fit(
-        model,
-        dataset,
-        feed,
-        objective,
-        epochs=regime.epochs,
-        batch_size=batch_size,
-        seed=seed,
-        callbacks=[Cutter(cuts, cut), Rates(regime, total), Watched(watch), choice],
-        rows=None if lesson is None else lesson.rows(objective.encode(dataset.train.y)),
-    )
+    with precision_of(model, training.precision):
+        _compile(model, objective, lesson, scaled(optimizer, training.precision))
+        fit(
+            model,
+            dataset,
+            feed,
+            objective,
+            epochs=regime.epochs,
+            training=training,
+            seed=seed,
+            callbacks=[Cutter(cuts, cut), Rates(regime, total), Watched(watch), choice],
+            lesson=lesson,
+        )
     check_finite(model, step_name)
     watch.ended(choice.kept)
     if notes is not None and (note := epochs.note(in_words(objective.metric))):
@@ -116,6 +120,12 @@ def train(
     if own is not None:
         model.compile_from_config(own)
     return watch.points
+
+
+def _compile(model: Any, objective: Objective, lesson: Lesson | None, optimizer: Any) -> None:
+    loss = objective.loss if lesson is None else lesson.loss(objective)
+    metric = objective.keras_metric() if lesson is None else lesson.metric(objective)
+    model.compile(optimizer=optimizer, loss=loss, metrics=[metric] if metric else [], jit_compile=False)
 
 
 def _last(cuts: Sequence[Cut]) -> int:
@@ -130,20 +140,15 @@ def fit(
     objective: Objective,
     *,
     epochs: int,
-    batch_size: int,
+    training: Training,
     seed: int,
     callbacks: Sequence[Any],
-    rows: Array | None = None,
+    lesson: Lesson | None = None,
 ) -> None:
-    """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed.
-
-    Args:
-        rows: what the loss takes of each training sample, when that is more than its label.
-    """
+    """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed."""
     validation = dataset.validation
-    rows = objective.encode(dataset.train.y) if rows is None else rows
-    size = max(batch_size, 256)
-    held_out = ordered_batches(feed, validation.x, objective.encode(validation.y), batch_size=size)
+    rows = objective.encode(validation.y) if lesson is None else lesson.held_out_rows(objective.encode(validation.y))
+    held_out = ordered_batches(feed, validation.x, rows, batch_size=max(training.batch_size, 256))
 
     def measure(epoch: int, logs: dict[str, Any]) -> None:
         logs["val_metric"] = objective.score(validation.y, np.asarray(model.predict(held_out, verbose=0)))
@@ -152,13 +157,30 @@ def fit(
     metered = objective.keras_metric() is None
     with samples_blamed():
         model.fit(
-            training_batches(feed, dataset.train.x, rows, batch_size=batch_size, seed=seed),
+            _batches(dataset, feed, objective, training, lesson, seed=seed),
             epochs=epochs,
             validation_data=held_out,
             shuffle=False,  # the batches come shuffled
             callbacks=[*([library.callbacks.LambdaCallback(on_epoch_end=measure)] if metered else []), *callbacks],
             verbose=0,
         )
+
+
+def _batches(
+    dataset: Dataset, feed: Feed, objective: Objective, training: Training, lesson: Lesson | None, *, seed: int
+) -> Any:
+    """Training batches: inputs, what the loss takes of each sample, and when asked how much it counts."""
+    y = dataset.train.y
+    rows = labels = objective.encode(y) if lesson is None else lesson.labels(objective, y)
+    if lesson is not None:
+        rows = lesson.rows(labels)
+    if training.class_weight is None:
+        batches = training_batches(feed, dataset.train.x, rows, batch_size=training.batch_size, seed=seed)
+    else:
+        both = beside(rows, sample_weights(objective.truths(labels), training.class_weight))
+        batches = training_batches(feed, dataset.train.x, both, batch_size=training.batch_size, seed=seed)
+        batches = apart(batches, flat=rows.ndim == 1)
+    return batches if training.augment is None else augmented(batches, training.augment, seed=seed)
 
 
 def check_finite(model: Any, step_name: str) -> None:

@@ -17,6 +17,7 @@ from engine.train import fit, num_steps
 from engine.watch import Advance, Watch
 from jobspec.errors import BridgeRefused
 from jobspec.report import TrainingPoint
+from jobspec.training import Training
 
 
 def optimizer_twin(optimizer: Any) -> Any:
@@ -65,7 +66,7 @@ def train_twin(
     *,
     step_name: str,
     regime: Regime,
-    batch_size: int,
+    training: Training,
     optimizer: Any,
     seed: int,
     callbacks: Sequence[Any],
@@ -90,7 +91,7 @@ def train_twin(
         loss=loss_twin(objective.loss),
         metrics=[metric_twin(metric) for metric in [objective.keras_metric()] if metric is not None],
     )
-    total = num_steps(dataset, batch_size=batch_size, epochs=regime.epochs)
+    total = num_steps(dataset, batch_size=training.batch_size, epochs=regime.epochs)
     watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=sparsity, on_advance=on_advance)
     fit(
         twin.model,
@@ -98,7 +99,7 @@ def train_twin(
         feed,
         objective,
         epochs=regime.epochs,
-        batch_size=batch_size,
+        training=training,
         seed=seed,
         callbacks=[*callbacks, _watched(watch, regime, total)],
     )

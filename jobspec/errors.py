@@ -40,6 +40,7 @@
     │       ├── TargetUnreachable        target_unreachable
     │       ├── NothingToReconstruct     nothing_to_reconstruct
     │       ├── HeldOutDataMissing       held_out_data_missing
+    │       ├── TrainingUnserved         training_unserved
     │       ├── InputShapeMismatch       input_shape_mismatch
     │       ├── LabelsMismatch           labels_mismatch
     │       ├── ObjectiveUnknown         objective_unknown
@@ -306,6 +307,11 @@ class NothingToReconstruct(SpecMismatch):
 class HeldOutDataMissing(SpecMismatch):
     code = "held_out_data_missing"
     title = "Too few samples are held out of training"
+
+
+class TrainingUnserved(SpecMismatch):
+    code = "training_unserved"
+    title = "The training asks for what the data are not"
 
 
 class BridgeRefused(SpecMismatch):

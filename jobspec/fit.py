@@ -63,7 +63,7 @@ def _fields_of(method: str) -> Iterator[None]:
 
 
 def _check_steps(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:
-    check_training(spec, dataset)
+    check_training(spec, model, dataset)
     for index, step in enumerate(spec.steps):
         if isinstance(step, PruneChannels):
             check_channels(step, model, field=f"steps.{index}")

@@ -1,15 +1,20 @@
 """Does what the training steps ask for fit this data? Part of ``jobspec.fit``."""
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
-from jobspec.errors import FieldError, HeldOutDataMissing
+from jobspec.errors import FieldError, HeldOutDataMissing, TrainingUnserved
+from jobspec.fit_objective import WORDS, labels_of
 from jobspec.spec import Data, Recipe, Step
-from jobspec.summaries import DatasetSummary
+from jobspec.summaries import DatasetSummary, ModelSummary
 from jobspec.training import Finetune, Trained
 
 MIN_HELD_OUT: Final = 20
 """Fewer held-out samples than this tell nothing: one sample more or less is five points."""
+
+
+IMAGE_CHANNELS: Final = (1, 3, 4)
 
 
 def course_of(step: Step) -> tuple[str, Trained] | None:
@@ -24,16 +29,54 @@ def course_of(step: Step) -> tuple[str, Trained] | None:
     return ("schedule.", schedule) if isinstance(schedule, Trained) else None
 
 
-def check_training(spec: Recipe, dataset: DatasetSummary) -> None:
-    """Hold what training steps ask for against the data.
+def check_training(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -> None:
+    """Hold what training steps ask for against model and data.
 
     Raises:
         HeldOutDataMissing: a training is to stop by held-out samples, and there are too few.
+        TrainingUnserved: weights of classes that there are not, or changes of images where there are none.
     """
+    if spec.training.class_weight is not None:
+        _check_class_weight(spec.training.class_weight, dataset)
+    if spec.training.augment is not None:
+        _check_images(model)
     for index, step in enumerate(spec.steps):
         if (found := course_of(step)) is not None and found[1].patience is not None:
             asking = f"steps.{index}.{found[0]}patience"
             check_held_out(dataset, spec.data, why="to stop a training early", asking=asking)
+
+
+def _check_class_weight(weights: str | Mapping[int, float], dataset: DatasetSummary) -> None:
+    if labels_of(dataset.label_kind) != "classes":
+        raise _unserved(
+            "training.class_weight",
+            f"The labels are {WORDS[labels_of(dataset.label_kind)]}; only classes can be weighted.",
+            "Leave class_weight out.",
+        )
+    count = dataset.num_classes or 0
+    unknown = [] if isinstance(weights, str) else sorted(number for number in weights if number >= count)
+    if unknown:
+        raise _unserved(
+            "training.class_weight",
+            f"There is no class {', '.join(map(str, unknown))}; the data set has the classes 0 to {count - 1}.",
+            f"Name classes from 0 to {count - 1}.",
+            'Set class_weight to "balanced".',
+        )
+
+
+def _check_images(model: ModelSummary) -> None:
+    shape = model.inputs[0].shape[1:]
+    if len(shape) != 3 or shape[-1] not in IMAGE_CHANNELS or not model.inputs[0].dtype.startswith("float"):
+        wanted = " x ".join("any" if size is None else str(size) for size in shape)
+        raise _unserved(
+            "training.augment",
+            f"The model's input is {wanted} {model.inputs[0].dtype}; images are height x width x 1, 3 or 4 channels.",
+            "Leave augment out.",
+        )
+
+
+def _unserved(field: str, what: str, *suggestions: str) -> TrainingUnserved:
+    return TrainingUnserved(what, errors=[FieldError(field=field, messages=(what,))], suggestions=suggestions)
 
 
 def check_held_out(dataset: DatasetSummary, data: Data, *, why: str = "to measure layers", asking: str = "") -> None:

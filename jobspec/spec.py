@@ -167,6 +167,8 @@ class Recipe(Setup):
     def _quantize_last(self) -> Self:
         if any(isinstance(step, Quantize) for step in self.steps[:-1]):
             raise ValueError("quantize must be the last step: a quantised file cannot be trained or pruned on")
+        if self.training.precision != "float32" and any(getattr(step, "toolkit", "") == "tfmot" for step in self.steps):
+            raise ValueError("training.precision must be float32 where a step has toolkit tfmot")
         return self
 
 

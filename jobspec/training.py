@@ -1,14 +1,15 @@
 """How training goes: what the steps of a recipe that train have in common, the fine-tuning step, and what all share."""
 
-from collections.abc import Iterator
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from jobspec.frozen import Frozen, Tagged
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 RateSchedule = Literal["constant", "cosine", "exponential"]
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
 class Distill(Frozen):
@@ -100,8 +101,53 @@ class Finetune(Trained):
         return self
 
 
+class Augment(Frozen):
+    """Small changes of training images that leave them what they are, anew at every step."""
+
+    shift: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=0.5,
+        description="By at most this share of height and width, each way; what is missing repeats the border.",
+    )
+    horizontal_flip: bool = Field(
+        default=False, description="Mirror half of the images left to right: for photographs, not for digits or text."
+    )
+    vertical_flip: bool = Field(
+        default=False, description="Mirror half of them top to bottom: for pictures from above."
+    )
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not (self.shift or self.horizontal_flip or self.vertical_flip):
+            raise ValueError("leave augment out: without shift and flips nothing is changed")
+        return self
+
+
+def _augment(given: Any) -> Any:
+    """True stands for the defaults, false for nothing."""
+    if isinstance(given, bool):
+        return Augment() if given else None
+    return given
+
+
 class Training(Frozen):
     """What all training steps share."""
 
     optimizer: Optimizer | None = Field(default=None, description="Default: the model's own, else adam.")
     batch_size: int = Field(default=128, ge=1, le=65_536)
+    class_weight: (
+        Literal["balanced"] | Mapping[Annotated[int, Field(ge=0)], Annotated[float, Field(gt=0.0, le=1e6)]] | None
+    ) = Field(
+        default=None,
+        description="How much a training sample of each class counts in the loss: a weight by class, 1 where none is "
+        "given; or balanced, so that all classes count the same in sum.",
+    )
+    augment: Annotated[Augment | None, BeforeValidator(_augment, json_schema_input_type=bool | Augment | None)] = Field(
+        default=None, description="Change training images at random; true for small shifts. Default: they stay."
+    )
+    precision: Precision = Field(
+        default="float32",
+        description="Arithmetic while training. The weights stay float32, in the files too; mixed precision is faster "
+        "only on hardware that has it.",
+    )

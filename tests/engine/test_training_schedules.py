@@ -18,6 +18,7 @@ from engine.train import check_finite, num_steps, starting_learning_rate, train
 from jobspec.errors import TrainingDiverged
 from jobspec.pruning import Constant, Iterative, Polynomial, Prune
 from jobspec.spec import Objective
+from jobspec.training import Training
 
 BATCH = 4
 SCHEDULES = {
@@ -66,7 +67,7 @@ def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[f
         masks,
         step_name="prune",
         regime=Regime.of(step.schedule, float(optimizer.learning_rate)),  # type: ignore[arg-type]
-        batch_size=BATCH,
+        training=Training(batch_size=BATCH),
         optimizer=optimizer,
         seed=0,
         cuts=plan(step.schedule, cutting.final, num_steps=total),

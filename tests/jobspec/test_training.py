@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobspec.errors import HeldOutDataMissing
+from jobspec.errors import HeldOutDataMissing, TrainingUnserved
 from jobspec.fit import check_fit
 from jobspec.spec import Recipe
 from tests.jobspec.test_fit import DATA, MODEL
@@ -78,3 +78,62 @@ def test_stopping_early_without_held_out_samples_is_refused_by_name(step: dict[s
 
     assert caught.value.errors[0].field == field
     assert caught.value.suggestions
+
+
+FINETUNE = [{"kind": "finetune"}]
+
+
+@pytest.mark.parametrize(
+    ("training", "data", "model", "field"),
+    [
+        ({"class_weight": "balanced"}, {"label_kind": "values", "label_shape": (10,)}, {}, "class_weight"),
+        ({"class_weight": "balanced"}, {"label_kind": "multi_label", "label_shape": (10,)}, {}, "class_weight"),
+        ({"class_weight": {"3": 2.0, "10": 5.0}}, {}, {}, "class_weight"),
+        (
+            {"augment": True},
+            {"sample_shape": (784,)},
+            {"inputs": (MODEL.inputs[0].model_copy(update={"shape": (None, 784)}),)},
+            "augment",
+        ),
+    ],
+    ids=["weights for values", "weights for several labels", "weight of no class", "a table is no image"],
+)
+def test_what_the_data_cannot_serve_is_refused_by_field(training: Any, data: Any, model: Any, field: str) -> None:
+    with pytest.raises(TrainingUnserved) as caught:
+        check_fit(
+            recipe(steps=FINETUNE, training=training), MODEL.model_copy(update=model), DATA.model_copy(update=data)
+        )
+
+    assert caught.value.errors[0].field == f"training.{field}"
+    assert caught.value.suggestions
+
+
+def test_what_fits_is_taken() -> None:
+    training = {"class_weight": {"3": 2.0}, "augment": {"horizontal_flip": True}, "precision": "mixed_bfloat16"}
+
+    check_fit(recipe(steps=FINETUNE, training=training), MODEL, DATA)
+
+
+def test_true_stands_for_small_shifts_without_flips_and_false_for_nothing() -> None:
+    shifts: Any = recipe(steps=FINETUNE, training={"augment": True}).training.augment
+
+    assert (shifts.shift, shifts.horizontal_flip, shifts.vertical_flip) == (0.1, False, False)
+    assert recipe(steps=FINETUNE, training={"augment": False}).training.augment is None
+    assert recipe(steps=FINETUNE, training={"augment": True}).model_dump()["training"]["augment"]["shift"] == 0.1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"steps": FINETUNE, "training": {"augment": {"shift": 0}}},
+        {"steps": FINETUNE, "training": {"class_weight": {"0": 0.0}}},
+        {
+            "steps": [{"kind": "prune", "sparsity": 0.5, "toolkit": "tfmot"}],
+            "training": {"precision": "mixed_float16"},
+        },
+    ],
+    ids=["an augmentation that does nothing", "a weight of nothing", "mixed precision with tfmot"],
+)
+def test_a_training_that_contradicts_itself_is_refused(given: Any) -> None:
+    with pytest.raises(ValidationError):
+        recipe(**given)

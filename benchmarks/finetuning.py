@@ -1,0 +1,124 @@
+"""What a schedule and the best epoch are worth in fine-tuning, at equal epochs, and what mixed precision costs.
+
+    python benchmarks/finetuning.py
+
+Two problems: the MNIST network of the example, and the digits of scikit-learn on a small convolutional network that
+is trained here. Each is cut at once (without repair) and fine-tuned by whole jobs; accuracy of the exported float32
+file on the test split, median over seeds. The rest of a job is the same in every row.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from engine.compress import compress
+from engine.measuring.host import host
+from jobspec.report import Report
+from jobspec.spec import Recipe, Scale
+
+ROOT: Final = Path(__file__).parents[1]
+WAYS: Final[dict[str, dict[str, Any]]] = {
+    "constant, last epoch (as before)": {"learning_rate_schedule": "constant", "best_epoch": False},
+    "constant, best epoch": {"learning_rate_schedule": "constant"},
+    "cosine, last epoch": {"best_epoch": False},
+    "cosine, best epoch (default)": {},
+    "exponential, best epoch": {"learning_rate_schedule": "exponential"},
+}
+
+
+def digits(folder: Path) -> tuple[Path, Path, Scale]:
+    """A network of two convolutions, trained on two thirds of scikit-learn's 1,797 digits of 8 x 8 pixels."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = x[order].reshape(-1, 8, 8, 1).astype(np.float32) / 16, y[order]
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(16, 3, activation="relu"),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x[:1200], y[:1200], epochs=25, batch_size=64, verbose=0)
+    model.save(folder / "digits.keras")
+    np.savez(folder / "digits.npz", x_train=x[:1200], y_train=y[:1200], x_test=x[1200:], y_test=y[1200:])
+    return folder / "digits.keras", folder / "digits.npz", "none"
+
+
+def run(problem: tuple[Path, Path, Scale], *, seed: int, sparsity: float, training: Any, **finetune: Any) -> Any:
+    """Accuracy in percent, before and after, and seconds of fine-tuning."""
+    model, data, scale = problem
+    cut = {"kind": "prune", "sparsity": sparsity, "schedule": {"kind": "one_shot"}, "reconstruct": False}
+    recipe = {"steps": [cut, {"kind": "finetune", **finetune}], "seed": seed, "training": training}
+    with tempfile.TemporaryDirectory() as out:
+        compress(
+            Recipe.model_validate(recipe), model=model, dataset=data, scale=scale, out=Path(out), emit=lambda _: None
+        )
+        report = Report.model_validate_json((Path(out) / "report.json").read_text())
+    return (
+        100 * report.baseline.quality.score.value,
+        100 * report.result.quality.score.value,
+        report.seconds["finetune"],
+    )
+
+
+def compare(problem: tuple[Path, Path, Scale], *, seeds: int, sparsity: float, epochs: int) -> dict[str, Any]:
+    """Every way at equal epochs, and the default one in the precisions of which the machine should tell."""
+    rows: dict[str, Any] = {}
+    plans = {name: (way, {}) for name, way in WAYS.items()}
+    plans["default, mixed_bfloat16"] = ({}, {"precision": "mixed_bfloat16"})
+    for name, (way, training) in plans.items():
+        found = [
+            run(problem, seed=seed, sparsity=sparsity, training=training, epochs=epochs, **way) for seed in range(seeds)
+        ]
+        after = [round(accuracy, 2) for _, accuracy, _ in found]
+        rows[name] = {
+            "median": statistics.median(after),
+            "seeds": after,
+            "seconds": round(statistics.median(seconds for *_, seconds in found), 1),
+        }
+        print(f"  {name:36} {rows[name]['median']:6.2f}  {after}  {rows[name]['seconds']} s", flush=True)
+    return {"sparsity": sparsity, "epochs": epochs, "dense": round(found[0][0], 2), "rows": rows}
+
+
+def main() -> None:
+    """Measure both problems and keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "finetuning.json")
+    given = parser.parse_args()
+    example = ROOT / "examples" / "mnist"
+    results: dict[str, Any] = {"host": host().model_dump(mode="json"), "seeds": given.seeds}
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        problems = {
+            "digits": (digits(Path(folder)), 0.9),
+            "mnist": ((example / "model.keras", example / "mnist.npz", "1/255"), 0.95),
+        }
+        for name, (problem, sparsity) in problems.items():
+            print(f"{name}, {100 * sparsity:g} % cut, {given.epochs} epochs", flush=True)
+            results[name] = compare(problem, seeds=given.seeds, sparsity=sparsity, epochs=given.epochs)
+            given.out.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"{time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""How much each training sample counts in the loss, by its class."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from engine.arrays import Array
+
+
+def sample_weights(classes: Array, wanted: Literal["balanced"] | Mapping[int, float]) -> Array:
+    """A weight for each sample.
+
+    Args:
+        classes: of the samples, shape (n,).
+        wanted: a weight by class, 1 for those that are not named; or balanced: n / (k n_c), with which the k classes
+            that there are weigh the same in sum, and all samples together n (King & Zeng 2001).
+
+    >>> sample_weights(np.array([0, 0, 0, 2]), "balanced").round(3)
+    array([0.667, 0.667, 0.667, 2.   ], dtype=float32)
+    >>> sample_weights(np.array([0, 1]), {1: 5.0})
+    array([1., 5.], dtype=float32)
+    """
+    present, own, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    if isinstance(wanted, Mapping):
+        by_class = np.array([wanted.get(int(number), 1.0) for number in present])
+    else:
+        by_class = len(classes) / (len(present) * counts)
+    return np.asarray(by_class[own], dtype=np.float32)
+
+
+def beside(rows: Array, weights: Array) -> Array:
+    """Rows with the weights behind them, so that one shuffle moves both.
+
+    >>> beside(np.array([3, 4]), np.array([0.5, 2.0]))
+    array([[3. , 0.5],
+           [4. , 2. ]], dtype=float32)
+    """
+    return np.concatenate([rows.reshape(len(rows), -1), weights[:, None]], axis=1).astype(np.float32)
+
+
+def apart(batches: Any, *, flat: bool) -> Any:
+    """Batches of inputs, rows and weights, of those with the weights behind the rows.
+
+    Args:
+        flat: whether rows are single numbers, shape (n,).
+    """
+    return batches.map(lambda inputs, rows: (inputs, rows[:, 0] if flat else rows[:, :-1], rows[:, -1]))
