@@ -12,6 +12,7 @@ from engine.job import Job
 from engine.measuring import measure
 from engine.model import copy_of
 from engine.pruning.cutting import Cutting, choose, groups_of
+from engine.pruning.delivery import drop_signs_of_zeros
 from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
 from engine.regime import Regime
@@ -144,6 +145,7 @@ def quantize(job: Job, step: Quantize, folder: Path) -> str:
         ExportDisagrees: the float32 file does not compute what the model computes.
     """
     calibration = job.calibration(step.calibration_samples)
+    drop_signs_of_zeros(job.model)
     job.result = measure.export("result", job.model, step.scheme, folder, calibration)
     if step.scheme == "none":
         measure.check_same(job.result, job.model, job.probe())

@@ -3,7 +3,7 @@ import pytest
 
 from engine.measuring import litert
 from engine.prunable import prunable_kernels
-from engine.pruning.delivery import check_delivered, sparsity_in_file
+from engine.pruning.delivery import check_delivered, drop_signs_of_zeros, sparsity_in_file
 from engine.pruning.masking import Masks
 from jobspec.errors import SparsityMissed
 from jobspec.spec import Scheme
@@ -65,3 +65,19 @@ def test_a_miss_is_a_tenth_of_a_point_or_half_a_group(delivered: float, size: in
     else:
         with pytest.raises(SparsityMissed, match="'a'"):
             check_delivered({"a": 0.8}, {"a": delivered}, {"a": size})
+
+
+def test_zeros_lose_their_signs_and_nothing_else_changes() -> None:
+    """A network cut by a mask has as many -0.0 as it had negative weights there."""
+    model = make_model()
+    kernel = model.get_layer("hidden").kernel
+    weights = np.array(kernel)
+    kernel.assign(weights * (np.abs(weights) > np.median(np.abs(weights))))
+    before = model.get_weights()
+    assert any(np.signbit(array[array == 0]).any() for array in before)
+
+    drop_signs_of_zeros(model)
+
+    after = model.get_weights()
+    assert not any(np.signbit(array[array == 0]).any() for array in after)
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
