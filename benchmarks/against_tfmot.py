@@ -30,6 +30,7 @@ from engine.compress import compress
 from engine.feed import Feed
 from engine.measuring.host import host
 from jobspec.progress import StepAdvanced
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.spec import Recipe
 
@@ -75,7 +76,9 @@ def engine(toolkit: str, options: argparse.Namespace, data: Path, seed: int, *, 
             ends[round(whole)] = now()  # the last word on an epoch comes when it has been validated
 
     with tempfile.TemporaryDirectory() as out:
-        compress(recipe, model=options.model, dataset=data, scale=options.scale, out=Path(out), emit=emit)
+        compress(
+            recipe, model=options.model, dataset=data, reading=Reading(scale=options.scale), out=Path(out), emit=emit
+        )
         report = Report.model_validate_json((Path(out) / "report.json").read_text())
     return {
         "dense_accuracy": report.baseline.quality.score.value,

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.compress import compress
 from engine.measuring.host import host
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.spec import Recipe
 
@@ -36,7 +37,14 @@ def run(model: Path, data: Path, wanted: dict[str, Any]) -> tuple[Report, float]
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        compress(Recipe.model_validate(wanted), model=model, dataset=data, scale="1/255", out=out, emit=lambda _: None)
+        compress(
+            Recipe.model_validate(wanted),
+            model=model,
+            dataset=data,
+            reading=Reading(scale="1/255"),
+            out=out,
+            emit=lambda _: None,
+        )
         return Report.model_validate_json((out / "report.json").read_text()), time.monotonic() - start
 
 

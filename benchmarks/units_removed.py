@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.compress import compress
 from engine.measuring.host import host
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.spec import Recipe
 
@@ -27,7 +28,7 @@ def run(model: Path, data: Path, step: dict[str, Any], seed: int) -> tuple[Repor
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         start = time.monotonic()
-        compress(recipe, model=model, dataset=data, scale="1/255", out=out, emit=lambda _: None)
+        compress(recipe, model=model, dataset=data, reading=Reading(scale="1/255"), out=out, emit=lambda _: None)
         report = Report.model_validate_json((out / "report.json").read_text())
         return report, report.seconds.get("prune", time.monotonic() - start)
 

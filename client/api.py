@@ -25,6 +25,7 @@ import httpx
 from client import revive
 from client.views import Artifact, ArtifactList, Job, JobList, Readiness, Upload, View
 from jobspec.errors import InternalError, Unavailable
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.search import SearchReport
 from jobspec.sensitivity import SensitivityReport
@@ -72,9 +73,13 @@ class Secateur:
         """Upload a ``.keras`` or ``.h5`` file or a zip of a SavedModel. A worker checks it next: see ``wait_ready``."""
         return self._upload("/v1/models", path, {}, on_bytes)
 
-    def upload_dataset(self, path: Path, *, scale: str = "none", on_bytes: OnBytes | None = None) -> Upload:
-        """Upload a ``.npz`` file and say how its samples must be scaled: none, 1/255 or -1..1."""
-        return self._upload("/v1/datasets", path, {"scale": scale}, on_bytes)
+    def upload_dataset(self, path: Path, *, on_bytes: OnBytes | None = None, **declared: Any) -> Upload:
+        """Upload a data set and declare how it is to be read: fields of ``jobspec.reading.Reading``.
+
+        ``upload_dataset(Path("flowers.csv"), label="species")``, ``upload_dataset(Path("pets.zip"), scale="1/255",
+        image_size=(96, 96), classes=("cat", "dog"))``.
+        """
+        return self._upload("/v1/datasets", path, Reading.model_validate(declared).query(), on_bytes)
 
     def wait_ready(self, kind: Literal["model", "dataset"], upload_id: str) -> Upload:
         """Wait for the check of an upload.

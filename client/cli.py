@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +13,9 @@ from rich.markup import escape
 from client.api import Secateur
 from client.run import JobEnded, collect, follow, run
 from client.views import Job
-from jobspec.errors import SecateurError
+from jobspec.errors import InvalidRequest, SecateurError
 from jobspec.presets import PRESETS
-from jobspec.spec import Scale
+from jobspec.reading import Reading, from_command
 from jobspec.states import FINAL
 from reporting.terminal import progress
 
@@ -32,7 +33,10 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 OutFolder = Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; made when missing.")]
 SpecFile = Annotated[Path | None, typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON.")]
-ScaleOption = Annotated[str, typer.Option("--scale", help=f"How samples are scaled: {', '.join(get_args(Scale))}.")]
+ScaleOption = Annotated[str, typer.Option("--scale", help="How samples are scaled: none, 1/255, -1..1, or JSON.")]
+DeclareOption = Annotated[
+    Sequence[str], typer.Option("--declare", metavar="NAME=VALUE", help="More of the data set, such as label=species.")
+]
 
 
 @app.command()
@@ -43,12 +47,13 @@ def compress(
     spec: SpecFile = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
     scale: ScaleOption = "none",
+    declare: DeclareOption = (),
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model (.keras, .h5, zip of a SavedModel) and data (.npz), run a recipe, and download what comes out."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
-    _run(url, model, data, out, scale, {"preset": preset} if spec is None else _read(spec))
+    _run(url, model, data, out, _reading(scale, declare), {"preset": preset} if spec is None else _read(spec))
 
 
 @app.command()
@@ -58,10 +63,18 @@ def sensitivity(
     out: OutFolder,
     spec: SpecFile = None,
     scale: ScaleOption = "none",
+    declare: DeclareOption = (),
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model and data, measure what each layer takes, and download the curves."""
-    _run(url, model, data, out, scale, ({} if spec is None else _read(spec)) | {"kind": "sensitivity"})
+    _run(
+        url,
+        model,
+        data,
+        out,
+        _reading(scale, declare),
+        ({} if spec is None else _read(spec)) | {"kind": "sensitivity"},
+    )
 
 
 @app.command()
@@ -71,10 +84,11 @@ def sweep(
     out: OutFolder,
     spec: SpecFile = None,
     scale: ScaleOption = "none",
+    declare: DeclareOption = (),
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model and data, try many sparsities, and download table and plot: how much can be cut?"""
-    _run(url, model, data, out, scale, ({} if spec is None else _read(spec)) | {"kind": "sweep"})
+    _run(url, model, data, out, _reading(scale, declare), ({} if spec is None else _read(spec)) | {"kind": "sweep"})
 
 
 @app.command()
@@ -85,23 +99,22 @@ def search(
     drop: Annotated[float | None, typer.Option(help="How much of the metric may be lost; 0.01 is one point.")] = None,
     spec: SpecFile = None,
     scale: ScaleOption = "none",
+    declare: DeclareOption = (),
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model and data, and download the file with the most cut that loses no more than a bound."""
     recipe = ({} if spec is None else _read(spec)) | {"kind": "search"}
     if drop is not None:
         recipe |= {"goals": {"max_accuracy_drop": drop}}
-    _run(url, model, data, out, scale, recipe)
+    _run(url, model, data, out, _reading(scale, declare), recipe)
 
 
-def _run(url: str, model: Path, data: Path, out: Path, scale: str, spec: dict[str, Any]) -> None:
-    if scale not in get_args(Scale):
-        raise typer.BadParameter(f"there are {', '.join(get_args(Scale))}", param_hint="--scale")
+def _run(url: str, model: Path, data: Path, out: Path, reading: Reading, spec: dict[str, Any]) -> None:
     started: list[Job] = []
     with Secateur(url) as service:
         try:
             job = run(
-                service, model=model, dataset=data, scale=scale, spec=spec, console=console, on_job=started.append
+                service, model=model, dataset=data, reading=reading, spec=spec, console=console, on_job=started.append
             )
         except KeyboardInterrupt:
             if started:
@@ -136,6 +149,13 @@ def cancel(job_id: JobId, url: Url = DEFAULT_URL) -> None:
     """Ask a job to stop."""
     with Secateur(url) as service:
         console.print(f"{job_id} is {service.cancel(job_id).state}")
+
+
+def _reading(scale: str, declared: Sequence[str]) -> Reading:
+    try:
+        return from_command(scale, declared)
+    except InvalidRequest as fault:
+        raise typer.BadParameter(fault.detail) from fault
 
 
 def _read(spec: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from client.api import Secateur
 from client.revive import from_failure
 from client.views import Job
 from jobspec.errors import SecateurError
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.search import SearchReport
 from jobspec.sensitivity import SensitivityReport
@@ -38,7 +39,7 @@ def run(
     *,
     model: Path,
     dataset: Path,
-    scale: str,
+    reading: Reading,
     spec: Mapping[str, Any],
     console: Console,
     on_job: Callable[[Job], object] = lambda job: None,
@@ -53,7 +54,7 @@ def run(
         SecateurError: an upload or the spec was refused, or the service does not answer.
     """
     model_id = service.upload_model(model, on_bytes=_shown(console, model)).id
-    dataset_id = service.upload_dataset(dataset, scale=scale, on_bytes=_shown(console, dataset)).id
+    dataset_id = service.upload_dataset(dataset, on_bytes=_shown(console, dataset), **dict(reading)).id
     with console.status("checking what was uploaded"):
         service.wait_ready("model", model_id)
         service.wait_ready("dataset", dataset_id)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,21 +18,26 @@ from jobspec.errors import InvalidRequest, SecateurError
 from jobspec.field_path import field_path
 from jobspec.presets import PRESETS
 from jobspec.progress import Event, advance, planned
+from jobspec.reading import Reading, from_command
 from jobspec.report import Report
 from jobspec.search import SearchRecipe, SearchReport
 from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
-from jobspec.spec import Recipe, Scale
+from jobspec.spec import Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
 from reporting.inspection import model_table
 from reporting.terminal import progress, table
+from screening.formats import ACCEPTED
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Prune, fine-tune and quantise a Keras model.")
 console = Console()
 errors = Console(stderr=True)
 
-ScaleOption = Annotated[Scale, typer.Option("--scale", help="How samples are scaled.")]
+ScaleOption = Annotated[str, typer.Option("--scale", help="How samples are scaled: none, 1/255, -1..1, or JSON.")]
+DeclareOption = Annotated[
+    Sequence[str], typer.Option("--declare", metavar="NAME=VALUE", help="More of the data set, such as label=species.")
+]
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
-DataOption = Annotated[Path, typer.Option("--data", exists=True, dir_okay=False, help="The data set, .npz.")]
+DataOption = Annotated[Path, typer.Option("--data", exists=True, dir_okay=False, help="The data set.")]
 OutOption = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the results; made when missing.")]
 SpecOption = Annotated[Path | None, typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON.")]
 
@@ -47,25 +53,31 @@ def compress(
     spec: SpecOption = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
     scale: ScaleOption = "none",
+    declare: DeclareOption = (),
 ) -> None:
     """Run a recipe on a model and leave model.tflite, model.keras, report.json and report.html in a folder."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
     recipe = _recipe(Recipe, spec.read_text() if spec else json.dumps({"preset": preset}))
-    _follow(_compressor, recipe, model, data, scale, out)
+    _follow(_compressor, recipe, model, data, from_command(scale, declare), out)
     _show(Report, out)
 
 
 @app.command()
 def sensitivity(
-    model: FileArgument, data: DataOption, out: OutOption, spec: SpecOption = None, scale: ScaleOption = "none"
+    model: FileArgument,
+    data: DataOption,
+    out: OutOption,
+    spec: SpecOption = None,
+    scale: ScaleOption = "none",
+    declare: DeclareOption = (),
 ) -> None:
     """Measure how much each layer takes and leave curves, a plot and a report in a folder.
 
     What an earlier run left there and still fits is not measured again.
     """
     recipe = _recipe(SensitivityRecipe, spec.read_text() if spec else "{}")
-    _follow(_measurer, recipe, model, data, scale, out)
+    _follow(_measurer, recipe, model, data, from_command(scale, declare), out)
     _show(SensitivityReport, out)
 
 
@@ -102,7 +114,7 @@ def _follow(
     recipe: Recipe | SensitivityRecipe | SearchRecipe,
     model: Path,
     data: Path,
-    scale: Scale,
+    reading: Reading,
     out: Path,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
@@ -115,7 +127,7 @@ def _follow(
             live.update(progress(steps))
 
         known = [out / "sensitivity.json"]
-        load()(recipe, model=model, dataset=data, scale=scale, out=out, emit=show, known=known)
+        load()(recipe, model=model, dataset=data, reading=reading, out=out, emit=show, known=known)
 
 
 def _show(report: type[Report | SensitivityReport | SearchReport], out: Path) -> None:
@@ -127,12 +139,22 @@ def _show(report: type[Report | SensitivityReport | SearchReport], out: Path) ->
 def inspect(
     file: FileArgument,
     scale: ScaleOption = "none",
+    declare: DeclareOption = (),
     as_json: Annotated[bool, typer.Option("--json", help="JSON in a terminal too, as everywhere else.")] = False,
 ) -> None:
     """Tell what a model (.keras, .h5, .zip) or a data set (.npz) holds: in tables where people read, else as JSON."""
     with stderr_to(Path(os.devnull)):
-        summary = inspect_dataset(file, scale=scale) if file.suffix == ".npz" else inspect_model(file)
+        reading = from_command(scale, declare)
+        summary = inspect_dataset(file, reading) if _is_dataset(file, reading) else inspect_model(file)
     tell(summary, to=console, as_json=as_json)
+
+
+def _is_dataset(file: Path, reading: Reading) -> bool:
+    """By its ending; a zip holds images, unless it holds a SavedModel."""
+    if file.suffix.lower() == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            return bool(reading.declared()) or not any(name.endswith("saved_model.pb") for name in archive.namelist())
+    return file.suffix.lower() in ACCEPTED["dataset"]
 
 
 def tell(summary: ModelSummary | DatasetSummary, *, to: Console, as_json: bool = False) -> None:

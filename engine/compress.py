@@ -23,9 +23,10 @@ from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
 from jobspec.pruning import Prune
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.sensitivity import Curves
-from jobspec.spec import Quantize, Recipe, Scale
+from jobspec.spec import Quantize, Recipe
 from jobspec.training import Finetune
 from reporting.page import html
 
@@ -63,7 +64,7 @@ def compress(
     *,
     model: Path,
     dataset: Path,
-    scale: Scale,
+    reading: Reading,
     out: Path,
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
@@ -72,7 +73,7 @@ def compress(
     """Run a recipe and leave its files in a folder.
 
     Args:
-        scale: what the data set says of itself; ``recipe.data.scale`` goes before it.
+        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
         out: an existing folder.
         emit: told about every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
@@ -90,7 +91,7 @@ def compress(
             recipe,
             model=model,
             dataset=dataset,
-            scale=scale,
+            reading=reading,
             out=out,
             clock=Clock(emit),
             known=known,
@@ -107,7 +108,7 @@ def _run(
     *,
     model: Path,
     dataset: Path,
-    scale: Scale,
+    reading: Reading,
     out: Path,
     clock: Clock,
     known: Sequence[Path],
@@ -116,7 +117,7 @@ def _run(
     keras.utils.set_random_seed(recipe.seed)
     with tempfile.TemporaryDirectory() as scratch:
         with clock.step("baseline") as message:
-            job = load(recipe, model=model, dataset=dataset, scale=scale)
+            job = load(recipe, model=model, dataset=dataset, reading=reading)
             check_steps(job)
             before = None if known_baseline is None else baseline.taken_up(job, known_baseline)
             before = before or baseline.measured(job, Path(scratch))

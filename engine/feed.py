@@ -9,14 +9,28 @@ import numpy as np
 from engine.arrays import Array
 from engine.data.rows import Stored
 from jobspec.fit import fed_shape
-from jobspec.spec import Scale
+from jobspec.scale import MeanDeviation, NamedScale, Scale
 
-SCALES: Final[Mapping[Scale, tuple[float, float]]] = {
+SCALES: Final[Mapping[NamedScale, tuple[float, float]]] = {
     "none": (1.0, 0.0),
     "1/255": (1.0 / 255.0, 0.0),
     "-1..1": (1.0 / 127.5, -1.0),
 }
 """Factor and offset: an input is ``sample * factor + offset``."""
+
+
+def factor_and_offset(scale: Scale) -> tuple[Array, Array]:
+    """The same for any scale, as float32: one number, or one for each channel.
+
+    >>> factor_and_offset(MeanDeviation(mean=(1.0, 2.0), deviation=4.0))
+    (array([0.25, 0.25], dtype=float32), array([-0.25, -0.5 ], dtype=float32))
+    """
+    if isinstance(scale, MeanDeviation):
+        mean, deviation = np.broadcast_arrays(np.asarray(scale.mean), np.asarray(scale.deviation))
+        return (1.0 / deviation).astype(np.float32), (-mean / deviation).astype(np.float32)
+    factor, offset = SCALES[scale]
+    return np.asarray(factor, np.float32), np.asarray(offset, np.float32)
+
 
 AHEAD: Final = 4
 """Batches prepared while the model works on another one; left to itself ``tf.data`` keeps as many as memory holds."""
@@ -37,11 +51,11 @@ class Feed:
         >>> Feed("1/255", (4,), "float32")(np.full((1, 2, 2), 255, np.uint8))
         array([[1., 1., 1., 1.]], dtype=float32)
         """
-        batch = samples.reshape(len(samples), *self.shape_of(samples))
+        shape = (len(samples), *self.shape_of(samples))
         if not self.dtype.startswith("float"):
-            return batch.astype(self.dtype)
-        factor, offset = SCALES[self.scale]
-        return (batch.astype(np.float32) * np.float32(factor) + np.float32(offset)).astype(self.dtype)
+            return samples.reshape(shape).astype(self.dtype)
+        factor, offset = factor_and_offset(self.scale)  # of channels: before these are reshaped
+        return (samples.astype(np.float32) * factor + offset).reshape(shape).astype(self.dtype)
 
     def batches(self, samples: Stored, size: int) -> Iterator[Array]:
         """Inputs in order, ``size`` at a time; of samples in a file, no more are ever read."""
@@ -77,8 +91,9 @@ def ordered_batches(feed: Feed, x: Stored, y: Array, *, batch_size: int) -> Any:
 def _batches(places: Any, feed: Feed, x: Stored, y: Array, batch_size: int) -> Any:
     import tensorflow as tf
 
-    factor, offset = SCALES[feed.scale] if feed.dtype.startswith("float") else (1.0, 0.0)
+    factor, offset = factor_and_offset(feed.scale if feed.dtype.startswith("float") else "none")
     shape = feed.shape_of(x)
+    plain = bool((factor == 1).all() and (offset == 0).all())
     types = (x.dtype.newbyteorder("="), y.dtype.newbyteorder("="))
 
     def fetch(chosen: Array) -> tuple[Array, Array]:
@@ -87,7 +102,10 @@ def _batches(places: Any, feed: Feed, x: Stored, y: Array, batch_size: int) -> A
     def prepare(chosen: Any) -> tuple[Any, Any]:
         samples, labels = tf.numpy_function(fetch, [chosen], types, stateful=False)
         labels.set_shape((None, *y.shape[1:]))
-        batch = tf.cast(tf.reshape(samples, (-1, *shape)), feed.dtype)
-        return (batch * factor + offset if (factor, offset) != (1.0, 0.0) else batch), labels
+        samples.set_shape((None, *x.shape[1:]))
+        inputs = tf.cast(samples, feed.dtype)
+        return tf.reshape(
+            inputs if plain else inputs * tf.cast(factor, feed.dtype) + tf.cast(offset, feed.dtype), (-1, *shape)
+        ), labels
 
     return places.batch(batch_size).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(AHEAD)

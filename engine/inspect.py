@@ -4,7 +4,7 @@ from pathlib import Path
 
 from engine.data.formats import read
 from engine.data.summary import summarise
-from jobspec.spec import Scale
+from jobspec.reading import Reading
 from jobspec.summaries import DatasetSummary, ModelSummary
 
 
@@ -23,10 +23,10 @@ def inspect_model(path: Path) -> ModelSummary:
     return model.summarise(loaded.model).model_copy(update=found)
 
 
-def inspect_dataset(path: Path, *, scale: Scale) -> DatasetSummary:
-    """Read a data set and tell what it holds. Does not import TensorFlow.
+def inspect_dataset(path: Path, reading: Reading) -> DatasetSummary:
+    """Read a data set and tell what it holds. Imports TensorFlow only for records.
 
     Raises:
         UploadRefused: one of its kinds, when the file cannot be used.
     """
-    return summarise(read(path), scale=scale)
+    return summarise(read(path, reading), reading)

@@ -25,10 +25,11 @@ from engine.repair.batchnorm import MAX_BATCHES, reestimate_if_better
 from engine.repair.equations import Samples
 from engine.train import starting_learning_rate
 from jobspec.fit import check_fit
+from jobspec.reading import Reading
 from jobspec.report import GroupCut, TrainingPoint
 from jobspec.search import SearchRecipe
 from jobspec.sensitivity import SensitivityRecipe
-from jobspec.spec import Recipe, Scale
+from jobspec.spec import Recipe
 from jobspec.sweep import SweepRecipe
 
 JUDGED = 2000
@@ -138,7 +139,7 @@ def load(
     *,
     model: Path,
     dataset: Path,
-    scale: Scale,
+    reading: Reading,
     asked: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe | None = None,
 ) -> Job:
     """Read both files and refuse, before any training, what cannot work.
@@ -151,10 +152,10 @@ def load(
     """
     keras_model = models.load_model(model)
     summary = models.summarise(keras_model)
-    contents = read(dataset)
-    check_fit(asked or recipe, summary, summarise(contents, scale=scale))
+    contents = read(dataset, reading)
+    check_fit(asked or recipe, summary, summarise(contents, reading))
     data = split(contents, validation_share=recipe.data.validation_share, seed=recipe.seed)
-    feed = Feed(recipe.data.scale or scale, summary.inputs[0].shape[1:], summary.inputs[0].dtype)
+    feed = Feed(recipe.data.scale or reading.scale, summary.inputs[0].shape[1:], summary.inputs[0].dtype)
     objective = resolve(keras_model, data.label_kind, recipe.objective)
     fail = recipe.on_chance_baseline == "fail"
     hint = check_baseline(lambda x: measure.predict(keras_model, x), data, feed, objective, fail=fail)

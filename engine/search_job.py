@@ -30,7 +30,7 @@ from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TrialsFail
 from jobspec.progress import Event, ProducedFile
 from jobspec.report import Report
 from jobspec.search import SearchRecipe, SearchReport, SearchTrial, next_sparsity
-from jobspec.spec import Scale
+from jobspec.reading import Reading
 from reporting import words
 from reporting.search_page import html
 from reporting.search_plot import png, svg_file
@@ -53,7 +53,7 @@ def run(
     *,
     model: Path,
     dataset: Path,
-    scale: Scale,
+    reading: Reading,
     out: Path,
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
@@ -72,7 +72,7 @@ def run(
     clock = Clock(emit)
     with tempfile.TemporaryDirectory() as folder:
         with clock.step("baseline") as message:
-            job = load(recipe.recipe_of(recipe.resolution), model=model, dataset=dataset, scale=scale, asked=recipe)
+            job = load(recipe.recipe_of(recipe.resolution), model=model, dataset=dataset, reading=reading, asked=recipe)
             check_steps(job)
             before = baseline.measured(job, Path(folder))
             message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")

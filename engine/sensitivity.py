@@ -25,6 +25,7 @@ from engine.repair.batchnorm import Forward, batchnorm_layers, compiled, reestim
 from engine.watch import Advance
 from jobspec.progress import ProducedFile
 from jobspec.pruning import Prune
+from jobspec.scale import Scale
 from jobspec.sensitivity import Curves
 from reporting import words
 
@@ -169,7 +170,7 @@ def digest(job: Job, step: Prune) -> str:
         "samples": grid.samples,
         "batches": (BATCHES, recipe.training.batch_size),
         "seed": recipe.seed,
-        "scale": job.feed.scale,
+        "scale": _scale(job.feed.scale),
         "objective": (job.objective.loss_name, job.objective.metric),
     }
     found = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
@@ -198,6 +199,10 @@ def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator
             variable.assign(values)
         for layer, statistics in norms:
             layer.set_weights(statistics)
+
+
+def _scale(scale: Scale) -> Any:
+    return scale if isinstance(scale, str) else scale.model_dump(mode="json")
 
 
 def _training_samples(job: Job) -> Stored:

@@ -17,8 +17,8 @@ from engine.pruning.cutting import choose
 from engine.sensitivity_verdicts import verdicts
 from jobspec.metrics import in_words
 from jobspec.progress import Event, ProducedFile
+from jobspec.reading import Reading
 from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport
-from jobspec.spec import Scale
 from reporting.sensitivity_page import html
 from reporting.sensitivity_plot import png
 
@@ -35,7 +35,7 @@ def run(
     *,
     model: Path,
     dataset: Path,
-    scale: Scale,
+    reading: Reading,
     out: Path,
     emit: Callable[[Event], None],
     known: Iterable[Path] = (),
@@ -43,7 +43,7 @@ def run(
     """Measure how much each layer takes and leave ``FILES`` in a folder.
 
     Args:
-        scale: what the data set says of itself; ``recipe.data.scale`` goes before it.
+        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
         out: an existing folder.
         emit: told about every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
@@ -54,7 +54,7 @@ def run(
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock(emit)
     with clock.step("baseline") as message:
-        job = load(recipe.as_recipe(), model=model, dataset=dataset, scale=scale, asked=recipe)
+        job = load(recipe.as_recipe(), model=model, dataset=dataset, reading=reading, asked=recipe)
         message.append(f"{len(job.data.validation):,} held-out samples")
     with clock.step("sensitivity") as message, samples_blamed():
         cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")

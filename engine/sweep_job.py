@@ -15,8 +15,8 @@ from engine.preflight import check_steps
 from engine.sweep_verdicts import verdicts
 from jobspec.errors import InternalError, SecateurError, TrialsFailed
 from jobspec.progress import TRIALS, Event, ProducedFile, StepFinished, StepStarted
+from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.spec import Scale
 from jobspec.sweep import SweepRecipe, SweepReport, TrialResult, points_of
 from jobspec.work import EndedTrial, GatherTrials
 from reporting.sweep_page import html
@@ -33,7 +33,7 @@ FILES: Final = (
 
 
 def measure_baseline(
-    recipe: SweepRecipe, *, model: Path, dataset: Path, scale: Scale, out: Path, emit: Callable[[Event], None]
+    recipe: SweepRecipe, *, model: Path, dataset: Path, reading: Reading, out: Path, emit: Callable[[Event], None]
 ) -> tuple[ProducedFile, ...]:
     """Measure the original for all trials, and refuse what even the mildest of them could not do.
 
@@ -43,7 +43,7 @@ def measure_baseline(
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock(emit)
     with clock.step("baseline") as message, tempfile.TemporaryDirectory() as scratch:
-        job = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, scale=scale, asked=recipe)
+        job = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
         for name in recipe.methods:
             mildest = next(trial for trial in recipe.trials() if trial.method == name)
             job.recipe = recipe.recipe_of(mildest)

@@ -57,7 +57,7 @@ class Database:
         with self.read() as session:
             session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
 
-    def migrate(self) -> None:
+    def migrate(self, version: str = "head") -> None:
         """Bring the tables to the newest version; a second call, even at the same time, changes nothing."""
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
@@ -67,14 +67,32 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with _translated(), self.engine.connect() as connection, connection.begin():
+        with _translated(), self.engine.connect() as connection, _rebuildable(connection), connection.begin():
             if connection.dialect.name == "postgresql":  # SQLite's write lock does the same
                 connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, version)
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _rebuildable(connection: Connection) -> Iterator[None]:
+    """SQLite changes a constraint by making the table anew; dropping the old one must not take along what refers to it.
+
+    That can only be switched before a transaction begins (sqlite.org/lang_altertable.html, "Making Other Kinds Of
+    Table Schema Changes").
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    raw: Any = connection.connection.driver_connection
+    raw.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        raw.execute("PRAGMA foreign_keys=ON")
 
 
 def _engine(url: str) -> Engine:

@@ -36,10 +36,13 @@ class Table(DeclarativeBase):
 
 
 class Upload(Table):
-    """A model or a data set. Its bytes are in the store under ``digest``, shared by all rows with that digest."""
+    """A model or a data set. Its bytes are in the store under ``digest``, shared by all rows with that digest.
+
+    ``reading`` holds what was declared of a data set: other declarations make another one of the same bytes.
+    """
 
     __tablename__ = "uploads"
-    __table_args__ = (UniqueConstraint("kind", "digest", "scale"), Index(None, "kind", "created_at", "id"))
+    __table_args__ = (UniqueConstraint("kind", "digest", "reading_digest"), Index(None, "kind", "created_at", "id"))
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
@@ -47,7 +50,8 @@ class Upload(Table):
     num_bytes: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str] = mapped_column(String(256))
     format: Mapped[str] = mapped_column(String(16))
-    scale: Mapped[str] = mapped_column(String(16))
+    reading: Mapped[dict[str, Any]]
+    reading_digest: Mapped[str] = mapped_column(String(80))
     state: Mapped[str] = mapped_column(String(16))
     summary: Mapped[dict[str, Any] | None]
     failure: Mapped[dict[str, Any] | None]

@@ -10,21 +10,29 @@ from sqlalchemy.orm import Session
 from infra import jobs
 from infra.tables import Artifact, Job, Upload
 from jobspec.ids import new_id
+from jobspec.reading import Reading
 from jobspec.states import UploadState
 
 Kind = Literal["model", "dataset"]
 
 
 def register(
-    session: Session, kind: Kind, *, digest: str, num_bytes: int, name: str, format: str, scale: str, now: datetime
+    session: Session,
+    kind: Kind,
+    *,
+    digest: str,
+    num_bytes: int,
+    name: str,
+    format: str,
+    reading: Reading,
+    now: datetime,
 ) -> tuple[Upload, Job | None]:
     """The row for this content, and the check that it needs.
 
-    Content that is known and not rejected keeps its row and needs no check: the job is None.
+    Content that is known, to be read in the same way, and not rejected keeps its row and needs no check: the job is None.
     """
-    known = session.scalar(
-        select(Upload).where(Upload.kind == kind, Upload.digest == digest, Upload.scale == scale).with_for_update()
-    )
+    same = (Upload.kind == kind, Upload.digest == digest, Upload.reading_digest == reading.digest())
+    known = session.scalar(select(Upload).where(*same).with_for_update())
     if known is not None and known.state != UploadState.REJECTED:
         return known, None
     if known is not None:
@@ -37,7 +45,8 @@ def register(
         num_bytes=num_bytes,
         name=name,
         format=format,
-        scale=scale,
+        reading=reading.declared(),
+        reading_digest=reading.digest(),
         state=UploadState.CHECKING,
         created_at=now,
     )

@@ -26,7 +26,13 @@
     │   │   ├── DatasetArrayUnusable     dataset_array_unusable
     │   │   ├── DatasetLengthsDiffer     dataset_lengths_differ
     │   │   ├── DatasetNotFinite         dataset_not_finite
-    │   │   └── DatasetLabelsInvalid     dataset_labels_invalid
+    │   │   ├── DatasetLabelsInvalid     dataset_labels_invalid
+    │   │   ├── DatasetSplitEmpty        dataset_split_empty
+    │   │   ├── ReadingMismatch          reading_mismatch
+    │   │   ├── ColumnMissing            column_missing
+    │   │   ├── TableUnusable            table_unusable
+    │   │   ├── ImagesUnusable           images_unusable
+    │   │   └── RecordsUnusable          records_unusable
     │   └── SpecMismatch                 the spec does not fit this model or this data
     │       ├── InputRejected            input_rejected
     │       ├── WrongKind                wrong_kind
@@ -248,6 +254,36 @@ class DatasetNotFinite(UploadRefused):
 class DatasetLabelsInvalid(UploadRefused):
     code = "dataset_labels_invalid"
     title = "The labels are neither classes nor targets"
+
+
+class DatasetSplitEmpty(UploadRefused):
+    code = "dataset_split_empty"
+    title = "A split of the data set has no samples"
+
+
+class ReadingMismatch(UploadRefused):
+    code = "reading_mismatch"
+    title = "What was declared of the data set does not go with it"
+
+
+class ColumnMissing(UploadRefused):
+    code = "column_missing"
+    title = "The table has no column of that name"
+
+
+class TableUnusable(UploadRefused):
+    code = "table_unusable"
+    title = "A cell, a row or the header of the table cannot be used"
+
+
+class ImagesUnusable(UploadRefused):
+    code = "images_unusable"
+    title = "The images of the archive cannot be used"
+
+
+class RecordsUnusable(UploadRefused):
+    code = "records_unusable"
+    title = "The records of the file cannot be used"
 
 
 class SpecMismatch(RequestError):

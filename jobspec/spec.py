@@ -26,12 +26,12 @@ from jobspec.ids import DatasetId, ModelId
 from jobspec.metrics import Metric
 from jobspec.presets import PRESETS, PresetName
 from jobspec.pruning import Prune, Structure
+from jobspec.scale import Scale
 from jobspec.training import Finetune, Training
 
 Label = Annotated[str, StringConstraints(max_length=256)]
 
 Scheme = Literal["none", "dynamic", "float16", "int8"]
-Scale = Literal["none", "1/255", "-1..1"]
 Loss = Literal[
     "sparse_categorical_crossentropy",
     "categorical_crossentropy",
@@ -96,7 +96,8 @@ class Data(Frozen):
     """How samples become model inputs."""
 
     scale: Scale | None = Field(
-        default=None, description="Overrides what the data set was uploaded with. none, 1/255, or -1..1 (x/127.5 - 1)."
+        default=None,
+        description="Overrides what the data set was uploaded with: none, 1/255, -1..1, mean and deviation.",
     )
     validation_share: float = Field(
         default=0.1, gt=0.0, lt=1.0, description="Share of the training split held out when there is no x_val."

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from jobspec.channels import GroupTag
 from jobspec.frozen import Frozen
-from jobspec.spec import Scale
+from jobspec.scale import Scale
 
 
 class TensorInfo(Frozen):
@@ -78,7 +78,7 @@ class ModelSummary(Frozen):
 
 LabelKind = Literal["classes", "one_hot", "multi_label", "values"]
 SplitName = Literal["train", "validation", "test"]
-DatasetFormat = Literal["npz"]
+DatasetFormat = Literal["npz", "images", "csv", "parquet", "tfrecord"]
 
 
 class SplitInfo(Frozen):
@@ -102,4 +102,5 @@ class DatasetSummary(Frozen):
     num_classes: int | None = Field(
         default=None, description="Highest class plus one, or how many labels; None for values."
     )
+    classes: tuple[str, ...] = Field(default=(), description="Names of the classes in their order, if they have any.")
     scale: Scale = Field(default="none", description="How samples must be scaled, as their uploader says.")

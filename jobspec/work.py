@@ -7,9 +7,10 @@ from pydantic import Field, TypeAdapter
 from jobspec.errors import Failure
 from jobspec.frozen import Frozen
 from jobspec.ids import JobId
+from jobspec.reading import Reading
 from jobspec.search import SearchSpec
 from jobspec.sensitivity import SensitivitySpec
-from jobspec.spec import CompressSpec, Scale
+from jobspec.spec import CompressSpec
 from jobspec.states import JobState
 from jobspec.sweep import SweepSpec
 
@@ -41,7 +42,7 @@ class CheckDataset(Frozen):
 
     kind: Literal["check_dataset"] = "check_dataset"
     dataset: str
-    scale: Scale = "none"
+    reading: Reading = Field(default_factory=Reading)
 
 
 class Compress(Frozen):
@@ -51,7 +52,7 @@ class Compress(Frozen):
     spec: CompressSpec
     model: str
     dataset: str
-    scale: Scale = Field(default="none", description="What the data set was uploaded with.")
+    reading: Reading = Field(default_factory=Reading, description="What the data set was uploaded with.")
     sensitivity: tuple[str, ...] = Field(default=(), description="Earlier measurements of layers, newest first.")
     baseline: str | None = Field(default=None, description="The original, measured by the job that this one is for.")
     out: str
@@ -64,7 +65,7 @@ class MeasureSensitivity(Frozen):
     spec: SensitivitySpec
     model: str
     dataset: str
-    scale: Scale = "none"
+    reading: Reading = Field(default_factory=Reading)
     sensitivity: tuple[str, ...] = ()
     out: str
 
@@ -76,7 +77,7 @@ class Search(Frozen):
     spec: SearchSpec
     model: str
     dataset: str
-    scale: Scale = "none"
+    reading: Reading = Field(default_factory=Reading)
     sensitivity: tuple[str, ...] = ()
     out: str
 
@@ -89,7 +90,7 @@ class MeasureBaseline(Frozen):
     spec: SweepSpec
     model: str
     dataset: str
-    scale: Scale = "none"
+    reading: Reading = Field(default_factory=Reading)
     out: str
 
 

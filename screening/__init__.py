@@ -6,8 +6,8 @@ The gateway asks before it keeps a file, the worker's child asks again before it
 from collections.abc import Callable
 from typing import IO, Final, Literal
 
-from screening import formats, hdf5_file, keras_file, npz, savedmodel_file
-from screening.archive import Archive
+from screening import formats, hdf5_file, images, keras_file, npz, savedmodel_file, table, tfrecord
+from screening.archive import FEW, IMAGES, Archive
 
 Kind = Literal["model", "dataset"]
 
@@ -15,8 +15,17 @@ _ARCHIVES: Final[dict[str, Callable[[Archive], object]]] = {
     "keras": keras_file.check,
     "savedmodel": savedmodel_file.check,
     "npz": npz.check,
+    "images": images.check,
 }
 """The rules of each format that is a zip archive."""
+
+_FILES: Final[dict[str, Callable[[IO[bytes]], object]]] = {
+    "hdf5": hdf5_file.check,
+    "csv": table.check_csv,
+    "parquet": table.check_parquet,
+    "tfrecord": tfrecord.check,
+}
+"""The rules of each format that is none."""
 
 
 def format_of(kind: Kind, name: str) -> str:
@@ -43,12 +52,13 @@ def screen(kind: Kind, name: str, file: IO[bytes], *, inflate: bool = False) -> 
         UploadEmpty, ArchiveUnreadable, ArchiveUnsafe: it is no zip archive that can be read in safety.
         ModelUnreadable, ModelClassRefused: the archive is no Keras model, or names classes that could run code.
         DatasetPickled, DatasetArrayMissing, DatasetLengthsDiffer, DatasetArrayUnusable: its arrays do not fit.
+        ImagesUnusable, TableUnusable, RecordsUnusable: it does not look like images in folders, a table, records.
     """
     promised = format_of(kind, name)
-    if promised == "hdf5":
-        hdf5_file.check(file)
+    if promised in _FILES:
+        _FILES[promised](file)
         return promised
-    with Archive(file) as archive:
+    with Archive(file, limits=IMAGES if promised == "images" else FEW) as archive:
         _ARCHIVES[promised](archive)
         if inflate:
             archive.inflate_all()

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Final, Self
 
@@ -15,6 +16,20 @@ from jobspec.errors import ArchiveUnreadable, ArchiveUnsafe, UploadEmpty
 
 MAX_MEMBERS: Final = 1_000
 MAX_DIRECTORY_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many files an archive may hold, and how large the list of them may be."""
+
+    members: int = MAX_MEMBERS
+    directory_bytes: int = MAX_DIRECTORY_BYTES
+
+
+FEW: Final = Limits()
+IMAGES: Final = Limits(members=100_000, directory_bytes=16 << 20)
+"""Of a zip where every sample is a file of its own."""
+
 MAX_NAME_CHARACTERS: Final = 255
 MAX_INFLATED_BYTES: Final = 16 << 30
 MAX_RATIO: Final = 100
@@ -44,8 +59,8 @@ class _Source:
     ``zipfile`` reads the whole directory at once and takes any ``OSError`` for a broken archive.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], limits: Limits) -> None:
+        self._file, self._limits = file, limits
         self.num_bytes = int(file.seek(0, 2))
         self.fault: OSError | None = None
 
@@ -64,9 +79,10 @@ class _Source:
     def read(self, size: int = -1) -> bytes:
         available = max(0, self.num_bytes - self.tell())
         wanted = available if size is None or size < 0 else min(size, available)
-        if wanted > MAX_DIRECTORY_BYTES:
+        limit = self._limits.directory_bytes
+        if wanted > limit:
             raise ArchiveUnsafe(
-                f"The directory of the archive takes {wanted} bytes; at most {MAX_DIRECTORY_BYTES} are accepted.",
+                f"The directory of the archive takes {wanted} bytes; at most {limit} are accepted.",
                 suggestions=[_RESAVE],
             )
         try:
@@ -84,8 +100,8 @@ class Archive:
         ArchiveUnsafe: unpacking it could fill the disk or the memory, or write outside its folder.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._source = _Source(file)
+    def __init__(self, file: IO[bytes], *, limits: Limits = FEW) -> None:
+        self._source = _Source(file, limits)
         if self._source.num_bytes == 0:
             raise UploadEmpty("The upload has 0 bytes.", suggestions=["Check the path that you upload from."])
         with _Reading(self._source):
@@ -94,7 +110,10 @@ class Archive:
             if not head.startswith(b"PK"):
                 raise _not_a_zip(head)
             self._zip = zipfile.ZipFile(self._source)
-        _check_members(self._zip.infolist(), num_bytes=self._source.num_bytes, directory_start=self._zip.start_dir)
+        members = self._zip.infolist()
+        if len(members) > limits.members:
+            raise _unsafe(f"The archive has {len(members)} members; at most {limits.members} are accepted.")
+        _check_members(members, num_bytes=self._source.num_bytes, directory_start=self._zip.start_dir)
         self.sizes: dict[str, int] = {info.filename: info.file_size for info in self._zip.infolist()}
 
     def __enter__(self) -> Self:
@@ -197,8 +216,6 @@ def _not_a_zip(head: bytes) -> ArchiveUnreadable:
 
 
 def _check_members(members: list[zipfile.ZipInfo], *, num_bytes: int, directory_start: int) -> None:
-    if len(members) > MAX_MEMBERS:
-        raise _unsafe(f"The archive has {len(members)} members; at most {MAX_MEMBERS} are accepted.")
     for member in members:
         _check_member(member)
     _check_unique(member.filename for member in members)

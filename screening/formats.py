@@ -7,7 +7,14 @@ from jobspec.errors import UnsupportedFormat
 
 ACCEPTED: Final[dict[str, dict[str, str]]] = {
     "model": {".keras": "keras", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "savedmodel"},
-    "dataset": {".npz": "npz"},
+    "dataset": {
+        ".npz": "npz",
+        ".zip": "images",
+        ".csv": "csv",
+        ".parquet": "parquet",
+        ".tfrecord": "tfrecord",
+        ".tfrecords": "tfrecord",
+    },
 }
 """Formats by the endings that promise them."""
 

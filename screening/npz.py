@@ -81,7 +81,9 @@ def _check_array(name: str, header: ArrayHeader) -> None:
         raise _unusable(
             name,
             f"{name} has dtype {header.descr!r}; numbers (bool, int, uint or float) were expected.",
-            f"Convert it: {name} = {name}.astype('float32'), or 'int64' for classes.",
+            f"Number the classes: classes, {name} = numpy.unique({name}, return_inverse=True)."
+            if name.startswith("y") and header.kind in "US"
+            else f"Convert it: {name} = {name}.astype('float32'), or 'int64' for classes.",
         )
     least = 2 if name.startswith("x") else 1
     if len(header.shape) < least:

@@ -12,7 +12,9 @@ from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Failure
 from jobspec.frozen import Frozen
 from jobspec.progress import StepProgress
-from jobspec.spec import Limits, Scale
+from jobspec.reading import Reading
+from jobspec.scale import Scale
+from jobspec.spec import Limits
 from jobspec.states import JobState, UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
 
@@ -40,6 +42,7 @@ class DatasetView(UploadView):
     """An uploaded data set."""
 
     scale: Scale
+    reading: Reading = Field(description="What was declared of it, with every default filled in.")
     summary: DatasetSummary | None = Field(description="Splits, shapes and classes, once it is `ready`.")
 
 
@@ -131,7 +134,8 @@ def model_view(upload: Upload) -> ModelView:
 
 def dataset_view(upload: Upload) -> DatasetView:
     """A row as a data set."""
-    return DatasetView.model_validate(_upload_fields(upload) | {"scale": upload.scale})
+    reading = Reading.model_validate(upload.reading)
+    return DatasetView.model_validate(_upload_fields(upload) | {"scale": reading.scale, "reading": reading})
 
 
 def _upload_fields(upload: Upload) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from client.api import Secateur
 from client.run import collect, run
 from infra.settings import Settings
+from jobspec.reading import Reading
 from stack.folder import owned
 from stack.interrupts import Interrupts
 from stack.machine import machine
@@ -40,7 +41,7 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
                 service,
                 model=example / "model.keras",
                 dataset=example / "mnist.npz",
-                scale="none",
+                reading=Reading(),
                 spec=json.loads((example / "spec.json").read_text()),
                 console=console,
                 on_job=lambda job: stack.tend(),

@@ -446,7 +446,24 @@ BAD_MODELS = [
 
 BAD_DATASETS = [
     BadUpload("dataset-empty", "dataset", _D, bytes, "upload_empty"),
-    BadUpload("dataset-csv", "dataset", "data.csv", lambda: b"a,b\n1,2\n", "unsupported_format"),
+    BadUpload("dataset-tsv", "dataset", "data.tsv", lambda: b"a\tb\n1\t2\n", "unsupported_format"),
+    BadUpload("csv-empty", "dataset", "data.csv", bytes, "upload_empty"),
+    BadUpload("csv-is-a-zip", "dataset", "data.csv", lambda: good_npz(), "table_unusable"),
+    BadUpload("csv-is-no-text", "dataset", "data.csv", lambda: b"a,\xff\n1,2\n", "table_unusable"),
+    BadUpload("csv-of-one-long-line", "dataset", "data.csv", lambda: b"a," * 600_000, "table_unusable"),
+    BadUpload("csv-without-label", "dataset", "data.csv", lambda: b"a,b\n1,2\n", "column_missing", "check"),
+    BadUpload("csv-ragged", "dataset", "data.csv", lambda: b"a,label\n1,2\n1\n", "table_unusable", "check"),
+    BadUpload("csv-with-text", "dataset", "data.csv", lambda: b"a,label\nx,2\n1,0\n", "table_unusable", "check"),
+    BadUpload("parquet-is-a-csv", "dataset", "data.parquet", lambda: b"a,b\n1,2\n", "table_unusable"),
+    BadUpload("parquet-cut", "dataset", "data.parquet", lambda: b"PAR1" + bytes(100), "table_unusable"),
+    BadUpload(
+        "parquet-hollow", "dataset", "data.parquet", lambda: b"PAR1" + bytes(12) + b"PAR1", "table_unusable", "check"
+    ),
+    BadUpload("images-is-a-csv", "dataset", "data.zip", lambda: b"a,b\n1,2\n", "archive_unreadable"),
+    BadUpload("images-of-text", "dataset", "data.zip", lambda: zipped({"cat/a.txt": b"x"}), "images_unusable"),
+    BadUpload("images-without-class", "dataset", "data.zip", lambda: zipped({"a.png": b"x"}), "images_unusable"),
+    BadUpload("images-broken", "dataset", "data.zip", lambda: zipped({"cat/a.png": b"x"}), "images_unusable", "check"),
+    BadUpload("images-outside", "dataset", "data.zip", lambda: zipped({"../cat/a.png": b"x"}), "archive_unsafe"),
     BadUpload("dataset-pickle", "dataset", "data.pkl", lambda: b"\x80\x04N.", "unsupported_format"),
     BadUpload("dataset-npy-renamed", "dataset", _D, lambda: unzipped(good_npz())["x_train.npy"], "archive_unreadable"),
     BadUpload("dataset-pickle-renamed", "dataset", _D, lambda: b"\x80\x04N.", "archive_unreadable"),

@@ -12,6 +12,7 @@ from infra import families, job_list, uploads
 from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Failure, FieldError, InputRejected, NotFound
 from jobspec.pruning import Prune
+from jobspec.reading import Reading
 from jobspec.search import SearchSpec
 from jobspec.sensitivity import SensitivitySpec
 from jobspec.spec import CompressSpec
@@ -33,7 +34,7 @@ from jobspec.work import (
 CHECK_SECONDS: Final = 600.0
 """How long the check of an upload may run; a user's job says so itself."""
 
-DATASET, OUT = "data.npz", "out"
+OUT: Final = "out"
 BASELINE: Final = "baseline.npz"
 """The original as a sweep measured it, for its trials."""
 
@@ -79,8 +80,14 @@ def _model_name(upload: Upload) -> str:
 
 def _check_dataset(session: Session, job: Job) -> Work:
     upload = _upload(session, "dataset", job.upload_id, field="dataset_id")
-    scale: Any = upload.scale
-    return Work(CheckDataset(dataset=DATASET, scale=scale), {DATASET: upload.digest}, CHECK_SECONDS)
+    name = _dataset_name(upload)
+    reading = Reading.model_validate(upload.reading)
+    return Work(CheckDataset(dataset=name, reading=reading), {name: upload.digest}, CHECK_SECONDS)
+
+
+def _dataset_name(upload: Upload) -> str:
+    """The data set's name in the child's folder: its ending tells how to read it."""
+    return "data" + PurePosixPath(upload.name.lower()).suffix
 
 
 def _compress(session: Session, job: Job) -> Work:
@@ -89,40 +96,39 @@ def _compress(session: Session, job: Job) -> Work:
     measures = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in spec.steps)
     known = _known(session, model, dataset) if measures else {}
     baseline = _artifacts(session, job.parent_id, BASELINE) if job.parent_id else {}
-    scale: Any = dataset.scale
     assignment = Compress(
         spec=spec,
-        model=_model_name(model),
-        dataset=DATASET,
-        scale=scale,
         sensitivity=tuple(known),
         baseline=next(iter(baseline), None),
-        out=OUT,
+        **_files(model, dataset),
     )
-    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
-    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known | baseline)
+    return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known | baseline)
 
 
 def _sensitivity(session: Session, job: Job) -> Work:
     spec = SensitivitySpec.model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     known = _known(session, model, dataset)
-    scale: Any = dataset.scale
-    files = {"model": _model_name(model), "dataset": DATASET, "out": OUT}
-    assignment = MeasureSensitivity(spec=spec, scale=scale, sensitivity=tuple(known), **files)
-    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
-    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
+    assignment = MeasureSensitivity(spec=spec, sensitivity=tuple(known), **_files(model, dataset))
+    return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
+
+
+def _files(model: Upload, dataset: Upload) -> dict[str, Any]:
+    """What every assignment that leaves files says of them."""
+    names = {"model": _model_name(model), "dataset": _dataset_name(dataset), "out": OUT}
+    return names | {"reading": Reading.model_validate(dataset.reading)}
+
+
+def _named(model: Upload, dataset: Upload) -> dict[str, str]:
+    return {_model_name(model): model.digest, _dataset_name(dataset): dataset.digest}
 
 
 def _search(session: Session, job: Job) -> Work:
     spec = SearchSpec.model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     known = _known(session, model, dataset)
-    scale: Any = dataset.scale
-    files = {"model": _model_name(model), "dataset": DATASET, "out": OUT}
-    assignment = Search(spec=spec, scale=scale, sensitivity=tuple(known), **files)
-    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
-    return Work(assignment, inputs, float(spec.limits.max_runtime_seconds), known)
+    assignment = Search(spec=spec, sensitivity=tuple(known), **_files(model, dataset))
+    return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
 
 def _sweep(session: Session, job: Job) -> Work:
@@ -136,10 +142,8 @@ def _sweep(session: Session, job: Job) -> Work:
         gather = GatherTrials(spec=spec, trials=ended, seconds=took, baseline=BASELINE, out=OUT)
         return Work(gather, inputs, seconds)
     model, dataset = _inputs(session, spec)
-    scale: Any = dataset.scale
-    assignment = MeasureBaseline(spec=spec, model=_model_name(model), dataset=DATASET, scale=scale, out=OUT)
-    inputs = {_model_name(model): model.digest, DATASET: dataset.digest}
-    return Work(assignment, inputs, seconds, children=tuple(map(spec.job_of, spec.trials())))
+    assignment = MeasureBaseline(spec=spec, **_files(model, dataset))
+    return Work(assignment, _named(model, dataset), seconds, children=tuple(map(spec.job_of, spec.trials())))
 
 
 def _ended(session: Session, trials: Sequence[Job]) -> tuple[tuple[EndedTrial, ...], dict[str, str]]:

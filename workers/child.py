@@ -68,7 +68,7 @@ def _dataset_checker() -> Run:
 
     def run(assignment: Assignment, emit: Emit) -> Succeeded:
         assert isinstance(assignment, CheckDataset)
-        summary = inspect_dataset(Path(assignment.dataset), scale=assignment.scale)
+        summary = inspect_dataset(Path(assignment.dataset), assignment.reading)
         return Succeeded(summary=summary.model_dump(mode="json"))
 
     return _as_one_step(run)
@@ -106,7 +106,9 @@ def _sweeper() -> Run:
         recipe, out = assignment.spec.recipe(), Path(assignment.out)
         if isinstance(assignment, MeasureBaseline):
             model, dataset = Path(assignment.model), Path(assignment.dataset)
-            left = measure_baseline(recipe, model=model, dataset=dataset, scale=assignment.scale, out=out, emit=emit)
+            left = measure_baseline(
+                recipe, model=model, dataset=dataset, reading=assignment.reading, out=out, emit=emit
+            )
         else:
             left = gather(recipe, assignment, out=out, emit=emit)
         return Succeeded(files=left)
@@ -132,7 +134,7 @@ def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
             assignment.spec.recipe(),
             model=Path(assignment.model),
             dataset=Path(assignment.dataset),
-            scale=assignment.scale,
+            reading=assignment.reading,
             out=Path(assignment.out),
             emit=emit,
             known=tuple(map(Path, assignment.sensitivity)),

@@ -1,13 +1,18 @@
 """Labels: what they are, and the one form that the engine uses for each kind."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
 from engine.arrays import Array
 from jobspec.errors import DatasetLabelsInvalid
-from jobspec.summaries import LabelKind
+from jobspec.reading import Reading
+from jobspec.summaries import LabelKind, SplitName
+
+SHOWN: Final = 10
+"""Classes named in an error."""
 
 
 def label_kind(labels: Sequence[Array]) -> LabelKind:
@@ -42,3 +47,89 @@ def _columns(y: Array) -> int:
 def encode_labels(y: Array, kind: LabelKind) -> Array:
     """Labels in the one form that the engine uses for their kind."""
     return y.reshape(len(y)).astype(np.int64) if kind == "classes" else y.reshape(len(y), -1).astype(np.float32)
+
+
+def as_declared(y: Array, reading: Reading, *, where: Callable[[int], str]) -> tuple[Array, tuple[str, ...]]:
+    """Labels as numbers, whole ones for classes, with the names of the classes when they have some.
+
+    Args:
+        y: numbers, or text of shape (n,).
+        where: names the label of a sample.
+
+    Raises:
+        DatasetLabelsInvalid: text where values are declared, a class that is not declared, a fraction for a class.
+    """
+    if y.dtype.kind == "U" and reading.labels == "values":
+        raise DatasetLabelsInvalid(
+            f"{where(0)} is {_shown(y[0])}; labels are declared to be values.",
+            suggestions=["Leave labels out: text names classes."],
+        )
+    if reading.labels == "values":
+        return y.astype(np.float32), ()
+    if reading.labels == "classes" and y.dtype.kind == "f":
+        y = _whole(y, where)
+    if y.dtype.kind == "U" or (reading.classes and y.dtype.kind in "iub" and _columns(y) == 1):
+        return _numbered(y.reshape(len(y)).astype(str), reading.classes, where)
+    return y, ()
+
+
+def _whole(y: Array, where: Callable[[int], str]) -> Array:
+    bad = np.flatnonzero((y != np.floor(y)).reshape(len(y), -1).any(axis=1))
+    if len(bad):
+        raise DatasetLabelsInvalid(
+            f"{where(int(bad[0]))} is {y[bad[0]]}; labels are declared to be classes, which are whole numbers or text.",
+            suggestions=['Leave labels out, or declare "values", for regression.'],
+        )
+    return y.astype(np.int64)
+
+
+def _numbered(y: Array, declared: tuple[str, ...], where: Callable[[int], str]) -> tuple[Array, tuple[str, ...]]:
+    found, places = np.unique(y, return_inverse=True)
+    names = declared or tuple(map(str, found))
+    order = {name: number for number, name in enumerate(names)}
+    strange = [str(name) for name in found if str(name) not in order]
+    if strange:
+        row = int(np.flatnonzero(y == strange[0])[0])
+        raise DatasetLabelsInvalid(
+            f"{where(row)} is {_shown(strange[0])}, which is none of the declared classes {_list(names)}.",
+            suggestions=[f"Declare classes={','.join([*names, *strange][:SHOWN])}, or leave classes out."],
+        )
+    return np.array([order[str(name)] for name in found], np.int64)[places], names
+
+
+def check_classes(labels: Mapping[SplitName, Array], kind: LabelKind, names: tuple[str, ...]) -> None:
+    """There are two classes at least, and whatever can be asked for was there to learn from.
+
+    Args:
+        labels: encoded.
+
+    Raises:
+        DatasetLabelsInvalid: naming the classes.
+    """
+    if kind in ("values", "multi_label"):
+        return
+    present = {split: set(map(int, np.unique(y if y.ndim == 1 else y.argmax(axis=1)))) for split, y in labels.items()}
+    everywhere = set().union(*present.values()) | set(range(len(names)))
+    if len(everywhere) == 1:
+        raise DatasetLabelsInvalid(
+            f"Every sample has the class {_names(everywhere, names)}; telling classes apart takes two.",
+            suggestions=["Check how labels were made; for regression store them as floats, or declare labels=values."],
+        )
+    missing = everywhere - present["train"]
+    if missing:
+        raise DatasetLabelsInvalid(
+            f"The training split has no sample of {_names(missing, names)}.",
+            suggestions=["Divide the samples so that the training split has all classes, or leave those out."],
+        )
+
+
+def _names(numbers: set[int], names: tuple[str, ...]) -> str:
+    return _list([names[number] if number < len(names) else str(number) for number in sorted(numbers)])
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(map(_shown, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
+
+
+def _shown(text: str) -> str:
+    return repr(str(text)[:40])

@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import Array
-from engine.data.labels import encode_labels, label_kind
+from engine.data.labels import as_declared, encode_labels, label_kind
 from engine.data.rows import PIECE_BYTES, Rows, RowWriter, Stored, held, open_file, pieces, scratch_file
 from engine.data.split import Contents, Split
 from jobspec.errors import DatasetNotFinite
+from jobspec.reading import Reading
 from jobspec.summaries import SplitName
 from screening.archive import Archive
 from screening.npy import read_header
@@ -20,7 +21,7 @@ NAMES: Final[Mapping[SplitName, str]] = {"train": "train", "validation": "val", 
 """What each split is called at the end of an array's name."""
 
 
-def read(path: Path) -> Contents:
+def read(path: Path, reading: Reading) -> Contents:
     """The splits of an ``.npz`` that was screened, with values checked.
 
     Raises:
@@ -32,10 +33,14 @@ def read(path: Path) -> Contents:
     for name, array in stored.items():
         check_finite(name, array)
     given = {split: name for split, name in NAMES.items() if f"x_{name}" in stored}
-    labels = {split: stored[f"y_{name}"][:] for split, name in given.items()}
+    labels = {split: _labels(stored[f"y_{name}"][:], f"y_{name}", reading) for split, name in given.items()}
     kind = label_kind(list(labels.values()))
     splits = {split: Split(stored[f"x_{name}"], encode_labels(labels[split], kind)) for split, name in given.items()}
     return Contents("npz", splits, kind, str(stored["y_train"].dtype))
+
+
+def _labels(y: Array, name: str, reading: Reading) -> Array:
+    return as_declared(y, reading, where=lambda at: f"Label {at} of {name}")[0]
 
 
 def _array(archive: Archive, member: str, path: Path) -> Stored:

@@ -168,7 +168,16 @@ class RowWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the writing; what was finished stays readable."""
         self._file.close()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return self._shape
 
     def append(self, samples: Array) -> None:
         """Add samples, shape (n, *shape)."""

@@ -38,6 +38,8 @@ class Contents:
     label_kind: LabelKind
     label_dtype: str
     """Of the labels as they were in the file."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes in their order, when they have some."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from engine.data.rows import pieces
 from engine.data.split import Contents
-from jobspec.spec import Scale
+from jobspec.reading import Reading
 from jobspec.summaries import DatasetSummary, SplitInfo
 
 
-def summarise(contents: Contents, *, scale: Scale) -> DatasetSummary:
+def summarise(contents: Contents, reading: Reading) -> DatasetSummary:
     """What a file holds; reads every sample once."""
     splits = contents.splits
     train = splits["train"]
@@ -22,14 +22,15 @@ def summarise(contents: Contents, *, scale: Scale) -> DatasetSummary:
         label_dtype=contents.label_dtype,
         label_kind=contents.label_kind,
         num_classes=_num_classes(contents),
-        scale=scale,
+        classes=contents.classes,
+        scale=reading.scale,
     )
 
 
 def _num_classes(contents: Contents) -> int | None:
     match contents.label_kind:
         case "classes":
-            return 1 + max(int(split.y.max()) for split in contents.splits.values())
+            return len(contents.classes) or 1 + max(int(split.y.max()) for split in contents.splits.values())
         case "one_hot" | "multi_label":
             return int(contents.splits["train"].y.shape[1])
         case "values":

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from anyio import from_thread
 from fastapi import APIRouter, Query, Request, Response
@@ -17,11 +17,13 @@ from infra.store import Staged
 from infra.tables import Job, Upload
 from jobspec import errors
 from jobspec.ids import kind_of
-from jobspec.spec import Scale
+from jobspec.reading import Reading, check_reading
+from jobspec.summaries import DatasetFormat
 from service import paging, receive
 from service.doorbell import ring
 from service.parts import Parts, UseParts
 from service.problems import responses
+from service.reading import DeclaredReading
 from service.views import DatasetPage, DatasetView, ModelPage, ModelView, dataset_view, model_view
 
 router = APIRouter(prefix="/v1")
@@ -41,6 +43,10 @@ UPLOAD_ERRORS = responses(
     errors.DatasetArrayMissing,
     errors.DatasetArrayUnusable,
     errors.DatasetLengthsDiffer,
+    errors.ReadingMismatch,
+    errors.TableUnusable,
+    errors.ImagesUnusable,
+    errors.RecordsUnusable,
     errors.Unavailable,
     errors.StorageFull,
 )
@@ -71,7 +77,7 @@ async def upload_model(
 
     Accepted: `.keras` of Keras 3 and 2, `.h5` and `.hdf5` of Keras 1, 2 and 3, a SavedModel as `.zip`.
     """
-    upload, is_new = await _take_in(parts, request, "model", name, scale="none")
+    upload, is_new = await _take_in(parts, request, "model", name, reading=Reading())
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/models/{upload.id}"
     return model_view(upload)
@@ -89,29 +95,35 @@ async def upload_dataset(
     request: Request,
     response: Response,
     parts: UseParts,
+    reading: DeclaredReading,
     name: Annotated[str | None, NAME] = None,
-    scale: Annotated[Scale, Query(description="How samples become model inputs; a spec can override it.")] = "none",
 ) -> DatasetView:
-    """Upload a data set (`.npz` with x_train, y_train, x_test, y_test). A worker then checks it."""
-    upload, is_new = await _take_in(parts, request, "dataset", name, scale=scale)
+    """Upload a data set and declare how it is to be read. A worker then checks it.
+
+    `.npz` with x_train, y_train, x_test, y_test; `.zip` of class folders of images; `.csv` and `.parquet` with a label
+    column; `.tfrecord` with declared features.
+    """
+    upload, is_new = await _take_in(parts, request, "dataset", name, reading=reading)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{upload.id}"
     return dataset_view(upload)
 
 
 async def _take_in(
-    parts: Parts, request: Request, kind: uploads.Kind, name: str | None, *, scale: Scale
+    parts: Parts, request: Request, kind: uploads.Kind, name: str | None, *, reading: Reading
 ) -> tuple[Upload, bool]:
     """Stream, screen, keep, write the rows, and ring for a worker. Whatever fails leaves nothing behind."""
     limit = parts.settings.max_upload_bytes
     expected = receive.expected_digest(request)
     incoming = await receive.begin(request, name, limit_bytes=limit)
-    screening.format_of(kind, incoming.name)
+    promised = screening.format_of(kind, incoming.name)
+    if kind == "dataset":
+        check_reading(reading, cast(DatasetFormat, promised))
     staged = await parts.store.stage(incoming.chunks, limit_bytes=limit)
     try:
         receive.check_digest(expected, staged.digest)
         format = await run_in_threadpool(_screen, parts, kind, incoming.name, staged)
-        upload, check = await run_in_threadpool(_register, parts, kind, incoming.name, staged, format, scale)
+        upload, check = await run_in_threadpool(_register, parts, kind, incoming.name, staged, format, reading)
     except BaseException:
         await asyncio.shield(parts.store.discard(staged))
         raise
@@ -127,10 +139,16 @@ def _screen(parts: Parts, kind: uploads.Kind, name: str, staged: Staged) -> str:
 
 
 def _register(
-    parts: Parts, kind: uploads.Kind, name: str, staged: Staged, format: str, scale: Scale
+    parts: Parts, kind: uploads.Kind, name: str, staged: Staged, format: str, reading: Reading
 ) -> tuple[Upload, Job | None]:
     """Write the rows, with the bytes in place before they are committed: a row promises its bytes."""
-    fields = {"digest": staged.digest, "num_bytes": staged.num_bytes, "name": name, "format": format, "scale": scale}
+    fields = {
+        "digest": staged.digest,
+        "num_bytes": staged.num_bytes,
+        "name": name,
+        "format": format,
+        "reading": reading,
+    }
 
     def write() -> tuple[Upload, Job | None]:
         with parts.database.write() as session:

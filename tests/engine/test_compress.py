@@ -25,6 +25,7 @@ from jobspec.errors import (
     UnknownLayer,
 )
 from jobspec.progress import Event, planned
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.spec import Recipe
 from tests.engine.conftest import make_model
@@ -34,7 +35,14 @@ PRUNE = {"kind": "prune", "sparsity": 0.8, "schedule": {"kind": "polynomial", "e
 
 def run(model: Path, data: Path, out: Path, /, *, scale: Any = "1/255", **recipe: Any) -> tuple[Report, list[Event]]:
     events: list[Event] = []
-    compress(Recipe.model_validate(recipe), model=model, dataset=data, scale=scale, out=out, emit=events.append)
+    compress(
+        Recipe.model_validate(recipe),
+        model=model,
+        dataset=data,
+        reading=Reading(scale=scale),
+        out=out,
+        emit=events.append,
+    )
     return Report.model_validate_json((out / "report.json").read_text()), events
 
 

@@ -14,6 +14,7 @@ from engine.job import Job, load
 from engine.measuring import measure
 from engine.objective import LOSSES, Objective, Task
 from engine.steps import finetune
+from jobspec.reading import Reading
 from jobspec.spec import Loss, Recipe
 from jobspec.training import Distill, Finetune
 
@@ -125,7 +126,7 @@ def job_of(folder: Path, model: Any, step: Finetune, **arrays: Any) -> Job:
         model = folder / "model.keras"
     recipe = Recipe(steps=(step,), on_chance_baseline="continue")
     scale: Any = "1/255" if arrays["x_train"].dtype == np.uint8 else "none"
-    return load(recipe, model=model, dataset=folder / "data.npz", scale=scale)
+    return load(recipe, model=model, dataset=folder / "data.npz", reading=Reading(scale=scale))
 
 
 def test_a_cut_network_comes_to_agree_with_the_one_that_it_was(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from engine.__main__ import app, tell
 from engine.inspect import inspect_dataset, inspect_model
 from engine.model import summarise
+from jobspec.reading import Reading
 from jobspec.summaries import ModelSummary
 from tests.badfiles import good_npz
 from tests.engine.test_model import residual
@@ -61,7 +62,7 @@ def test_a_data_set_is_told_as_json_everywhere(tmp_path: Path) -> None:
     (tmp_path / "data.npz").write_bytes(good_npz())
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
 
-    tell(inspect_dataset(tmp_path / "data.npz", scale="none"), to=console)
+    tell(inspect_dataset(tmp_path / "data.npz", Reading()), to=console)
 
     assert json.loads(console.file.getvalue())["format"] == "npz"  # type: ignore[attr-defined]
 

@@ -20,6 +20,7 @@ from jobspec.errors import (
     UploadRefused,
 )
 from jobspec.progress import StepFinished, StepStarted
+from jobspec.reading import Reading
 from jobspec.spec import Recipe
 from tests.engine.test_compress import run
 
@@ -31,7 +32,7 @@ PAIRS = {"kind": "prune", "structure": "n_m", "n_m": [2, 4], "skip_layers": ["co
 
 def job_of(steps: list[dict[str, Any]], model: Path, data: Path) -> Job:
     recipe = Recipe.model_validate({"steps": steps, "on_chance_baseline": "continue"})
-    return load(recipe, model=model, dataset=data, scale="1/255")
+    return load(recipe, model=model, dataset=data, reading=Reading(scale="1/255"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from engine.compress import compress
 from engine.search_job import FILES, run
+from jobspec.reading import Reading
 from jobspec.errors import GoalsMissed, UnknownLayer
 from jobspec.progress import Event, StepAdvanced, planned
 from jobspec.report import Report
@@ -21,7 +22,7 @@ TRAINED = {"kind": "prune", "schedule": {"kind": "constant", "epochs": 1}}
 def search(model: Path, data: Path, out: Path, /, **recipe: Any) -> tuple[SearchReport, list[Event]]:
     events: list[Event] = []
     given = SearchRecipe.model_validate(recipe)
-    run(given, model=model, dataset=data, scale="1/255", out=out, emit=events.append)
+    run(given, model=model, dataset=data, reading=Reading(scale="1/255"), out=out, emit=events.append)
     return SearchReport.model_validate_json((out / "report.json").read_text()), events
 
 
@@ -69,7 +70,7 @@ def test_a_compress_job_with_that_sparsity_makes_the_same_file(
     found: tuple[SearchReport, Path, list[Event]], model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
     report, _out, _ = found
-    where: dict[str, Any] = {"model": model_file, "dataset": data_file, "scale": "1/255", "out": tmp_path}
+    where: dict[str, Any] = {"model": model_file, "dataset": data_file, "reading": Reading(scale="1/255"), "out": tmp_path}
 
     compress(report.spec.recipe_of(report.sparsity), **where, emit=lambda _: None)
 

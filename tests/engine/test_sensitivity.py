@@ -18,6 +18,7 @@ from engine.pruning.cutting import choose
 from engine.sensitivity_job import FILES, run
 from jobspec.errors import StructureMismatch, UnknownLayer
 from jobspec.progress import Event
+from jobspec.reading import Reading
 from jobspec.sensitivity import Curves, SensitivityRecipe, SensitivityReport
 
 GRID = {"sparsities": [0.5, 0.9], "samples": 40}
@@ -28,7 +29,7 @@ def recipe(**changes: Any) -> SensitivityRecipe:
 
 
 def loaded(model_path: Path, data_path: Path, /, **changes: Any) -> Job:
-    return load(recipe(**changes).as_recipe(), model=model_path, dataset=data_path, scale="1/255")
+    return load(recipe(**changes).as_recipe(), model=model_path, dataset=data_path, reading=Reading(scale="1/255"))
 
 
 def held_out(arrays: dict[str, np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +42,9 @@ def held_out(arrays: dict[str, np.ndarray], count: int) -> tuple[np.ndarray, np.
 def finished(model_file: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
     """One whole job, and what it told."""
     out, events = tmp_path_factory.mktemp("out"), list[Event]()
-    files = run(recipe(), model=model_file, dataset=data_file, scale="1/255", out=out, emit=events.append)
+    files = run(
+        recipe(), model=model_file, dataset=data_file, reading=Reading(scale="1/255"), out=out, emit=events.append
+    )
     assert files == FILES
     return out, events
 
@@ -185,11 +188,11 @@ def test_what_cannot_be_measured_is_refused_by_the_name_of_its_field(
     files = {"model": model_file, "dataset": data_file, "out": tmp_path}
 
     with pytest.raises(UnknownLayer) as caught:
-        run(recipe(skip_layers=["hiden"]), **files, scale="1/255", emit=lambda event: None)
+        run(recipe(skip_layers=["hiden"]), **files, reading=Reading(scale="1/255"), emit=lambda event: None)
     assert caught.value.errors[0].field == "skip_layers"
 
     with pytest.raises(StructureMismatch, match="conv: its kernel has rank 4"):
-        run(recipe(structure="block"), **files, scale="1/255", emit=lambda event: None)
+        run(recipe(structure="block"), **files, reading=Reading(scale="1/255"), emit=lambda event: None)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,7 @@ from engine.job import load
 from engine.sweep_job import FILES, gather, measure_baseline
 from jobspec.errors import Failure, InternalError, LayerNotPrunable, TrainingDiverged, TrialsFailed, UnknownLayer
 from jobspec.progress import Event, StepFinished
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.states import JobState
 from jobspec.sweep import SweepRecipe, SweepReport, SweepSpec
@@ -38,7 +39,9 @@ def baseline(model_file: Path, data_file: Path, tmp_path_factory: pytest.TempPat
     """What the first half leaves."""
     out = tmp_path_factory.mktemp("baseline")
     recipe = SweepRecipe.model_validate(SWEEP)
-    files = measure_baseline(recipe, model=model_file, dataset=data_file, scale="1/255", out=out, emit=lambda _: None)
+    files = measure_baseline(
+        recipe, model=model_file, dataset=data_file, reading=Reading(scale="1/255"), out=out, emit=lambda _: None
+    )
     return out / files[0].name
 
 
@@ -86,7 +89,7 @@ def test_trials_share_the_baseline_that_was_measured_once(
 def test_a_baseline_of_another_scaling_is_not_taken_up(baseline: Path, model_file: Path, data_file: Path) -> None:
     recipe = SweepRecipe.model_validate(SWEEP)
     same, other = (
-        load(recipe.recipe_of(recipe.trials()[0]), model=model_file, dataset=data_file, scale=scale)
+        load(recipe.recipe_of(recipe.trials()[0]), model=model_file, dataset=data_file, reading=Reading(scale=scale))
         for scale in ("1/255", "-1..1")
     )
 
@@ -133,6 +136,13 @@ def test_what_no_trial_could_do_is_refused_before_any_runs(
     recipe = SweepRecipe.model_validate({"methods": {"a": [WEIGHTS], "b": [WEIGHTS | step]}})
 
     with pytest.raises(fault) as caught:
-        measure_baseline(recipe, model=model_file, dataset=data_file, scale="1/255", out=tmp_path, emit=lambda _: None)
+        measure_baseline(
+            recipe,
+            model=model_file,
+            dataset=data_file,
+            reading=Reading(scale="1/255"),
+            out=tmp_path,
+            emit=lambda _: None,
+        )
 
     assert caught.value.errors[0].field.startswith(field)  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from engine.pruning.schedule import MAX_UPDATES, MIN_UPDATES
 from engine.watch import Advance
 from jobspec.errors import BridgeRefused, LayerNotPrunable, NothingToPrune, TrainingDiverged
 from jobspec.pruning import Prune
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.spec import Recipe
 from tests.engine.conftest import make_model
@@ -46,7 +47,7 @@ def make_job(data_file: Path, tmp_path: Path) -> Callable[..., tuple[Job, Prune]
         )
         step = recipe.steps[0]
         assert isinstance(step, Prune)
-        return load(recipe, model=path, dataset=data_file, scale="1/255"), step
+        return load(recipe, model=path, dataset=data_file, reading=Reading(scale="1/255")), step
 
     return make
 
@@ -263,7 +264,9 @@ def test_a_whole_job_delivers_in_the_file(model_file: Path, data_file: Path, tmp
     """Pruned by TFMOT, checked and exported by us, counted in the .tflite file."""
     recipe = Recipe.model_validate({"steps": [prune_step()]})
 
-    compress(recipe, model=model_file, dataset=data_file, scale="1/255", out=tmp_path, emit=lambda _: None)
+    compress(
+        recipe, model=model_file, dataset=data_file, reading=Reading(scale="1/255"), out=tmp_path, emit=lambda _: None
+    )
 
     report = Report.model_validate_json((tmp_path / "report.json").read_text())
     rows = {layer.name: layer for layer in report.layers if layer.pruned}

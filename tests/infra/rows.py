@@ -7,6 +7,7 @@ from typing import Any
 from infra import job_list, jobs, uploads
 from infra.database import Database
 from infra.tables import Job, Upload
+from jobspec.reading import Reading
 from jobspec.spec import CompressSpec
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -59,7 +60,7 @@ def register(
             num_bytes=len(content),
             name=content,
             format="keras",
-            scale=scale,
+            reading=Reading(scale=scale),
             now=at(seconds),
         )
 

@@ -12,8 +12,9 @@ from sqlalchemy import inspect, select, text
 
 from infra import workers
 from infra.database import Database, now
-from infra.tables import Table, Worker
+from infra.tables import Job, Table, Upload, Worker
 from jobspec.errors import InvalidRequest, Unavailable
+from jobspec.reading import Reading
 
 
 @pytest.fixture
@@ -51,6 +52,43 @@ def test_migrating_twice_keeps_what_is_there(database: Database) -> None:
 
     with database.read() as session:
         assert session.scalars(select(Worker.id)).all() == ["w1"]
+
+
+def test_uploads_of_an_older_version_keep_their_checks_and_say_how_they_are_read(database_url: str) -> None:
+    """Before 0003 an upload knew its scale alone; SQLite makes the table anew, which must not take its jobs along."""
+    old = Database(database_url)
+    old.migrate("0002")
+    upload = {"kind": "dataset", "digest": "sha256:d", "num_bytes": 1, "name": "d.npz", "format": "npz", "at": now()}
+    with old.engine.begin() as connection:
+        for number, scale in enumerate(("none", "1/255")):
+            connection.execute(
+                text(
+                    "INSERT INTO uploads (id, kind, digest, num_bytes, name, format, scale, state, created_at)"
+                    " VALUES (:id, :kind, :digest, :num_bytes, :name, :format, :scale, 'ready', :at)"
+                ),
+                upload | {"id": f"dst_{number}", "scale": scale},
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, kind, state, upload_id, spec, steps, attempt, created_at)"
+                    " VALUES (:id, 'check_dataset', 'succeeded', :upload, '{}', '[]', 1, :at)"
+                ),
+                {"id": f"job_{number}", "upload": f"dst_{number}", "at": now()},
+            )
+
+    old.migrate()
+
+    with old.read() as session:
+        found = {row.id: (row.reading, row.reading_digest) for row in session.scalars(select(Upload))}
+        checks = session.scalars(select(Job.upload_id).order_by(Job.id)).all()
+    readings = (Reading(), Reading(scale="1/255"))
+    assert found == {f"dst_{number}": (each.declared(), each.digest()) for number, each in enumerate(readings)}
+    assert checks == ["dst_0", "dst_1"]
+    with old.write() as session:
+        session.delete(session.get(Upload, "dst_0"))
+    with old.read() as session:
+        assert session.scalars(select(Job.id)).all() == ["job_1"], "rows that refer to it go with an upload again"
+    old.close()
 
 
 def test_processes_that_start_together_can_all_migrate(database_url: str) -> None:

@@ -16,6 +16,11 @@ from screening.formats import ADVICE
         ("model", "a.HDF5", "hdf5"),
         ("model", "a.zip", "savedmodel"),
         ("dataset", "a.npz", "npz"),
+        ("dataset", "a.zip", "images"),
+        ("dataset", "a.csv", "csv"),
+        ("dataset", "a.parquet", "parquet"),
+        ("dataset", "a.tfrecord", "tfrecord"),
+        ("dataset", "a.tfrecords", "tfrecord"),
     ],
 )
 def test_an_accepted_name_tells_its_format(kind: Kind, name: str, expected: str) -> None:
@@ -29,8 +34,8 @@ def test_an_accepted_name_tells_its_format(kind: Kind, name: str, expected: str)
         *((kind, f"x{ending}") for kind, advice in ADVICE.items() for ending in advice),
         ("model", "x.npz"),
         ("dataset", "x.keras"),
-        ("dataset", "x.csv"),
-        ("dataset", "x.parquet"),
+        ("dataset", "x.xlsx"),
+        ("dataset", "x.tsv"),
         ("model", ""),
         ("model", ".keras"),
     ],

@@ -9,6 +9,7 @@ from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
 from jobspec.errors import DatasetNotFinite, ModelUnreadable
 from jobspec.ids import new_id
+from jobspec.reading import Reading
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState
 from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
@@ -59,7 +60,7 @@ def upload(running: Running, kind: uploads.Kind, *, state: str = "ready") -> str
     unique = new_id("job").replace("job_", "sha256:")
     with running.parts.database.write() as session:
         row, check = uploads.register(
-            session, kind, digest=unique, num_bytes=8, name=f"some {kind}", format="x", scale="none", now=now()
+            session, kind, digest=unique, num_bytes=8, name=f"some {kind}", format="x", reading=Reading(), now=now()
         )
         assert check is not None
         check_id = check.id

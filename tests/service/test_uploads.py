@@ -149,7 +149,7 @@ def test_what_is_refused_says_how_to_do_it_and_leaves_nothing(
 
 
 def test_a_refusal_of_the_format_names_what_is_accepted(gateway: Running) -> None:
-    answer = gateway.http.post("/v1/datasets", params={"name": "a.csv"}, content=b"1,2")
+    answer = gateway.http.post("/v1/datasets", params={"name": "a.tsv"}, content=b"1\t2")
 
     assert answer.status_code == 415
     assert ".npz" in answer.json()["detail"]

@@ -20,6 +20,7 @@ from engine.pruning.structure import UNITS
 from engine.repair.equations import Samples
 from engine.repair.reconstruct import reconstruct
 from jobspec.pruning import Polynomial
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.spec import Recipe
 
@@ -140,7 +141,9 @@ def test_7_a_job_is_a_recipe_and_ends_with_evidence(problem: tuple[Path, Path], 
     )
 
     steps_seen = []
-    compress(recipe, model=model, dataset=data, scale="none", out=tmp_path, emit=lambda e: steps_seen.append(e.step))
+    compress(
+        recipe, model=model, dataset=data, reading=Reading(), out=tmp_path, emit=lambda e: steps_seen.append(e.step)
+    )
 
     report = Report.model_validate_json((tmp_path / "report.json").read_text())
     assert list(dict.fromkeys(steps_seen)) == ["baseline", "prune", "finetune", "quantize", "measure"]

@@ -22,6 +22,7 @@ from infra.store import Store
 from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Unavailable
 from jobspec.kinds import SPECS
+from jobspec.reading import Reading
 from jobspec.states import UploadState
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
@@ -61,7 +62,7 @@ class Bench:
         digest, size = self.store.put(path)
         with self.database.write() as session:
             upload, check = uploads.register(
-                session, kind, digest=digest, num_bytes=size, name=kind, format="x", scale="none", now=now()
+                session, kind, digest=digest, num_bytes=size, name=kind, format="x", reading=Reading(), now=now()
             )
         assert check is not None
         return upload.id, check.id

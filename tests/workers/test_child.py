@@ -8,6 +8,7 @@ import pytest
 
 from jobspec.errors import NothingToPrune
 from jobspec.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
+from jobspec.reading import Reading
 from jobspec.summaries import DatasetSummary
 from jobspec.work import ASSIGNMENT, Assignment, CheckDataset, CheckModel, WorkKind
 from tests.badfiles import good_npz
@@ -40,7 +41,7 @@ def test_a_check_says_ready_then_its_step_then_its_summary(tmp_path: Path) -> No
     (tmp_path / "data.npz").write_bytes(good_npz())
 
     ready, started, finished, succeeded = conversation(
-        "check_dataset", CheckDataset(dataset="data.npz", scale="1/255"), tmp_path
+        "check_dataset", CheckDataset(dataset="data.npz", reading=Reading(scale="1/255")), tmp_path
     )
 
     assert ready == Ready()

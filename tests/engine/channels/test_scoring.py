@@ -13,6 +13,7 @@ from engine.channels.importance import by_weights
 from engine.channels.scoring import scores_of
 from engine.job import Job, load
 from jobspec.channels import PruneChannels
+from jobspec.reading import Reading
 from jobspec.spec import Recipe
 
 layers = keras.layers
@@ -34,7 +35,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
             "on_chance_baseline": "continue",
         }
     )
-    return load(recipe, model=folder / "m.keras", dataset=Path(folder / "d.npz"), scale="none")
+    return load(recipe, model=folder / "m.keras", dataset=Path(folder / "d.npz"), reading=Reading())
 
 
 def scored(job: Job, criterion: Any) -> tuple[Channels, Array, list[float]]:

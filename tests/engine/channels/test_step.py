@@ -18,6 +18,7 @@ from engine.watch import Advance
 from jobspec.channels import ChannelCriterion, ChannelDistribution, PruneChannels
 from jobspec.errors import TargetUnreachable
 from jobspec.pruning import Constant, Iterative, OneShot, Polynomial, Schedule
+from jobspec.reading import Reading
 from jobspec.spec import Recipe
 from tests.engine.test_compress import run
 
@@ -55,7 +56,7 @@ def loaded(cnn_file: Path, data_file: Path) -> Load:
     def load_job(**recipe: Any) -> Job:
         keras.utils.set_random_seed(0)
         whole = Recipe.model_validate({"steps": [{**CHANNEL, "sparsity": 0.5}], **recipe})
-        return load(whole, model=cnn_file, dataset=data_file, scale="1/255")
+        return load(whole, model=cnn_file, dataset=data_file, reading=Reading(scale="1/255"))
 
     return load_job
 
@@ -268,7 +269,7 @@ def test_rounds_keep_their_plan_when_a_group_of_a_convolution_is_left_with_one_c
     schedule = {"kind": "polynomial", "epochs": 3, "ramp": 1.0}
     step = CHANNEL | {"sparsity": 0.85, "channel_multiple": 1, "schedule": schedule}
     recipe = Recipe.model_validate({"steps": [step], "on_chance_baseline": "continue"})
-    job = load(recipe, model=narrow_file, dataset=data_file, scale="1/255")
+    job = load(recipe, model=narrow_file, dataset=data_file, reading=Reading(scale="1/255"))
     before = num_macs(job.model)
 
     asked = recipe.steps[0]
