@@ -83,11 +83,16 @@ def sensitivity(
 
 @app.command()
 def search(
-    model: FileArgument, data: DataOption, out: OutOption, spec: SpecOption = None, scale: ScaleOption = "none"
+    model: FileArgument,
+    data: DataOption,
+    out: OutOption,
+    spec: SpecOption = None,
+    scale: ScaleOption = "none",
+    declare: DeclareOption = (),
 ) -> None:
     """Find how much can go within a bound, and leave that file, a plot and a report in a folder."""
     recipe = _recipe(SearchRecipe, spec.read_text() if spec else "{}")
-    _follow(_searcher, recipe, model, data, scale, out)
+    _follow(_searcher, recipe, model, data, from_command(scale, declare), out)
     _show(SearchReport, out)
 
 

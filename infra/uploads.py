@@ -29,7 +29,7 @@ def register(
 ) -> tuple[Upload, Job | None]:
     """The row for this content, and the check that it needs.
 
-    Content that is known, to be read in the same way, and not rejected keeps its row and needs no check: the job is None.
+    Content that is known, read in the same way, and not rejected keeps its row and needs no check: the job is None.
     """
     same = (Upload.kind == kind, Upload.digest == digest, Upload.reading_digest == reading.digest())
     known = session.scalar(select(Upload).where(*same).with_for_update())

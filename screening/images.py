@@ -37,7 +37,8 @@ def members_of(archive: Archive) -> list[Member]:
     Raises:
         ImagesUnusable: a file that is no image, or one that lies in no class folder.
     """
-    paths = [PurePosixPath(name) for name in sorted(archive.sizes) if not _is_litter(name)]
+    names = [name for name in sorted(archive.sizes) if not _is_litter(name)]
+    paths = [PurePosixPath(name) for name in names]
     for path in paths:
         if path.suffix.lower() not in ENDINGS:
             raise _unusable(f"{str(path)[:120]!r} is no image: {', '.join(sorted(ENDINGS))} were expected.")
@@ -51,11 +52,11 @@ def members_of(archive: Archive) -> list[Member]:
         stray = paths[with_splits.index(False)]
         raise _unusable(f"Some images lie in folders of splits, but {str(stray)[:120]!r} does not.")
     found = []
-    for path, part, split in zip(paths, parts, with_splits, strict=True):
+    for name, part, split in zip(names, parts, with_splits, strict=True):
         inside = part[1:] if split else part
         if len(inside) != 2:
-            raise _unusable(f"{str(path)[:120]!r} does not lie in the folder of its class.")
-        found.append(Member(str(path), SPLITS[part[0].lower()] if split else None, inside[0]))
+            raise _unusable(f"{name[:120]!r} does not lie in the folder of its class.")
+        found.append(Member(name, SPLITS[part[0].lower()] if split else None, inside[0]))
     return found
 
 

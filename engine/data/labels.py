@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,13 +15,15 @@ SHOWN: Final = 10
 """Classes named in an error."""
 
 
-def label_kind(labels: Sequence[Array]) -> LabelKind:
+def label_kind(labels: Sequence[Array], declared: Literal["classes", "values"] | None = None) -> LabelKind:
     """What labels are: whole numbers in one column are classes, rows with a single one are one-hot, other rows
     of zeros and ones any of several labels, and all else values.
 
     Raises:
         DatasetLabelsInvalid: a negative class, or one column of floats in one array and of whole numbers in another.
     """
+    if declared == "values":
+        return "values"
     if all(y.dtype.kind in "iub" for y in labels) and all(_columns(y) == 1 for y in labels):
         lowest = min(int(y.min()) for y in labels)
         if lowest < 0:

@@ -34,7 +34,7 @@ def read(path: Path, reading: Reading) -> Contents:
         check_finite(name, array)
     given = {split: name for split, name in NAMES.items() if f"x_{name}" in stored}
     labels = {split: _labels(stored[f"y_{name}"][:], f"y_{name}", reading) for split, name in given.items()}
-    kind = label_kind(list(labels.values()))
+    kind = label_kind(list(labels.values()), reading.labels)
     splits = {split: Split(stored[f"x_{name}"], encode_labels(labels[split], kind)) for split, name in given.items()}
     return Contents("npz", splits, kind, str(stored["y_train"].dtype))
 

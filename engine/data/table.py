@@ -124,7 +124,7 @@ def _contents(format: DatasetFormat, pieces: Iterator[Piece], names: list[str], 
         x = writer.finish()
     raw = _labels(pa.chunked_array(labels).combine_chunks(), reading)
     y, classes = as_declared(raw, reading, where=lambda at: f"The label in row {at + 1}, column {reading.label!r},")
-    kind = label_kind([y])
+    kind = label_kind([y], reading.labels)
     found = divide(x, encode_labels(y, kind), splits=np.concatenate(splits) if splits else None, reading=reading)
     return Contents(format, found, kind, "text" if raw.dtype.kind == "U" else str(raw.dtype), classes)
 

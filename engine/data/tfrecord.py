@@ -46,7 +46,7 @@ def read(path: Path, reading: Reading) -> Contents:
         stored = writer.finish()
     raw = np.concatenate(labels)
     y, classes = as_declared(raw, reading, where=lambda at: f"The label in record {at + 1}, feature {reading.label!r},")
-    kind = label_kind([y])
+    kind = label_kind([y], reading.labels)
     found = divide(stored, encode_labels(y, kind), splits=np.array(splits) if splits else None, reading=reading)
     return Contents("tfrecord", found, kind, "text" if raw.dtype.kind == "U" else str(raw.dtype), classes)
 

@@ -111,7 +111,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a name of nothing": (NAMED | {"params": {"name": "/"}}, 400, "upload_incomplete"),
     "an unprintable name": (NAMED | {"params": {"name": "a\n.keras"}}, 400, "upload_incomplete"),
     "an overlong name": (NAMED | {"params": {"name": "a" * 300 + ".keras"}}, 422, "invalid_request"),
-    "another ending": (NAMED | {"params": {"name": "a.h5"}}, 415, "unsupported_format"),
+    "another ending": (NAMED | {"params": {"name": "a.pt"}}, 415, "unsupported_format"),
     "no bytes": (NAMED | {"content": b""}, 422, "upload_empty"),
     "no archive": (NAMED, 422, "archive_unreadable"),
     "another digest": (NAMED | {"headers": {"Repr-Digest": digest_header(b"y")}}, 400, "upload_incomplete"),
