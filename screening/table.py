@@ -25,7 +25,7 @@ def check_csv(file: IO[bytes]) -> None:
     """
     _refuse_empty(file)
     file.seek(0)
-    line = file.read(MAX_HEADER_BYTES).partition(b"\n")[0]
+    line = bytes(file.read(MAX_HEADER_BYTES)).partition(b"\n")[0]
     found = next((what for start, what in _SIGNATURES.items() if line.startswith(start)), None)
     try:
         text = line.decode("utf-8-sig")
@@ -47,9 +47,9 @@ def check_parquet(file: IO[bytes]) -> None:
     """
     num_bytes = _refuse_empty(file)
     file.seek(0)
-    head = file.read(4)
+    head = bytes(file.read(4))
     file.seek(max(0, num_bytes - 8))
-    tail = file.read(8)
+    tail = bytes(file.read(8))
     footer = int.from_bytes(tail[:4], "little")
     if head != PARQUET or tail[4:] != PARQUET or footer + 12 > num_bytes:
         what = "is cut short" if head == PARQUET else "is no parquet file"

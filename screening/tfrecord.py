@@ -36,7 +36,7 @@ def check(file: IO[bytes]) -> None:
     """
     num_bytes = file.seek(0, 2)
     file.seek(0)
-    head = file.read(12)
+    head = bytes(file.read(12))
     if num_bytes == 0:
         raise UploadEmpty("The upload has 0 bytes.", suggestions=["Check the path that you upload from."])
     if head[:2] == b"\x1f\x8b":

@@ -53,7 +53,7 @@ def swept(
     recipe, trials, out = SweepRecipe.model_validate(SWEEP), [], tmp_path_factory.mktemp("sweep")
     for number, trial in enumerate(recipe.trials()[:3]):
         (folder := out / str(number)).mkdir()
-        where: dict[str, Any] = {"model": model_file, "dataset": data_file, "scale": "1/255", "out": folder}
+        where: dict[str, Any] = {"model": model_file, "dataset": data_file, "reading": Reading(scale="1/255"), "out": folder}
         compress(recipe.recipe_of(trial), **where, emit=lambda _: None, known_baseline=baseline)
         trials.append(ended(folder / "report.json"))
     events: list[Event] = []
@@ -76,7 +76,7 @@ def test_trials_share_the_baseline_that_was_measured_once(
 ) -> None:
     """It is what a job of its own would have measured, and its bytes are those that trials run beside."""
     report, out, _ = swept
-    where: dict[str, Any] = {"model": model_file, "dataset": data_file, "scale": "1/255", "out": tmp_path}
+    where: dict[str, Any] = {"model": model_file, "dataset": data_file, "reading": Reading(scale="1/255"), "out": tmp_path}
     compress(SweepRecipe.model_validate(SWEEP).recipe_of(report.spec.trials()[0]), **where, emit=lambda _: None)
     alone = Report.model_validate_json((tmp_path / "report.json").read_text()).baseline
 
