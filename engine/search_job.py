@@ -28,9 +28,9 @@ from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TrialsFailed
 from jobspec.progress import Event, ProducedFile
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.search import SearchRecipe, SearchReport, SearchTrial, next_sparsity
-from jobspec.reading import Reading
 from reporting import words
 from reporting.search_page import html
 from reporting.search_plot import png, svg_file

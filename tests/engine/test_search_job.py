@@ -9,9 +9,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from engine.compress import compress
 from engine.search_job import FILES, run
-from jobspec.reading import Reading
 from jobspec.errors import GoalsMissed, UnknownLayer
 from jobspec.progress import Event, StepAdvanced, planned
+from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.search import SearchRecipe, SearchReport
 
@@ -70,7 +70,12 @@ def test_a_compress_job_with_that_sparsity_makes_the_same_file(
     found: tuple[SearchReport, Path, list[Event]], model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
     report, _out, _ = found
-    where: dict[str, Any] = {"model": model_file, "dataset": data_file, "reading": Reading(scale="1/255"), "out": tmp_path}
+    where: dict[str, Any] = {
+        "model": model_file,
+        "dataset": data_file,
+        "reading": Reading(scale="1/255"),
+        "out": tmp_path,
+    }
 
     compress(report.spec.recipe_of(report.sparsity), **where, emit=lambda _: None)
 

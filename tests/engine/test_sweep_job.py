@@ -23,6 +23,8 @@ WEIGHTS = {"kind": "prune", "schedule": {"kind": "one_shot"}, "reconstruct": Fal
 SWEEP = {"methods": {"weights": [WEIGHTS]}, "sparsities": [0.5, 0.95], "random_baseline": True}
 FAULT: Failure = TrainingDiverged("The loss became nan.", suggestions=["Smaller."]).failure("finetune")
 
+PIXELS = Reading(scale="1/255")
+
 
 def given(trials: list[EndedTrial], baseline: Path) -> GatherTrials:
     spec = SweepSpec.model_validate(SWEEP | IDS | {"kind": "sweep"})
@@ -39,9 +41,7 @@ def baseline(model_file: Path, data_file: Path, tmp_path_factory: pytest.TempPat
     """What the first half leaves."""
     out = tmp_path_factory.mktemp("baseline")
     recipe = SweepRecipe.model_validate(SWEEP)
-    files = measure_baseline(
-        recipe, model=model_file, dataset=data_file, reading=Reading(scale="1/255"), out=out, emit=lambda _: None
-    )
+    files = measure_baseline(recipe, model=model_file, dataset=data_file, reading=PIXELS, out=out, emit=lambda _: None)
     return out / files[0].name
 
 
@@ -53,7 +53,12 @@ def swept(
     recipe, trials, out = SweepRecipe.model_validate(SWEEP), [], tmp_path_factory.mktemp("sweep")
     for number, trial in enumerate(recipe.trials()[:3]):
         (folder := out / str(number)).mkdir()
-        where: dict[str, Any] = {"model": model_file, "dataset": data_file, "reading": Reading(scale="1/255"), "out": folder}
+        where: dict[str, Any] = {
+            "model": model_file,
+            "dataset": data_file,
+            "reading": PIXELS,
+            "out": folder,
+        }
         compress(recipe.recipe_of(trial), **where, emit=lambda _: None, known_baseline=baseline)
         trials.append(ended(folder / "report.json"))
     events: list[Event] = []
@@ -76,7 +81,12 @@ def test_trials_share_the_baseline_that_was_measured_once(
 ) -> None:
     """It is what a job of its own would have measured, and its bytes are those that trials run beside."""
     report, out, _ = swept
-    where: dict[str, Any] = {"model": model_file, "dataset": data_file, "reading": Reading(scale="1/255"), "out": tmp_path}
+    where: dict[str, Any] = {
+        "model": model_file,
+        "dataset": data_file,
+        "reading": PIXELS,
+        "out": tmp_path,
+    }
     compress(SweepRecipe.model_validate(SWEEP).recipe_of(report.spec.trials()[0]), **where, emit=lambda _: None)
     alone = Report.model_validate_json((tmp_path / "report.json").read_text()).baseline
 
@@ -140,7 +150,7 @@ def test_what_no_trial_could_do_is_refused_before_any_runs(
             recipe,
             model=model_file,
             dataset=data_file,
-            reading=Reading(scale="1/255"),
+            reading=PIXELS,
             out=tmp_path,
             emit=lambda _: None,
         )
