@@ -1,15 +1,14 @@
 """``.h5`` and ``.hdf5``: one file with the config in an attribute and a group of arrays for each layer."""
 
-import io
 import pathlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
 
-from engine.reading import hdf5_limits, keras1
+from engine.reading import hdf5_limits, keras1, probe
 from engine.reading.refusals import RESAVE, unreadable
 from engine.reading.saved import Named, Path, Saved
 from jobspec.errors import ArchiveUnreadable, SecateurError
@@ -18,15 +17,16 @@ from screening.keras_file import MAX_CONFIG_BYTES
 
 
 @contextmanager
-def opened(source: pathlib.Path | IO[bytes], *, num_bytes: int) -> Iterator[Any]:
+def opened(path: pathlib.Path) -> Iterator[Any]:
     """The file, once everything in it was held against the rules.
 
     Raises:
         ArchiveUnreadable: the library cannot read it. ArchiveUnsafe, ModelUnreadable: see ``hdf5_limits``.
     """
+    probe.check(path)
     try:
-        with h5py.File(source, "r", locking=False) as file:
-            hdf5_limits.check(file, num_bytes=num_bytes)
+        with h5py.File(path, "r", locking=False) as file:
+            hdf5_limits.check(file, num_bytes=path.stat().st_size)
             yield file
     except SecateurError:
         raise
@@ -44,7 +44,7 @@ def read(path: pathlib.Path) -> Saved:
         UploadRefused: it is damaged or unsafe, has weights only, or names classes that are not loaded.
     """
     num_bytes = path.stat().st_size
-    with opened(path, num_bytes=num_bytes) as file:
+    with opened(path) as file:
         groups = file.get("model_weights", file)
         if "model_config" not in file.attrs:
             raise _without_config(file, groups)
@@ -118,11 +118,6 @@ def _text(value: Any) -> str:
 def _json(value: Any, name: str) -> Any:
     data = value if isinstance(value, bytes) else str(value).encode()
     return json_text.parse(bytes(data), name=name, limit=MAX_CONFIG_BYTES)
-
-
-def in_memory(data: bytes) -> IO[bytes]:
-    """Bytes as a file that ``opened`` takes."""
-    return io.BytesIO(data)
 
 
 OPERATION_MODULES = ("numpy", "nn", "math", "core", "image", "linalg", "einops")

@@ -50,11 +50,11 @@ def read(path: pathlib.Path) -> Saved:
     Raises:
         UploadRefused: its weights are damaged, unsafe, or not those of its layers.
     """
-    with path.open("rb") as file, Archive(file) as archive, tempfile.TemporaryFile() as weights:
+    with path.open("rb") as file, Archive(file) as archive, tempfile.NamedTemporaryFile(suffix=".h5") as weights:
         config, version = config_of(archive), version_of(archive)
         archive.copy(WEIGHTS, weights)
-        weights.seek(0)
-        with opened(weights, num_bytes=archive.sizes[WEIGHTS]) as content:
+        weights.flush()
+        with opened(pathlib.Path(weights.name)) as content:
             found = dict(_weights_of(config, _tree(content), ()))
     compiled = config.get("compile_config")
     return Saved(version, config, found, compiled if isinstance(compiled, dict) else None)
