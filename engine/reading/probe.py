@@ -1,4 +1,4 @@
-"""Reads an HDF5 file to its end in a process of its own: ``python -m engine.reading.probe FILE``.
+"""Reads an HDF5 file to its end in a process of its own: ``python -m engine.reading.probe FILE SECONDS``.
 
 The HDF5 library runs in circles on some damaged files and dies of others; neither can be caught in the process that it
 happens in. What this process survives is read again, by the process that asked for it.
@@ -6,6 +6,7 @@ happens in. What this process survives is read again, by the process that asked 
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from typing import Final
@@ -23,13 +24,12 @@ def check(path: pathlib.Path) -> None:
     Raises:
         ArchiveUnreadable: the library does not come to an end with it, or dies of it.
     """
-    command = [sys.executable, "-m", "engine.reading.probe", str(path.resolve())]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    limit = BASE_SECONDS + path.stat().st_size / BYTES_PER_SECOND
-    try:
-        ended = subprocess.run(command, env=environment, timeout=limit, capture_output=True, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as fault:
-        raise _damaged(f"reading it does not come to an end within {limit:.0f} seconds") from fault
+    limit = round(BASE_SECONDS + path.stat().st_size / BYTES_PER_SECOND)
+    command = [sys.executable, "-m", "engine.reading.probe", str(path.resolve()), str(limit)]
+    ended = subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL)
+    if ended.returncode == -signal.SIGALRM:
+        raise _damaged(f"reading it does not come to an end within {limit} seconds")
     if ended.returncode < 0:
         raise _damaged(f"the HDF5 library dies of it (signal {-ended.returncode})")
 
@@ -42,12 +42,16 @@ def _damaged(why: str) -> ArchiveUnreadable:
 
 
 def main() -> None:
-    """Touch all that there is. What raises here will raise again where it can be told."""
+    """Touch all that there is. What raises here will raise again where it can be told.
+
+    The alarm has no handler: the kernel ends the process in the middle of a native call, and when its parent is gone.
+    """
     import h5py
 
     from engine.reading import hdf5_limits
 
     path = pathlib.Path(sys.argv[1])
+    signal.alarm(int(sys.argv[2]))
     with h5py.File(path, "r", locking=False) as file:
         hdf5_limits.check(file, num_bytes=path.stat().st_size)
         dict(file.attrs)
