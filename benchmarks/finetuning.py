@@ -23,8 +23,10 @@ import numpy as np
 
 from engine.compress import compress
 from engine.measuring.host import host
+from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.spec import Recipe, Scale
+from jobspec.scale import Scale
+from jobspec.spec import Recipe
 
 ROOT: Final = Path(__file__).parents[1]
 WAYS: Final[dict[str, dict[str, Any]]] = {
@@ -69,7 +71,12 @@ def run(problem: tuple[Path, Path, Scale], *, seed: int, sparsity: float, traini
     recipe = {"steps": [cut, {"kind": "finetune", **finetune}], "seed": seed, "training": training}
     with tempfile.TemporaryDirectory() as out:
         compress(
-            Recipe.model_validate(recipe), model=model, dataset=data, scale=scale, out=Path(out), emit=lambda _: None
+            Recipe.model_validate(recipe),
+            model=model,
+            dataset=data,
+            reading=Reading(scale=scale),
+            out=Path(out),
+            emit=lambda _: None,
         )
         report = Report.model_validate_json((Path(out) / "report.json").read_text())
     return (

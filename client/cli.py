@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +34,8 @@ OutFolder = Annotated[Path, typer.Option(file_okay=False, help="Folder for the r
 SpecFile = Annotated[Path | None, typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON.")]
 ScaleOption = Annotated[str, typer.Option("--scale", help="How samples are scaled: none, 1/255, -1..1, or JSON.")]
 DeclareOption = Annotated[
-    Sequence[str], typer.Option("--declare", metavar="NAME=VALUE", help="More of the data set, such as label=species.")
+    list[str] | None,
+    typer.Option("--declare", metavar="NAME=VALUE", help="More of the data, such as label=species."),
 ]
 
 
@@ -47,7 +47,7 @@ def compress(
     spec: SpecFile = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model (.keras, .h5, zip of a SavedModel) and data (.npz), run a recipe, and download what comes out."""
@@ -63,7 +63,7 @@ def sensitivity(
     out: OutFolder,
     spec: SpecFile = None,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model and data, measure what each layer takes, and download the curves."""
@@ -84,7 +84,7 @@ def sweep(
     out: OutFolder,
     spec: SpecFile = None,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model and data, try many sparsities, and download table and plot: how much can be cut?"""
@@ -99,7 +99,7 @@ def search(
     drop: Annotated[float | None, typer.Option(help="How much of the metric may be lost; 0.01 is one point.")] = None,
     spec: SpecFile = None,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Upload a model and data, and download the file with the most cut that loses no more than a bound."""
@@ -151,9 +151,9 @@ def cancel(job_id: JobId, url: Url = DEFAULT_URL) -> None:
         console.print(f"{job_id} is {service.cancel(job_id).state}")
 
 
-def _reading(scale: str, declared: Sequence[str]) -> Reading:
+def _reading(scale: str, declare: list[str] | None) -> Reading:
     try:
-        return from_command(scale, declared)
+        return from_command(scale, declare or ())
     except InvalidRequest as fault:
         raise typer.BadParameter(fault.detail) from fault
 

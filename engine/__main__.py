@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -34,7 +34,8 @@ errors = Console(stderr=True)
 
 ScaleOption = Annotated[str, typer.Option("--scale", help="How samples are scaled: none, 1/255, -1..1, or JSON.")]
 DeclareOption = Annotated[
-    Sequence[str], typer.Option("--declare", metavar="NAME=VALUE", help="More of the data set, such as label=species.")
+    list[str] | None,
+    typer.Option("--declare", metavar="NAME=VALUE", help="More of the data, such as label=species."),
 ]
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 DataOption = Annotated[Path, typer.Option("--data", exists=True, dir_okay=False, help="The data set.")]
@@ -53,13 +54,13 @@ def compress(
     spec: SpecOption = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
 ) -> None:
     """Run a recipe on a model and leave model.tflite, model.keras, report.json and report.html in a folder."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
     recipe = _recipe(Recipe, spec.read_text() if spec else json.dumps({"preset": preset}))
-    _follow(_compressor, recipe, model, data, from_command(scale, declare), out)
+    _follow(_compressor, recipe, model, data, from_command(scale, declare or ()), out)
     _show(Report, out)
 
 
@@ -70,14 +71,14 @@ def sensitivity(
     out: OutOption,
     spec: SpecOption = None,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
 ) -> None:
     """Measure how much each layer takes and leave curves, a plot and a report in a folder.
 
     What an earlier run left there and still fits is not measured again.
     """
     recipe = _recipe(SensitivityRecipe, spec.read_text() if spec else "{}")
-    _follow(_measurer, recipe, model, data, from_command(scale, declare), out)
+    _follow(_measurer, recipe, model, data, from_command(scale, declare or ()), out)
     _show(SensitivityReport, out)
 
 
@@ -88,11 +89,11 @@ def search(
     out: OutOption,
     spec: SpecOption = None,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
 ) -> None:
     """Find how much can go within a bound, and leave that file, a plot and a report in a folder."""
     recipe = _recipe(SearchRecipe, spec.read_text() if spec else "{}")
-    _follow(_searcher, recipe, model, data, from_command(scale, declare), out)
+    _follow(_searcher, recipe, model, data, from_command(scale, declare or ()), out)
     _show(SearchReport, out)
 
 
@@ -144,12 +145,12 @@ def _show(report: type[Report | SensitivityReport | SearchReport], out: Path) ->
 def inspect(
     file: FileArgument,
     scale: ScaleOption = "none",
-    declare: DeclareOption = (),
+    declare: DeclareOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON in a terminal too, as everywhere else.")] = False,
 ) -> None:
     """Tell what a model (.keras, .h5, .zip) or a data set (.npz) holds: in tables where people read, else as JSON."""
     with stderr_to(Path(os.devnull)):
-        reading = from_command(scale, declare)
+        reading = from_command(scale, declare or ())
         summary = inspect_dataset(file, reading) if _is_dataset(file, reading) else inspect_model(file)
     tell(summary, to=console, as_json=as_json)
 

@@ -14,6 +14,7 @@ from jobspec.fit_objective import check_objective
 from jobspec.fit_pruning import check_prune
 from jobspec.fit_training import check_held_out, check_training
 from jobspec.pruning import Prune
+from jobspec.scale import MeanDeviation, Scale
 from jobspec.search import SearchRecipe
 from jobspec.sensitivity import SensitivityRecipe
 from jobspec.spec import Recipe
@@ -45,7 +46,10 @@ def check_fit(
         case Recipe():
             _check_steps(spec, model, dataset)
     check_samples(model, dataset)
+    check_scale(spec.data.scale or dataset.scale, dataset)
     check_labels(model, dataset)
+    if spec.objective.loss is None:
+        check_floats(model, dataset)
     check_objective(spec.objective, dataset.label_kind, num_units=model.outputs[0].shape[-1])
 
 
@@ -131,7 +135,45 @@ def check_labels(model: ModelSummary, dataset: DatasetSummary) -> None:
         raise LabelsMismatch(
             f"Each label has shape {_shape(dataset.label_shape)}, the model's output has {units} units.",
             errors=[FieldError(field="dataset_id", messages=(f"expected {units} numbers a label",))],
-            suggestions=[f"Give y_train and y_test {units} columns, or one integer class a sample."],
+            suggestions=[
+                f"Give y_train and y_test {units} columns, or one integer class a sample.",
+                *(["Declare labels=classes when these are classes."] if math.prod(dataset.label_shape) == 1 else []),
+            ],
+        )
+
+
+def check_scale(scale: Scale, dataset: DatasetSummary) -> None:
+    """A mean and deviation for each channel are as many as samples have channels.
+
+    Raises:
+        InputShapeMismatch: they are not.
+    """
+    wanted = scale.num_channels if isinstance(scale, MeanDeviation) else None
+    channels = dataset.sample_shape[-1]
+    if wanted not in (None, channels):
+        raise InputShapeMismatch(
+            f"The scale has a mean and deviation for {wanted} channels; samples have shape "
+            f"{_shape(dataset.sample_shape)}, whose last axis has {channels}.",
+            errors=[FieldError(field="data.scale", messages=(f"{wanted} numbers for {channels} channels",))],
+            suggestions=[f"Give one number, or {channels} in the order of the last axis."],
+        )
+
+
+def check_floats(model: ModelSummary, dataset: DatasetSummary) -> None:
+    """A model that was trained to tell classes apart is not given fractions to regress without a word.
+
+    Raises:
+        LabelsMismatch: one column of floats, and a model compiled with cross-entropy.
+    """
+    loss = (model.loss or "").lower().replace("_", "")
+    if dataset.label_kind == "values" and math.prod(dataset.label_shape) == 1 and "crossentropy" in loss:
+        raise LabelsMismatch(
+            f"The labels are floats ({dataset.label_dtype}), but the model was trained with {model.loss}, on classes.",
+            errors=[FieldError(field="dataset_id", messages=("classes are whole numbers",))],
+            suggestions=[
+                "Upload the data again and declare labels=classes, or store them as whole numbers: y.astype('int64').",
+                'If they are values to regress, set "objective": {"loss": "mean_squared_error"}.',
+            ],
         )
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from engine.data.rows import Rows, scratch_file
 from engine.feed import Feed, ordered_batches, training_batches
+from jobspec.scale import MeanDeviation
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,15 @@ def test_rows_of_a_file_feed_like_the_array_that_was_written() -> None:
 
     assert [len(inputs) for inputs, _ in batches] == [4, 4, 2]
     assert np.allclose(np.concatenate([inputs.numpy() for inputs, _ in batches]), feed(x))
+
+
+def test_a_mean_and_deviation_of_each_channel_are_taken_before_a_sample_is_flattened() -> None:
+    x = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+    scale = MeanDeviation(mean=(0.0, 1.0, 2.0), deviation=(1.0, 2.0, 4.0))
+    feed = Feed(scale, (12,), "float32")
+    expected = ((x - np.array([0.0, 1.0, 2.0])) / np.array([1.0, 2.0, 4.0])).reshape(2, 12)
+
+    (inputs, _), *_ = ordered_batches(feed, x, np.zeros(2), batch_size=2)
+
+    assert np.allclose(feed(x), expected)
+    assert np.allclose(inputs.numpy(), expected)

@@ -148,6 +148,40 @@ def test_what_is_refused_says_how_to_do_it_and_leaves_nothing(
     assert gateway.traces() == before
 
 
+def test_what_is_declared_of_a_table_is_a_part_of_what_it_is(gateway: Running) -> None:
+    content = b"x,species\n1,cat\n2,dog\n"
+    query = {"name": "pets.csv", "label": "species", "classes": "dog,cat", "scale": '{"mean": 1, "deviation": 2}'}
+
+    first = gateway.http.post("/v1/datasets", params=query, content=content)
+    again = gateway.http.post("/v1/datasets", params=query, content=content)
+    other = gateway.http.post("/v1/datasets", params=query | {"classes": "cat,dog"}, content=content)
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 201)
+    reading = first.json()["reading"]
+    assert (first.json()["format"], reading["label"], reading["classes"]) == ("csv", "species", ["dog", "cat"])
+    assert first.json()["scale"] == {"mean": 1.0, "deviation": 2.0}
+    assert first.json()["id"] == again.json()["id"] != other.json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "field"),
+    [
+        ({"image_size": "8x8"}, "reading_mismatch", "image_size"),
+        ({"test_share": "all"}, "invalid_request", "test_share"),
+        ({"features": "{"}, "invalid_request", "features"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_refused_before_a_byte_is_kept(
+    gateway: Running, query: dict[str, str], code: str, field: str
+) -> None:
+    before = gateway.traces()
+
+    answer = gateway.http.post("/v1/datasets", params={"name": "a.csv"} | query, content=b"x,label\n1,2\n")
+
+    assert (answer.json()["code"], answer.json()["errors"][0]["field"]) == (code, field)
+    assert gateway.traces() == before
+
+
 def test_a_refusal_of_the_format_names_what_is_accepted(gateway: Running) -> None:
     answer = gateway.http.post("/v1/datasets", params={"name": "a.tsv"}, content=b"1\t2")
 
