@@ -14,6 +14,7 @@ from engine.compress import FILES, compress
 from engine.measuring.litert import convert
 from jobspec.errors import (
     BaselineAtChance,
+    DatasetLabelsInvalid,
     ExportDisagrees,
     InputShapeMismatch,
     LabelsMismatch,
@@ -190,7 +191,10 @@ BAD = [
     pytest.param(
         InputShapeMismatch, {"steps": [PRUNE]}, {"x_train": (9, 9), "x_test": (9, 9)}, "(samples, 8, 8, 1)", id="shape"
     ),
-    pytest.param(LabelsMismatch, {"steps": [PRUNE]}, {"y_test": 4}, "Renumber", id="label out of range"),
+    pytest.param(LabelsMismatch, {"steps": [PRUNE]}, {"y_train": 4}, "Renumber", id="label out of range"),
+    pytest.param(
+        DatasetLabelsInvalid, {"steps": [PRUNE]}, {"y_test": 4}, "Divide", id="class that is only in the test split"
+    ),
     pytest.param(
         BaselineAtChance, {"steps": [PRUNE], "data": {"scale": "none"}}, {"divide": 255}, "deviation", id="chance"
     ),
