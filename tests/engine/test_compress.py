@@ -192,9 +192,7 @@ BAD = [
         InputShapeMismatch, {"steps": [PRUNE]}, {"x_train": (9, 9), "x_test": (9, 9)}, "(samples, 8, 8, 1)", id="shape"
     ),
     pytest.param(LabelsMismatch, {"steps": [PRUNE]}, {"y_train": 4}, "Renumber", id="label out of range"),
-    pytest.param(
-        DatasetLabelsInvalid, {"steps": [PRUNE]}, {"y_test": 4}, "Divide", id="class that is only in the test split"
-    ),
+    pytest.param(DatasetLabelsInvalid, {"steps": [PRUNE]}, {"y_test": 4}, "Divide", id="class only in test"),
     pytest.param(
         BaselineAtChance, {"steps": [PRUNE], "data": {"scale": "none"}}, {"divide": 255}, "deviation", id="chance"
     ),
