@@ -217,3 +217,22 @@ def test_with_all_the_weight_on_the_teacher_no_training_label_is_read(tmp_path: 
 
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
     assert job.history[0].val_loss > job.history[-1].val_loss, "epochs are judged by the teacher"
+
+
+@pytest.mark.parametrize(
+    ("aim", "teacher", "decided"),
+    [
+        (CLASSES, [[0.2, 0.8], [0.9, 0.1]], [1, 0]),
+        (BINARY, [[0.7], [0.1]], [[1.0], [0.0]]),
+        (VALUES, [[3.0, -1.0], [0.5, 2.0]], [[3.0, -1.0], [0.5, 2.0]]),
+    ],
+    ids=["classes", "binary", "values"],
+)
+def test_what_stands_in_the_place_of_labels_is_never_touched(aim: Objective, teacher: Any, decided: Any) -> None:
+    """Not even looked at: the place of labels may hold nothing at all, and a label NaN."""
+    lesson = Lesson(Distill(weight=1.0), np.array(teacher, np.float32))
+    nothing: Any = None
+
+    assert np.allclose(lesson.labels(aim, nothing), decided)
+    rows = lesson.rows(np.full(2, np.nan) if aim is CLASSES else np.full_like(teacher, np.nan, dtype=np.float32))
+    assert np.isfinite(float(lesson.loss(aim)(tf.constant(rows), tf.constant(teacher))))
