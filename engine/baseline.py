@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -51,11 +52,14 @@ def told(path: Path) -> tuple[str, Variant]:
 
 def taken_up(job: Job, path: Path) -> measure.Baseline | None:
     """The baseline that a sweep measured; None when it was of another test split, scaling or metric."""
-    with np.load(path, allow_pickle=False) as kept:
-        found, outputs, content = json.loads(kept["told"].tobytes()), kept["outputs"], kept["tflite"].tobytes()
-    if found["key"] != key(job):
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            found, outputs = json.loads(kept["told"].tobytes()), kept["outputs"]
+            content, variant = kept["tflite"].tobytes(), Variant.model_validate(found["variant"])
+        if found["key"] != key(job):
+            return None
+    except (KeyError, TypeError, ValueError, BadZipFile, OSError):  # not what we wrote
         return None
-    variant = Variant.model_validate(found["variant"])
     exported = measure.Export(
         "baseline",
         variant.scheme,

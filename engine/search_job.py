@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,7 +27,7 @@ from engine.search_verdicts import verdicts
 from engine.steps import trains
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
-from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TrialsFailed
+from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnreachable, TrialsFailed
 from jobspec.progress import Event, ProducedFile
 from jobspec.reading import Reading
 from jobspec.report import Report
@@ -72,8 +73,9 @@ def run(
     clock = Clock(emit)
     with tempfile.TemporaryDirectory() as folder:
         with clock.step("baseline") as message:
-            job = load(recipe.recipe_of(recipe.resolution), model=model, dataset=dataset, reading=reading, asked=recipe)
-            check_steps(job)
+            job = load(recipe.recipe_of(recipe.highest), model=model, dataset=dataset, reading=reading, asked=recipe)
+            with suppress(TargetUnreachable):  # less may be in reach, which trials find out
+                check_steps(job)
             before = baseline.measured(job, Path(folder))
             message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")
         with clock.step("search") as message:

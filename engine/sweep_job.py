@@ -2,10 +2,12 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import keras
+from pydantic import ValidationError
 
 from engine import baseline
 from engine.compress import Clock
@@ -13,11 +15,11 @@ from engine.job import load
 from engine.measuring.host import host
 from engine.preflight import check_steps
 from engine.sweep_verdicts import verdicts
-from jobspec.errors import InternalError, SecateurError, TrialsFailed
+from jobspec.errors import InternalError, SecateurError, TargetUnreachable, TrialsFailed
 from jobspec.progress import TRIALS, Event, ProducedFile, StepFinished, StepStarted
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.sweep import SweepRecipe, SweepReport, TrialResult, points_of
+from jobspec.sweep import SweepRecipe, SweepReport, Trial, TrialResult, points_of
 from jobspec.work import EndedTrial, GatherTrials
 from reporting.sweep_page import html
 from reporting.sweep_plot import png, svg_file
@@ -31,11 +33,13 @@ FILES: Final = (
     ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
 )
 
+MAX_REPORT_BYTES: Final = 64 << 20
+
 
 def measure_baseline(
     recipe: SweepRecipe, *, model: Path, dataset: Path, reading: Reading, out: Path, emit: Callable[[Event], None]
 ) -> tuple[ProducedFile, ...]:
-    """Measure the original for all trials, and refuse what even the mildest of them could not do.
+    """Measure the original for all trials, and refuse steps that cannot work at any sparsity.
 
     Raises:
         RequestError: the model, the data or the methods cannot work.
@@ -45,9 +49,9 @@ def measure_baseline(
     with clock.step("baseline") as message, tempfile.TemporaryDirectory() as scratch:
         job = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
         for name in recipe.methods:
-            mildest = next(trial for trial in recipe.trials() if trial.method == name)
-            job.recipe = recipe.recipe_of(mildest)
-            check_steps(job)
+            job.recipe = recipe.recipe_of(Trial(name, recipe.sparsities[-1], recipe.seed))
+            with suppress(TargetUnreachable):  # less may be in reach, which trials find out
+                check_steps(job)
         found = baseline.measured(job, Path(scratch))
         baseline.save(job, found, Path(scratch) / "model.tflite", out / baseline.FILE.name)
         message.append(f"{found.quality.metric.replace('_', ' ')} {found.quality.score.value:.4f}")
@@ -87,7 +91,7 @@ def gather(
             points=tuple(points_of(recipe, results)),
             trials=results,
             verdicts=(),
-            notes=found[0].notes[:1],
+            notes=tuple(note for note in found[0].notes if all(note in report.notes for report in found)),
             host=host(),
             seconds={TRIALS: given.seconds},
         )
@@ -100,8 +104,14 @@ def gather(
     return FILES
 
 
-def _read(path: Path) -> Report:
-    return Report.model_validate_json(path.read_bytes())
+def _read(path: Path) -> Report | None:
+    """A trial's report; None for one that another version wrote, or that its model's code has forged."""
+    if path.stat().st_size > MAX_REPORT_BYTES:
+        return None
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None
 
 
 def _results(

@@ -6,7 +6,7 @@ unfinished any more it is due (``jobs.due``), and can be claimed like a queued j
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -44,7 +44,12 @@ def spread(
     """
     let_go = session.execute(
         update(Job)
-        .where(Job.id == job.id, Job.attempt == job.attempt, Job.state == JobState.RUNNING)
+        .where(
+            Job.id == job.id,
+            Job.attempt == job.attempt,
+            Job.state == JobState.RUNNING,
+            Job.lease_until.is_not(None),
+        )
         .values(lease_until=None, published_at=now, steps=[step.model_dump(mode="json") for step in steps])
         .returning(Job.id)
     ).scalar_one_or_none()
@@ -53,8 +58,11 @@ def spread(
     session.add_all(Artifact(job_id=job.id, **vars(file)) for file in outcome.files)
     rows = []
     for position, spec in enumerate(children):
-        row = jobs.create(session, spec, now=now)
+        row = jobs.create(
+            session, spec, now=now + timedelta(microseconds=position)
+        )  # in lists and queues in this order
         row.parent_id, row.position = job.id, position
+        row.pending_until = None  # its sweep was taken in time; that it waits for its siblings is nobody's fault
         rows.append(row)
     return rows
 

@@ -27,7 +27,7 @@ class Filter:
         wanted: list[ColumnElement[bool]] = [Job.upload_id.is_(None)] if self.kind is None else [Job.kind == self.kind]
         if self.parent_id is not None:
             wanted.append(Job.parent_id == self.parent_id)
-        elif self.kind is None:
+        else:
             wanted.append(Job.parent_id.is_(None))
         if self.state is not None:
             wanted.append(Job.state == self.state)

@@ -167,7 +167,8 @@ def requeue(session: Session, job_id: str, attempt: int) -> bool:
     ).scalar_one_or_none()
     if job is None:
         return False
-    job.steps = _dump(StepProgress(name=step["name"]) for step in job.steps)
+    kept = {StepState.SUCCEEDED} if job.kind == "sweep" else set()  # what a sweep did before its trials stays done
+    job.steps = _dump(step if step.state in kept else StepProgress(name=step.name) for step in steps_of(job))
     return True
 
 

@@ -5,10 +5,10 @@ Pure functions over summaries; each raises the error of the tree that names what
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from jobspec.channels import PruneChannels
-from jobspec.errors import FieldError, InputShapeMismatch, LabelsMismatch, SpecMismatch
+from jobspec.errors import FieldError, InputShapeMismatch, LabelsMismatch, SpecMismatch, TargetUnreachable
 from jobspec.fit_channels import check_channels
 from jobspec.fit_objective import check_objective
 from jobspec.fit_pruning import check_prune
@@ -25,7 +25,7 @@ from jobspec.sweep import SweepRecipe, Trial
 def check_fit(
     spec: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe, model: ModelSummary, dataset: DatasetSummary
 ) -> None:
-    """Refuse a spec that cannot work; of a sweep, methods that cannot even at the lowest of its sparsities.
+    """Refuse a spec that cannot work; of a sweep or a search, steps that cannot at any sparsity.
 
     Raises:
         UnknownLayer, LayerNotPrunable, NothingToPrune, StructureMismatch, CriterionUnserved: a prune step and the
@@ -39,10 +39,11 @@ def check_fit(
             check_held_out(dataset, spec.data)
         case SweepRecipe():
             for name in spec.methods:
-                with _fields_of(name):
-                    _check_steps(spec.recipe_of(Trial(name, spec.sparsities[0], spec.seed)), model, dataset)
+                with _fields_of(name), suppress(TargetUnreachable):  # less may be in reach, which trials find out
+                    _check_steps(spec.recipe_of(Trial(name, spec.sparsities[-1], spec.seed)), model, dataset)
         case SearchRecipe():
-            _check_steps(spec.recipe_of(spec.resolution), model, dataset)
+            with suppress(TargetUnreachable):
+                _check_steps(spec.recipe_of(spec.highest), model, dataset)
         case Recipe():
             _check_steps(spec, model, dataset)
     check_samples(model, dataset)

@@ -37,7 +37,7 @@ def _json_text(given: Any) -> Any:
     if isinstance(given, str) and given.lstrip()[:1] in ("{", "["):
         try:
             return json.loads(given)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             raise ValueError(f"this is no JSON: {fault}") from fault
     return given
 

@@ -65,10 +65,15 @@ class SearchRecipe(Setup):
     @field_validator("steps")
     @classmethod
     def _one_cut(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        return SweepRecipe.one_cut_each({ONLY: steps})[ONLY]
+        for step in SweepRecipe.one_cut_each({ONLY: steps})[ONLY]:
+            if getattr(getattr(step, "schedule", None), "initial_sparsity", 0.0) > 0.0:
+                raise ValueError("leave out schedule.initial_sparsity: a search may try less than that")
+        return steps
 
     @model_validator(mode="after")
     def _every_trial_is_a_recipe(self) -> Self:
+        if self.highest <= self.resolution:
+            raise ValueError(f"highest {self.highest:g} must lie above the resolution {self.resolution:g}")
         try:
             self.recipe_of(self.highest)
         except ValidationError as fault:
@@ -86,6 +91,15 @@ class SearchSpec(Order, SearchRecipe):
     """A job of kind ``search``: one model, one data set, one bound."""
 
     kind: Literal["search"]
+
+    @model_validator(mode="after")
+    def _ends_in_time(self) -> Self:
+        if self.budget.seconds >= self.limits.max_runtime_seconds:
+            raise ValueError(
+                f"budget.seconds {self.budget.seconds} must lie below limits.max_runtime_seconds "
+                f"{self.limits.max_runtime_seconds}, at which a job ends without a result"
+            )
+        return self
 
     def recipe(self) -> SearchRecipe:
         """This spec without what only the service needs."""

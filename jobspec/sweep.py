@@ -101,6 +101,8 @@ class SweepRecipe(Setup):
         count = len(self.names) * len(self.sparsities) * self.seeds
         if count > MAX_TRIALS:
             raise ValueError(f"{count} trials are more than {MAX_TRIALS}: leave out sparsities, methods or seeds")
+        if self.seed + self.seeds > 2**31:
+            raise ValueError(f"seed {self.seed} and the {self.seeds - 1} after it must lie below {2**31}")
         for name, sparsity in product(self.names, self.sparsities):
             try:
                 self.recipe_of(Trial(name, sparsity, self.seed))
@@ -130,7 +132,8 @@ class SweepRecipe(Setup):
 def _with_amount(step: Any, amount: Any) -> Any:
     if not isinstance(step, Mapping) or step.get("kind") != "prune" or any(step.get(name) for name in AMOUNTS):
         return step
-    if step.get("criterion") in THRESHOLDS or step.get("structure") == "n_m":
+    criterion = step.get("criterion")
+    if (isinstance(criterion, str) and criterion in THRESHOLDS) or step.get("structure") == "n_m":
         return step  # refused later, with the reason
     return {**step, "sparsity": amount}
 

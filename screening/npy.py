@@ -15,6 +15,9 @@ MAX_HEADER_BYTES: Final = 10_000
 
 MAX_RANK: Final = 32
 NUMERIC_KINDS: Final = frozenset("biuf")
+SIZES: Final = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
+"""Bytes of the numbers that are read, by kind; floats are of half, single and double precision."""
+
 _DESCR: Final = re.compile(r"[<>|=]?([a-zA-Z])(\d{1,9})?(\[.{1,32}\])?\Z")
 _RESAVE: Final = 'Let NumPy write the file again: numpy.savez("data.npz", x_train=x_train, ...).'
 
@@ -74,6 +77,8 @@ def _header(member: str, descr: object, shape: object) -> ArrayHeader:
     if matched is None:
         raise _unreadable(member, f"has the unknown dtype {descr[:40]!r}")
     kind, size = matched[1], int(matched[2] or 0)
+    if matched[3] or size not in SIZES.get(kind, (size,)):
+        raise _unreadable(member, f"has the dtype {descr[:40]!r}, which is none that is read")
     return ArrayHeader(descr[:40], kind, 4 * size if kind == "U" else size, shape, holds_objects=kind == "O")
 
 

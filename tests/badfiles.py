@@ -478,6 +478,10 @@ BAD_DATASETS = [
     BadUpload("dataset-shape-negative", "dataset", _D, _array_claims("(-1, 4)"), "archive_unreadable"),
     BadUpload("dataset-header-runs-code", "dataset", _D, _array_claims("(exit(),)"), "archive_unreadable"),
     BadUpload("dataset-header-nested", "dataset", _D, _array_claims("(" * 5_000), "archive_unreadable"),
+    BadUpload("dataset-dtype-of-odd-size", "dataset", _D, _array_claims("(4, 4)", descr="<f3"), "archive_unreadable"),
+    BadUpload("dataset-dtype-without-size", "dataset", _D, _array_claims("(4, 4)", descr="<f"), "archive_unreadable"),
+    BadUpload("dataset-dtype-of-arrays", "dataset", _D, _array_claims("(4, 1)", descr="<f4[4]"), "archive_unreadable"),
+    BadUpload("dataset-dtype-too-wide", "dataset", _D, _array_claims("(4, 4)", descr="<f16"), "archive_unreadable"),
     BadUpload("dataset-unknown-dtype", "dataset", _D, _array_claims("(4, 4)", descr="!?"), "archive_unreadable"),
     BadUpload("dataset-objects", "dataset", _D, _arrays(y_train=np.array([{}] * 64, dtype=object)), "dataset_pickled"),
     BadUpload(

@@ -11,6 +11,8 @@ from jobspec.errors import DatasetLabelsInvalid
 from jobspec.reading import Reading
 from jobspec.summaries import LabelKind, SplitName
 
+MOST_CLASSES: Final = 10_000_000
+
 SHOWN: Final = 10
 """Classes named in an error."""
 
@@ -25,7 +27,12 @@ def label_kind(labels: Sequence[Array], declared: Literal["classes", "values"] |
     if declared == "values":
         return "values"
     if all(y.dtype.kind in "iub" for y in labels) and all(_columns(y) == 1 for y in labels):
-        lowest = min(int(y.min()) for y in labels)
+        lowest, highest = min(int(y.min()) for y in labels), max(int(y.max()) for y in labels)
+        if highest > MOST_CLASSES:
+            raise DatasetLabelsInvalid(
+                f"A label is {highest}; classes are numbered from 0.",
+                suggestions=["Renumber the classes 0, 1, 2, ...; use float labels for regression."],
+            )
         if lowest < 0:
             raise DatasetLabelsInvalid(
                 f"A label is {lowest}; classes are whole numbers from 0.",

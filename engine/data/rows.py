@@ -16,9 +16,13 @@ from typing import Any, Final, Self
 import numpy as np
 
 from engine.arrays import Array
+from jobspec.errors import ArchiveUnsafe
 
 HELD_BYTES: Final = 64 << 20
 """What takes less is held in memory: an array is faster to pick from than a file."""
+
+MAX_WRITTEN_BYTES: Final = 64 << 30
+"""A few kilobytes of images can promise terabytes of pixels, on a disk that jobs share."""
 
 PIECE_BYTES: Final = 16 << 20
 """How much is looked at in one go where all of it must be."""
@@ -182,6 +186,11 @@ class RowWriter:
     def append(self, samples: Array) -> None:
         """Add samples, shape (n, *shape)."""
         assert samples.shape[1:] == self._shape
+        if self._file.tell() + samples.size * self._dtype.itemsize > MAX_WRITTEN_BYTES:
+            raise ArchiveUnsafe(
+                f"Decoded, the data set takes more than {MAX_WRITTEN_BYTES >> 30} GiB.",
+                suggestions=["Declare a smaller image_size.", "Upload an uncompressed .npz: it is read where it lies."],
+            )
         self._file.write(np.ascontiguousarray(samples, self._dtype).data)
         self._count += len(samples)
 

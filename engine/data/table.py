@@ -59,6 +59,9 @@ def read_parquet(path: Path, reading: Reading) -> Contents:
     try:
         with pa.parquet.ParquetFile(path) as file:
             names = list(file.schema_arrow.names)
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise TableUnusable(f"Two columns are named {twice[:80]!r}.", suggestions=["Rename one of them."])
             batches = ({name: batch[name] for name in names} for batch in file.iter_batches(BATCH_ROWS))
             return _contents("parquet", batches, names, reading)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:

@@ -26,6 +26,7 @@ OBJECTS: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE: Final = "VARIABLE_VALUE"
 NETWORKS: Final = ("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model")
 MAX_DEPTH: Final = 64
+MAX_MODELS: Final = 1000
 WITHOUT_KERAS: Final = (
     "The SavedModel has no Keras metadata: it holds a graph without layers, which cannot be pruned.",
     'Load it where you made it and save the Keras model: model.save("model.keras") or model.save("model.h5").',
@@ -53,7 +54,7 @@ def read(path: pathlib.Path) -> Saved:
         values = variables(nodes, checkpoint, num_bytes)
         compiled = root.get("training_config")
         version = str(root.get("keras_version") or "2")
-        weights = dict(_weights_of(nodes, told, values, 0, ()))
+        weights = dict(_weights_of(nodes, told, values, 0, (), []))
         return Saved(version, config, weights, compiled if isinstance(compiled, dict) else None)
 
 
@@ -134,17 +135,23 @@ def variables(nodes: Any, checkpoint: Any, num_bytes: int) -> dict[int, Array]:
 
 
 def _weights_of(
-    nodes: Any, told: Mapping[int, Mapping[str, Any]], values: Mapping[int, Array], number: int, path: Path
+    nodes: Any,
+    told: Mapping[int, Mapping[str, Any]],
+    values: Mapping[int, Array],
+    number: int,
+    path: Path,
+    entered: list[int],
 ) -> Iterator[tuple[Path, tuple[Named, ...]]]:
-    """The arrays of each layer of the model that is object ``number``."""
-    if len(path) > MAX_DEPTH:
-        raise unreadable("The SavedModel holds a model that holds itself.")
+    """The arrays of each layer of the model that is object ``number``; ``entered`` collects the models on the way."""
+    entered.append(number)
+    if len(path) > MAX_DEPTH or len(entered) > MAX_MODELS:
+        raise unreadable("The SavedModel holds a model that holds itself, or one again and again.")
     for name, child in _children(nodes, number).items():
         if not name.startswith("layer-"):
             continue
         here = (*path, str(told.get(child, {}).get("name", name)))
         if nodes[child].user_object.identifier in NETWORKS:
-            yield from _weights_of(nodes, told, values, child, here)
+            yield from _weights_of(nodes, told, values, child, here, entered)
         elif arrays := tuple(_listed(nodes, values, child)):
             yield here, arrays
 

@@ -28,6 +28,8 @@ _PURE: Final = """
     Unpack VarHandleOp Where While ZerosLike
 """
 PURE: Final = frozenset(_PURE.split())
+
+RUN_MILLISECONDS: Final = 30_000
 """Operations that read and write nothing but tensors and the variables handed to them."""
 
 
@@ -94,4 +96,8 @@ def _run(definition: Any, wanted: list[str], feeds: dict[str, Array], values: Ma
             resource = session.graph.get_tensor_by_name(f"{handle.name}:0")
             dtype = tf.dtypes.as_dtype(handle.attr["dtype"].type)
             session.run(tf.raw_ops.AssignVariableOp(resource=resource, value=tf.constant(values[name], dtype)))
-        return [np.asarray(array) for array in session.run(wanted, feeds)]
+        limit = tf.compat.v1.RunOptions(timeout_in_ms=RUN_MILLISECONDS)  # a loop is an operation like others
+        try:
+            return [np.asarray(array) for array in session.run(wanted, feeds, options=limit)]
+        except tf.errors.DeadlineExceededError as fault:
+            raise NotRunnable("it runs too long") from fault

@@ -137,3 +137,14 @@ def test_a_cut_that_cannot_be_made_is_a_trial_that_says_why(model_file: Path, da
 def test_what_cannot_work_is_refused_before_the_first_trial(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownLayer, match="nosuch"):
         search(model_file, data_file, tmp_path, steps=[WEIGHTS | {"skip_layers": ["nosuch"]}])
+
+
+def test_channels_in_their_default_form_can_be_searched_for(model_file: Path, data_file: Path, tmp_path: Path) -> None:
+    """A small share of few channels rounds to none, which is a trial and no reason to refuse the search."""
+    step = {"kind": "prune", "structure": "channel", "channel_multiple": 4}
+    recipe = {"steps": [step], "goals": {"max_accuracy_drop": 1.0}, "budget": {"trials": 1}, "highest": 0.8}
+
+    report, _ = search(model_file, data_file, tmp_path, **recipe)
+
+    assert report.goals_met
+    assert report.best.result.num_params < report.baseline.num_params

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.baseline import taken_up
@@ -105,6 +106,30 @@ def test_a_baseline_of_another_scaling_is_not_taken_up(baseline: Path, model_fil
 
     assert taken_up(same, baseline) is not None
     assert taken_up(other, baseline) is None
+
+
+def test_a_baseline_that_is_none_is_measured_again(model_file: Path, data_file: Path, tmp_path: Path) -> None:
+    """The file comes from a process that has run a stranger's model."""
+    recipe = SweepRecipe.model_validate(SWEEP)
+    first = recipe.recipe_of(recipe.trials()[0])
+    job = load(first, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
+    (no_zip := tmp_path / "no_zip.npz").write_bytes(b"PK nothing")
+    np.savez(other := tmp_path / "other.npz", told=np.zeros(3), outputs=np.zeros(3), tflite=np.zeros(3))
+
+    assert taken_up(job, no_zip) is None
+    assert taken_up(job, other) is None
+
+
+def test_a_report_that_is_none_counts_as_no_result(
+    swept: tuple[SweepReport, Path, list[Event]], baseline: Path, tmp_path: Path
+) -> None:
+    (forged := tmp_path / "forged.json").write_text("{}")
+    trials = [ended(swept[1] / "0" / "report.json"), ended(forged), ended(forged), ended(forged)]
+
+    gather(SweepRecipe.model_validate(SWEEP), given(trials, baseline), out=tmp_path, emit=lambda _: None)
+
+    report = SweepReport.model_validate_json((tmp_path / "report.json").read_text())
+    assert [trial.result is None for trial in report.trials] == [False, True, True, True]
 
 
 def test_it_leaves_table_plot_and_page(swept: tuple[SweepReport, Path, list[Event]]) -> None:

@@ -156,3 +156,50 @@ def test_trials_stand_in_no_list_but_that_of_their_sweep(database: Database) -> 
 
     assert [row.id for row in everything] == [parent.id]
     assert {row.id for row in family} == set(trials)
+
+
+def test_trials_do_not_expire_while_they_wait_for_each_other(database: Database) -> None:
+    parent, trials = begun(database)
+
+    sweep(database, seconds=400_000)
+
+    assert {job(database, trial).state for trial in trials} == {JobState.QUEUED}
+    assert job(database, parent.id).state == JobState.RUNNING
+
+
+def test_trials_wait_in_their_order_and_stand_in_no_list_of_their_kind(database: Database) -> None:
+    _, trials = begun(database)
+
+    with database.read() as session:
+        rows = [job_list.get(session, trial) for trial in trials]
+        assert [job_list.queue_position(session, row) for row in rows if row is not None] == [0, 1]
+        assert job_list.page(session, job_list.Filter(kind="compress"), limit=10) == []
+
+
+def test_what_is_let_go_once_is_not_let_go_again(database: Database) -> None:
+    """As when the answer to the first commit was lost."""
+    parent, trials = begun(database)
+
+    assert spread(database, parent) == []
+    with database.read() as session:
+        assert [row.id for row in families.children(session, parent.id)] == trials
+
+
+def test_a_gathering_that_is_given_back_keeps_what_was_done_before(database: Database) -> None:
+    parent, trials = begun(database)
+    for trial in trials:
+        end(database, trial)
+    taken = claim(database, parent.id, seconds=9)
+    assert taken is not None
+    done = [
+        StepProgress(name="baseline", state=StepState.SUCCEEDED),
+        StepProgress(name="trials", state=StepState.RUNNING),
+    ]
+    with database.write() as session:
+        jobs.renew(session, parent.id, taken.attempt, steps=done, lease_seconds=LEASE, now=at(10))
+
+    with database.write() as session:
+        assert jobs.requeue(session, parent.id, taken.attempt)
+
+    states = [(step.name, step.state) for step in jobs.steps_of(job(database, parent.id))]
+    assert states == [("baseline", StepState.SUCCEEDED), ("trials", StepState.PENDING)]

@@ -44,6 +44,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a threshold": ({"steps": [WEIGHTS | {"criterion": "threshold", "threshold": 1.0}]}, "decide themselves"),
     "all of it": ({"highest": 1.0}, "less than 1"),
     "no trials": ({"budget": {"trials": 0}}, "greater than or equal to 1"),
+    "a ramp that begins above what may be tried": (
+        {"steps": [{"kind": "prune", "schedule": {"kind": "polynomial", "initial_sparsity": 0.3}}]},
+        "leave out schedule.initial_sparsity",
+    ),
+    "nothing between resolution and highest": ({"highest": 0.01}, "must lie above the resolution"),
+    "a criterion that is no name": ({"steps": [WEIGHTS | {"criterion": []}]}, "criterion"),
     "a bound below zero": ({"goals": {"max_accuracy_drop": -0.1}}, "greater than or equal to 0"),
 }
 
@@ -82,3 +88,9 @@ def test_it_closes_in_on_the_edge_in_few_trials(edge: float, highest: float, res
 def test_a_trial_that_met_the_goals_above_one_that_did_not_counts() -> None:
     """Accuracy is no falling line: the highest that met them is the answer."""
     assert next_sparsity([trial(0.5, False), trial(0.8, True)], highest=0.9, resolution=0.01) == 0.859
+
+
+def test_a_search_must_end_before_its_job_does() -> None:
+    """At the limit the child is killed, and what it has found is lost."""
+    with pytest.raises(ValidationError, match=r"must lie below limits\.max_runtime_seconds 600"):
+        SearchSpec.model_validate({"kind": "search", **IDS, "limits": {"max_runtime_seconds": 600}})

@@ -82,6 +82,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"methods": {"a": [{"kind": "prune", "schedule": {"kind": "polynomial", "initial_sparsity": 0.6}}]}},
         "a at 0.5: Value error, schedule.initial_sparsity",
     ),
+    "seeds past the last": ({"seed": 2**31 - 1, "seeds": 2}, "must lie below 2147483648"),
+    "a criterion that is no name": ({"methods": {"a": [WEIGHTS | {"criterion": {}}]}}, "criterion"),
     "too many": ({"seeds": 20, "methods": {name: [WEIGHTS] for name in "abcdef"}}, "more than 200"),
 }
 

@@ -24,7 +24,7 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "a null character": ("POST", "/v1/jobs", {"json": {"model_id": "mdl_\0"}}, 422, "invalid_request"),
     "a deep nest": ("POST", "/v1/jobs", {"content": b"[" * 100_000, "headers": JSON}, 422, "invalid_request"),
     "a form for JSON": ("POST", "/v1/jobs", {"data": {"model_id": "x"}}, 422, "invalid_request"),
-    "a refused upload": ("POST", "/v1/models?name=a.h5", {"content": b"x"}, 415, "unsupported_format"),
+    "a refused upload": ("POST", "/v1/models?name=a.pt", {"content": b"x"}, 415, "unsupported_format"),
 }
 
 

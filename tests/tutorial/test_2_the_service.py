@@ -59,8 +59,8 @@ def test_3_uploading_the_same_file_again_costs_nothing(secateur: Secateur, files
 
 
 def test_4_errors_say_how_to_fix_them(secateur: Secateur, files: tuple[Path, Path], tmp_path: Path) -> None:
-    old = tmp_path / "model.h5"
-    old.write_bytes(b"\x89HDF")
+    old = tmp_path / "model.pt"
+    old.write_bytes(b"PK")
     model, data = secateur.upload_model(files[0]), secateur.upload_dataset(files[1])
     secateur.wait_ready("model", model.id)
     secateur.wait_ready("dataset", data.id)

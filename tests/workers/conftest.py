@@ -60,9 +60,10 @@ class Bench:
         path = self.scratch.parent / "upload"
         path.write_bytes(content)
         digest, size = self.store.put(path)
+        name, format = {"model": ("model.keras", "keras"), "dataset": ("data.npz", "npz")}[kind]
         with self.database.write() as session:
             upload, check = uploads.register(
-                session, kind, digest=digest, num_bytes=size, name=kind, format="x", reading=Reading(), now=now()
+                session, kind, digest=digest, num_bytes=size, name=name, format=format, reading=Reading(), now=now()
             )
         assert check is not None
         return upload.id, check.id

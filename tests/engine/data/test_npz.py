@@ -125,3 +125,13 @@ def test_the_file_of_an_open_data_set_may_be_deleted(tmp_path: Path) -> None:
     (tmp_path / "d.npz").unlink()
 
     assert train.x[-1:].all()
+
+
+def test_a_label_that_no_class_has_is_no_class(tmp_path: Path) -> None:
+    """2**64 - 1 would become -1."""
+    y = np.zeros(10, np.uint64)
+    y[3] = 2**64 - 1
+    path = write(tmp_path / "d.npz", y_train=y)
+
+    with pytest.raises(DatasetLabelsInvalid, match="A label is 18446744073709551615"):
+        split(read(path, Reading()), validation_share=0.1, seed=0)

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.data import rows
 from engine.data.rows import HELD_BYTES, Rows, RowWriter, open_file, scratch_file
+from jobspec.errors import ArchiveUnsafe
 
 TABLE = np.arange(60, dtype=">f4").reshape(10, 3, 2)
 
@@ -58,3 +60,12 @@ def test_what_is_written_comes_back_in_memory_when_small_and_as_rows_when_not() 
     assert isinstance(many, Rows)
     assert len(many) == HELD_BYTES >> 19
     assert np.array_equal(many[-1:], block[1:])
+
+
+def test_what_is_decoded_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few kilobytes of images can promise more pixels than a disk holds."""
+    monkeypatch.setattr(rows, "MAX_WRITTEN_BYTES", 100)
+    with RowWriter((5,), np.uint8) as writer:
+        writer.append(np.zeros((20, 5)))
+        with pytest.raises(ArchiveUnsafe, match="Decoded"):
+            writer.append(np.zeros((1, 5)))

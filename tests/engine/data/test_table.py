@@ -181,3 +181,11 @@ def test_a_parquet_file_with_other_bytes_is_read_or_refused_in_our_words(
 
     with suppress(UploadRefused):
         summarise(read(path, Reading()), Reading())
+
+
+def test_two_columns_of_one_name_are_told_of_parquet_too(tmp_path: Path) -> None:
+    twice = pa.table([[1.0, 2.0], [1.0, 2.0], ["a", "b"]], names=["age", "age", "label"])
+    pq.write_table(twice, tmp_path / "pets.parquet")
+
+    with pytest.raises(UploadRefused, match="Two columns are named 'age'"):
+        read(tmp_path / "pets.parquet", Reading())
