@@ -13,7 +13,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from urllib.parse import quote
 import httpx
 
 from client import revive
-from client.views import Artifact, ArtifactList, Job, JobList, Readiness, Upload, View
+from client.views import Artifact, ArtifactList, Job, JobList, Key, KeyList, NewKey, Readiness, Upload, View
 from jobspec.errors import InternalError, Unavailable
 from jobspec.reading import Reading
 from jobspec.report import Report
@@ -50,10 +50,15 @@ V = TypeVar("V", bound=View)
 class Secateur:
     """A connection to a service. Raises errors of ``jobspec.errors``; ``Unavailable`` when nothing answers."""
 
-    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, api_key: str | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        """Connect when first asked, with this API key, else that of ``SECATEUR_API_KEY``; an empty one is none."""
+        key = os.environ.get("SECATEUR_API_KEY", "") if api_key is None else api_key
+        headers = {"Authorization": f"Bearer {key.strip()}"} if key.strip() else {}
         self.base_url = base_url.rstrip("/")
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport)
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, headers=headers, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -168,6 +173,31 @@ class Secateur:
             return Path(partial).replace(folder / artifact.name)
         finally:
             Path(partial).unlink(missing_ok=True)
+
+    def create_key(
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        scopes: Sequence[str] = ("write",),
+        expires_in_days: float | None = None,
+    ) -> NewKey:
+        """Make an API key. Its text is in the answer and nowhere else."""
+        wanted = {"name": name, "owner": owner, "scopes": list(scopes), "expires_in_days": expires_in_days}
+        return self._parse(self._send("POST", "/v1/keys", json=wanted), NewKey)
+
+    def keys(self) -> tuple[Key, ...]:
+        """API keys, newest first, revoked ones too."""
+        return self._get("/v1/keys?limit=200", KeyList).data
+
+    def rotate_key(self, key_id: str, *, grace_seconds: float = 86_400) -> NewKey:
+        """Give a key a new secret; the one before stays valid for the grace."""
+        path = f"/v1/keys/{quote(key_id, safe='')}/rotate"
+        return self._parse(self._send("POST", path, json={"grace_seconds": grace_seconds}), NewKey)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Make a key unusable, at once and for good."""
+        self._send("DELETE", f"/v1/keys/{quote(key_id, safe='')}")
 
     def _report(self, job_id: str) -> bytes:
         return self._send("GET", f"{_path(job_id)}/report", headers={"Accept": "application/json"}).content

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from client import keys_cli
 from client.api import Secateur
+from client.options import DEFAULT_URL, ApiKey, Url
 from client.run import JobEnded, collect, follow, run
 from client.views import Job
 from jobspec.errors import InvalidRequest, SecateurError
@@ -23,13 +25,10 @@ INTERRUPTED = 130
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make Keras models smaller and faster.")
 console = Console()
 errors = Console(stderr=True)
+app.add_typer(keys_cli.app, name="keys")
 
-Url = Annotated[str, typer.Option("--url", envvar="SECATEUR_URL", help="Where the service is.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 InputFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
-DEFAULT_URL = "http://127.0.0.1:8000"
-
-
 OutFolder = Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; made when missing.")]
 SpecFile = Annotated[Path | None, typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON.")]
 ScaleOption = Annotated[str, typer.Option("--scale", help="How samples are scaled: none, 1/255, -1..1, or JSON.")]
@@ -49,11 +48,12 @@ def compress(
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Upload a model (.keras, .h5, zip of a SavedModel) and data (.npz), run a recipe, and download what comes out."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
-    _run(url, model, data, out, _reading(scale, declare), {"preset": preset} if spec is None else _read(spec))
+    _run(url, api_key, model, data, out, _reading(scale, declare), {"preset": preset} if spec is None else _read(spec))
 
 
 @app.command()
@@ -65,10 +65,12 @@ def sensitivity(
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Upload a model and data, measure what each layer takes, and download the curves."""
     _run(
         url,
+        api_key,
         model,
         data,
         out,
@@ -86,9 +88,18 @@ def sweep(
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Upload a model and data, try many sparsities, and download table and plot: how much can be cut?"""
-    _run(url, model, data, out, _reading(scale, declare), ({} if spec is None else _read(spec)) | {"kind": "sweep"})
+    _run(
+        url,
+        api_key,
+        model,
+        data,
+        out,
+        _reading(scale, declare),
+        ({} if spec is None else _read(spec)) | {"kind": "sweep"},
+    )
 
 
 @app.command()
@@ -101,17 +112,20 @@ def search(
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Upload a model and data, and download the file with the most cut that loses no more than a bound."""
     recipe = ({} if spec is None else _read(spec)) | {"kind": "search"}
     if drop is not None:
         recipe |= {"goals": {"max_accuracy_drop": drop}}
-    _run(url, model, data, out, _reading(scale, declare), recipe)
+    _run(url, api_key, model, data, out, _reading(scale, declare), recipe)
 
 
-def _run(url: str, model: Path, data: Path, out: Path, reading: Reading, spec: dict[str, Any]) -> None:
+def _run(
+    url: str, api_key: str | None, model: Path, data: Path, out: Path, reading: Reading, spec: dict[str, Any]
+) -> None:
     started: list[Job] = []
-    with Secateur(url) as service:
+    with Secateur(url, api_key=api_key) as service:
         try:
             job = run(
                 service, model=model, dataset=data, reading=reading, spec=spec, console=console, on_job=started.append
@@ -130,9 +144,10 @@ def status(
     job_id: JobId,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the job ends.")] = False,
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Show how far a job has come."""
-    with Secateur(url) as service:
+    with Secateur(url, api_key=api_key) as service:
         job = service.job(job_id)
         if watch and job.state not in FINAL:
             job = follow(service, job, console=console)
@@ -145,9 +160,9 @@ def status(
 
 
 @app.command()
-def cancel(job_id: JobId, url: Url = DEFAULT_URL) -> None:
+def cancel(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Ask a job to stop."""
-    with Secateur(url) as service:
+    with Secateur(url, api_key=api_key) as service:
         console.print(f"{job_id} is {service.cancel(job_id).state}")
 
 

@@ -1,6 +1,7 @@
 """What the service answers, as far as a client cares. Fields that a newer service adds are ignored."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -67,3 +68,29 @@ class Readiness(View):
 
     status: str
     checks: Mapping[str, str]
+
+
+class Key(View):
+    """An API key, without its secret."""
+
+    id: str
+    prefix: str
+    name: str
+    owner: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class NewKey(Key):
+    """A key that was just made or rotated, with its text."""
+
+    key: str
+
+
+class KeyList(View):
+    """Some keys, newest first."""
+
+    data: tuple[Key, ...]

@@ -59,7 +59,7 @@ def spread(
     rows = []
     for position, spec in enumerate(children):
         row = jobs.create(
-            session, spec, now=now + timedelta(microseconds=position)
+            session, spec, owner=job.owner, now=now + timedelta(microseconds=position)
         )  # in lists and queues in this order
         row.parent_id, row.position = job.id, position
         row.pending_until = None  # its sweep was taken in time; that it waits for its siblings is nobody's fault

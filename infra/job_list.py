@@ -15,6 +15,7 @@ from jobspec.states import UNFINISHED, JobState
 class Filter:
     """Which jobs to list; None means any."""
 
+    owner: str | None = None
     state: JobState | None = None
     kind: str | None = None
     model_id: str | None = None
@@ -29,6 +30,8 @@ class Filter:
             wanted.append(Job.parent_id == self.parent_id)
         else:
             wanted.append(Job.parent_id.is_(None))
+        if self.owner is not None:
+            wanted.append(Job.owner == self.owner)
         if self.state is not None:
             wanted.append(Job.state == self.state)
         if self.model_id is not None:
@@ -82,10 +85,13 @@ def unfinished_using(session: Session, upload_id: str) -> Sequence[str]:
     return session.scalars(select(Job.id).where(uses, Job.state.in_(UNFINISHED))).all()
 
 
-def left_behind(session: Session, name: str, *, model_digest: str, dataset_digest: str, limit: int) -> tuple[str, ...]:
-    """Digests of the files of this name that jobs on the same model and data left, the newest first, each once.
+def left_behind(
+    session: Session, name: str, *, owner: str, model_digest: str, dataset_digest: str, limit: int
+) -> tuple[str, ...]:
+    """Digests of the files of this name that an owner's jobs on the same model and data left, the newest first.
 
-    Contents count, not ids: the same bytes uploaded with another scale are another data set with the same digest.
+    Contents count, not ids: the same bytes uploaded with another scale are another data set with the same digest. What
+    somebody else has measured stays theirs, and so does the fact that they have the same model.
     """
     model, dataset = aliased(Upload), aliased(Upload)
     last = func.max(Job.finished_at)
@@ -94,7 +100,9 @@ def left_behind(session: Session, name: str, *, model_digest: str, dataset_diges
         .join(Job, Job.id == Artifact.job_id)
         .join(model, model.id == Job.model_id)
         .join(dataset, dataset.id == Job.dataset_id)
-        .where(Artifact.name == name, model.digest == model_digest, dataset.digest == dataset_digest)
+        .where(
+            Job.owner == owner, Artifact.name == name, model.digest == model_digest, dataset.digest == dataset_digest
+        )
         .group_by(Artifact.digest)
         .order_by(last.desc(), Artifact.digest)
         .limit(limit)

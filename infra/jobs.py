@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from infra.tables import Artifact, Job, JobLabel, Upload
 from jobspec.errors import Failure, PendingTimeExceeded, WorkerCrashed
 from jobspec.ids import new_id
+from jobspec.keys import LOCAL_OWNER
 from jobspec.kinds import JobSpec, spec_digest
 from jobspec.progress import StepProgress, planned
 from jobspec.states import UNFINISHED, JobState, StepState, UploadState, sources
@@ -40,10 +41,11 @@ class Outcome:
     summary: Mapping[str, Any] | None = None
 
 
-def create(session: Session, spec: JobSpec, *, now: datetime) -> Job:
+def create(session: Session, spec: JobSpec, *, owner: str = LOCAL_OWNER, now: datetime) -> Job:
     """Write a user's job, queued."""
     job = Job(
         id=new_id("job"),
+        owner=owner,
         kind=spec.kind,
         state=JobState.QUEUED,
         model_id=spec.model_id,
@@ -66,6 +68,7 @@ def create_check(session: Session, upload: Upload, *, now: datetime) -> Job:
     kind: WorkKind = "check_model" if upload.kind == "model" else "check_dataset"
     job = Job(
         id=new_id("job"),
+        owner=upload.owner,
         kind=kind,
         state=JobState.QUEUED,
         upload_id=upload.id,

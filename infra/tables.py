@@ -7,6 +7,8 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, M
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from jobspec.keys import LOCAL_OWNER
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC times on every database; SQLite by itself forgets the zone."""
@@ -38,13 +40,18 @@ class Table(DeclarativeBase):
 class Upload(Table):
     """A model or a data set. Its bytes are in the store under ``digest``, shared by all rows with that digest.
 
-    ``reading`` holds what was declared of a data set: other declarations make another one of the same bytes.
+    ``reading`` holds what was declared of a data set: other declarations make another one of the same bytes. Rows are
+    an owner's own: whether somebody else has the same bytes is nobody's business.
     """
 
     __tablename__ = "uploads"
-    __table_args__ = (UniqueConstraint("kind", "digest", "reading_digest"), Index(None, "kind", "created_at", "id"))
+    __table_args__ = (
+        UniqueConstraint("owner", "kind", "digest", "reading_digest"),
+        Index(None, "kind", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), server_default=LOCAL_OWNER)
     kind: Mapped[str] = mapped_column(String(16))
     digest: Mapped[str] = mapped_column(String(80), index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -66,9 +73,14 @@ class Job(Table):
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index(None, "created_at", "id"), Index(None, "state", "lease_until"))
+    __table_args__ = (
+        Index(None, "created_at", "id"),
+        Index(None, "state", "lease_until"),
+        Index(None, "owner", "state"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), server_default=LOCAL_OWNER)
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
     upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
@@ -120,3 +132,25 @@ class Worker(Table):
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
     queues: Mapped[str] = mapped_column(String(64))
     seen_at: Mapped[datetime]
+
+
+class ApiKey(Table):
+    """What a caller proves itself with. Of the secret only the digest is here, and that of the one it replaced.
+
+    ``owner`` is whose things the key works on; ``scopes`` are names with commas between.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(256))
+    scopes: Mapped[str] = mapped_column(String(64))
+    secret_digest: Mapped[str] = mapped_column(String(80))
+    former_digest: Mapped[str | None] = mapped_column(String(80))
+    former_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

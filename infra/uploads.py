@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from infra import jobs
 from infra.tables import Artifact, Job, Upload
 from jobspec.ids import new_id
+from jobspec.keys import LOCAL_OWNER
 from jobspec.reading import Reading
 from jobspec.states import UploadState
 
@@ -25,14 +26,16 @@ def register(
     name: str,
     format: str,
     reading: Reading,
+    owner: str = LOCAL_OWNER,
     now: datetime,
 ) -> tuple[Upload, Job | None]:
-    """The row for this content, and the check that it needs.
+    """The owner's row for this content, and the check that it needs.
 
-    Content that is known, read in the same way, and not rejected keeps its row and needs no check: the job is None.
+    Content that this owner has already, read in the same way, and not rejected keeps its row and needs no check: then
+    the job is None.
     """
     same = (Upload.kind == kind, Upload.digest == digest, Upload.reading_digest == reading.digest())
-    known = session.scalar(select(Upload).where(*same).with_for_update())
+    known = session.scalar(select(Upload).where(Upload.owner == owner, *same).with_for_update())
     if known is not None and known.state != UploadState.REJECTED:
         return known, None
     if known is not None:
@@ -40,6 +43,7 @@ def register(
         return known, jobs.create_check(session, known, now=now)
     upload = Upload(
         id=new_id("mdl" if kind == "model" else "dst"),
+        owner=owner,
         kind=kind,
         digest=digest,
         num_bytes=num_bytes,
@@ -64,9 +68,18 @@ def get(session: Session, kind: Kind, upload_id: str, *, hold: bool = False) -> 
     return upload if upload is not None and upload.kind == kind else None
 
 
-def page(session: Session, kind: Kind, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Upload]:
-    """Uploads, newest first, that come after the position ``(created_at, id)``."""
+def page(
+    session: Session,
+    kind: Kind,
+    *,
+    owner: str | None = None,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+) -> Sequence[Upload]:
+    """Uploads of an owner, or of all, newest first, that come after the position ``(created_at, id)``."""
     query = select(Upload).where(Upload.kind == kind).order_by(Upload.created_at.desc(), Upload.id.desc()).limit(limit)
+    if owner is not None:
+        query = query.where(Upload.owner == owner)
     if after is not None:
         at, upload_id = after
         query = query.where(or_(Upload.created_at < at, and_(Upload.created_at == at, Upload.id < upload_id)))

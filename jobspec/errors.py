@@ -5,6 +5,8 @@
     SecateurError
     ├── RequestError                     the request, the upload or the spec is at fault
     │   ├── InvalidRequest               invalid_request
+    │   ├── Unauthorized                 unauthorized
+    │   ├── ScopeMissing                 scope_missing
     │   ├── NotFound                     not_found
     │   ├── MethodNotAllowed             method_not_allowed
     │   ├── Conflict
@@ -139,6 +141,18 @@ class RequestError(SecateurError):
 class InvalidRequest(RequestError):
     code = "invalid_request"
     title = "The request does not match its schema"
+
+
+class Unauthorized(RequestError):
+    code = "unauthorized"
+    title = "A valid API key is needed"
+    status = 401
+
+
+class ScopeMissing(RequestError):
+    code = "scope_missing"
+    title = "The API key may not do that"
+    status = 403
 
 
 class NotFound(RequestError):

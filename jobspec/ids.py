@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import StringConstraints
 
-Prefix = Literal["mdl", "dst", "job"]
-KINDS: Final[dict[str, str]] = {"mdl": "a model", "dst": "a data set", "job": "a job"}
+Prefix = Literal["mdl", "dst", "job", "key"]
+KINDS: Final[dict[str, str]] = {"mdl": "a model", "dst": "a data set", "job": "a job", "key": "an API key"}
 
 _BODY = r"_[0-9a-f]{20}$"
 ModelId = Annotated[str, StringConstraints(pattern="^mdl" + _BODY)]

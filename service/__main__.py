@@ -1,6 +1,7 @@
 """``python -m service``: the gateway as a process, from settings in the environment.
 
-``python -m service openapi`` writes the OpenAPI document to standard output instead.
+``python -m service openapi`` writes the OpenAPI document to standard output instead; ``python -m service keys create
+--admin`` makes the first API key.
 """
 
 import argparse
@@ -19,17 +20,25 @@ import uvicorn
 
 from infra import logs
 from infra.settings import Settings
+from service import keys_command
 from service.app import create_app
+from service.guard import CREATE_COMMAND, is_open, may_bind
 
 GRACE_SECONDS = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what was asked for: serve, or print the document."""
+    """Do what was asked for: serve, print the document, or make a key."""
     parser = argparse.ArgumentParser(prog="python -m service", description="The gateway.")
-    parser.add_argument("action", choices=["serve", "openapi"], nargs="?", default="serve")
-    if parser.parse_args(arguments).action == "openapi":
+    actions = parser.add_subparsers(dest="action")
+    actions.add_parser("serve", help="serve until SIGTERM; also without any action")
+    actions.add_parser("openapi", help="print the OpenAPI document")
+    keys_command.add_parser(actions)
+    options = parser.parse_args(arguments)
+    if options.action == "openapi":
         sys.stdout.write(document())
+    elif options.action == "keys":
+        keys_command.create(options, Settings())
     else:
         serve(Settings())
 
@@ -42,12 +51,20 @@ def document() -> str:
 
 
 def serve(settings: Settings) -> None:
-    """Bind, say where, serve until SIGTERM or SIGINT."""
+    """Bind, say where, serve until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: there are no keys and others could reach the address, or the port is taken; with what to do.
+    """
     logs.configure(settings.log_format, settings.log_level)
+    app = create_app(settings)
+    if (reason := may_bind(settings.host, app.state.parts.database)) is not None:
+        raise SystemExit(reason)
     listener = bind(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     logs.logger("gateway").info("listening", url=f"http://{host}:{port}")
-    app = create_app(settings)
+    if is_open(settings.host, app.state.parts.database):
+        logs.logger("gateway").warning("no API keys: open to everybody on this machine", first_key=CREATE_COMMAND)
     config = uvicorn.Config(
         app,
         log_config=None,

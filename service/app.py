@@ -13,11 +13,12 @@ from infra.logs import logger
 from infra.settings import Settings
 from infra.store import Store
 from service import problems
+from service.guard import Guard
 from service.linger import Linger
 from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
-from service.routes import artifacts, discovery, health, jobs, uploads
+from service.routes import artifacts, discovery, health, jobs, keys, uploads
 
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
 
@@ -38,9 +39,10 @@ def create_app(settings: Settings) -> Gateway:
 
     app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
-    for module in (discovery, health, uploads, jobs, artifacts):
+    for module in (discovery, health, uploads, jobs, artifacts, keys):
         app.include_router(module.router)
     problems.install(app)
+    app.add_middleware(Guard, parts=parts)
     app.add_middleware(RequestLog)
     app.add_middleware(Linger)
     return app
@@ -72,4 +74,6 @@ class RequestLog:
         finally:
             milliseconds = round((time.perf_counter() - start) * 1000, 1)
             log = logger("gateway").debug if scope["path"].startswith("/health") else logger("gateway").info
-            log(scope["method"], path=scope["path"], status=status, ms=milliseconds, request_id=request_id)
+            caller = scope["state"].get("caller")
+            by = {} if caller is None or caller.key_id is None else {"key": caller.key_id}
+            log(scope["method"], path=scope["path"], status=status, ms=milliseconds, request_id=request_id, **by)

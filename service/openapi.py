@@ -4,9 +4,16 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jobspec.errors import InternalError, InvalidRequest, SecateurError
+from jobspec.errors import InternalError, InvalidRequest, ScopeMissing, SecateurError, Unauthorized
+from service.guard import OPEN
 from service.problems import MEDIA_TYPE
 
+KEY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "sk_<prefix>_<secret>",
+    "description": "An API key. A service that has none needs none, and listens to its own machine only.",
+}
 FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 
@@ -20,6 +27,11 @@ class Gateway(FastAPI):
             for path in document["paths"].values():
                 for operation in path.values():
                     operation["responses"] = _with_problems(operation["responses"])
+            for path, operations in document["paths"].items():
+                if path not in OPEN:
+                    for operation in operations.values():
+                        _guard(operation)
+            document["components"]["securitySchemes"] = {"key": KEY_SCHEME}
             for name in FRAMEWORK_SCHEMAS:
                 document["components"]["schemas"].pop(name, None)
         return self.openapi_schema or {}
@@ -29,6 +41,12 @@ def _with_problems(declared: dict[str, Any]) -> dict[str, Any]:
     """Responses by status, errors as ``application/problem+json``, and what every operation can answer added."""
     told = {status: _as_problem(response) for status, response in declared.items()}
     return dict(sorted((told | {str(InternalError.status): _problem(InternalError)}).items()))
+
+
+def _guard(operation: dict[str, Any]) -> None:
+    operation["security"] = [{"key": []}]
+    refusals = {str(error.status): _problem(error) for error in (Unauthorized, ScopeMissing)}
+    operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))
 
 
 def _as_problem(response: dict[str, Any]) -> dict[str, Any]:

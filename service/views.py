@@ -8,9 +8,10 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from infra import families, job_list
-from infra.tables import Artifact, Job, Upload
+from infra.tables import ApiKey, Artifact, Job, Upload
 from jobspec.errors import Failure
 from jobspec.frozen import Frozen
+from jobspec.keys import Scope
 from jobspec.progress import StepProgress
 from jobspec.reading import Reading
 from jobspec.scale import Scale
@@ -23,6 +24,7 @@ class UploadView(Frozen):
     """What models and data sets have in common."""
 
     id: str
+    owner: str
     name: str = Field(description="The file name that it was uploaded with first.")
     digest: str
     num_bytes: int
@@ -64,6 +66,7 @@ class JobView(Frozen):
     """A job. `steps` tell what it is doing."""
 
     id: str
+    owner: str
     kind: str
     state: JobState
     steps: tuple[StepProgress, ...]
@@ -105,6 +108,34 @@ class ArtifactList(Frozen):
     data: tuple[ArtifactView, ...]
 
 
+class KeyView(Frozen):
+    """An API key, without its secret."""
+
+    id: str
+    prefix: str = Field(description="Begins the key's text: sk_<prefix>_...")
+    name: str
+    owner: str = Field(description="Whose uploads and jobs it works on.")
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
+    revoked_at: datetime | None
+    former_until: datetime | None = Field(description="Until when the secret before the last rotation is valid.")
+
+
+class NewKey(KeyView):
+    """A key that was just made or rotated."""
+
+    key: str = Field(description="The key's text. Keep it: it is shown this once.")
+
+
+class KeyPage(Frozen):
+    """Some keys, newest first."""
+
+    data: tuple[KeyView, ...]
+    next_cursor: str | None
+
+
 class Readiness(Frozen):
     """Whether jobs can be taken, and what is missing."""
 
@@ -117,11 +148,15 @@ class Discovery(Frozen):
 
     name: Literal["secateur"] = "secateur"
     version: str
+    authentication: Literal["none", "api_key"] = Field(
+        description="`none`: the service has no keys and listens to its own machine only."
+    )
     docs_url: str = "/docs"
     openapi_url: str = "/openapi.json"
     models_url: str = "/v1/models"
     datasets_url: str = "/v1/datasets"
     jobs_url: str = "/v1/jobs"
+    keys_url: str = "/v1/keys"
     schema_url: str = "/v1/schemas/compress"
     methods_url: str = "/v1/methods"
     health_url: str = "/health/ready"
@@ -139,7 +174,7 @@ def dataset_view(upload: Upload) -> DatasetView:
 
 
 def _upload_fields(upload: Upload) -> dict[str, Any]:
-    names = ("id", "name", "digest", "num_bytes", "format", "state", "failure", "created_at", "summary")
+    names = ("id", "owner", "name", "digest", "num_bytes", "format", "state", "failure", "created_at", "summary")
     return {name: getattr(upload, name) for name in names}
 
 
@@ -151,6 +186,7 @@ def job_view(session: Session, job: Job) -> JobView:
         links["trials"] = f"/v1/jobs?parent_id={job.id}"
     return JobView(
         id=job.id,
+        owner=job.owner,
         kind=job.kind,
         state=JobState(job.state),
         steps=families.steps_of(session, job),
@@ -178,3 +214,18 @@ def artifact_view(artifact: Artifact) -> ArtifactView:
         num_bytes=artifact.num_bytes,
         url=f"/v1/jobs/{artifact.job_id}/artifacts/{artifact.name}",
     )
+
+
+def key_view(key: ApiKey) -> KeyView:
+    """A row as a key."""
+    return KeyView.model_validate(_key_fields(key))
+
+
+def new_key_view(key: ApiKey, text: str) -> NewKey:
+    """A row and its text, for the one answer that has it."""
+    return NewKey.model_validate(_key_fields(key) | {"key": text})
+
+
+def _key_fields(key: ApiKey) -> dict[str, Any]:
+    names = ("id", "prefix", "name", "owner", "created_at", "expires_at", "last_used_at", "revoked_at", "former_until")
+    return {name: getattr(key, name) for name in names} | {"scopes": tuple(key.scopes.split(","))}

@@ -36,7 +36,7 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
         with console.status("starting broker, workers and gateway"):
             stack = opened.enter_context(machine(settings, interrupts))
         console.print(f"[dim]service ready at {stack.url} after {time.monotonic() - began:.0f} s[/dim]")
-        with Secateur(stack.url) as service:
+        with Secateur(stack.url, api_key="") as service:
             job = run(
                 service,
                 model=example / "model.keras",

@@ -117,7 +117,7 @@ def _migrate(settings: Settings) -> None:
 
 def _wait_until_ready(keeper: Keeper, url: str) -> None:
     deadline, missing = time.monotonic() + READY_SECONDS, "the gateway does not answer"
-    with Secateur(url) as service:
+    with Secateur(url, api_key="") as service:
         while time.monotonic() < deadline:
             keeper.check()
             try:

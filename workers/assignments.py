@@ -94,7 +94,7 @@ def _compress(session: Session, job: Job) -> Work:
     spec = CompressSpec.model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     measures = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in spec.steps)
-    known = _known(session, model, dataset) if measures else {}
+    known = _known(session, job, model, dataset) if measures else {}
     baseline = _artifacts(session, job.parent_id, BASELINE) if job.parent_id else {}
     assignment = Compress(
         spec=spec,
@@ -108,7 +108,7 @@ def _compress(session: Session, job: Job) -> Work:
 def _sensitivity(session: Session, job: Job) -> Work:
     spec = SensitivitySpec.model_validate(job.spec)
     model, dataset = _inputs(session, spec)
-    known = _known(session, model, dataset)
+    known = _known(session, job, model, dataset)
     assignment = MeasureSensitivity(spec=spec, sensitivity=tuple(known), **_files(model, dataset))
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
@@ -126,7 +126,7 @@ def _named(model: Upload, dataset: Upload) -> dict[str, str]:
 def _search(session: Session, job: Job) -> Work:
     spec = SearchSpec.model_validate(job.spec)
     model, dataset = _inputs(session, spec)
-    known = _known(session, model, dataset)
+    known = _known(session, job, model, dataset)
     assignment = Search(spec=spec, sensitivity=tuple(known), **_files(model, dataset))
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
@@ -168,10 +168,9 @@ def _inputs(session: Session, spec: CompressSpec | SensitivitySpec | SweepSpec |
     return model, _usable(_upload(session, "dataset", spec.dataset_id, field="dataset_id"), field="dataset_id")
 
 
-def _known(session: Session, model: Upload, dataset: Upload) -> dict[str, str]:
-    digests = job_list.left_behind(
-        session, "sensitivity.json", model_digest=model.digest, dataset_digest=dataset.digest, limit=MAX_KNOWN
-    )
+def _known(session: Session, job: Job, model: Upload, dataset: Upload) -> dict[str, str]:
+    contents = {"model_digest": model.digest, "dataset_digest": dataset.digest}
+    digests = job_list.left_behind(session, "sensitivity.json", owner=job.owner, **contents, limit=MAX_KNOWN)
     return {f"sensitivity_{number}.json": digest for number, digest in enumerate(digests)}
 
 

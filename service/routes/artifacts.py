@@ -12,6 +12,7 @@ from infra import job_list
 from infra.tables import Artifact
 from jobspec import errors
 from jobspec.states import FINAL, JobState
+from service.caller import Caller, UseCaller
 from service.parts import Parts, UseParts
 from service.problems import responses
 from service.ranges import requested_range
@@ -31,10 +32,10 @@ LIST_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailab
 
 
 @router.get("/artifacts", operation_id="list_artifacts", responses=LIST_ERRORS)
-def list_artifacts(parts: UseParts, job_id: str) -> ArtifactList:
+def list_artifacts(parts: UseParts, caller: UseCaller, job_id: str) -> ArtifactList:
     """The files of a job; none before it has succeeded."""
     with parts.database.read() as session:
-        found(job_list.get(session, job_id), job_id)
+        found(job_list.get(session, job_id), job_id, caller)
         return ArtifactList(data=tuple(map(artifact_view, job_list.artifacts(session, job_id))))
 
 
@@ -43,6 +44,7 @@ def list_artifacts(parts: UseParts, job_id: str) -> ArtifactList:
 async def get_artifact(
     request: Request,
     parts: UseParts,
+    caller: UseCaller,
     job_id: str,
     name: str,
     range_: Annotated[str | None, Header(alias="Range")] = None,
@@ -50,7 +52,7 @@ async def get_artifact(
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
     """Download a file. `ETag` and `Repr-Digest` are its SHA-256; ranges and conditions are honoured."""
-    artifact = await run_in_threadpool(_find, parts, job_id, name)
+    artifact = await run_in_threadpool(_find, parts, caller, job_id, name)
     headers = _headers(artifact) | {"Content-Disposition": f'attachment; filename="{artifact.name}"'}
     return await _answer(parts, request, artifact, headers, range_, if_range, if_none_match)
 
@@ -74,21 +76,22 @@ async def get_artifact(
 async def get_report(
     request: Request,
     parts: UseParts,
+    caller: UseCaller,
     job_id: str,
     accept: Annotated[str, Header()] = "*/*",
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
     """What was measured, before and after. Send `Accept: text/html` for the page with plots."""
     as_page = "text/html" in accept and "application/json" not in accept.partition("text/html")[0]
-    artifact = await run_in_threadpool(_find, parts, job_id, "report.html" if as_page else "report.json")
+    artifact = await run_in_threadpool(_find, parts, caller, job_id, "report.html" if as_page else "report.json")
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     headers = _headers(artifact) | {"Vary": "Accept", "Content-Security-Policy": policy}
     return await _answer(parts, request, artifact, headers, None, None, if_none_match)
 
 
-def _find(parts: Parts, job_id: str, name: str) -> Artifact:
+def _find(parts: Parts, caller: Caller, job_id: str, name: str) -> Artifact:
     with parts.database.read() as session:
-        job = found(job_list.get(session, job_id), job_id)
+        job = found(job_list.get(session, job_id), job_id, caller)
         files = {artifact.name: artifact for artifact in job_list.artifacts(session, job_id)}
         state = JobState(job.state)
     if name in files:

@@ -6,19 +6,22 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from jobspec.errors import InvalidRequest, NotFound
+from jobspec.errors import InvalidRequest, NotFound, Unavailable
 from jobspec.kinds import SPECS
 from jobspec.methods import METHODS
+from service.guard import is_open
+from service.parts import UseParts
 from service.problems import responses
 from service.views import Discovery
 
 router = APIRouter(tags=["discovery"])
 
 
-@router.get("/", operation_id="discover")
-async def discover() -> Discovery:
-    """The addresses of everything."""
-    return Discovery(version=version("secateur"))
+@router.get("/", operation_id="discover", responses=responses(Unavailable))
+def discover(parts: UseParts) -> Discovery:
+    """The addresses of everything, and whether a key is needed to go there."""
+    open_to_all = is_open(parts.settings.host, parts.database)
+    return Discovery(version=version("secateur"), authentication="none" if open_to_all else "api_key")
 
 
 @router.get("/v1/schemas/{kind}", operation_id="get_schema", responses=responses(InvalidRequest, NotFound))

@@ -22,6 +22,7 @@ from jobspec.states import FINAL, JobState, UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
 from jobspec.work import WorkKind
 from service import paging
+from service.caller import Caller, UseCaller
 from service.doorbell import ring
 from service.parts import Parts, UseParts
 from service.problems import responses
@@ -119,15 +120,15 @@ EXAMPLES: dict[str, Any] = {
     ),
 )
 def create_job(
-    parts: UseParts, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)]
+    parts: UseParts, caller: UseCaller, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)]
 ) -> JobView:
     """Queue a job. It is accepted if and only if its row was written; follow `Location`."""
     with parts.database.write() as session:
-        model = _input(session, "model", spec.model_id, field="model_id")
-        dataset = _input(session, "dataset", spec.dataset_id, field="dataset_id")
+        model = _input(session, caller, "model", spec.model_id, field="model_id")
+        dataset = _input(session, caller, "dataset", spec.dataset_id, field="dataset_id")
         if model.summary is not None and dataset.summary is not None:
             check_fit(spec, ModelSummary.model_validate(model.summary), DatasetSummary.model_validate(dataset.summary))
-        job = jobs.create(session, spec, now=now())
+        job = jobs.create(session, spec, owner=caller.owner, now=now())
         session.flush()
         view = job_view(session, job)
     ring(parts, job)
@@ -136,10 +137,10 @@ def create_job(
     return view
 
 
-def _input(session: Session, kind: uploads.Kind, upload_id: str, *, field: str) -> Upload:
+def _input(session: Session, caller: Caller, kind: uploads.Kind, upload_id: str, *, field: str) -> Upload:
     """The upload that a spec names, unless it was rejected."""
     upload = uploads.get(session, kind, upload_id, hold=True)
-    if upload is None:
+    if upload is None or not caller.sees(upload.owner):
         raise errors.NotFound(
             f"{field}: there is nothing with the id {upload_id}.",
             errors=[errors.FieldError(field=field, messages=("not found",))],
@@ -158,6 +159,7 @@ def _input(session: Session, kind: uploads.Kind, upload_id: str, *, field: str) 
 @router.get("", operation_id="list_jobs", responses=responses(errors.InvalidRequest, errors.Unavailable))
 def list_jobs(
     parts: UseParts,
+    caller: UseCaller,
     state: JobState | None = None,
     kind: Annotated[WorkKind | None, Query(description="Default: all but checks of uploads.")] = None,
     model_id: str | None = None,
@@ -169,6 +171,7 @@ def list_jobs(
 ) -> JobPage:
     """Jobs, newest first."""
     wanted = job_list.Filter(
+        owner=caller.only,
         state=state,
         kind=kind,
         model_id=model_id,
@@ -201,23 +204,24 @@ def _label(text: str) -> tuple[str, str]:
 async def get_job(
     request: Request,
     parts: UseParts,
+    caller: UseCaller,
     job_id: str,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for an end or a change.")] = 0,
 ) -> JobView:
     """A job. With `wait`, answers when something about it changes, or when the time is up."""
     deadline = time.monotonic() + wait
-    first = latest = await run_in_threadpool(_read, parts, job_id)
+    first = latest = await run_in_threadpool(_read, parts, caller, job_id)
     while latest == first and latest.state not in FINAL and (left := deadline - time.monotonic()) > 0:
         await asyncio.sleep(min(POLL_SECONDS, left))  # not in a thread: those that wait would keep out the others
         if parts.leaving.is_set() or await request.is_disconnected():
             break
-        latest = await run_in_threadpool(_read, parts, job_id)
+        latest = await run_in_threadpool(_read, parts, caller, job_id)
     return latest
 
 
-def _read(parts: Parts, job_id: str) -> JobView:
+def _read(parts: Parts, caller: Caller, job_id: str) -> JobView:
     with parts.database.read() as session:
-        return job_view(session, found(job_list.get(session, job_id), job_id))
+        return job_view(session, found(job_list.get(session, job_id), job_id, caller))
 
 
 @router.post(
@@ -228,10 +232,10 @@ def _read(parts: Parts, job_id: str) -> JobView:
         errors.InvalidRequest, errors.NotFound, errors.NotCancellable, errors.Unavailable, errors.StorageFull
     ),
 )
-def cancel_job(parts: UseParts, job_id: str) -> JobView:
+def cancel_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
     """Ask a job to stop. Asking twice is asking once; a job that has ended answers 409."""
     with parts.database.write() as session:
-        job = found(job_list.get(session, job_id), job_id)
+        job = found(job_list.get(session, job_id), job_id, caller)
         if job.upload_id is not None:
             raise errors.NotCancellable(
                 f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload: its check goes with it."]
@@ -241,12 +245,12 @@ def cancel_job(parts: UseParts, job_id: str) -> JobView:
             raise errors.NotCancellable(f"{job_id} has ended already.")
         families.cancel(session, job_id, now=now())
         session.expire_all()
-        return job_view(session, found(job_list.get(session, job_id), job_id))
+        return job_view(session, found(job_list.get(session, job_id), job_id, caller))
 
 
-def found(job: Job | None, job_id: str) -> Job:
-    """The row, or ``NotFound``."""
-    if job is None:
+def found(job: Job | None, job_id: str, caller: Caller) -> Job:
+    """The row, or ``NotFound``, also when it is somebody else's."""
+    if job is None or not caller.sees(job.owner):
         kind = kind_of(job_id)
         named = f" {job_id} names {kind}." if kind not in (None, "a job") else ""
         raise errors.NotFound(f"There is no job {job_id}.{named}", suggestions=["GET /v1/jobs lists the jobs."])

@@ -20,6 +20,7 @@ from jobspec.ids import kind_of
 from jobspec.reading import Reading, check_reading
 from jobspec.summaries import DatasetFormat
 from service import paging, receive
+from service.caller import Caller, UseCaller
 from service.doorbell import ring
 from service.parts import Parts, UseParts
 from service.problems import responses
@@ -67,17 +68,17 @@ def upload_body(*media_types: str) -> dict[str, Any]:
     operation_id="upload_model",
     tags=["models"],
     status_code=201,
-    responses={200: {"model": ModelView, "description": "This content is here already."}, **UPLOAD_ERRORS},
+    responses={200: {"model": ModelView, "description": "You have uploaded this content before."}, **UPLOAD_ERRORS},
     openapi_extra=upload_body("application/vnd.keras", "application/x-hdf5", "application/zip"),
 )
 async def upload_model(
-    request: Request, response: Response, parts: UseParts, name: Annotated[str | None, NAME] = None
+    request: Request, response: Response, parts: UseParts, caller: UseCaller, name: Annotated[str | None, NAME] = None
 ) -> ModelView:
     """Upload a Keras model, as the body or as the form field `file`. A worker then checks it.
 
     Accepted: `.keras` of Keras 3 and 2, `.h5` and `.hdf5` of Keras 1, 2 and 3, a SavedModel as `.zip`.
     """
-    upload, is_new = await _take_in(parts, request, "model", name, reading=Reading())
+    upload, is_new = await _take_in(parts, caller, request, "model", name, reading=Reading())
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/models/{upload.id}"
     return model_view(upload)
@@ -88,13 +89,14 @@ async def upload_model(
     operation_id="upload_dataset",
     tags=["datasets"],
     status_code=201,
-    responses={200: {"model": DatasetView, "description": "This content is here already."}, **UPLOAD_ERRORS},
+    responses={200: {"model": DatasetView, "description": "You have uploaded this content before."}, **UPLOAD_ERRORS},
     openapi_extra=upload_body("application/octet-stream"),
 )
 async def upload_dataset(
     request: Request,
     response: Response,
     parts: UseParts,
+    caller: UseCaller,
     reading: DeclaredReading,
     name: Annotated[str | None, NAME] = None,
 ) -> DatasetView:
@@ -103,14 +105,14 @@ async def upload_dataset(
     `.npz` with x_train, y_train, x_test, y_test; `.zip` of class folders of images; `.csv` and `.parquet` with a label
     column; `.tfrecord` with declared features.
     """
-    upload, is_new = await _take_in(parts, request, "dataset", name, reading=reading)
+    upload, is_new = await _take_in(parts, caller, request, "dataset", name, reading=reading)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{upload.id}"
     return dataset_view(upload)
 
 
 async def _take_in(
-    parts: Parts, request: Request, kind: uploads.Kind, name: str | None, *, reading: Reading
+    parts: Parts, caller: Caller, request: Request, kind: uploads.Kind, name: str | None, *, reading: Reading
 ) -> tuple[Upload, bool]:
     """Stream, screen, keep, write the rows, and ring for a worker. Whatever fails leaves nothing behind."""
     limit = parts.settings.max_upload_bytes
@@ -123,7 +125,9 @@ async def _take_in(
     try:
         receive.check_digest(expected, staged.digest)
         format = await run_in_threadpool(_screen, parts, kind, incoming.name, staged)
-        upload, check = await run_in_threadpool(_register, parts, kind, incoming.name, staged, format, reading)
+        upload, check = await run_in_threadpool(
+            _register, parts, caller.owner, kind, incoming.name, staged, format, reading
+        )
     except BaseException:
         await asyncio.shield(parts.store.discard(staged))
         raise
@@ -139,7 +143,7 @@ def _screen(parts: Parts, kind: uploads.Kind, name: str, staged: Staged) -> str:
 
 
 def _register(
-    parts: Parts, kind: uploads.Kind, name: str, staged: Staged, format: str, reading: Reading
+    parts: Parts, owner: str, kind: uploads.Kind, name: str, staged: Staged, format: str, reading: Reading
 ) -> tuple[Upload, Job | None]:
     """Write the rows, with the bytes in place before they are committed: a row promises its bytes."""
     fields = {
@@ -148,6 +152,7 @@ def _register(
         "name": name,
         "format": format,
         "reading": reading,
+        "owner": owner,
     }
 
     def write() -> tuple[Upload, Job | None]:
@@ -163,37 +168,43 @@ def _register(
 
 
 @router.get("/models", operation_id="list_models", tags=["models"], responses=LIST_ERRORS)
-def list_models(parts: UseParts, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> ModelPage:
+def list_models(
+    parts: UseParts, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
+) -> ModelPage:
     """Models, newest first."""
-    rows, next_cursor = _page(parts, "model", limit, cursor)
+    rows, next_cursor = _page(parts, caller, "model", limit, cursor)
     return ModelPage(data=tuple(map(model_view, rows)), next_cursor=next_cursor)
 
 
 @router.get("/datasets", operation_id="list_datasets", tags=["datasets"], responses=LIST_ERRORS)
-def list_datasets(parts: UseParts, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> DatasetPage:
+def list_datasets(
+    parts: UseParts, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
+) -> DatasetPage:
     """Data sets, newest first."""
-    rows, next_cursor = _page(parts, "dataset", limit, cursor)
+    rows, next_cursor = _page(parts, caller, "dataset", limit, cursor)
     return DatasetPage(data=tuple(map(dataset_view, rows)), next_cursor=next_cursor)
 
 
-def _page(parts: Parts, kind: uploads.Kind, limit: int, cursor: str | None) -> tuple[list[Upload], str | None]:
+def _page(
+    parts: Parts, caller: Caller, kind: uploads.Kind, limit: int, cursor: str | None
+) -> tuple[list[Upload], str | None]:
     with parts.database.read() as session:
-        rows = list(uploads.page(session, kind, limit=limit + 1, after=paging.decode(cursor)))
+        rows = list(uploads.page(session, kind, owner=caller.only, limit=limit + 1, after=paging.decode(cursor)))
     return paging.cut(rows, limit)
 
 
 @router.get("/models/{model_id}", operation_id="get_model", tags=["models"], responses=LOOKUP_ERRORS)
-def get_model(parts: UseParts, model_id: str) -> ModelView:
+def get_model(parts: UseParts, caller: UseCaller, model_id: str) -> ModelView:
     """A model, and what its check found."""
     with parts.database.read() as session:
-        return model_view(found(uploads.get(session, "model", model_id), "model", model_id))
+        return model_view(found(uploads.get(session, "model", model_id), "model", model_id, caller))
 
 
 @router.get("/datasets/{dataset_id}", operation_id="get_dataset", tags=["datasets"], responses=LOOKUP_ERRORS)
-def get_dataset(parts: UseParts, dataset_id: str) -> DatasetView:
+def get_dataset(parts: UseParts, caller: UseCaller, dataset_id: str) -> DatasetView:
     """A data set, and what its check found."""
     with parts.database.read() as session:
-        return dataset_view(found(uploads.get(session, "dataset", dataset_id), "dataset", dataset_id))
+        return dataset_view(found(uploads.get(session, "dataset", dataset_id), "dataset", dataset_id, caller))
 
 
 DELETE_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.InUse, errors.Unavailable, errors.StorageFull)
@@ -202,22 +213,22 @@ DELETE_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.InUse, 
 @router.delete(
     "/models/{model_id}", operation_id="delete_model", tags=["models"], status_code=204, responses=DELETE_ERRORS
 )
-def delete_model(parts: UseParts, model_id: str) -> None:
+def delete_model(parts: UseParts, caller: UseCaller, model_id: str) -> None:
     """Delete a model and, when nothing else has the same content, its bytes."""
-    _delete(parts, "model", model_id)
+    _delete(parts, caller, "model", model_id)
 
 
 @router.delete(
     "/datasets/{dataset_id}", operation_id="delete_dataset", tags=["datasets"], status_code=204, responses=DELETE_ERRORS
 )
-def delete_dataset(parts: UseParts, dataset_id: str) -> None:
+def delete_dataset(parts: UseParts, caller: UseCaller, dataset_id: str) -> None:
     """Delete a data set and, when nothing else has the same content, its bytes."""
-    _delete(parts, "dataset", dataset_id)
+    _delete(parts, caller, "dataset", dataset_id)
 
 
-def _delete(parts: Parts, kind: uploads.Kind, upload_id: str) -> None:
+def _delete(parts: Parts, caller: Caller, kind: uploads.Kind, upload_id: str) -> None:
     with parts.database.write() as session:
-        upload = found(uploads.get(session, kind, upload_id, hold=True), kind, upload_id)
+        upload = found(uploads.get(session, kind, upload_id, hold=True), kind, upload_id, caller)
         users = job_list.unfinished_using(session, upload_id)
         if users:
             raise errors.InUse(
@@ -229,9 +240,9 @@ def _delete(parts: Parts, kind: uploads.Kind, upload_id: str) -> None:
             parts.store.delete(upload.digest)
 
 
-def found(row: Upload | None, kind: uploads.Kind, upload_id: str) -> Upload:
-    """The row, or ``NotFound``."""
-    if row is None:
+def found(row: Upload | None, kind: uploads.Kind, upload_id: str, caller: Caller) -> Upload:
+    """The row, or ``NotFound``, also when it is somebody else's."""
+    if row is None or not caller.sees(row.owner):
         wanted, named = {"model": "a model", "dataset": "a data set"}[kind], kind_of(upload_id)
         detail = f"There is nothing with the id {upload_id}."
         if named not in (None, wanted):

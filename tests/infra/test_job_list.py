@@ -113,6 +113,21 @@ def test_files_of_earlier_jobs_are_found_by_the_content_of_their_inputs(database
 
     with database.read() as session:
         digests = {"model_digest": model.digest, "dataset_digest": data.digest}
-        found = job_list.left_behind(session, "curves.json", **digests, limit=3)
+        found = job_list.left_behind(session, "curves.json", owner="local", **digests, limit=3)
 
     assert found == ("sha256:scaled", "sha256:old", "sha256:new")
+
+
+def test_what_somebody_else_measured_on_the_same_content_is_not_found(database: Database) -> None:
+    """It would tell that they have the same model."""
+    model, data = uploaded(database, "m"), uploaded(database, "d", "dataset")
+    left(database, 1, "mine", model_id=model.id, dataset_id=data.id)
+
+    with database.read() as session:
+        digests = {"model_digest": model.digest, "dataset_digest": data.digest}
+        owners = {
+            owner: job_list.left_behind(session, "curves.json", owner=owner, **digests, limit=3)
+            for owner in ("local", "somebody")
+        }
+
+    assert owners == {"local": ("sha256:mine",), "somebody": ()}

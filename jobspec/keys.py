@@ -1,0 +1,28 @@
+"""Who may do what: the scopes of API keys, and the owners whose things they work on."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import StringConstraints
+
+Scope = Literal["read", "write", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
+
+LOCAL_OWNER: Final = "local"
+"""Whose everything is as long as a service has no keys."""
+
+Owner = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+_IMPLIED: Final[dict[Scope, frozenset[Scope]]] = {
+    "read": frozenset({"read"}),
+    "write": frozenset({"read", "write"}),
+    "admin": frozenset(SCOPES),
+}
+
+
+def granted(scopes: frozenset[Scope]) -> frozenset[Scope]:
+    """All that these scopes allow: who may write may read, and an admin may do everything.
+
+    >>> sorted(granted(frozenset({"write"})))
+    ['read', 'write']
+    """
+    return frozenset[Scope]().union(*(_IMPLIED[scope] for scope in scopes))

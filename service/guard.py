@@ -1,0 +1,142 @@
+"""Asks every request for its API key, before anything of it is read and whatever it is for.
+
+What is open is listed; what is not listed is not open, so that a new endpoint cannot be forgotten. A service that has
+never had a key lets everybody in: it listens to its own machine only (``may_bind``).
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from contextlib import suppress
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from infra import api_keys
+from infra.database import Database, now
+from infra.tables import ApiKey
+from jobspec import keys
+from jobspec.errors import ScopeMissing, SecateurError, ServiceError, Unauthorized
+from service.caller import LOCAL, Caller
+from service.parts import Parts
+from service.problems import problem_response
+
+OPEN = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"})
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+FOR_ADMINS = "/v1/keys"
+CREATE_COMMAND = "python -m service keys create --admin"
+
+
+class Guard:
+    """Lets a request pass with its caller in ``request.state.caller``, or answers 401 or 403."""
+
+    def __init__(self, app: ASGIApp, parts: Parts) -> None:
+        self._app = app
+        self._database = parts.database
+        self._has_keys = not is_loopback(parts.settings.host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            caller = await run_in_threadpool(self._identify, request.headers.get("authorization"))
+            _require(needed_scope(scope["method"], scope["path"]), caller)
+        except SecateurError as error:
+            await problem_response(request, error, getattr(error, "headers", None))(scope, receive, send)
+            return
+        request.state.caller = caller
+        await self._app(scope, receive, send)
+
+    def _identify(self, header: str | None) -> Caller:
+        at = now()
+        with self._database.read() as session:
+            self._has_keys = self._has_keys or api_keys.exist(session)
+            if header is None and not self._has_keys:
+                return LOCAL
+            key = api_keys.identify(session, _bearer(header), now=at)
+        if key is None:
+            raise _Refused("The API key is unknown, expired or revoked.", 'error="invalid_token"')
+        if api_keys.is_stale(key, now=at):
+            self._touch(key)
+        return Caller.of(key)
+
+    def _touch(self, key: ApiKey) -> None:
+        with suppress(ServiceError), self._database.write() as session:  # nobody should wait for this
+            api_keys.touch(session, key.id, now=now())
+
+
+def needed_scope(method: str, path: str) -> keys.Scope:
+    """What a key must allow for this.
+
+    >>> needed_scope("GET", "/v1/jobs"), needed_scope("DELETE", "/v1/models/mdl_0"), needed_scope("GET", "/v1/keys")
+    ('read', 'write', 'admin')
+    """
+    if path == FOR_ADMINS or path.startswith(FOR_ADMINS + "/"):
+        return "admin"
+    return "read" if method in READING else "write"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on that address.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("10.0.0.3")
+    (True, True, False, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_open(host: str, database: Database) -> bool:
+    """Whether a gateway on that address asks nobody for a key; not while its database does not answer."""
+    if not is_loopback(host):
+        return False
+    with suppress(ServiceError), database.read() as session:
+        return not api_keys.exist(session)
+    return False
+
+
+def may_bind(host: str, database: Database) -> str | None:
+    """Why a gateway must not listen there, or None. A database that does not answer is no reason: the guard asks it."""
+    if is_loopback(host):
+        return None
+    with suppress(ServiceError), database.read() as session:
+        if not api_keys.exist(session):
+            return (
+                f"This service has no API keys, so it must not listen on {host}, where others could reach it. "
+                f"Make the first key with: {CREATE_COMMAND}. Or leave SECATEUR_HOST at 127.0.0.1."
+            )
+    return None
+
+
+def _bearer(header: str | None) -> str:
+    scheme, _, text = (header or "").partition(" ")
+    if header is None or scheme.lower() != "bearer":
+        raise _Refused("The request carries no API key.")
+    return text.strip()
+
+
+def _require(scope: keys.Scope, caller: Caller) -> None:
+    if scope not in caller.scopes:
+        raise _Lacking(scope)
+
+
+class _Refused(Unauthorized):
+    def __init__(self, detail: str, more: str = "") -> None:
+        hint = "Send the header Authorization: Bearer sk_...; an operator makes keys with POST /v1/keys."
+        super().__init__(detail, suggestions=[hint])
+        self.headers: Mapping[str, str] = {
+            "WWW-Authenticate": ", ".join(filter(None, ('Bearer realm="secateur"', more)))
+        }
+
+
+class _Lacking(ScopeMissing):
+    def __init__(self, scope: keys.Scope) -> None:
+        super().__init__(f"The key lacks the scope {scope}.", suggestions=["Use a key that has it."])
+        told = f'Bearer realm="secateur", error="insufficient_scope", scope="{scope}"'
+        self.headers: Mapping[str, str] = {"WWW-Authenticate": told}

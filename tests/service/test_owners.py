@@ -1,0 +1,144 @@
+"""What belongs to somebody else does not exist: every address, every reference, every list."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from infra import families, jobs
+from infra.database import now
+from infra.jobs import Outcome
+from infra.settings import Settings
+from jobspec.spec import CompressSpec
+from jobspec.states import JobState
+from tests.service.conftest import Running, Start, dataset_file, model_file, serving
+from tests.service.inputs import PRUNE, succeed
+from tests.service.keys import as_
+
+
+class Party:
+    """An owner with a model, a data set and a job that left a file."""
+
+    def __init__(self, running: Running, name: str) -> None:
+        self.http = as_(running, name)
+        model = self.http.post("/v1/models", params={"name": "m.keras"}, content=model_file("same"))
+        data = self.http.post("/v1/datasets", params={"name": "d.npz"}, content=dataset_file(1))
+        self.statuses = (model.status_code, data.status_code)
+        self.model_id, self.dataset_id = model.json()["id"], data.json()["id"]
+        checks = self.http.get("/v1/jobs", params={"kind": "check_model"}).json()["data"]
+        self.check_id = checks[0]["id"]
+        self.job_id = self.http.post("/v1/jobs", json=self.spec()).json()["id"]
+        succeed(running, self.job_id, {"model.tflite": ("x/y", b"TFL3"), "report.json": ("application/json", b"{}")})
+
+    def spec(self, **changes: str) -> dict[str, object]:
+        return {"model_id": self.model_id, "dataset_id": self.dataset_id, "steps": [PRUNE]} | changes
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory, broker_server: str) -> Iterator[Running]:
+    with serving(Settings(data_dir=tmp_path_factory.mktemp("keyed"), broker_url=broker_server)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ann(keyed: Running) -> Party:
+    return Party(keyed, "ann")
+
+
+@pytest.fixture(scope="module")
+def bob(keyed: Running, ann: Party) -> Party:
+    return Party(keyed, "bob")
+
+
+def test_the_same_bytes_of_another_owner_are_new_content(keyed: Running, ann: Party, bob: Party) -> None:
+    """An answer of 200 would tell that somebody has that model. The bytes are stored once all the same."""
+    assert ann.statuses == bob.statuses == (201, 201)
+    assert ann.model_id != bob.model_id
+    assert bob.http.post("/v1/models", params={"name": "m.keras"}, content=model_file("same")).status_code == 200
+    digests = {party.http.get(f"/v1/models/{party.model_id}").json()["digest"] for party in (ann, bob)}
+    assert len(digests) == 1
+    assert sum(digests.pop().removeprefix("sha256:") in path for path in keyed.stored()) == 1
+
+
+def addresses(running: Running, of: Party) -> list[tuple[str, str]]:
+    """Every operation on something, with the ids of this party's things."""
+    ids = {"model_id": of.model_id, "dataset_id": of.dataset_id, "job_id": of.job_id, "name": "model.tflite"}
+    found = []
+    for path, methods in running.app.openapi()["paths"].items():
+        if "_id}" in path and not path.startswith("/v1/keys"):
+            found += [(method.upper(), path.format(**ids)) for method in methods]
+    return found
+
+
+def test_no_address_tells_whether_somebody_elses_thing_exists(keyed: Running, ann: Party, bob: Party) -> None:
+    """Every operation with an id in its address, whoever adds it: the answer is that for an id that was never given."""
+    assert len(addresses(keyed, ann)) > 8
+    for method, path in addresses(keyed, ann):
+        answer = bob.http.request(method, path)
+        unknown = bob.http.request(method, "/".join(_unknown(part) for part in path.split("/")))
+
+        assert (answer.status_code, unknown.status_code) == (404, 404), (method, path)
+        if method != "HEAD":
+            assert _shape(answer, path) == _shape(unknown, path), (method, path)
+    for method, path in addresses(keyed, ann):
+        if method in ("GET", "HEAD"):
+            assert ann.http.request(method, path).status_code < 400, (method, path)
+
+
+def _unknown(part: str) -> str:
+    return part[:4] + "0" * 20 if part[:4] in ("mdl_", "dst_", "job_") else part
+
+
+def _shape(answer: httpx.Response, path: str) -> str:
+    problem = answer.json()
+    text = json.dumps([problem["code"], problem["title"], problem["detail"], problem["suggestions"]])
+    for part in path.split("/") + answer.request.url.path.split("/"):
+        text = text.replace(part, "#") if "_" in part else text
+    return text
+
+
+def test_the_check_of_somebody_elses_upload_is_hidden_too(ann: Party, bob: Party) -> None:
+    assert ann.http.get(f"/v1/jobs/{ann.check_id}").status_code == 200
+    assert bob.http.get(f"/v1/jobs/{ann.check_id}").status_code == 404
+
+
+@pytest.mark.parametrize("field", ["model_id", "dataset_id"])
+def test_a_job_cannot_name_what_is_somebody_elses(ann: Party, bob: Party, field: str) -> None:
+    answer = bob.http.post("/v1/jobs", json=bob.spec(**{field: getattr(ann, field)}))
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_lists_and_counts_show_ones_own_alone_and_an_admin_all(keyed: Running, ann: Party, bob: Party) -> None:
+    with as_(keyed, "ops", ["admin"]) as ops:
+        for path in ("/v1/models", "/v1/datasets", "/v1/jobs", "/v1/jobs?kind=check_model"):
+            owners = [{row["owner"] for row in http.get(path).json()["data"]} for http in (ann.http, bob.http, ops)]
+            assert owners == [{"ann"}, {"bob"}, {"ann", "bob"}], path
+        counts = [http.get("/v1/jobs").json()["counts"]["succeeded"] for http in (ann.http, bob.http, ops)]
+        assert counts == [1, 1, 2]
+        assert ops.get(f"/v1/jobs/{ann.job_id}/artifacts/model.tflite").content == b"TFL3"
+
+
+def test_of_two_owners_of_the_same_bytes_one_deletes_and_the_other_keeps_them(start: Start, broker: str) -> None:
+    with start() as running:
+        one, two = Party(running, "one"), Party(running, "two")
+
+        assert one.http.delete(f"/v1/models/{one.model_id}").status_code == 204
+
+        digest = two.http.get(f"/v1/models/{two.model_id}").json()["digest"].removeprefix("sha256:")
+        assert any(digest in path for path in running.stored())
+        assert two.http.delete(f"/v1/models/{two.model_id}").status_code == 204
+        assert not any(digest in path for path in running.stored())
+
+
+def test_trials_belong_to_whom_their_sweep_belongs(keyed: Running, ann: Party) -> None:
+    with keyed.parts.database.write() as session:
+        spec = CompressSpec.model_validate(ann.spec())
+        sweep = jobs.create(session, spec, owner="ann", now=now())
+        held = jobs.claim(session, sweep.id, lease_seconds=60, now=now())
+        assert held is not None
+        trials = families.spread(session, held, Outcome(JobState.SUCCEEDED), [spec, spec], steps=(), now=now())
+
+        assert [trial.owner for trial in trials] == ["ann", "ann"]
