@@ -22,6 +22,13 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535, description="Port of the gateway; 0 takes a free one.")
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0, description="Largest upload that is accepted.")
 
+    quota_stored_bytes: int = Field(default=100 * 1024**3, ge=0, description="Bytes that an owner may store; 0: any.")
+    quota_queued_jobs: int = Field(default=1000, ge=0, description="Jobs that an owner may have queued; 0: any number.")
+    quota_running_jobs: int = Field(default=0, ge=0, description="Jobs of an owner that run at once; 0: any number.")
+    requests_per_minute: int = Field(
+        default=6000, ge=0, description="Requests of an owner in a minute, where there are keys; 0: any number."
+    )
+
     lease_seconds: float = Field(default=30.0, gt=0, description="A worker that is silent this long has lost its job.")
     heartbeat_seconds: float = Field(default=1.0, gt=0, description="How often a worker saves progress and its lease.")
     sweep_seconds: float = Field(

@@ -13,6 +13,8 @@
     │   │   ├── InUse                    in_use
     │   │   ├── NotReady                 not_ready
     │   │   └── NotCancellable           not_cancellable
+    │   ├── QuotaExceeded                quota_exceeded
+    │   ├── RateLimited                  rate_limited
     │   ├── UploadTooLarge               upload_too_large
     │   ├── UnsupportedFormat            unsupported_format
     │   ├── RangeNotSatisfiable          range_not_satisfiable
@@ -185,6 +187,20 @@ class NotReady(Conflict):
 class NotCancellable(Conflict):
     code = "not_cancellable"
     title = "The job cannot be cancelled"
+
+
+class QuotaExceeded(RequestError):
+    code = "quota_exceeded"
+    title = "The owner's quota is used up"
+    status = 429
+    retryable = True
+
+
+class RateLimited(RequestError):
+    code = "rate_limited"
+    title = "The owner sends too many requests"
+    status = 429
+    retryable = True
 
 
 class UploadTooLarge(RequestError):

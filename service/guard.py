@@ -1,4 +1,4 @@
-"""Asks every request for its API key, before anything of it is read and whatever it is for.
+"""Asks every request for its API key and counts it, before anything of it is read and whatever it is for.
 
 What is open is listed; what is not listed is not open, so that a new endpoint cannot be forgotten. A service that has
 never had a key lets everybody in: it listens to its own machine only (``may_bind``).
@@ -10,13 +10,14 @@ from contextlib import suppress
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra import api_keys
 from infra.database import Database, now
+from infra.rates import Allowance, Rates
 from infra.tables import ApiKey
 from jobspec import keys
-from jobspec.errors import ScopeMissing, SecateurError, ServiceError, Unauthorized
+from jobspec.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized
 from service.caller import LOCAL, Caller
 from service.parts import Parts
 from service.problems import problem_response
@@ -28,26 +29,36 @@ CREATE_COMMAND = "python -m service keys create --admin"
 
 
 class Guard:
-    """Lets a request pass with its caller in ``request.state.caller``, or answers 401 or 403."""
+    """Lets a request pass with its caller in ``request.state.caller``, or answers 401, 403 or 429."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
         self._database = parts.database
         self._has_keys = not is_loopback(parts.settings.host)
+        per_minute = parts.settings.requests_per_minute
+        self._rates = Rates(parts.settings.broker, per_minute=per_minute) if per_minute else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive)
+        request, allowance = Request(scope, receive), None
         try:
-            caller = await run_in_threadpool(self._identify, request.headers.get("authorization"))
+            caller, allowance = await run_in_threadpool(self._admit, request.headers.get("authorization"))
+            if allowance is not None and not allowance.is_allowed:
+                raise _TooMany(caller, allowance)
             _require(needed_scope(scope["method"], scope["path"]), caller)
         except SecateurError as error:
-            await problem_response(request, error, getattr(error, "headers", None))(scope, receive, send)
+            answer = problem_response(request, error, getattr(error, "headers", None))
+            await answer(scope, receive, _telling(send, allowance))
             return
         request.state.caller = caller
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, _telling(send, allowance))
+
+    def _admit(self, header: str | None) -> tuple[Caller, Allowance | None]:
+        caller = self._identify(header)
+        counted = self._rates is not None and caller.key_id is not None
+        return caller, self._rates.take(caller.owner) if counted and self._rates else None
 
     def _identify(self, header: str | None) -> Caller:
         at = now()
@@ -124,6 +135,31 @@ def _bearer(header: str | None) -> str:
 def _require(scope: keys.Scope, caller: Caller) -> None:
     if scope not in caller.scopes:
         raise _Lacking(scope)
+
+
+def _telling(send: Send, allowance: Allowance | None) -> Send:
+    """Sends answers with what is left (draft-ietf-httpapi-ratelimit-headers)."""
+    if allowance is None:
+        return send
+    policy = f'"default";q={allowance.limit};w=60'
+    left = f'"default";r={allowance.remaining};t={allowance.reset_seconds}'
+    told = [(b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode())]
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *told]
+        await send(message)
+
+    return tell
+
+
+class _TooMany(RateLimited):
+    def __init__(self, caller: Caller, allowance: Allowance) -> None:
+        super().__init__(
+            f"{caller.owner} sent more than {allowance.limit} requests in a minute.",
+            suggestions=["Wait as long as Retry-After says; GET /v1/jobs/{job_id}?wait=60 waits in one request."],
+        )
+        self.headers: Mapping[str, str] = {"Retry-After": str(allowance.reset_seconds)}
 
 
 class _Refused(Unauthorized):

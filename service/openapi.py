@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jobspec.errors import InternalError, InvalidRequest, ScopeMissing, SecateurError, Unauthorized
+from jobspec.errors import InternalError, InvalidRequest, RateLimited, ScopeMissing, SecateurError, Unauthorized
 from service.guard import OPEN
 from service.problems import MEDIA_TYPE
 
@@ -46,7 +46,8 @@ def _with_problems(declared: dict[str, Any]) -> dict[str, Any]:
 def _guard(operation: dict[str, Any]) -> None:
     operation["security"] = [{"key": []}]
     refusals = {str(error.status): _problem(error) for error in (Unauthorized, ScopeMissing)}
-    operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))
+    refusals["429"] = _problem(RateLimited)
+    operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))
 
 
 def _as_problem(response: dict[str, Any]) -> dict[str, Any]:

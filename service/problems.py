@@ -26,7 +26,8 @@ from jobspec.ids import kind_of
 from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 5
+RETRY_SECONDS = {503: 5, 429: 60}
+"""When to ask again, by status, unless the error knows better."""
 
 
 class Problem(BaseModel):
@@ -58,7 +59,7 @@ def problem_response(request: Request, error: SecateurError, headers: Mapping[st
         suggestions=error.suggestions,
         request_id=request.state.request_id,
     )
-    extra = {"Retry-After": str(RETRY_SECONDS)} if error.status == 503 else {}
+    extra = {"Retry-After": str(RETRY_SECONDS[error.status])} if error.status in RETRY_SECONDS else {}
     return Response(
         problem.model_dump_json(), status_code=error.status, media_type=MEDIA_TYPE, headers={**extra, **(headers or {})}
     )

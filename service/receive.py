@@ -45,6 +45,12 @@ async def begin(request: Request, name: str | None, *, limit_bytes: int) -> Inco
     return Incoming(_checked(name or form.name), form.chunks())
 
 
+def declared_bytes(request: Request) -> int:
+    """How many bytes ``Content-Length`` announces; 0 when it does not tell."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() and len(length) < 19 else 0
+
+
 def expected_digest(request: Request) -> str | None:
     """The ``sha256:...`` that the client says its bytes have (RFC 9530), or None.
 

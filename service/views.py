@@ -136,6 +136,26 @@ class KeyPage(Frozen):
     next_cursor: str | None
 
 
+class Amount(Frozen):
+    """How much of something is used, and how much may be."""
+
+    used: int
+    limit: int | None = Field(description="null: as much as you like.")
+
+
+class UsageView(Frozen):
+    """What an owner uses and may use."""
+
+    owner: str
+    stored_bytes: Amount = Field(description="Uploads that were not rejected, and files that jobs left.")
+    queued_jobs: Amount
+    running_jobs: Amount
+    max_upload_bytes: int
+    requests_per_minute: int | None = Field(
+        description="null: any number. `RateLimit` of every answer tells what is left."
+    )
+
+
 class Readiness(Frozen):
     """Whether jobs can be taken, and what is missing."""
 
@@ -157,6 +177,7 @@ class Discovery(Frozen):
     datasets_url: str = "/v1/datasets"
     jobs_url: str = "/v1/jobs"
     keys_url: str = "/v1/keys"
+    usage_url: str = "/v1/usage"
     schema_url: str = "/v1/schemas/compress"
     methods_url: str = "/v1/methods"
     health_url: str = "/health/ready"

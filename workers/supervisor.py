@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import families, jobs, uploads
+from infra import families, jobs, quotas, uploads
 from infra.broker import Publisher
 from infra.database import now
 from infra.jobs import Outcome
@@ -47,7 +47,7 @@ class Supervisor:
         if self.means.draining.is_set():
             return
         with self.means.database.write() as session:
-            job = jobs.claim(session, job_id, lease_seconds=self.settings.lease_seconds, now=now())
+            job = quotas.claim(session, job_id, self.limits, lease_seconds=self.settings.lease_seconds, now=now())
         if job is None:
             return
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
@@ -63,6 +63,14 @@ class Supervisor:
             finally:
                 remove(folder)
         log.info("job left", ending=_name(ending), written=written)
+        if written:
+            with suppress(SecateurError):  # then a sweep of some worker notices
+                self._wake_next(job.owner)
+
+    @property
+    def limits(self) -> quotas.Amounts:
+        """What each owner may use."""
+        return quotas.limits_of(self.settings)
 
     def _settle(self, job: Job, lease: Lease, ending: Ending) -> bool:
         """Write an ending. False when the job was no longer ours to end."""
@@ -134,6 +142,13 @@ class Supervisor:
             parent = families.due_parent(session, job)
         if parent is not None:
             self._publish(parent)
+
+    def _wake_next(self, owner: str) -> None:
+        """Send the job that was not taken because its owner had as many running as allowed."""
+        with self.means.database.read() as session:
+            waiting = quotas.next_in_line(session, owner, self.limits)
+        if waiting is not None:
+            self._publish(waiting)
 
     def _write(self, lease: Lease, write: Callable[[], bool]) -> bool:
         """Write until the database takes it, the job is lost, or this worker must go.

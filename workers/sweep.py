@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from infra import jobs, workers
+from infra import jobs, quotas, workers
 from infra.broker import Publisher
 from infra.database import Database, now
 from infra.logs import logger
@@ -47,6 +47,7 @@ class Sweep:
             due = jobs.sweep(
                 session, max_attempts=self._settings.max_attempts, resend_seconds=RESEND_SECONDS, now=now()
             )
+            due = quotas.startable(session, due, quotas.limits_of(self._settings))
         sent: list[Job] = []
         try:
             for job in self._missing(due):

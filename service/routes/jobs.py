@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from infra import families, job_list, jobs, uploads
+from infra import families, job_list, jobs, locks, quotas, uploads
 from infra.database import now
 from infra.logs import logger
 from infra.tables import Job, Upload
@@ -115,6 +115,7 @@ EXAMPLES: dict[str, Any] = {
         errors.HeldOutDataMissing,
         errors.InputShapeMismatch,
         errors.LabelsMismatch,
+        errors.QuotaExceeded,
         errors.Unavailable,
         errors.StorageFull,
     ),
@@ -123,7 +124,11 @@ def create_job(
     parts: UseParts, caller: UseCaller, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)]
 ) -> JobView:
     """Queue a job. It is accepted if and only if its row was written; follow `Location`."""
+    limits = quotas.limits_of(parts.settings)
     with parts.database.write() as session:
+        locks.hold(session, "owner", [caller.owner])
+        quotas.check_queue(session, caller.owner, limits)
+        quotas.check_room(session, caller.owner, 0, limits)
         model = _input(session, caller, "model", spec.model_id, field="model_id")
         dataset = _input(session, caller, "dataset", spec.dataset_id, field="dataset_id")
         if model.summary is not None and dataset.summary is not None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import job_list, uploads
+from infra import job_list, locks, quotas, uploads
 from infra.database import now
 from infra.logs import logger
 from infra.store import Staged
@@ -33,6 +33,7 @@ NAME = Query(max_length=256, description="File name; its ending tells the format
 UPLOAD_ERRORS = responses(
     errors.InvalidRequest,
     errors.UploadTooLarge,
+    errors.QuotaExceeded,
     errors.UnsupportedFormat,
     errors.UploadEmpty,
     errors.UploadIncomplete,
@@ -116,6 +117,7 @@ async def _take_in(
 ) -> tuple[Upload, bool]:
     """Stream, screen, keep, write the rows, and ring for a worker. Whatever fails leaves nothing behind."""
     limit = parts.settings.max_upload_bytes
+    await run_in_threadpool(_check_room, parts, caller.owner, receive.declared_bytes(request))
     expected = receive.expected_digest(request)
     incoming = await receive.begin(request, name, limit_bytes=limit)
     promised = screening.format_of(kind, incoming.name)
@@ -135,6 +137,12 @@ async def _take_in(
         await run_in_threadpool(ring, parts, check)
         logger("gateway").info("upload accepted", upload=upload.id, bytes=upload.num_bytes, check=check.id)
     return upload, check is not None
+
+
+def _check_room(parts: Parts, owner: str, num_bytes: int) -> None:
+    """Refuse what will not fit before it is sent; what counts is looked at again when it is here."""
+    with parts.database.read() as session:
+        quotas.check_room(session, owner, num_bytes, quotas.limits_of(parts.settings))
 
 
 def _screen(parts: Parts, kind: uploads.Kind, name: str, staged: Staged) -> str:
@@ -157,7 +165,9 @@ def _register(
 
     def write() -> tuple[Upload, Job | None]:
         with parts.database.write() as session:
+            locks.hold(session, "owner", [owner])
             rows = uploads.register(session, kind, **fields, now=now())  # type: ignore[arg-type]
+            quotas.check_room(session, owner, 0, quotas.limits_of(parts.settings))  # with the new row counted
             from_thread.run(parts.store.keep, staged)
             return rows
 

@@ -1,0 +1,133 @@
+"""What an owner uses and may use: bytes stored, jobs queued, jobs running. Inside the caller's transaction.
+
+A limit of 0 is none. Whoever checks a limit and then writes holds the owner first, so that of two who take the last
+place one is refused.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy.orm import Session
+
+from infra import jobs, locks
+from infra.settings import Settings
+from infra.tables import Artifact, Job, Upload
+from jobspec.errors import QuotaExceeded
+from jobspec.states import JobState, UploadState
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """What an owner uses, or what each may use at most."""
+
+    stored_bytes: int
+    queued_jobs: int
+    running_jobs: int
+
+
+def limits_of(settings: Settings) -> Amounts:
+    """What the settings allow each owner."""
+    return Amounts(settings.quota_stored_bytes, settings.quota_queued_jobs, settings.quota_running_jobs)
+
+
+def usage(session: Session, owner: str) -> Amounts:
+    """What an owner uses now. Bytes count once for each upload and file, also where two have the same content."""
+    return Amounts(stored_bytes(session, owner), _count(session, owner, _queued()), _count(session, owner, _running()))
+
+
+def stored_bytes(session: Session, owner: str) -> int:
+    """Bytes of an owner's uploads that were not rejected, and of the files that jobs left."""
+    uploaded = select(func.coalesce(func.sum(Upload.num_bytes), 0)).where(
+        Upload.owner == owner, Upload.state != UploadState.REJECTED
+    )
+    left = (
+        select(func.coalesce(func.sum(Artifact.num_bytes), 0))
+        .join(Job, Job.id == Artifact.job_id)
+        .where(Job.owner == owner)
+    )
+    return int(session.scalar(uploaded) or 0) + int(session.scalar(left) or 0)
+
+
+def check_room(session: Session, owner: str, more_bytes: int, limits: Amounts) -> None:
+    """Raise ``QuotaExceeded`` unless so many more bytes may be stored."""
+    if not limits.stored_bytes:
+        return
+    used = stored_bytes(session, owner)
+    if used + more_bytes > limits.stored_bytes:
+        raise QuotaExceeded(
+            f"{owner} stores {used} bytes; {more_bytes} more would exceed the {limits.stored_bytes} that are allowed.",
+            suggestions=[
+                "Delete models, data sets or jobs that are no longer needed.",
+                "GET /v1/usage tells the limits.",
+            ],
+        )
+
+
+def check_queue(session: Session, owner: str, limits: Amounts) -> None:
+    """Raise ``QuotaExceeded`` unless one more job may be queued. The trials of a sweep do not count."""
+    if not limits.queued_jobs:
+        return
+    waiting = _count(session, owner, _queued())
+    if waiting >= limits.queued_jobs:
+        raise QuotaExceeded(
+            f"{owner} has {waiting} jobs in the queue; {limits.queued_jobs} are allowed.",
+            suggestions=["Wait until some have begun, or cancel them.", "GET /v1/usage tells the limits."],
+        )
+
+
+def claim(session: Session, job_id: str, limits: Amounts, *, lease_seconds: float, now: datetime) -> Job | None:
+    """Take a job as ``jobs.claim`` does, unless its owner has as many running as allowed.
+
+    Then it stays queued without a message: the slot is free for others, and the job's turn comes with the end of
+    another job of its owner, or with a sweep.
+    """
+    if limits.running_jobs:
+        job = session.get(Job, job_id)
+        if job is not None and job.upload_id is None:
+            locks.hold(session, "owner", [job.owner])
+            if _count(session, job.owner, _running()) >= limits.running_jobs:
+                session.execute(update(Job).where(Job.id == job_id).values(published_at=None))
+                return None
+    return jobs.claim(session, job_id, lease_seconds=lease_seconds, now=now)
+
+
+def startable(session: Session, waiting: Iterable[Job], limits: Amounts) -> list[Job]:
+    """Those of the waiting jobs that their owners may run now, in their order; checks of uploads always may."""
+    found = list(waiting)
+    if not limits.running_jobs:
+        return found
+    running = select(Job.owner, func.count()).where(_running()).group_by(Job.owner)
+    taken: dict[str, int] = {owner: count for owner, count in session.execute(running).tuples()}  # noqa: C416
+    chosen = []
+    for job in found:
+        if job.upload_id is None:
+            taken[job.owner] = taken.get(job.owner, 0) + 1
+            if taken[job.owner] > limits.running_jobs:
+                continue
+        chosen.append(job)
+    return chosen
+
+
+def next_in_line(session: Session, owner: str, limits: Amounts) -> Job | None:
+    """The job that may start now that one of its owner has ended, if it waits for that and has no message."""
+    if not limits.running_jobs or _count(session, owner, _running()) >= limits.running_jobs:
+        return None
+    waiting = select(Job).where(Job.owner == owner, Job.upload_id.is_(None), Job.published_at.is_(None))
+    ready = waiting.where((Job.state == JobState.QUEUED) | jobs.due())
+    return session.scalar(ready.order_by(Job.created_at, Job.position).limit(1))
+
+
+def _queued() -> ColumnElement[bool]:
+    return and_(Job.state == JobState.QUEUED, Job.upload_id.is_(None), Job.parent_id.is_(None))
+
+
+def _running() -> ColumnElement[bool]:
+    """Held by a worker: a sweep that waits for its trials does not count."""
+    held = and_(Job.state.in_([JobState.RUNNING, JobState.CANCELLING]), Job.lease_until.is_not(None))
+    return and_(held, Job.upload_id.is_(None))
+
+
+def _count(session: Session, owner: str, which: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(Job).where(Job.owner == owner, which)) or 0

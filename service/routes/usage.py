@@ -1,0 +1,32 @@
+"""What the caller's owner uses, and what it may use."""
+
+from fastapi import APIRouter
+
+from infra import quotas
+from jobspec import errors
+from service.caller import UseCaller
+from service.parts import UseParts
+from service.problems import responses
+from service.views import Amount, UsageView
+
+router = APIRouter(prefix="/v1/usage", tags=["usage"])
+
+
+@router.get("", operation_id="get_usage", responses=responses(errors.Unavailable))
+def get_usage(parts: UseParts, caller: UseCaller) -> UsageView:
+    """Bytes and jobs of your owner, with the limits."""
+    with parts.database.read() as session:
+        used, limits = quotas.usage(session, caller.owner), quotas.limits_of(parts.settings)
+    counts_requests = caller.key_id is not None and parts.settings.requests_per_minute
+    return UsageView(
+        owner=caller.owner,
+        stored_bytes=_amount(used.stored_bytes, limits.stored_bytes),
+        queued_jobs=_amount(used.queued_jobs, limits.queued_jobs),
+        running_jobs=_amount(used.running_jobs, limits.running_jobs),
+        max_upload_bytes=parts.settings.max_upload_bytes,
+        requests_per_minute=parts.settings.requests_per_minute if counts_requests else None,
+    )
+
+
+def _amount(used: int, limit: int) -> Amount:
+    return Amount(used=used, limit=limit or None)
