@@ -16,14 +16,16 @@ from tests.service.conftest import Running, Start, dataset_file, model_file, ser
 from tests.service.inputs import PRUNE, succeed
 from tests.service.keys import as_
 
+SAME, DATA = model_file("same"), dataset_file(1)  # once: a zip holds the time
+
 
 class Party:
     """An owner with a model, a data set and a job that left a file."""
 
     def __init__(self, running: Running, name: str) -> None:
         self.http = as_(running, name)
-        model = self.http.post("/v1/models", params={"name": "m.keras"}, content=model_file("same"))
-        data = self.http.post("/v1/datasets", params={"name": "d.npz"}, content=dataset_file(1))
+        model = self.http.post("/v1/models", params={"name": "m.keras"}, content=SAME)
+        data = self.http.post("/v1/datasets", params={"name": "d.npz"}, content=DATA)
         self.statuses = (model.status_code, data.status_code)
         self.model_id, self.dataset_id = model.json()["id"], data.json()["id"]
         checks = self.http.get("/v1/jobs", params={"kind": "check_model"}).json()["data"]
@@ -55,10 +57,10 @@ def test_the_same_bytes_of_another_owner_are_new_content(keyed: Running, ann: Pa
     """An answer of 200 would tell that somebody has that model. The bytes are stored once all the same."""
     assert ann.statuses == bob.statuses == (201, 201)
     assert ann.model_id != bob.model_id
-    assert bob.http.post("/v1/models", params={"name": "m.keras"}, content=model_file("same")).status_code == 200
+    assert bob.http.post("/v1/models", params={"name": "m.keras"}, content=SAME).status_code == 200
     digests = {party.http.get(f"/v1/models/{party.model_id}").json()["digest"] for party in (ann, bob)}
-    assert len(digests) == 1
-    assert sum(digests.pop().removeprefix("sha256:") in path for path in keyed.stored()) == 1
+    [digest] = digests
+    assert sum(digest.removeprefix("sha256:") in path for path in keyed.stored()) == 1
 
 
 def addresses(running: Running, of: Party) -> list[tuple[str, str]]:

@@ -119,7 +119,7 @@ def test_discovery_leads_to_what_is_there(gateway: Running) -> None:
     found = gateway.http.get("/").json()
     links = [value for key, value in found.items() if key.endswith("_url")]
 
-    assert len(links) == 8
+    assert len(links) == 10
     assert {link: gateway.http.get(link).status_code for link in links if link != "/health/ready"} == {
         link: 200 for link in links if link != "/health/ready"
     }
