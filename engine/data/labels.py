@@ -22,22 +22,11 @@ def label_kind(labels: Sequence[Array], declared: Literal["classes", "values"] |
     of zeros and ones any of several labels, and all else values.
 
     Raises:
-        DatasetLabelsInvalid: a negative class, or one column of floats in one array and of whole numbers in another.
+        DatasetLabelsInvalid: one column of floats in one array and of whole numbers in another.
     """
     if declared == "values":
         return "values"
     if all(y.dtype.kind in "iub" for y in labels) and all(_columns(y) == 1 for y in labels):
-        lowest, highest = min(int(y.min()) for y in labels), max(int(y.max()) for y in labels)
-        if highest > MOST_CLASSES:
-            raise DatasetLabelsInvalid(
-                f"A label is {highest}; classes are numbered from 0.",
-                suggestions=["Renumber the classes 0, 1, 2, ...; use float labels for regression."],
-            )
-        if lowest < 0:
-            raise DatasetLabelsInvalid(
-                f"A label is {lowest}; classes are whole numbers from 0.",
-                suggestions=["Renumber the classes 0, 1, 2, ...; use float labels for regression."],
-            )
         return "classes"
     if len({(y.dtype.kind in "iub", _columns(y)) for y in labels}) > 1:
         found = ", ".join(sorted({f"{y.dtype} with {_columns(y)} columns" for y in labels}))
@@ -66,7 +55,8 @@ def as_declared(y: Array, reading: Reading, *, where: Callable[[int], str]) -> t
         where: names the label of a sample.
 
     Raises:
-        DatasetLabelsInvalid: text where values are declared, a class that is not declared, a fraction for a class.
+        DatasetLabelsInvalid: text where values are declared, a class that is not declared, a fraction for a class, or
+            a number that counts none.
     """
     if y.dtype.kind == "U" and reading.labels == "values":
         raise DatasetLabelsInvalid(
@@ -79,7 +69,18 @@ def as_declared(y: Array, reading: Reading, *, where: Callable[[int], str]) -> t
         y = _whole(y, where)
     if y.dtype.kind == "U" or (reading.classes and y.dtype.kind in "iub" and _columns(y) == 1):
         return _numbered(y.reshape(len(y)).astype(str), reading.classes, where)
+    if y.dtype.kind in "iu" and _columns(y) == 1:
+        _check_counted(y.reshape(len(y)), where)
     return y, ()
+
+
+def _check_counted(y: Array, where: Callable[[int], str]) -> None:
+    bad = np.flatnonzero((y < 0) | (y > MOST_CLASSES))
+    if len(bad):
+        raise DatasetLabelsInvalid(
+            f"{where(int(bad[0]))} is {y[bad[0]]}; classes are whole numbers from 0 to {MOST_CLASSES}.",
+            suggestions=["Renumber the classes 0, 1, 2, ...; use float labels for regression."],
+        )
 
 
 def _whole(y: Array, where: Callable[[int], str]) -> Array:

@@ -54,7 +54,6 @@ def test_labels_are_taken_for_what_they_look_like(labels: np.ndarray, kind: str)
 @pytest.mark.parametrize(
     "labels",
     [
-        pytest.param([np.array([0, -1, 2])], id="negative class"),
         pytest.param([np.array([0, 1]), np.array([0.0, 1.5])], id="classes in one split, floats in another"),
         pytest.param([np.zeros((3, 2)), np.zeros((3, 4))], id="other widths"),
     ],
@@ -133,5 +132,5 @@ def test_a_label_that_no_class_has_is_no_class(tmp_path: Path) -> None:
     y[3] = 2**64 - 1
     path = write(tmp_path / "d.npz", y_train=y)
 
-    with pytest.raises(DatasetLabelsInvalid, match="A label is 18446744073709551615"):
+    with pytest.raises(DatasetLabelsInvalid, match="Label 3 of y_train is 18446744073709551615"):
         split(read(path, Reading()), validation_share=0.1, seed=0)
