@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check constraints
+.PHONY: help demo up test chaos check constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ up: $(STAMP) ## run the service on 127.0.0.1:8000 until Ctrl-C; data in ./var
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -q
+
+chaos: $(STAMP) ## 200 jobs while children, workers, gateway and broker are killed; half an hour
+	$(BIN)/python -m tests.chaos --jobs 200
 
 check: $(STAMP) ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

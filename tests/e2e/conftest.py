@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import keras
-import numpy as np
 import pytest
 
 from client.api import Secateur
@@ -14,6 +12,7 @@ from infra.settings import Settings
 from stack.interrupts import Interrupts
 from stack.machine import machine
 from tests.badfiles import good_keras, good_npz
+from tests.plane import trained_on_the_plane
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,7 @@ def inputs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Inputs
 @pytest.fixture(scope="session")
 def trained(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     """Three blobs in the plane, and a network that tells them apart."""
-    folder, rng = tmp_path_factory.mktemp("trained"), np.random.default_rng(0)
-    y = np.arange(600) % 3
-    x = (np.array([[0, 2], [2, -1], [-2, -1]])[y] + rng.normal(0, 1, (600, 2))).astype("float32")
-    dataset, model_file = folder / "plane.npz", folder / "plane.keras"
-    np.savez(dataset, x_train=x[:480], y_train=y[:480], x_test=x[480:], y_test=y[480:])
-    keras.utils.set_random_seed(1)
-    hidden = [keras.layers.Dense(16, activation="relu", name=name) for name in ("first", "second")]
-    model = keras.Sequential([keras.Input((2,)), *hidden, keras.layers.Dense(3, activation="softmax", name="head")])
-    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy")
-    model.fit(x[:480], y[:480], epochs=8, verbose=0)
-    model.save(model_file)
+    model_file, dataset = trained_on_the_plane(tmp_path_factory.mktemp("trained"))
     model_id, dataset_id = service.client.upload_model(model_file).id, service.client.upload_dataset(dataset).id
     service.client.wait_ready("model", model_id)
     service.client.wait_ready("dataset", dataset_id)

@@ -1,0 +1,31 @@
+"""Whatever dies, every accepted job ends once. The short form; ``make chaos`` runs the long one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.storm import storm
+from tests.chaos.victims import ROUND
+
+NUM_JOBS, NUM_SHOTS = 10, 2 * len(ROUND)
+
+
+@pytest.mark.timeout(600)
+def test_every_job_ends_once_whatever_dies(tmp_path: Path) -> None:
+    """Children, workers, the gateway and the broker are killed, and the broker is emptied, while jobs run."""
+    lines: list[str] = []
+
+    result = storm(
+        tmp_path,
+        num_jobs=NUM_JOBS,
+        num_shots=NUM_SHOTS,
+        seed=1,
+        pause_seconds=3.0,
+        limit_seconds=500.0,
+        say=lines.append,
+    )
+
+    log = "\n".join(lines)
+    assert not result.faults(NUM_JOBS), log
+    assert set(result.killed) == {*ROUND, "emptied"}, log
+    assert not list((tmp_path / "var" / "scratch").glob("*/job_*")), "a dead job left its folder"

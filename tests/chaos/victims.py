@@ -1,0 +1,92 @@
+"""Who can be killed, and how: one running stack, seen from outside."""
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import psutil
+import redis
+
+from stack.keeper import FIRST_PAUSE_SECONDS
+from stack.machine import Machine
+
+Kind = Literal["child", "worker", "gateway", "broker", "emptied"]
+
+ROUND: Final[tuple[Kind, ...]] = ("child", "child", "child", "worker", "gateway", "broker")
+"""Everybody's turn comes in each round, in an order that is drawn."""
+
+CHILD: Final = "workers.child"
+
+
+@dataclass
+class Killer:
+    """Kills parts of a stack with SIGKILL, in drawn order, and remembers how many of each."""
+
+    machine: Machine
+    broker_url: str
+    draw: random.Random
+    killed: dict[Kind, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._turns = self._rounds()
+
+    def _rounds(self) -> Iterator[Kind]:
+        while True:
+            yield from self.draw.sample(ROUND, len(ROUND))
+
+    def strike(self) -> str | None:
+        """Kill whoever's turn it is; None when there is nobody of the kind. Returns whom, for the log."""
+        kind = next(self._turns)
+        victims = self.children() if kind == "child" else self._parts(kind)
+        if not victims:
+            return None
+        victim = self.draw.choice(victims)
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
+            self._count(kind)
+            return f"kill -9 {kind} {victim.pid}"
+        return None
+
+    def empty_broker(self) -> str:
+        """Take every message from the broker, as a Redis without persistence does when it dies."""
+        path = self.broker_url.removeprefix("redis+socket://")
+        with redis.Redis(unix_socket_path=path) as client:
+            client.flushall()
+        self._count("emptied")
+        return "FLUSHALL at the broker"
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that run jobs now."""
+        return [
+            child
+            for worker in self._parts("worker")
+            for child in _family(worker)
+            if CHILD in _command(child) and child.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    def _parts(self, kind: Kind) -> list[psutil.Process]:
+        """The living parts whose name begins with the kind's."""
+        found = []
+        for part in self.machine.keeper.parts:
+            if part.name.startswith(kind) and part.process.poll() is None:
+                part.pause_seconds = FIRST_PAUSE_SECONDS  # it is no fault of its own that it died so often
+                with suppress(psutil.NoSuchProcess):
+                    found.append(psutil.Process(part.process.pid))
+        return found
+
+    def _count(self, kind: Kind) -> None:
+        self.killed[kind] = self.killed.get(kind, 0) + 1
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return process.children(recursive=True)
+    return []
+
+
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return " ".join(process.cmdline())
+    return ""
