@@ -1,15 +1,19 @@
 """``python -m infra migrate`` brings the tables to the newest version; ``python -m infra seen`` asks whether a worker
 of this host was seen lately, and fails if not: a health check for containers, where each worker has its own host name.
+``python -m infra collect`` removes what has expired and what nobody needs.
 """
 
 import argparse
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from infra import logs, workers
+from infra.collect import collect
 from infra.database import Database, now
 from infra.settings import Settings
+from infra.store import Store
 
 SEEN_WITHIN_SWEEPS = 3
 """As many sweeps may be late before a worker counts as dead; the gateway's readiness allows the same."""
@@ -18,7 +22,7 @@ SEEN_WITHIN_SWEEPS = 3
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do the one thing that was asked for; exit code 1 when no worker was seen."""
     parser = argparse.ArgumentParser(prog="python -m infra", description="Chores of an installation.")
-    parser.add_argument("chore", choices=["migrate", "seen"], nargs="?", default="migrate")
+    parser.add_argument("chore", choices=["migrate", "seen", "collect"], nargs="?", default="migrate")
     options = parser.parse_args(arguments)
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
@@ -26,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if options.chore == "migrate":
             database.migrate()
+        elif options.chore == "collect":
+            store = Store.from_url(settings.store)
+            found = collect(database, store, grace_seconds=settings.collect_grace_seconds, now=now())
+            sys.stdout.write(", ".join(f"{name} {count}" for name, count in asdict(found).items()) + "\n")
         elif not _seen(database, within_seconds=SEEN_WITHIN_SWEEPS * settings.sweep_seconds):
             sys.exit(f"no worker of {socket.gethostname()} was seen lately")
     finally:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from infra import jobs
+from infra import blobs, jobs
 from infra.jobs import Outcome
 from infra.tables import Artifact, Job
 from jobspec.progress import TRIALS, StepProgress
@@ -56,6 +56,7 @@ def spread(
     if let_go is None:
         return []
     session.add_all(Artifact(job_id=job.id, **vars(file)) for file in outcome.files)
+    blobs.let_go(session, job.id)
     rows = []
     for position, spec in enumerate(children):
         row = jobs.create(

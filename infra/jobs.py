@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from infra import blobs
 from infra.tables import Artifact, Job, JobLabel, Upload
 from jobspec.errors import Failure, PendingTimeExceeded, WorkerCrashed
 from jobspec.ids import new_id
@@ -41,7 +42,9 @@ class Outcome:
     summary: Mapping[str, Any] | None = None
 
 
-def create(session: Session, spec: JobSpec, *, owner: str = LOCAL_OWNER, now: datetime) -> Job:
+def create(
+    session: Session, spec: JobSpec, *, owner: str = LOCAL_OWNER, expires_at: datetime | None = None, now: datetime
+) -> Job:
     """Write a user's job, queued."""
     job = Job(
         id=new_id("job"),
@@ -56,6 +59,7 @@ def create(session: Session, spec: JobSpec, *, owner: str = LOCAL_OWNER, now: da
         attempt=0,
         created_at=now,
         pending_until=now + timedelta(seconds=spec.limits.max_pending_seconds),
+        expires_at=expires_at,
     )
     session.add(job)
     session.flush()
@@ -142,6 +146,7 @@ def finish(
     if upload_id is None:
         return False
     session.add_all(Artifact(job_id=job_id, **vars(file)) for file in outcome.files)
+    blobs.let_go(session, job_id)
     if upload_id[1] is not None:
         _settle_upload(session, upload_id[1], outcome)
     return True

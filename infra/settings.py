@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     quota_stored_bytes: int = Field(default=100 * 1024**3, ge=0, description="Bytes that an owner may store; 0: any.")
     quota_queued_jobs: int = Field(default=1000, ge=0, description="Jobs that an owner may have queued; 0: any number.")
     quota_running_jobs: int = Field(default=0, ge=0, description="Jobs of an owner that run at once; 0: any number.")
+    keep_uploads_days: float = Field(default=0.0, ge=0, description="Days until an upload is removed; 0: never.")
+    keep_jobs_days: float = Field(default=0.0, ge=0, description="Days until an ended job is removed; 0: never.")
+    collect_seconds: float = Field(default=3600.0, gt=0, description="How often workers remove what nobody needs.")
+    collect_grace_seconds: float = Field(default=3600.0, ge=0, description="Age at which bytes without a row go.")
     requests_per_minute: int = Field(
         default=6000, ge=0, description="Requests of an owner in a minute, where there are keys; 0: any number."
     )

@@ -5,11 +5,12 @@ into a staging object, which becomes the blob when all of it has arrived.
 """
 
 import hashlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
@@ -41,21 +42,32 @@ class Staged:
     num_bytes: int
 
 
+@dataclass(frozen=True)
+class Blob:
+    """A file in the store, as it is found there."""
+
+    digest: str
+    num_bytes: int
+    modified_at: datetime
+
+
 class Store:
     """Blobs by digest (``sha256:<hex>``).
 
     Every method raises ``StorageFull`` when the disk is full and ``Unavailable`` when the store does not answer.
     """
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, folder: Path | None = None) -> None:
         self._objects = objects
+        self._folder = folder
 
     @classmethod
     def from_url(cls, url: str) -> "Store":
         """Open ``file:///folder`` (made when missing) or ``s3://bucket/prefix`` (credentials from ``AWS_...``)."""
         parts = urlsplit(url)
         if parts.scheme == "file":
-            return cls(LocalStore(unquote(parts.path), mkdir=True))
+            folder = Path(unquote(parts.path))
+            return cls(LocalStore(folder, mkdir=True), folder)
         return cls(from_url(url, retry_config=RETRIES))
 
     async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
@@ -144,10 +156,9 @@ class Store:
 
     def put(self, path: Path) -> tuple[str, int]:
         """Store a local file. Returns its digest and its size in bytes."""
+        digest = digest_of(path)
         with path.open("rb") as file:
-            digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-            num_bytes = file.tell()
-            file.seek(0)
+            num_bytes = os.fstat(file.fileno()).st_size
             with _translated():
                 try:
                     obstore.head(self._objects, _key(digest))
@@ -163,6 +174,24 @@ class Store:
             except FileNotFoundError:
                 return
 
+    def blobs(self) -> Iterator[Blob]:
+        """Every blob, in no order."""
+        with _translated():
+            for page in obstore.list(self._objects, "sha256"):
+                for item in page:
+                    yield Blob("sha256:" + item["path"].rpartition("/")[2], item["size"], item["last_modified"])
+
+    def discard_staged_before(self, moment: datetime) -> int:
+        """Remove staging objects that nobody wrote to since, such as those of a killed gateway. Returns how many."""
+        num = 0
+        with _translated():
+            for page in obstore.list(self._objects, "staging"):
+                for item in page:
+                    if item["last_modified"] < moment:
+                        obstore.delete(self._objects, item["path"])
+                        num += 1
+        return num + (0 if self._folder is None else _discard_parts(self._folder / "staging", moment))
+
     def ping(self) -> None:
         """Raise ``Unavailable`` or ``StorageFull`` unless the store takes and gives back an object."""
         key = f"staging/ping-{secrets.token_hex(8)}"
@@ -171,12 +200,26 @@ class Store:
             obstore.delete(self._objects, key)
 
 
+def digest_of(path: Path) -> str:
+    """The digest of a local file."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
 def too_large(limit_bytes: int) -> UploadTooLarge:
     """The error of an upload past the limit, also for one that says so before its first byte."""
     return UploadTooLarge(
         f"This service accepts at most {limit_bytes} bytes an upload.",
         suggestions=["Ask the operator to raise SECATEUR_MAX_UPLOAD_BYTES, or upload less data."],
     )
+
+
+def _discard_parts(staging: Path, moment: datetime) -> int:
+    """Remove files that a local store is still writing (``name#1``): it does not list them."""
+    old = [path for path in staging.glob("*#*") if path.is_file() and path.stat().st_mtime < moment.timestamp()]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def _key(digest: str) -> str:

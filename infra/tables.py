@@ -63,6 +63,7 @@ class Upload(Table):
     summary: Mapped[dict[str, Any] | None]
     failure: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class Job(Table):
@@ -99,6 +100,7 @@ class Job(Table):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     pending_until: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class JobLabel(Table):
@@ -122,6 +124,16 @@ class Artifact(Table):
     media_type: Mapped[str] = mapped_column(String(128))
     digest: Mapped[str] = mapped_column(String(80), index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class BlobHold(Table):
+    """Bytes that a job's files will have, from before they are stored until their rows are written."""
+
+    __tablename__ = "blob_holds"
+
+    digest: Mapped[str] = mapped_column(String(80), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    until: Mapped[datetime]
 
 
 class Worker(Table):

@@ -7,8 +7,8 @@ from typing import Literal
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from infra import jobs
-from infra.tables import Artifact, Job, Upload
+from infra import jobs, locks
+from infra.tables import Job, Upload
 from jobspec.ids import new_id
 from jobspec.keys import LOCAL_OWNER
 from jobspec.reading import Reading
@@ -27,15 +27,19 @@ def register(
     format: str,
     reading: Reading,
     owner: str = LOCAL_OWNER,
+    expires_at: datetime | None = None,
     now: datetime,
 ) -> tuple[Upload, Job | None]:
     """The owner's row for this content, and the check that it needs.
 
     Content that this owner has already, read in the same way, and not rejected keeps its row and needs no check: then
-    the job is None.
+    the job is None. Its time begins anew. The content is held until the transaction ends: bytes go in place before.
     """
     same = (Upload.kind == kind, Upload.digest == digest, Upload.reading_digest == reading.digest())
     known = session.scalar(select(Upload).where(Upload.owner == owner, *same).with_for_update())
+    locks.hold(session, "blob", [digest])
+    if known is not None:
+        known.expires_at = later(known.expires_at, expires_at)
     if known is not None and known.state != UploadState.REJECTED:
         return known, None
     if known is not None:
@@ -53,10 +57,16 @@ def register(
         reading_digest=reading.digest(),
         state=UploadState.CHECKING,
         created_at=now,
+        expires_at=expires_at,
     )
     session.add(upload)
     session.flush()
     return upload, jobs.create_check(session, upload, now=now)
+
+
+def later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two ends; None is never, which is later than any."""
+    return None if one is None or other is None else max(one, other)
 
 
 def get(session: Session, kind: Kind, upload_id: str, *, hold: bool = False) -> Upload | None:
@@ -84,17 +94,3 @@ def page(
         at, upload_id = after
         query = query.where(or_(Upload.created_at < at, and_(Upload.created_at == at, Upload.id < upload_id)))
     return session.scalars(query).all()
-
-
-def remove(session: Session, upload: Upload) -> bool:
-    """Delete a row and its check. Returns whether nothing refers to its bytes any more."""
-    session.delete(upload)
-    session.flush()
-    return not is_referenced(session, upload.digest)
-
-
-def is_referenced(session: Session, digest: str) -> bool:
-    """Whether any row needs these bytes. A rejected upload does not: it only remembers why."""
-    upload = select(Upload.id).where(Upload.digest == digest, Upload.state != UploadState.REJECTED)
-    artifact = select(Artifact.job_id).where(Artifact.digest == digest)
-    return session.scalar(select(or_(upload.exists(), artifact.exists()))) is True

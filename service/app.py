@@ -18,7 +18,7 @@ from service.linger import Linger
 from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
-from service.routes import artifacts, discovery, health, jobs, keys, uploads, usage
+from service.routes import artifacts, discovery, health, jobs, keys, retention, uploads, usage
 
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
 
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> Gateway:
 
     app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
-    for module in (discovery, health, uploads, jobs, artifacts, keys, usage):
+    for module in (discovery, health, uploads, jobs, artifacts, retention, keys, usage):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(Guard, parts=parts)

@@ -32,6 +32,7 @@ class UploadView(Frozen):
     state: UploadState = Field(description="`checking` until a worker has looked at it.")
     failure: Failure | None = Field(description="Why it was rejected.")
     created_at: datetime
+    expires_at: datetime | None = Field(description="When it may be removed; null: never.")
 
 
 class ModelView(UploadView):
@@ -75,6 +76,7 @@ class JobView(Frozen):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None = Field(description="When it may be removed, once it has ended; null: never.")
     limits: Limits | None
     spec: Mapping[str, Any] = Field(description="The spec with every default filled in.")
     spec_digest: str | None
@@ -195,7 +197,19 @@ def dataset_view(upload: Upload) -> DatasetView:
 
 
 def _upload_fields(upload: Upload) -> dict[str, Any]:
-    names = ("id", "owner", "name", "digest", "num_bytes", "format", "state", "failure", "created_at", "summary")
+    names = (
+        "id",
+        "owner",
+        "name",
+        "digest",
+        "num_bytes",
+        "format",
+        "state",
+        "failure",
+        "created_at",
+        "expires_at",
+        "summary",
+    )
     return {name: getattr(upload, name) for name in names}
 
 
@@ -216,6 +230,7 @@ def job_view(session: Session, job: Job) -> JobView:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        expires_at=job.expires_at,
         limits=job.spec.get("limits"),
         spec=job.spec,
         spec_digest=job.spec_digest,

@@ -14,6 +14,7 @@ from infra.store import Store
 from jobspec.work import QUEUES
 from workers.app import serve, worker_app
 from workers.attempt import Means
+from workers.collector import Collector, collecting
 from workers.scratch import scratch
 from workers.supervisor import Supervisor
 from workers.sweep import Sweep, sweeping
@@ -29,7 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     means = Means(database, Store.from_url(settings.store), draining, memory_bytes=settings.job_memory_bytes)
     publisher = Publisher(celery_app(settings.broker))  # an app of its own: a worker's app knows only its own queues
     sweep = Sweep(database, publisher, settings, options.queues)
-    with scratch(settings.scratch) as folder, sweeping(sweep, every_seconds=settings.sweep_seconds):
+    collector = Collector(database, means.store, settings)
+    with (
+        scratch(settings.scratch) as folder,
+        sweeping(sweep, every_seconds=settings.sweep_seconds),
+        collecting(collector, every_seconds=settings.collect_seconds),
+    ):
         supervisor = Supervisor(means, publisher, settings, folder)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()

@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from infra.database import Database
+from infra import blobs
+from infra.database import Database, now
 from infra.jobs import Outcome
 from infra.logs import logger
 from infra.store import Store
@@ -158,9 +159,15 @@ class Attempt:
                 raise InternalError(
                     "The process that ran the check found out something else than was asked."
                 ) from fault
-        files = self._patiently(lambda: outputs.collect(self._means.store, self._folder / OUT, result.files))
+        files = self._patiently(
+            lambda: outputs.collect(self._means.store, self._folder / OUT, result.files, announce=self._announce)
+        )
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
         return Spread(outcome, work.children) if work.children else outcome
+
+    def _announce(self, digests: Sequence[str]) -> None:
+        with self._means.database.write() as session:
+            blobs.announce(session, self._job.id, digests, now=now())
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """Try until the database or the store answers, or there is a reason to stop."""

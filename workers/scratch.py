@@ -20,8 +20,7 @@ def scratch(root: Path) -> Iterator[Path]:
     """
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root):  # one at a time, so that nobody takes a folder for abandoned while it is being made
-        for abandoned in root.glob("worker-*"):
-            _remove_if_abandoned(abandoned)
+        _remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
         lock = _open_lock(folder)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -30,6 +29,17 @@ def scratch(root: Path) -> Iterator[Path]:
             yield folder
         finally:
             remove(folder)
+
+
+def tidy(root: Path) -> None:
+    """Remove the folders of workers that are no more."""
+    with _locked(root):
+        _remove_abandoned(root)
+
+
+def _remove_abandoned(root: Path) -> None:
+    for abandoned in root.glob("worker-*"):
+        _remove_if_abandoned(abandoned)
 
 
 @contextmanager

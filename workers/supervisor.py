@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import families, jobs, quotas, uploads
+from infra import blobs, families, jobs, quotas
 from infra.broker import Publisher
 from infra.database import now
 from infra.jobs import Outcome
@@ -175,8 +175,7 @@ class Supervisor:
             upload = session.get(Upload, upload_id, with_for_update=True)
             if upload is None or upload.state != UploadState.REJECTED:
                 return
-            if not uploads.is_referenced(session, upload.digest):
-                self.means.store.delete(upload.digest)
+            blobs.remove_unneeded(session, self.means.store, [upload.digest])
 
     def _publish(self, job: Job) -> None:
         """Wake a worker at once; if that fails, a sweep does it later."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from infra import families, job_list, jobs, locks, quotas, uploads
+from infra import families, job_list, jobs, locks, quotas, retention, uploads
 from infra.database import now
 from infra.logs import logger
 from infra.tables import Job, Upload
@@ -133,7 +133,13 @@ def create_job(
         dataset = _input(session, caller, "dataset", spec.dataset_id, field="dataset_id")
         if model.summary is not None and dataset.summary is not None:
             check_fit(spec, ModelSummary.model_validate(model.summary), DatasetSummary.model_validate(dataset.summary))
-        job = jobs.create(session, spec, owner=caller.owner, now=now())
+        job = jobs.create(
+            session,
+            spec,
+            owner=caller.owner,
+            expires_at=retention.expiry(parts.settings.keep_jobs_days, now=now()),
+            now=now(),
+        )
         session.flush()
         view = job_view(session, job)
     ring(parts, job)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import job_list, locks, quotas, uploads
+from infra import locks, quotas, retention, uploads
 from infra.database import now
 from infra.logs import logger
 from infra.store import Staged
@@ -164,9 +164,11 @@ def _register(
     }
 
     def write() -> tuple[Upload, Job | None]:
+        at = now()
+        expires_at = retention.expiry(parts.settings.keep_uploads_days, now=at)
         with parts.database.write() as session:
             locks.hold(session, "owner", [owner])
-            rows = uploads.register(session, kind, **fields, now=now())  # type: ignore[arg-type]
+            rows = uploads.register(session, kind, **fields, expires_at=expires_at, now=at)  # type: ignore[arg-type]
             quotas.check_room(session, owner, 0, quotas.limits_of(parts.settings))  # with the new row counted
             from_thread.run(parts.store.keep, staged)
             return rows
@@ -239,15 +241,7 @@ def delete_dataset(parts: UseParts, caller: UseCaller, dataset_id: str) -> None:
 def _delete(parts: Parts, caller: Caller, kind: uploads.Kind, upload_id: str) -> None:
     with parts.database.write() as session:
         upload = found(uploads.get(session, kind, upload_id, hold=True), kind, upload_id, caller)
-        users = job_list.unfinished_using(session, upload_id)
-        if users:
-            raise errors.InUse(
-                f"{len(users)} unfinished job(s) need {upload_id}: {', '.join(users[:5])}.",
-                suggestions=["Wait for them, or cancel them first."],
-            )
-        if uploads.remove(session, upload):
-            # before the commit: after it, somebody could register the same content and lose its bytes to us
-            parts.store.delete(upload.digest)
+        retention.remove_upload(session, parts.store, upload)
 
 
 def found(row: Upload | None, kind: uploads.Kind, upload_id: str, caller: Caller) -> Upload:

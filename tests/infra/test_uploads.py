@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from infra import job_list, jobs, uploads
+from infra import blobs, job_list, jobs, retention, uploads
 from infra.database import Database
-from infra.jobs import Outcome, StoredFile
+from infra.jobs import Outcome
+from infra.store import Store
 from infra.tables import Job, Upload
 from jobspec.errors import ModelUnreadable
 from jobspec.states import JobState, UploadState
-from tests.infra.rows import LEASE, at, claimed, job, register, spec, upload, uploaded
+from tests.infra.rows import LEASE, at, job, register, spec, upload, uploaded
 
 
 def settle(database: Database, check_id: str, outcome: Outcome) -> None:
@@ -132,7 +133,7 @@ def test_a_page_is_newest_first_and_goes_on_where_the_last_one_ended(database: D
 
 def referenced(database: Database, digest: str) -> bool:
     with database.read() as session:
-        return uploads.is_referenced(session, digest)
+        return blobs.is_referenced(session, digest)
 
 
 def test_bytes_are_needed_as_long_as_an_upload_has_them(database: Database) -> None:
@@ -145,30 +146,7 @@ def test_bytes_are_needed_as_long_as_an_upload_has_them(database: Database) -> N
     assert not referenced(database, row.digest)
 
 
-def test_the_last_of_two_uploads_of_the_same_bytes_takes_them_along(database: Database) -> None:
-    model, dataset = uploaded(database, "same", "model"), uploaded(database, "same", "dataset")
-
-    with database.write() as session:
-        first = uploads.remove(session, session.get_one(Upload, model.id))
-    with database.write() as session:
-        second = uploads.remove(session, session.get_one(Upload, dataset.id))
-
-    assert (first, second) == (False, True)
-
-
-def test_bytes_that_a_job_left_too_stay_when_the_upload_goes(database: Database) -> None:
-    """An uploaded file may be equal to an artifact, a model that was not changed for example."""
-    row = uploaded(database)
-    job_id, attempt = claimed(database)
-    file = StoredFile("model.keras", "x/y", row.digest, 1)
-    with database.write() as session:
-        jobs.finish(session, job_id, attempt, Outcome(JobState.SUCCEEDED, files=[file]), steps=[], now=at(3))
-
-    with database.write() as session:
-        assert not uploads.remove(session, session.get_one(Upload, row.id))
-
-
-def test_an_upload_takes_its_check_along(database: Database) -> None:
+def test_an_upload_takes_its_check_along(database: Database, store: Store) -> None:
     """Whether the check waits or runs: its worker finds out at its next heartbeat and writes nothing."""
     row, check = register(database)
     assert check is not None
@@ -176,7 +154,7 @@ def test_an_upload_takes_its_check_along(database: Database) -> None:
         jobs.claim(session, check.id, lease_seconds=LEASE, now=at(1))
 
     with database.write() as session:
-        uploads.remove(session, session.get_one(Upload, row.id))
+        retention.remove_upload(session, store, session.get_one(Upload, row.id))
 
     assert counted(database, Job) == 0
     with database.write() as session:

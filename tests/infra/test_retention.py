@@ -1,0 +1,219 @@
+"""Bytes go with the last row that needs them, and never before, whoever does what at the same time."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from infra import blobs, jobs, retention
+from infra.collect import collect
+from infra.database import Database
+from infra.store import Store
+from infra.tables import Artifact, Job, Upload
+from jobspec.errors import InUse
+from tests.infra.library import Library, digest
+from tests.infra.rows import at
+
+
+@pytest.fixture
+def library(database: Database, store: Store) -> Library:
+    return Library(database, store)
+
+
+@pytest.fixture
+def local(database: Database, tmp_path: Path) -> Library:
+    """With a store in a folder: for what is about the database."""
+    return Library(database, Store.from_url((tmp_path / "store").as_uri()))
+
+
+def test_the_last_upload_of_some_content_takes_its_bytes_along(library: Library) -> None:
+    first, second = library.upload("same", "ann"), library.upload("same", "bob")
+
+    library.remove_upload(first)
+    assert library.stored() == {digest("same")}
+    library.remove_upload(second)
+
+    assert library.stored() == set()
+
+
+def test_a_job_takes_its_files_along_but_not_what_others_need(library: Library) -> None:
+    """An artifact may be equal to an upload, a model that was not changed for example."""
+    library.upload("model")
+    other = library.leave(library.running(), "shared")
+    job_id = library.leave(library.running(), "model", "shared", "own")
+
+    library.remove_job(job_id)
+
+    assert library.stored() == {digest("model"), digest("shared")}
+    with library.database.read() as session:
+        assert {row.job_id for row in session.query(Artifact)} == {other}
+
+
+def test_what_an_unfinished_job_needs_or_is_stays(local: Library) -> None:
+    model_id = local.upload("model")
+    held = local.running(model_id)
+
+    with pytest.raises(InUse, match=held.id):
+        local.remove_upload(model_id)
+    with pytest.raises(InUse, match="running"):
+        local.remove_job(held.id)
+
+    assert local.stored() == {digest("model")}
+
+
+def test_a_sweep_takes_its_trials_along_and_a_trial_waits_for_its_sweep(local: Library) -> None:
+    parent, trial = local.running(), local.running()
+    with local.database.write() as session:
+        session.get_one(Job, trial.id).parent_id = parent.id
+    local.leave(trial, "trial")
+
+    with pytest.raises(InUse, match=parent.id):
+        local.remove_job(trial.id)
+    local.leave(parent, "table")
+    local.remove_job(parent.id)
+
+    assert local.stored() == set()
+    with local.database.read() as session:
+        assert session.query(Job).count() == 0
+
+
+def test_a_store_that_does_not_answer_leaves_the_rows(local: Library) -> None:
+    """Otherwise bytes would stay for which nothing is left that could be deleted."""
+    model_id = local.upload("model")
+
+    class Down(Store):
+        def delete(self, digest: str) -> None:
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        Library(local.database, Down(local.store._objects)).remove_upload(model_id)
+
+    with local.database.read() as session:
+        assert session.get(Upload, model_id) is not None
+
+
+def test_who_uploads_content_that_is_being_removed_gets_its_bytes(local: Library) -> None:
+    """The one has looked and found that nobody needs the bytes; the other must not find them still there."""
+    first = local.upload("same", "ann")
+    has_removed, may_end = threading.Event(), threading.Event()
+
+    def remove() -> None:
+        with local.database.write() as session:
+            retention.remove_upload(session, local.store, session.get_one(Upload, first))
+            has_removed.set()
+            may_end.wait(5)
+
+    with ThreadPoolExecutor(2) as pool:
+        removal = pool.submit(remove)
+        assert has_removed.wait(5)
+        upload = pool.submit(local.upload, "same", "bob")
+        time.sleep(0.2)
+        assert not upload.done(), "it waits for the removal"
+        may_end.set()
+        removal.result(5)
+        upload.result(5)
+
+    assert local.stored() == local.needed() == {digest("same")}
+
+
+def test_who_removes_content_that_is_being_uploaded_leaves_it(local: Library) -> None:
+    """The row of the other is not there yet for anybody else to see."""
+    first = local.upload("same", "ann")
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    class Slow(Library):
+        def put(self, content: str) -> tuple[str, int]:
+            has_begun.set()
+            may_end.wait(5)
+            return super().put(content)
+
+    with ThreadPoolExecutor(2) as pool:
+        upload = pool.submit(Slow(local.database, local.store).upload, "same", "bob")
+        assert has_begun.wait(5)
+        removal = pool.submit(local.remove_upload, first)
+        time.sleep(0.2)
+        may_end.set()
+        upload.result(5)
+        removal.result(5)
+
+    assert local.stored() == local.needed() == {digest("same")}
+
+
+def test_files_that_a_worker_has_announced_stay_until_their_rows_are_there(local: Library) -> None:
+    """It finds the bytes in the store, and stores nothing; then their last upload is deleted; then it ends its job."""
+    model_id, held = local.upload("same"), local.running()
+    with local.database.write() as session:
+        blobs.announce(session, held.id, [digest("same")], now=at(0))
+
+    local.remove_upload(model_id)
+    assert local.stored() == {digest("same")}
+    job_id = local.leave(held, "same")
+
+    assert local.stored() == local.needed() == {digest("same")}
+    local.remove_job(job_id)
+    assert local.stored() == set()
+
+
+def test_what_was_announced_by_a_worker_that_never_came_back_goes_in_the_end(local: Library) -> None:
+    held = local.running()
+    with local.database.write() as session:
+        blobs.announce(session, held.id, [digest("stray")], now=at(0))
+    local.put("stray")
+
+    collect(local.database, local.store, grace_seconds=0, now=at(blobs.HOLD_SECONDS - 1))
+    assert local.stored() == {digest("stray")}
+    collect(local.database, local.store, grace_seconds=0, now=at(blobs.HOLD_SECONDS + 1))
+
+    assert local.stored() == set()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_is_done_side_by_side_no_row_loses_its_bytes(local: Library, seed: int) -> None:
+    """Uploads, deletions, jobs and collections of the same three contents by four at once."""
+    ids: list[str] = []
+
+    def live(number: int) -> None:
+        chance = random.Random(100 * seed + number)
+        for _ in range(15):
+            content, owner = chance.choice("abc"), chance.choice(["ann", "bob"])
+            match chance.randrange(5):
+                case 0 | 1:
+                    ids.append(local.upload(content, owner))
+                case 2:
+                    ids.append(local.leave(local.running(), content))
+                case 3 if ids:
+                    gone = ids.pop(chance.randrange(len(ids))) if ids else ""
+                    (local.remove_job if gone.startswith("job_") else local.remove_upload)(gone)
+                case _:
+                    collect(local.database, local.store, grace_seconds=0, now=at(10**9))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(live, range(4)))
+
+    assert local.needed() <= local.stored()
+    collect(local.database, local.store, grace_seconds=0, now=at(10**9))
+    assert local.needed() == local.stored()
+
+
+def test_uploading_again_begins_the_time_of_an_upload_anew(local: Library) -> None:
+    model_id = local.upload("model", expires_at=at(10))
+    assert local.upload("model", expires_at=at(20)) == model_id
+
+    with local.database.read() as session:
+        assert session.get_one(Upload, model_id).expires_at == at(20)
+        assert retention.expired_uploads(session, now=at(15), limit=9) == []
+
+
+def test_jobs_come_to_their_end_before_they_expire(local: Library) -> None:
+    running, ended = local.running(expires_at=at(10)), local.running(expires_at=at(10))
+    local.leave(ended, "file")
+    local.leave(local.running(), "kept for ever")
+
+    with local.database.read() as session:
+        assert retention.expired_jobs(session, now=at(9), limit=9) == []
+        assert retention.expired_jobs(session, now=at(11), limit=9) == [ended.id]
+    with local.database.write() as session:
+        assert jobs.requeue(session, running.id, running.attempt)
