@@ -33,6 +33,7 @@ def scratch(root: Path) -> Iterator[Path]:
 
 def tidy(root: Path) -> None:
     """Remove the folders of workers that are no more."""
+    root.mkdir(parents=True, exist_ok=True)
     with _locked(root):
         _remove_abandoned(root)
 

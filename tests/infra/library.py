@@ -5,7 +5,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from infra import blobs, jobs, retention, uploads
+from infra import blobs, jobs, locks, retention, uploads
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.store import Store
@@ -30,6 +30,7 @@ class Library:
     def upload(self, content: str, owner: str = "local", *, expires_at: datetime | None = None) -> str:
         """Register content and put its bytes in place, as the gateway does."""
         with self.database.write() as session:
+            locks.hold(session, "owner", [owner])
             row, _ = uploads.register(
                 session,
                 "model",
