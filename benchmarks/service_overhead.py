@@ -39,7 +39,7 @@ def through_the_service(service: Secateur, example: Path, recipe: dict[str, Any]
         "model_id": service.upload_model(example / "model.keras").id,
         "dataset_id": service.upload_dataset(example / "mnist.npz").id,
     }
-    job = service.wait(service.submit(recipe | ids).id)
+    job = service.wait(service.submit(recipe | ids, force=True).id)
     if job.state != "succeeded":
         raise SystemExit(f"the job ended {job.state}: {job.failure}")
     for artifact in service.artifacts(job.id):

@@ -23,8 +23,9 @@ from urllib.parse import quote
 import httpx
 
 from client import revive
-from client.views import Artifact, ArtifactList, Job, JobList, Key, KeyList, NewKey, Readiness, Upload, View
+from client.views import Artifact, ArtifactList, EventPage, Job, JobList, Key, KeyList, NewKey, Readiness, Upload, View
 from jobspec.errors import InternalError, Unavailable
+from jobspec.events import EventKind, JobEvent, Level
 from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.search import SearchReport
@@ -100,9 +101,47 @@ class Secateur:
             raise revive.from_failure(upload.failure)
         return upload
 
-    def submit(self, spec: Mapping[str, Any]) -> Job:
-        """Queue a job."""
-        return self._parse(self._send("POST", "/v1/jobs", json=dict(spec)), Job)
+    def submit(self, spec: Mapping[str, Any], *, force: bool = False, idempotency_key: str | None = None) -> Job:
+        """Queue a job, or get the one that does the same work already, unless ``force`` asks for another.
+
+        With an ``idempotency_key`` of your own the same call may be made again after an outage: it makes one job.
+        """
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        params = {"force": "true"} if force else {}
+        return self._parse(self._send("POST", "/v1/jobs", params=params, headers=headers, json=dict(spec)), Job)
+
+    def retry(self, job_id: str) -> Job:
+        """Queue one more attempt at a job that failed, was cancelled or expired."""
+        return self._parse(self._send("POST", f"{_path(job_id)}/retry"), Job)
+
+    def events(
+        self,
+        job_id: str,
+        *,
+        after: int = 0,
+        level: Level = "info",
+        kinds: Sequence[EventKind] = (),
+        follow: bool = False,
+    ) -> Iterator[JobEvent]:
+        """What has happened to a job, in order; with ``follow``, also what happens until it has ended.
+
+        A service that does not answer for a while, because it is being restarted, is waited for; no event is lost.
+        """
+        last_answer = time.monotonic()
+        while True:
+            query = {"after": after, "level": level, "kind": list(kinds), "wait": LONG_POLL_SECONDS if follow else 0}
+            try:
+                page = self._parse(self._send("GET", f"{_path(job_id)}/events", params=query), EventPage)
+            except Unavailable:
+                if not follow or time.monotonic() > last_answer + OUTAGE_SECONDS:
+                    raise
+                time.sleep(OUTAGE_PAUSE_SECONDS)
+                continue
+            last_answer = time.monotonic()
+            yield from page.data
+            if page.ended or not (page.data or follow):
+                return
+            after = page.next_after
 
     def job(self, job_id: str, *, wait_seconds: float = 0.0) -> Job:
         """A job now, or when it has changed, or when the time is up."""

@@ -15,9 +15,11 @@ from client.options import DEFAULT_URL, ApiKey, Url
 from client.run import JobEnded, collect, follow, run
 from client.views import Job
 from jobspec.errors import InvalidRequest, SecateurError
+from jobspec.events import LEVELS
 from jobspec.presets import PRESETS
 from jobspec.reading import Reading, from_command
 from jobspec.states import FINAL
+from reporting.events import line
 from reporting.terminal import progress
 
 INTERRUPTED = 130
@@ -164,6 +166,28 @@ def cancel(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> Non
     """Ask a job to stop."""
     with Secateur(url, api_key=api_key) as service:
         console.print(f"{job_id} is {service.cancel(job_id).state}")
+
+
+@app.command()
+def retry(job_id: JobId, url: Url = DEFAULT_URL) -> None:
+    """Try a job again that failed, was cancelled or expired."""
+    with Secateur(url) as service:
+        console.print(f"{job_id} is {service.retry(job_id).state}")
+
+
+@app.command()
+def logs(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job ends.")] = False,
+    level: Annotated[str, typer.Option(help="The least level shown: info, warning or error.")] = "info",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Show what has happened to a job, line by line."""
+    if level not in LEVELS:
+        raise typer.BadParameter(f"{level} is none of {', '.join(LEVELS)}", param_hint="--level")
+    with Secateur(url) as service:
+        for event in service.events(job_id, level=level, follow=follow):
+            console.print(line(event), soft_wrap=True)
 
 
 def _reading(scale: str, declare: list[str] | None) -> Reading:

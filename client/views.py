@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from jobspec.errors import Failure
+from jobspec.events import JobEvent
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, UploadState
 
@@ -46,6 +47,14 @@ class JobList(View):
     """Some jobs, newest first."""
 
     data: tuple[Job, ...]
+
+
+class EventPage(View):
+    """Some events of a job, in order."""
+
+    data: tuple[JobEvent, ...]
+    next_after: int
+    ended: bool
 
 
 class Artifact(View):

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _seen(database: Database, *, within_seconds: float) -> bool:
     with database.read() as session:
-        rows = workers.alive(session, within_seconds=within_seconds, now=now())
+        rows = workers.alive(session, within_seconds=within_seconds)
         return any(row.id.startswith(f"{socket.gethostname()}-") for row in rows)
 
 

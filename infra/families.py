@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from infra import blobs, jobs
+from infra import blobs, clock, jobs
+from infra.events import Entry
 from infra.jobs import Outcome
+from infra.moves import move, told
 from infra.tables import Artifact, Job
+from jobspec.errors import NotRetryable
+from jobspec.events import Level
 from jobspec.progress import TRIALS, StepProgress
 from jobspec.spec import CompressSpec
-from jobspec.states import FINAL, UNFINISHED, JobState, StepState
+from jobspec.states import FINAL, RETRYABLE, UNFINISHED, JobState, StepState
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,32 @@ def spread(
     children: Sequence[CompressSpec],
     *,
     steps: Sequence[StepProgress],
-    now: datetime,
+    entries: Sequence[Entry] = (),
+    now: datetime | None = None,
 ) -> list[Job]:
     """End a parent's first half: keep its files, write its trials, and let go of it until they have ended.
+
+    Its second half will be another attempt; both together are charged as one.
 
     Returns:
         The trials, queued; none when the attempt no longer holds the job, or its user cancels it.
     """
-    let_go = session.execute(
-        update(Job)
-        .where(
-            Job.id == job.id,
-            Job.attempt == job.attempt,
-            Job.state == JobState.RUNNING,
-            Job.lease_until.is_not(None),
-        )
-        .values(lease_until=None, published_at=now, steps=[step.model_dump(mode="json") for step in steps])
-        .returning(Job.id)
-    ).scalar_one_or_none()
+    now = clock.read(session, now)
+    let_go = move(
+        session,
+        jobs.held(job.id, job.attempt),
+        Job.state == JobState.RUNNING,
+        now=now,
+        entries=[*entries, Entry("trial", {"num_trials": len(children)})],
+        lease_until=None,
+        published_at=now,
+        charged=Job.charged - 1,
+        steps=[step.model_dump(mode="json") for step in steps],
+    )
     if let_go is None:
         return []
-    session.add_all(Artifact(job_id=job.id, **vars(file)) for file in outcome.files)
+    for file in outcome.files:
+        session.merge(Artifact(job_id=job.id, **vars(file)))
     blobs.let_go(session, job.id)
     rows = []
     for position, spec in enumerate(children):
@@ -113,12 +122,56 @@ def steps_of(session: Session, job: Job) -> tuple[StepProgress, ...]:
     return tuple(step.model_copy(update=told) if step.name == TRIALS else step for step in steps)
 
 
-def cancel(session: Session, job_id: str, *, now: datetime) -> None:
+def note_trial(session: Session, trial: Job) -> None:
+    """Tell in the events of a parent that one of its trials has ended."""
+    ended = session.get(Job, trial.id)
+    if ended is None or trial.parent_id is None:
+        return
+    body = {"job_id": ended.id, "position": ended.position, "state": ended.state}
+    level: Level = "info" if ended.state == JobState.SUCCEEDED else "warning"
+    waits = (Job.id == trial.parent_id, Job.state == JobState.RUNNING, Job.lease_until.is_(None))
+    move(session, *waits, now=None, entries=[Entry("trial", body, level)])
+
+
+def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> None:
     """Ask the trials of a job to stop that was asked to stop; one that waited for them has stopped with that."""
     for child in session.scalars(select(Job.id).where(Job.parent_id == job_id, Job.state.in_(UNFINISHED))).all():
         jobs.cancel(session, child, now=now)
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
-        .values(state=JobState.CANCELLED, finished_at=now)
+    waited = (Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
+    state = JobState.CANCELLED
+    move(session, *waited, now=now, entries=[told(state)], state=state, finished_at=clock.later(now))
+
+
+def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Job]:
+    """Queue a job for one more attempt; of a sweep, only the trials that did not succeed, and its gathering.
+
+    Returns:
+        The jobs to be taken; none when there is nothing to try again.
+
+    Raises:
+        NotRetryable: trials of a cancelled sweep are still being stopped.
+    """
+    trials = children(session, job.id)
+    if not trials:
+        return [job] if jobs.retry(session, job, now=now) else []
+    if any(trial.state in UNFINISHED for trial in trials):
+        raise NotRetryable(f"Trials of {job.id} have not stopped yet.", suggestions=["Try again in a few seconds."])
+    missed = [trial for trial in trials if trial.state in RETRYABLE]
+    again = RETRYABLE | ({JobState.SUCCEEDED} if missed else set())
+    waiting = move(
+        session,
+        Job.id == job.id,
+        Job.state.in_(again),
+        now=now,
+        entries=[told(JobState.RUNNING, why="retried")],
+        state=JobState.RUNNING,
+        charged=0,
+        failure=None,
+        finished_at=None,
+        lease_until=None,
+        published_at=clock.later(now),
     )
+    if waiting is None:
+        return []
+    waiting.steps = jobs.afresh(waiting)
+    return [trial for trial in missed if jobs.retry(session, trial, now=now)] or [waiting]

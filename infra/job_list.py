@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from infra.tables import Artifact, Job, JobLabel, Upload
+from jobspec.kinds import JobSpec, spec_digest
 from jobspec.states import UNFINISHED, JobState
 
 
@@ -47,6 +48,21 @@ class Filter:
 
 def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id)
+
+
+def twin(session: Session, owner: str, spec: JobSpec) -> Job | None:
+    """The owner's newest job that does, or has done, exactly what this spec asks for; none that ended without success.
+
+    One with other labels is another job to its user, and so is one that has not ended and has other limits.
+    """
+    asked = spec.model_dump(mode="json", include={"labels", "limits"})
+    same = (Job.owner == owner, Job.spec_digest == spec_digest(spec), Job.parent_id.is_(None))
+    hopeful = Job.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED])
+    for job in session.scalars(select(Job).where(*same, hopeful).order_by(Job.created_at.desc(), Job.id.desc())):
+        has_ended = job.state == JobState.SUCCEEDED
+        if job.spec["labels"] == asked["labels"] and (has_ended or job.spec["limits"] == asked["limits"]):
+            return job
+    return None
 
 
 def page(session: Session, wanted: Filter, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Job]:

@@ -1,25 +1,31 @@
 """The life of a job row. Every move is one compare-and-swap; who comes late changes nothing.
 
-All functions work inside the caller's transaction and take the time as an argument.
+All functions work inside the caller's transaction, write the events that tell of what they do, and go by the
+database's clock unless they are given a time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from infra import blobs
+from infra import blobs, clock, events
+from infra.events import Entry
+from infra.moves import move, told
 from infra.tables import Artifact, Job, JobLabel, Upload
-from jobspec.errors import Failure, PendingTimeExceeded, WorkerCrashed
+from jobspec.errors import Failure
 from jobspec.ids import new_id
 from jobspec.keys import LOCAL_OWNER
 from jobspec.kinds import JobSpec, spec_digest
 from jobspec.progress import StepProgress, planned
-from jobspec.states import UNFINISHED, JobState, StepState, UploadState, sources
+from jobspec.states import RETRYABLE, UNFINISHED, JobState, StepState, UploadState, sources
 from jobspec.work import WorkKind
+
+Why = Literal["worker_lost", "child_died", "service_fault", "drained", "retried"]
+"""Why a job waits again."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,15 @@ class Outcome:
 
 
 def create(
-    session: Session, spec: JobSpec, *, owner: str = LOCAL_OWNER, expires_at: datetime | None = None, now: datetime
+    session: Session,
+    spec: JobSpec,
+    *,
+    owner: str = LOCAL_OWNER,
+    expires_at: datetime | None = None,
+    now: datetime | None = None,
 ) -> Job:
     """Write a user's job, queued."""
+    now = clock.read(session, now)
     job = Job(
         id=new_id("job"),
         owner=owner,
@@ -61,13 +73,12 @@ def create(
         pending_until=now + timedelta(seconds=spec.limits.max_pending_seconds),
         expires_at=expires_at,
     )
-    session.add(job)
-    session.flush()
+    _begin(session, job)
     session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in spec.labels.items())
     return job
 
 
-def create_check(session: Session, upload: Upload, *, now: datetime) -> Job:
+def create_check(session: Session, upload: Upload, *, now: datetime | None = None) -> Job:
     """Write the job that checks an upload, queued."""
     kind: WorkKind = "check_model" if upload.kind == "model" else "check_dataset"
     job = Job(
@@ -79,25 +90,33 @@ def create_check(session: Session, upload: Upload, *, now: datetime) -> Job:
         spec={},
         steps=_dump([StepProgress(name="check")]),
         attempt=0,
-        created_at=now,
+        created_at=clock.read(session, now),
     )
-    session.add(job)
+    _begin(session, job)
     return job
 
 
-def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime) -> Job | None:
+def _begin(session: Session, job: Job) -> None:
+    job.charged, job.last_event = 0, 1
+    session.add(job)
+    session.flush()
+    events.write(session, job.id, 0, [told(JobState.QUEUED)], last=1, at=job.created_at)
+
+
+def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime | None = None) -> Job | None:
     """Take a job that is queued, or due: one of any number of claimants gets it, the others get None."""
-    return session.execute(
-        update(Job)
-        .where(Job.id == job_id, or_(Job.state == JobState.QUEUED, due()))
-        .values(
-            state=JobState.RUNNING,
-            attempt=Job.attempt + 1,
-            lease_until=now + timedelta(seconds=lease_seconds),
-            started_at=func.coalesce(Job.started_at, now),
-        )
-        .returning(Job)
-    ).scalar_one_or_none()
+    return move(
+        session,
+        Job.id == job_id,
+        or_(Job.state == JobState.QUEUED, due()),
+        now=now,
+        entries=[told(JobState.RUNNING)],
+        state=JobState.RUNNING,
+        attempt=Job.attempt + 1,
+        charged=Job.charged + 1,
+        lease_until=clock.later(now, lease_seconds),
+        started_at=func.coalesce(Job.started_at, clock.later(now)),
+    )
 
 
 def due() -> ColumnElement[bool]:
@@ -108,47 +127,60 @@ def due() -> ColumnElement[bool]:
     return and_(let_go, exists().where(trial.parent_id == Job.id), ~unfinished)
 
 
-def _held(job_id: str, attempt: int) -> ColumnElement[bool]:
+def held(job_id: str, attempt: int) -> ColumnElement[bool]:
+    """The job, for as long as this attempt may write it."""
     held = and_(Job.state.in_([JobState.RUNNING, JobState.CANCELLING]), Job.lease_until.is_not(None))
     return and_(Job.id == job_id, Job.attempt == attempt, held)
 
 
 def renew(
-    session: Session, job_id: str, attempt: int, *, steps: Iterable[StepProgress], lease_seconds: float, now: datetime
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    steps: Iterable[StepProgress],
+    lease_seconds: float,
+    entries: Sequence[Entry] = (),
+    now: datetime | None = None,
 ) -> JobState | None:
     """Extend the lease and save progress. Returns the state, or None when the attempt no longer holds the job."""
-    state = session.execute(
-        update(Job)
-        .where(_held(job_id, attempt))
-        .values(lease_until=now + timedelta(seconds=lease_seconds), steps=_dump(steps))
-        .returning(Job.state)
-    ).scalar_one_or_none()
-    return None if state is None else JobState(state)
+    lease = clock.later(now, lease_seconds)
+    job = move(session, held(job_id, attempt), now=now, entries=entries, lease_until=lease, steps=_dump(steps))
+    return None if job is None else JobState(job.state)
 
 
 def finish(
-    session: Session, job_id: str, attempt: int, outcome: Outcome, *, steps: Iterable[StepProgress], now: datetime
+    session: Session,
+    job_id: str,
+    attempt: int,
+    outcome: Outcome,
+    *,
+    steps: Iterable[StepProgress],
+    entries: Sequence[Entry] = (),
+    now: datetime | None = None,
 ) -> bool:
     """End a job with everything that it leaves, in one transaction. False when the attempt no longer holds it."""
     allowed = sources(outcome.state) & {JobState.RUNNING, JobState.CANCELLING}
-    upload_id = session.execute(
-        update(Job)
-        .where(_held(job_id, attempt), Job.state.in_(allowed))
-        .values(
-            state=outcome.state,
-            failure=outcome.failure.model_dump(mode="json") if outcome.failure else None,
-            steps=_dump(steps),
-            finished_at=now,
-            lease_until=None,
-        )
-        .returning(Job.id, Job.upload_id)
-    ).one_or_none()
-    if upload_id is None:
+    failure = outcome.failure.model_dump(mode="json") if outcome.failure else None
+    job = move(
+        session,
+        held(job_id, attempt),
+        Job.state.in_(allowed),
+        now=now,
+        entries=[*entries, told(outcome.state, failure=failure)],
+        state=outcome.state,
+        failure=failure,
+        steps=_dump(steps),
+        finished_at=clock.later(now),
+        lease_until=None,
+    )
+    if job is None:
         return False
-    session.add_all(Artifact(job_id=job_id, **vars(file)) for file in outcome.files)
+    for file in outcome.files:  # in place of those of an attempt that was tried again
+        session.merge(Artifact(job_id=job_id, **vars(file)))
     blobs.let_go(session, job_id)
-    if upload_id[1] is not None:
-        _settle_upload(session, upload_id[1], outcome)
+    if job.upload_id is not None:
+        _settle_upload(session, job.upload_id, outcome)
     return True
 
 
@@ -165,80 +197,82 @@ def _settle_upload(session: Session, upload_id: str, outcome: Outcome) -> None:
     )
 
 
-def requeue(session: Session, job_id: str, attempt: int) -> bool:
-    """Give a running job back, with fresh steps, so that another attempt can take it."""
-    job = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.attempt == attempt, Job.state == JobState.RUNNING)
-        .values(state=JobState.QUEUED, lease_until=None, published_at=None)
-        .returning(Job)
-    ).scalar_one_or_none()
-    if job is None:
-        return False
-    kept = {StepState.SUCCEEDED} if job.kind == "sweep" else set()  # what a sweep did before its trials stays done
-    job.steps = _dump(step if step.state in kept else StepProgress(name=step.name) for step in steps_of(job))
-    return True
+def requeue(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    why: Why,
+    detail: str = "",
+    entries: Sequence[Entry] = (),
+    now: datetime | None = None,
+) -> bool:
+    """Give a running job back, with fresh steps, so that another attempt can take it.
 
-
-def cancel(session: Session, job_id: str, *, now: datetime) -> JobState | None:
-    """Ask a job to stop. Returns its new state, or None when it has ended already."""
-    waiting = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state == JobState.QUEUED)
-        .values(state=JobState.CANCELLED, finished_at=now)
-        .returning(Job.state)
-    ).scalar_one_or_none()
-    if waiting is not None:
-        return JobState.CANCELLED
-    running = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state.in_([JobState.RUNNING, JobState.CANCELLING]))
-        .values(state=JobState.CANCELLING)
-        .returning(Job.state)
-    ).scalar_one_or_none()
-    return JobState.CANCELLING if running is not None else None
-
-
-def mark_published(session: Session, job_id: str, *, now: datetime) -> None:
-    """Remember that a message for this job was sent, so that the sweep does not send it at once again."""
-    session.execute(update(Job).where(Job.id == job_id).values(published_at=now))
-
-
-def sweep(session: Session, *, max_attempts: int, resend_seconds: float, now: datetime) -> list[Job]:
-    """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
-
-    Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
-    their limit, and never started, expire. Safe to run at any time, any number of times, side by side.
+    An attempt whose worker shuts down (``drained``) is not charged: nobody can help it.
     """
-    lapsed = session.scalars(
-        select(Job)
-        .where(Job.state.in_([JobState.RUNNING, JobState.CANCELLING]), Job.lease_until < now)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for job in lapsed:
-        if job.state == JobState.CANCELLING:
-            finish(session, job.id, job.attempt, Outcome(JobState.CANCELLED), steps=steps_of(job), now=now)
-        elif job.attempt >= max_attempts:
-            crash = WorkerCrashed(
-                f"The worker was lost in each of {job.attempt} attempts.",
-                suggestions=["Try a smaller batch_size: running out of memory is the most common reason."],
-            )
-            outcome = Outcome(JobState.FAILED, crash.failure(running_step(job)))
-            finish(session, job.id, job.attempt, outcome, steps=steps_of(job), now=now)
-        else:
-            requeue(session, job.id, job.attempt)
-    overdue = PendingTimeExceeded(
-        "No worker took the job within limits.max_pending_seconds.",
-        suggestions=["Start another worker, or raise limits.max_pending_seconds."],
+    drained = why == "drained"
+    job = move(
+        session,
+        held(job_id, attempt),
+        Job.state == JobState.RUNNING,
+        now=now,
+        entries=[*entries, told(JobState.QUEUED, level="info" if drained else "warning", why=why, detail=detail)],
+        state=JobState.QUEUED,
+        charged=Job.charged - (1 if drained else 0),
+        lease_until=None,
+        published_at=None,
     )
-    session.execute(
-        update(Job)
-        .where(Job.state == JobState.QUEUED, Job.started_at.is_(None), Job.pending_until < now)
-        .values(state=JobState.EXPIRED, finished_at=now, failure=overdue.failure().model_dump(mode="json"))
+    if job is not None:
+        job.steps = afresh(job)
+    return job is not None
+
+
+def afresh(job: Job) -> list[dict[str, Any]]:
+    """The steps of a job that begins again; what a sweep did before its trials stays done."""
+    kept = {StepState.SUCCEEDED} if job.kind == "sweep" else set()
+    return _dump(step if step.state in kept else StepProgress(name=step.name) for step in steps_of(job))
+
+
+def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> JobState | None:
+    """Ask a job to stop. Returns its new state, or None when it has ended already."""
+    here, state = Job.id == job_id, JobState.CANCELLED
+    ended = clock.later(now)
+    if move(
+        session, here, Job.state == JobState.QUEUED, now=now, entries=[told(state)], state=state, finished_at=ended
+    ):
+        return state
+    state = JobState.CANCELLING
+    if move(session, here, Job.state == JobState.RUNNING, now=now, entries=[told(state)], state=state):
+        return state
+    return state if session.scalar(select(Job.id).where(here, Job.state == state)) else None
+
+
+def retry(session: Session, job: Job, *, now: datetime | None = None) -> bool:
+    """Queue a job that ended without success for one more attempt. False when it is not one of those (any more)."""
+    pending = None if job.parent_id else clock.later(now, job.spec["limits"]["max_pending_seconds"])
+    again = move(
+        session,
+        Job.id == job.id,
+        Job.state.in_(RETRYABLE),
+        now=now,
+        entries=[told(JobState.QUEUED, why="retried")],
+        state=JobState.QUEUED,
+        charged=0,
+        failure=None,
+        started_at=None,
+        finished_at=None,
+        published_at=None,
+        pending_until=pending,
     )
-    unsent = or_(Job.published_at.is_(None), Job.published_at < now - timedelta(seconds=resend_seconds))
-    wanted = select(Job).where(or_(Job.state == JobState.QUEUED, due()), unsent)
-    return list(session.scalars(wanted.order_by(Job.created_at, Job.position)))
+    if again is not None:
+        again.steps = afresh(again)
+    return again is not None
+
+
+def mark_published(session: Session, job_id: str, *, now: datetime | None = None) -> None:
+    """Remember that a message for this job was sent, so that the sweep does not send it at once again."""
+    session.execute(update(Job).where(Job.id == job_id).values(published_at=clock.later(now)))
 
 
 def steps_of(job: Job) -> tuple[StepProgress, ...]:

@@ -77,7 +77,9 @@ def check_queue(session: Session, owner: str, limits: Amounts) -> None:
         )
 
 
-def claim(session: Session, job_id: str, limits: Amounts, *, lease_seconds: float, now: datetime) -> Job | None:
+def claim(
+    session: Session, job_id: str, limits: Amounts, *, lease_seconds: float, now: datetime | None = None
+) -> Job | None:
     """Take a job as ``jobs.claim`` does, unless its owner has as many running as allowed.
 
     Then it stays queued without a message: the slot is free for others, and the job's turn comes with the end of

@@ -20,6 +20,8 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address that the gateway binds to.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port of the gateway; 0 takes a free one.")
+    max_body_bytes: int = Field(default=1 << 20, gt=0, description="Largest body of a request that is no upload.")
+    idempotency_seconds: float = Field(default=86_400.0, gt=0, description="How long an Idempotency-Key is remembered.")
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0, description="Largest upload that is accepted.")
 
     quota_stored_bytes: int = Field(default=100 * 1024**3, ge=0, description="Bytes that an owner may store; 0: any.")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -69,8 +69,10 @@ class Upload(Table):
 class Job(Table):
     """A piece of work for a worker: a user's job, or the check of an upload (``upload_id``).
 
-    ``attempt`` is the fencing token: every write of a worker names the attempt that it holds. A trial of a sweep has
-    the sweep's job as ``parent_id`` and its number among the trials as ``position``.
+    ``attempt`` is the fencing token: every write of a worker names the attempt that it holds. ``charged`` counts those
+    that ``max_attempts`` bounds: an attempt that a worker gave back because it shut down is not among them. A trial
+    of a sweep has the sweep's job as ``parent_id`` and its number among the trials as ``position``. ``last_event``
+    is the number of the newest of its events.
     """
 
     __tablename__ = "jobs"
@@ -90,10 +92,12 @@ class Job(Table):
     parent_id: Mapped[str | None] = mapped_column(String(32), index=True)
     position: Mapped[int | None]
     spec: Mapped[dict[str, Any]]
-    spec_digest: Mapped[str | None] = mapped_column(String(80))
+    spec_digest: Mapped[str | None] = mapped_column(String(80), index=True)
     steps: Mapped[list[dict[str, Any]]]
     failure: Mapped[dict[str, Any] | None]
     attempt: Mapped[int]
+    charged: Mapped[int] = mapped_column(default=0, server_default="0")
+    last_event: Mapped[int] = mapped_column(default=0, server_default="0")
     lease_until: Mapped[datetime | None]
     published_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -112,6 +116,35 @@ class JobLabel(Table):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(256), primary_key=True)
     value: Mapped[str] = mapped_column(String(256))
+
+
+class JobEventRow(Table):
+    """One thing that happened to a job; ``number`` counts from 1 within the job."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    attempt: Mapped[int]
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(16))
+    level: Mapped[str] = mapped_column(String(16))
+    body: Mapped[dict[str, Any]]
+
+
+class IdempotencyKey(Table):
+    """What a caller's Idempotency-Key stood for. ``status`` is null while the answer is not out yet."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "created_at"),)
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(80))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    status: Mapped[int | None]
+    body: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
 
 
 class Artifact(Table):

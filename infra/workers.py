@@ -1,17 +1,18 @@
 """Which workers are alive: each says so in a row."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from infra import clock
 from infra.tables import Worker
 
 
-def say_alive(session: Session, worker_id: str, *, queues: str, now: datetime) -> None:
+def say_alive(session: Session, worker_id: str, *, queues: str, now: datetime | None = None) -> None:
     """Write or refresh a worker's row."""
-    session.merge(Worker(id=worker_id, queues=queues, seen_at=now))
+    session.merge(Worker(id=worker_id, queues=queues, seen_at=clock.read(session, now)))
 
 
 def say_goodbye(session: Session, worker_id: str) -> None:
@@ -19,7 +20,6 @@ def say_goodbye(session: Session, worker_id: str) -> None:
     session.execute(delete(Worker).where(Worker.id == worker_id))
 
 
-def alive(session: Session, *, within_seconds: float, now: datetime) -> Sequence[Worker]:
+def alive(session: Session, *, within_seconds: float, now: datetime | None = None) -> Sequence[Worker]:
     """The workers that were seen lately."""
-    since = now - timedelta(seconds=within_seconds)
-    return session.scalars(select(Worker).where(Worker.seen_at >= since)).all()
+    return session.scalars(select(Worker).where(Worker.seen_at >= clock.later(now, -within_seconds))).all()

@@ -12,9 +12,13 @@
     │   ├── Conflict
     │   │   ├── InUse                    in_use
     │   │   ├── NotReady                 not_ready
-    │   │   └── NotCancellable           not_cancellable
+    │   │   ├── NotCancellable           not_cancellable
+    │   │   ├── NotRetryable             not_retryable
+    │   │   └── IdempotencyInFlight      idempotency_in_flight
     │   ├── QuotaExceeded                quota_exceeded
     │   ├── RateLimited                  rate_limited
+    │   ├── IdempotencyKeyReused         idempotency_key_reused
+    │   ├── BodyTooLarge                 body_too_large
     │   ├── UploadTooLarge               upload_too_large
     │   ├── UnsupportedFormat            unsupported_format
     │   ├── RangeNotSatisfiable          range_not_satisfiable
@@ -187,6 +191,28 @@ class NotReady(Conflict):
 class NotCancellable(Conflict):
     code = "not_cancellable"
     title = "The job cannot be cancelled"
+
+
+class NotRetryable(Conflict):
+    code = "not_retryable"
+    title = "The job cannot be tried again"
+
+
+class IdempotencyInFlight(Conflict):
+    code = "idempotency_in_flight"
+    title = "A request with the same Idempotency-Key is being answered"
+    retryable = True
+
+
+class IdempotencyKeyReused(RequestError):
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key was used for another request"
+
+
+class BodyTooLarge(RequestError):
+    code = "body_too_large"
+    title = "The body is larger than any request of this kind needs"
+    status = 413
 
 
 class QuotaExceeded(RequestError):

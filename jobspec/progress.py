@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from jobspec.errors import Failure
+from jobspec.events import Level
 from jobspec.frozen import Frozen
 from jobspec.search import SearchRecipe
 from jobspec.sensitivity import SensitivityRecipe
@@ -63,6 +64,15 @@ class StepFinished(Frozen):
     message: str | None = None
 
 
+class LogLine(Frozen):
+    """A line that the child's own code logged."""
+
+    event: Literal["log"] = "log"
+    level: Level = "info"
+    logger: str = ""
+    message: str
+
+
 class ProducedFile(Frozen):
     """A file that a job leaves for its user, by its name in the output folder."""
 
@@ -86,7 +96,7 @@ class Failed(Frozen):
 
 
 Event = Annotated[
-    Ready | StepStarted | StepAdvanced | StepFinished | Succeeded | Failed,
+    Ready | StepStarted | StepAdvanced | StepFinished | LogLine | Succeeded | Failed,
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

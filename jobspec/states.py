@@ -55,6 +55,9 @@ MOVES: Final[dict[JobState, frozenset[JobState]]] = {
 FINAL: Final = frozenset(state for state, moves in MOVES.items() if not moves)
 UNFINISHED: Final = frozenset(JobState) - FINAL
 
+RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+"""From here a job goes back to the queue only when its user asks for another attempt; nothing else moves it."""
+
 
 def sources(target: JobState) -> frozenset[JobState]:
     """The states from which a job may move to ``target``: the left side of a compare-and-swap.

@@ -13,12 +13,13 @@ from infra.logs import logger
 from infra.settings import Settings
 from infra.store import Store
 from service import problems
+from service.body_limit import BodyLimit
 from service.guard import Guard
 from service.linger import Linger
 from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
-from service.routes import artifacts, discovery, health, jobs, keys, retention, uploads, usage
+from service.routes import artifacts, discovery, events, health, jobs, keys, retention, uploads, usage
 
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
 
@@ -39,9 +40,10 @@ def create_app(settings: Settings) -> Gateway:
 
     app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
-    for module in (discovery, health, uploads, jobs, artifacts, retention, keys, usage):
+    for module in (discovery, health, uploads, jobs, events, artifacts, retention, keys, usage):
         app.include_router(module.router)
     problems.install(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Guard, parts=parts)
     app.add_middleware(RequestLog)
     app.add_middleware(Linger)

@@ -1,7 +1,6 @@
 """Waking a worker for a row that is committed already."""
 
 from infra import jobs
-from infra.database import now
 from infra.logs import logger
 from infra.tables import Job
 from jobspec.errors import ServiceError
@@ -13,6 +12,6 @@ def ring(parts: Parts, job: Job) -> None:
     try:
         parts.publisher.publish(job)
         with parts.database.write() as session:
-            jobs.mark_published(session, job.id, now=now())
+            jobs.mark_published(session, job.id)
     except ServiceError as fault:
         logger("gateway").warning("message not sent, a sweep will", job=job.id, reason=fault.detail)

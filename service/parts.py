@@ -10,6 +10,7 @@ from infra.broker import Publisher
 from infra.database import Database
 from infra.settings import Settings
 from infra.store import Store
+from service.feed import Feed
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Parts:
     publisher: Publisher
     leaving: threading.Event = field(default_factory=threading.Event)
     """Set when the process was told to go: whoever waits is answered at once."""
+    feed: Feed = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feed", Feed(self.database, self.leaving))
 
 
 def _parts(request: Request) -> Parts:

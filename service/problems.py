@@ -86,6 +86,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, SecateurError):  # ours, met while the framework read the body
+            return problem_response(request, error.__cause__)
         kinds: dict[int, type[SecateurError]] = {404: NotFound, 405: MethodNotAllowed}
         other: type[SecateurError] = InvalidRequest if error.status_code < 500 else InternalError
         kind = kinds.get(error.status_code, other)

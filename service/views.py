@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from infra import families, job_list
 from infra.tables import ApiKey, Artifact, Job, Upload
 from jobspec.errors import Failure
+from jobspec.events import JobEvent
 from jobspec.frozen import Frozen
 from jobspec.keys import Scope
 from jobspec.progress import StepProgress
@@ -72,6 +73,9 @@ class JobView(Frozen):
     state: JobState
     steps: tuple[StepProgress, ...]
     attempt: int
+    charged: int = Field(
+        description="Attempts that count towards the bound: not those given back by a worker that left."
+    )
     queue_position: int | None = Field(description="Jobs that wait before this one; null when it does not wait.")
     created_at: datetime
     started_at: datetime | None
@@ -83,6 +87,7 @@ class JobView(Frozen):
     failure: Failure | None
     labels: Mapping[str, str]
     parent_id: str | None = Field(description="The sweep that this job is a trial of.")
+    deduplicated: bool = Field(default=False, description="This job was here already when its spec was posted again.")
     links: Mapping[str, str]
 
 
@@ -92,6 +97,14 @@ class JobPage(Frozen):
     data: tuple[JobView, ...]
     next_cursor: str | None
     counts: Mapping[JobState, int] = Field(description="Jobs that pass the other filters, by state.")
+
+
+class EventPage(Frozen):
+    """Some events of a job, the oldest first."""
+
+    data: tuple[JobEvent, ...]
+    next_after: int = Field(description="`after` of the page behind this one.")
+    ended: bool = Field(description="The job has ended and there is nothing behind this page.")
 
 
 class ArtifactView(Frozen):
@@ -213,10 +226,11 @@ def _upload_fields(upload: Upload) -> dict[str, Any]:
     return {name: getattr(upload, name) for name in names}
 
 
-def job_view(session: Session, job: Job) -> JobView:
+def job_view(session: Session, job: Job, *, deduplicated: bool = False) -> JobView:
     """A row as a job."""
     here = f"/v1/jobs/{job.id}"
-    links = {"self": here, "report": f"{here}/report", "artifacts": f"{here}/artifacts", "cancel": f"{here}/cancel"}
+    links = {"self": here, "report": f"{here}/report", "artifacts": f"{here}/artifacts", "events": f"{here}/events"}
+    links |= {"cancel": f"{here}/cancel", "retry": f"{here}/retry"}
     if job.kind == "sweep":
         links["trials"] = f"/v1/jobs?parent_id={job.id}"
     return JobView(
@@ -226,6 +240,7 @@ def job_view(session: Session, job: Job) -> JobView:
         state=JobState(job.state),
         steps=families.steps_of(session, job),
         attempt=job.attempt,
+        charged=job.charged,
         queue_position=job_list.queue_position(session, job),
         created_at=job.created_at,
         started_at=job.started_at,
@@ -237,6 +252,7 @@ def job_view(session: Session, job: Job) -> JobView:
         failure=None if job.failure is None else Failure.model_validate(job.failure),
         labels=job.spec.get("labels", {}),
         parent_id=job.parent_id,
+        deduplicated=deduplicated,
         links=links,
     )
 

@@ -22,13 +22,14 @@ from infra.logs import logger
 from infra.store import Store
 from infra.tables import Job
 from jobspec.errors import InternalError, SecateurError, Unavailable
-from jobspec.progress import Failed, Ready, Succeeded, advance
+from jobspec.progress import Failed, Ready, Succeeded
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState, StepState
 from jobspec.work import WorkKind
 from workers import outputs
 from workers.assignments import OUT, SUMMARIES, Work, work_of
 from workers.lease import Lease
+from workers.outputs import Disbelieved
 from workers.process import Child, Death, child_command
 
 LISTEN_SECONDS = 0.2
@@ -147,7 +148,7 @@ class Attempt:
                 case Failed(failure=failure):
                     return Outcome(JobState.FAILED, failure)
                 case event:
-                    self._lease.steps = advance(self._lease.steps, event)
+                    self._lease.record.tell(event)
         return stop
 
     def _keep(self, result: Succeeded, work: Work) -> Outcome | Spread:
@@ -156,9 +157,7 @@ class Attempt:
             try:
                 expected.model_validate(result.summary)
             except ValidationError as fault:
-                raise InternalError(
-                    "The process that ran the check found out something else than was asked."
-                ) from fault
+                raise Disbelieved("The process that ran the check found out something else than was asked.") from fault
         files = self._patiently(
             lambda: outputs.collect(self._means.store, self._folder / OUT, result.files, announce=self._announce)
         )
@@ -193,5 +192,5 @@ class Attempt:
 
 def failed(fault: SecateurError, lease: Lease) -> Outcome:
     """The ending of a job that failed in the step that is under way."""
-    running = next((step.name for step in lease.steps if step.state == StepState.RUNNING), None)
+    running = next((step.name for step in lease.record.steps if step.state == StepState.RUNNING), None)
     return Outcome(JobState.FAILED, fault.failure(running))

@@ -27,6 +27,7 @@ from jobspec.work import (
     MeasureSensitivity,
     Search,
 )
+from workers import child_log
 
 Emit = Callable[[Event], None]
 Run = Callable[[Assignment, Emit], Succeeded]
@@ -184,6 +185,7 @@ def serve(kind: str, speaker: Speaker) -> None:
     """Run one assignment of this kind and tell how it ended."""
     try:
         run = RUNNERS[kind]()
+        child_log.send_up(speaker.emit)
         speaker.emit(Ready())
         with open(0, "rb", buffering=0, closefd=False) as stdin:
             line = stdin.readline()

@@ -9,17 +9,18 @@ from types import TracebackType
 from typing import Self
 
 from infra import jobs
-from infra.database import Database, now
+from infra.database import Database
 from infra.logs import logger
 from infra.tables import Job
 from jobspec.states import JobState
+from workers.recorder import Recorder
 
 
 class Lease:
-    """The right to write one attempt of one job. Set ``steps`` and they are saved at the next heartbeat."""
+    """The right to write one attempt of one job. What its ``record`` is told is saved at the next heartbeat."""
 
     def __init__(self, database: Database, job: Job, *, lease_seconds: float, heartbeat_seconds: float) -> None:
-        self.steps = jobs.steps_of(job)
+        self.record = Recorder(jobs.steps_of(job))
         self.state: JobState | None = JobState.RUNNING
         self._database = database
         self._job = job
@@ -49,12 +50,12 @@ class Lease:
                 logger("workers").warning("lease not renewed", job_id=self._job.id, fault=str(fault))
 
     def _renew(self) -> None:
-        with self._database.write() as session:
+        with self.record.to_write() as entries, self._database.write() as session:
             self.state = jobs.renew(
                 session,
                 self._job.id,
                 self._job.attempt,
-                steps=self.steps,
+                steps=self.record.steps,
                 lease_seconds=self._lease_seconds,
-                now=now(),
+                entries=entries,
             )

@@ -9,6 +9,12 @@ from jobspec.errors import InternalError
 from jobspec.progress import ProducedFile
 
 
+class Disbelieved(InternalError):
+    """A child said what cannot be so. Its job is not tried again: what broke its process once may be a trick."""
+
+    retryable = False
+
+
 def collect(
     store: Store, out: Path, files: Sequence[ProducedFile], *, announce: Callable[[Sequence[str]], None]
 ) -> tuple[StoredFile, ...]:
@@ -18,17 +24,17 @@ def collect(
         announce: told the digests before any is stored, so that nobody removes what has no row yet.
 
     Raises:
-        InternalError: a file is missing, named twice, or not a plain file.
+        Disbelieved: a file is missing, named twice, or not a plain file.
         Unavailable, StorageFull: as the store says.
     """
     names = [file.name for file in files]
     if len(set(names)) != len(names):
-        raise InternalError("The job's process announced a file twice.")
+        raise Disbelieved("The job's process announced a file twice.")
     if out.is_symlink() or not out.is_dir():
-        raise InternalError("The job's process replaced its output folder.")
+        raise Disbelieved("The job's process replaced its output folder.")
     for name in names:
         path = out / name
         if path.is_symlink() or not path.is_file():
-            raise InternalError(f"The job's process announced {name!r} and did not leave a plain file of that name.")
+            raise Disbelieved(f"The job's process announced {name!r} and did not leave a plain file of that name.")
     announce([digest_of(out / name) for name in names])
     return tuple(StoredFile(file.name, file.media_type, *store.put(out / file.name)) for file in files)

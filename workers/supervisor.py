@@ -5,28 +5,34 @@ else tries: a job is never lost.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from infra import blobs, families, jobs, quotas
 from infra.broker import Publisher
-from infra.database import now
+from infra.events import Entry
 from infra.jobs import Outcome
 from infra.logs import logger
 from infra.settings import Settings
 from infra.tables import Job, Upload
-from jobspec.errors import InternalError, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
+from jobspec.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, StepState, UploadState
 from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt, Ending, Means, Spread, Stop, failed
 from workers.lease import Lease
+from workers.outputs import Disbelieved
 from workers.process import Death
 from workers.scratch import remove
 
 LAST_WORDS_SECONDS = 5.0
 """How long a worker that must go tries to tell a database that does not answer."""
+
+
+Entries = Sequence[Entry]
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Supervisor:
         if self.means.draining.is_set():
             return
         with self.means.database.write() as session:
-            job = quotas.claim(session, job_id, self.limits, lease_seconds=self.settings.lease_seconds, now=now())
+            job = quotas.claim(session, job_id, self.limits, lease_seconds=self.settings.lease_seconds)
         if job is None:
             return
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
@@ -59,6 +65,7 @@ class Supervisor:
                 ending = Attempt(self.means, job, lease, folder).ending()
                 if isinstance(ending, Death):
                     log.warning("child died", how=ending.how, log_tail=ending.log_tail)
+                    lease.record.note(_last_words(ending))
                 written = self._settle(job, lease, ending)
             finally:
                 remove(folder)
@@ -78,32 +85,37 @@ class Supervisor:
             case Stop.LOST:
                 return False
             case Stop.DRAINED:
-                return self._give_back(job, lease) or self._finish(job, lease, Outcome(JobState.CANCELLED))
+                gone = self._give_back(job, lease, "drained", "The worker was told to stop.")
+                return gone or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Stop.CANCELLED:
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Stop.OVERTIME:
                 return self._finish(job, lease, failed(_overtime(), lease))
             case Death(lied=True):
-                fault = InternalError(f"The process that ran the job {ending.how}.")
+                fault = Disbelieved(f"The process that ran the job {ending.how}.")
                 return self._finish(job, lease, failed(fault, lease))
-            case Death() if job.attempt < self.settings.max_attempts:
-                if self._give_back(job, lease):
+            case Death() if job.charged < self.settings.max_attempts:
+                if self._give_back(job, lease, "child_died", f"Its process {ending.how}."):
                     self._publish(job)
                     return True
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Death():
                 return self._finish(job, lease, failed(_crashed(ending, job), lease))
+            case Outcome(failure=Failure(blame="service", retryable=True) as failure) if (
+                job.charged < self.settings.max_attempts
+            ):  # a sweep sends it, not we: what broke should have a moment to recover
+                again = self._give_back(job, lease, "service_fault", f"{failure.code}: {failure.detail}")
+                return again or self._finish(job, lease, ending)
             case Spread():
                 return self._spread(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Outcome():
                 return self._finish(job, lease, ending)
 
-    def _give_back(self, job: Job, lease: Lease) -> bool:
+    def _give_back(self, job: Job, lease: Lease, why: jobs.Why, detail: str) -> bool:
         """Queue the job for another attempt. False when it is not running: then it was being cancelled, or is lost."""
 
-        def write() -> bool:
-            with self.means.database.write() as session:
-                return jobs.requeue(session, job.id, job.attempt)
+        def write(session: Session, entries: Entries) -> bool:
+            return jobs.requeue(session, job.id, job.attempt, why=why, detail=detail, entries=entries)
 
         return self._write(lease, write)
 
@@ -111,9 +123,9 @@ class Supervisor:
         """Let go of the job until the trials that it is made of have ended. False as for ``_give_back``."""
         trials: list[Job] = []
 
-        def write() -> bool:
-            with self.means.database.write() as session:
-                trials[:] = families.spread(session, job, ending.outcome, ending.children, steps=lease.steps, now=now())
+        def write(session: Session, entries: Entries) -> bool:
+            steps = lease.record.steps
+            trials[:] = families.spread(session, job, ending.outcome, ending.children, steps=steps, entries=entries)
             return bool(trials)
 
         written = self._write(lease, write)
@@ -122,11 +134,10 @@ class Supervisor:
         return written
 
     def _finish(self, job: Job, lease: Lease, outcome: Outcome) -> bool:
-        steps = lease.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.steps)
+        steps = lease.record.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.record.steps)
 
-        def write() -> bool:
-            with self.means.database.write() as session:
-                return jobs.finish(session, job.id, job.attempt, outcome, steps=steps, now=now())
+        def write(session: Session, entries: Entries) -> bool:
+            return jobs.finish(session, job.id, job.attempt, outcome, steps=steps, entries=entries)
 
         written = self._write(lease, write)
         if written and job.parent_id is not None:
@@ -138,7 +149,8 @@ class Supervisor:
         return written
 
     def _wake_parent(self, job: Job) -> None:
-        with self.means.database.read() as session:
+        with self.means.database.write() as session:
+            families.note_trial(session, job)
             parent = families.due_parent(session, job)
         if parent is not None:
             self._publish(parent)
@@ -150,7 +162,7 @@ class Supervisor:
         if waiting is not None:
             self._publish(waiting)
 
-    def _write(self, lease: Lease, write: Callable[[], bool]) -> bool:
+    def _write(self, lease: Lease, write: Callable[[Session, Entries], bool]) -> bool:
         """Write until the database takes it, the job is lost, or this worker must go.
 
         What no database would take is raised: the lease lapses, and ``max_attempts`` bounds the tries.
@@ -158,7 +170,8 @@ class Supervisor:
         pause, patience = FIRST_PAUSE_SECONDS, LAST_WORDS_SECONDS
         while not lease.lost:
             try:
-                return write()
+                with lease.record.to_write() as entries, self.means.database.write() as session:
+                    return write(session, entries)
             except ServiceError as fault:
                 logger("workers").warning("ending not written yet", fault=fault.detail)
             if self.means.draining.is_set():
@@ -182,7 +195,12 @@ class Supervisor:
         with suppress(Unavailable):
             self.publisher.publish(job)
             with self.means.database.write() as session:
-                jobs.mark_published(session, job.id, now=now())
+                jobs.mark_published(session, job.id)
+
+
+def _last_words(death: Death) -> Entry:
+    """What a child that died left in its log."""
+    return Entry("log", {"message": death.log_tail or f"It {death.how}.", "logger": "stderr"}, "warning")
 
 
 def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
@@ -200,7 +218,7 @@ def _overtime() -> RuntimeExceeded:
 
 def _crashed(death: Death, job: Job) -> WorkerCrashed:
     return WorkerCrashed(
-        f"The process that ran the job {death.how}; so ended the last of {job.attempt} attempts.",
+        f"The process that ran the job {death.how}; so ended the last of {job.charged} attempts.",
         suggestions=["Try a smaller training.batch_size: running out of memory is the most common reason."],
     )
 

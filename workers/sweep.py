@@ -8,11 +8,11 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from infra import jobs, quotas, workers
+from infra import clock, idempotency, jobs, lapses, quotas, workers
 from infra.broker import Publisher
-from infra.database import Database, now
+from infra.database import Database
 from infra.logs import logger
 from infra.settings import Settings
 from infra.tables import Job
@@ -43,24 +43,24 @@ class Sweep:
             Unavailable: the database or the broker does not answer. Nothing is lost; the next tick goes on.
         """
         with self._database.write() as session:
-            workers.say_alive(session, self._worker_id, queues=self._queues, now=now())
-            due = jobs.sweep(
-                session, max_attempts=self._settings.max_attempts, resend_seconds=RESEND_SECONDS, now=now()
-            )
+            workers.say_alive(session, self._worker_id, queues=self._queues)
+            due = lapses.sweep(session, max_attempts=self._settings.max_attempts, resend_seconds=RESEND_SECONDS)
             due = quotas.startable(session, due, quotas.limits_of(self._settings))
+            idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
+            now = clock.read(session)
         sent: list[Job] = []
         try:
-            for job in self._missing(due):
+            for job in self._missing(due, now):
                 self._publisher.publish(job)
                 sent.append(job)
         finally:
             if sent:
                 with self._database.write() as session:
                     for job in sent:
-                        jobs.mark_published(session, job.id, now=now())
+                        jobs.mark_published(session, job.id)
         return len(sent)
 
-    def _missing(self, due: Iterable[Job]) -> Iterator[Job]:
+    def _missing(self, due: Iterable[Job], now: datetime) -> Iterator[Job]:
         """Jobs whose message was never sent, or was sent to a queue that is empty now: it cannot be there any more.
 
         Without looking, every sweep would add one more message for each job of a long queue.
@@ -68,7 +68,7 @@ class Sweep:
         waiting: dict[Queue, int] = {}
         for job in due:
             queue = QUEUE_OF[job.kind]  # type: ignore[index]
-            if job.published_at is None or job.published_at < now() - timedelta(seconds=STALE_SECONDS):
+            if job.published_at is None or job.published_at < now - timedelta(seconds=STALE_SECONDS):
                 yield job
             else:
                 if queue not in waiting:

@@ -6,7 +6,6 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from infra import workers
-from infra.database import now
 from jobspec.errors import ServiceError
 from jobspec.work import QUEUES
 from service.parts import Parts, UseParts
@@ -51,6 +50,6 @@ def _verdict(check: Callable[[], None]) -> str:
 def _workers(parts: Parts) -> dict[str, str]:
     within = 3 * parts.settings.sweep_seconds
     with parts.database.read() as session:
-        rows = workers.alive(session, within_seconds=within, now=now())
+        rows = workers.alive(session, within_seconds=within)
         seen = {queue for row in rows for queue in row.queues.split(",")}
     return {f"worker:{queue}": "ok" if queue in seen else "No worker takes from this queue." for queue in QUEUES}

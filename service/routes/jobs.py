@@ -6,24 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
-from sqlalchemy.orm import Session
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from infra import families, job_list, jobs, locks, quotas, retention, uploads
-from infra.database import now
-from infra.logs import logger
-from infra.tables import Job, Upload
+from infra import families, job_list, jobs, locks, quotas
+from infra.tables import Job
 from jobspec import errors
-from jobspec.fit import check_fit
 from jobspec.ids import kind_of
 from jobspec.kinds import JobSpec
-from jobspec.states import FINAL, JobState, UploadState
-from jobspec.summaries import DatasetSummary, ModelSummary
+from jobspec.states import FINAL, JobState
 from jobspec.work import WorkKind
-from service import paging
+from service import paging, submit
 from service.caller import Caller, UseCaller
 from service.doorbell import ring
+from service.examples import EXAMPLES
 from service.parts import Parts, UseParts
 from service.problems import responses
 from service.views import JobPage, JobView, job_view
@@ -31,78 +27,19 @@ from service.views import JobPage, JobView, job_view
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 POLL_SECONDS = 0.25
-LOOKUP_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailable)
-EXAMPLES: dict[str, Any] = {
-    "preset": {
-        "summary": "Three fields are enough",
-        "value": {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20, "preset": "balanced"},
-    },
-    "steps": {
-        "summary": "A recipe of your own",
-        "value": {
-            "kind": "compress",
-            "model_id": "mdl_" + "0" * 20,
-            "dataset_id": "dst_" + "0" * 20,
-            "steps": [
-                {"kind": "prune", "sparsity": 0.9, "schedule": {"kind": "polynomial", "epochs": 6}},
-                {"kind": "finetune", "epochs": 3},
-                {"kind": "quantize", "scheme": "int8"},
-            ],
-        },
-    },
-    "channels": {
-        "summary": "Half of the arithmetic, by taking channels away",
-        "value": {
-            "kind": "compress",
-            "model_id": "mdl_" + "0" * 20,
-            "dataset_id": "dst_" + "0" * 20,
-            "steps": [
-                {"kind": "prune", "structure": "channel", "macs": 0.5},
-                {"kind": "finetune", "epochs": 3},
-                {"kind": "quantize", "scheme": "int8"},
-            ],
-        },
-    },
-    "sensitivity": {
-        "summary": "Measure what each layer takes",
-        "value": {
-            "kind": "sensitivity",
-            "model_id": "mdl_" + "0" * 20,
-            "dataset_id": "dst_" + "0" * 20,
-            "sparsities": [0.5, 0.8, 0.9],
-        },
-    },
-    "sweep": {
-        "summary": "How much can be cut? A curve for weights and one for channels",
-        "value": {
-            "kind": "sweep",
-            "model_id": "mdl_" + "0" * 20,
-            "dataset_id": "dst_" + "0" * 20,
-            "methods": {
-                "weights": [{"kind": "prune", "schedule": {"kind": "one_shot"}}],
-                "channels": [{"kind": "prune", "structure": "channel"}],
-            },
-            "sparsities": [0.25, 0.5, 0.75, 0.9],
-            "random_baseline": True,
-        },
-    },
-    "search": {
-        "summary": "As much as can go for one point of accuracy",
-        "value": {
-            "kind": "search",
-            "model_id": "mdl_" + "0" * 20,
-            "dataset_id": "dst_" + "0" * 20,
-            "goals": {"max_accuracy_drop": 0.01},
-        },
-    },
+AT_ONCE: dict[int | str, dict[str, Any]] = {
+    200: {"model": JobView, "description": "The job was here already, or has ended while you waited."}
 }
+LOOKUP_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailable)
 
 
 @router.post(
     "",
     operation_id="create_job",
     status_code=202,
-    responses=responses(
+    response_model=JobView,
+    responses=AT_ONCE
+    | responses(
         errors.InvalidRequest,
         errors.NotFound,
         errors.WrongKind,
@@ -116,55 +53,42 @@ EXAMPLES: dict[str, Any] = {
         errors.InputShapeMismatch,
         errors.LabelsMismatch,
         errors.QuotaExceeded,
+        errors.IdempotencyInFlight,
+        errors.IdempotencyKeyReused,
         errors.Unavailable,
         errors.StorageFull,
     ),
 )
-def create_job(
-    parts: UseParts, caller: UseCaller, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)]
-) -> JobView:
+async def create_job(
+    request: Request,
+    parts: UseParts,
+    caller: UseCaller,
+    spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)],
+    force: Annotated[bool, Query(description="Make a new job although one with the same spec is here.")] = False,
+    idempotency_key: Annotated[
+        str | None, Header(pattern="^[!-~]{1,255}$", description="Requests with the same key make one job.")
+    ] = None,
+    prefer: Annotated[
+        str | None, Header(description="`wait=30`: answer when the job has ended, or after 30 s.")
+    ] = None,
+) -> Response:
     """Queue a job. It is accepted if and only if its row was written; follow `Location`."""
-    limits = quotas.limits_of(parts.settings)
-    with parts.database.write() as session:
-        locks.hold(session, "owner", [caller.owner])
-        quotas.check_queue(session, caller.owner, limits)
-        quotas.check_room(session, caller.owner, 0, limits)
-        model = _input(session, caller, "model", spec.model_id, field="model_id")
-        dataset = _input(session, caller, "dataset", spec.dataset_id, field="dataset_id")
-        if model.summary is not None and dataset.summary is not None:
-            check_fit(spec, ModelSummary.model_validate(model.summary), DatasetSummary.model_validate(dataset.summary))
-        job = jobs.create(
-            session,
-            spec,
-            owner=caller.owner,
-            expires_at=retention.expiry(parts.settings.keep_jobs_days, now=now()),
-            now=now(),
-        )
-        session.flush()
-        view = job_view(session, job)
-    ring(parts, job)
-    logger("gateway").info("job accepted", job=job.id, model=model.id, dataset=dataset.id)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return view
+    seconds = submit.preferred_wait(prefer)
+    order = submit.Order(spec, caller, key=idempotency_key, force=force, waits=seconds is not None)
+    answer = await run_in_threadpool(submit.take, parts, order)
+    if seconds is not None and not answer.is_replayed:
+        await _until_ended(request, parts, answer.job_id, seconds)
+        answer = await run_in_threadpool(submit.answer_now, parts, order, answer)
+    return answer.response(waited=seconds)
 
 
-def _input(session: Session, caller: Caller, kind: uploads.Kind, upload_id: str, *, field: str) -> Upload:
-    """The upload that a spec names, unless it was rejected."""
-    upload = uploads.get(session, kind, upload_id, hold=True)
-    if upload is None or not caller.sees(upload.owner):
-        raise errors.NotFound(
-            f"{field}: there is nothing with the id {upload_id}.",
-            errors=[errors.FieldError(field=field, messages=("not found",))],
-            suggestions=[f"GET /v1/{kind}s lists what is here."],
-        )
-    if upload.state == UploadState.REJECTED:
-        failure = errors.Failure.model_validate(upload.failure)
-        raise errors.InputRejected(
-            f"{upload_id} was rejected: {failure.detail}",
-            errors=[errors.FieldError(field=field, messages=(failure.code,))],
-            suggestions=failure.suggestions,
-        )
-    return upload
+async def _until_ended(request: Request, parts: Parts, job_id: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    async with parts.feed.reading(job_id) as channel:
+        while channel is not None and not channel.ended and (left := deadline - time.monotonic()) > 0:
+            if parts.leaving.is_set() or await request.is_disconnected():
+                return
+            await channel.wait(min(left, 1.0), since=channel.changed)
 
 
 @router.get("", operation_id="list_jobs", responses=responses(errors.InvalidRequest, errors.Unavailable))
@@ -251,12 +175,54 @@ def cancel_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
             raise errors.NotCancellable(
                 f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload: its check goes with it."]
             )
-        state = jobs.cancel(session, job_id, now=now())
+        state = jobs.cancel(session, job_id)
         if state is None:
             raise errors.NotCancellable(f"{job_id} has ended already.")
-        families.cancel(session, job_id, now=now())
+        families.cancel(session, job_id)
         session.expire_all()
         return job_view(session, found(job_list.get(session, job_id), job_id, caller))
+
+
+@router.post(
+    "/{job_id}/retry",
+    operation_id="retry_job",
+    status_code=202,
+    responses=responses(
+        errors.InvalidRequest,
+        errors.NotFound,
+        errors.NotRetryable,
+        errors.InputRejected,
+        errors.QuotaExceeded,
+        errors.Unavailable,
+        errors.StorageFull,
+    ),
+)
+def retry_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
+    """Queue one more attempt at a job that failed, was cancelled or expired; of a sweep, the trials that missed."""
+    with parts.database.write() as session:
+        job = found(job_list.get(session, job_id), job_id, caller)
+        _check_retryable(job)
+        locks.hold(session, "owner", [job.owner])
+        quotas.check_queue(session, job.owner, quotas.limits_of(parts.settings))
+        submit.held_input(session, caller, "model", str(job.model_id), field="model_id")
+        submit.held_input(session, caller, "dataset", str(job.dataset_id), field="dataset_id")
+        again = families.retry(session, job)
+        if not again:
+            raise errors.NotRetryable(f"{job_id} is {job.state}.", suggestions=["Post its spec again for another job."])
+        session.expire_all()
+        view = job_view(session, found(job_list.get(session, job_id), job_id, caller))
+    for waiting in again:
+        ring(parts, waiting)
+    return view
+
+
+def _check_retryable(job: Job) -> None:
+    if job.upload_id is not None:
+        raise errors.NotRetryable(f"{job.id} is the check of {job.upload_id}.", suggestions=["Upload the file again."])
+    if job.parent_id is not None:
+        raise errors.NotRetryable(
+            f"{job.id} is a trial of {job.parent_id}.", suggestions=[f"POST /v1/jobs/{job.parent_id}/retry"]
+        )
 
 
 def found(job: Job | None, job_id: str, caller: Caller) -> Job:

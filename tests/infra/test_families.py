@@ -199,7 +199,7 @@ def test_a_gathering_that_is_given_back_keeps_what_was_done_before(database: Dat
         jobs.renew(session, parent.id, taken.attempt, steps=done, lease_seconds=LEASE, now=at(10))
 
     with database.write() as session:
-        assert jobs.requeue(session, parent.id, taken.attempt)
+        assert jobs.requeue(session, parent.id, taken.attempt, why="child_died", now=at(11))
 
     states = [(step.name, step.state) for step in jobs.steps_of(job(database, parent.id))]
     assert states == [("baseline", StepState.SUCCEEDED), ("trials", StepState.PENDING)]

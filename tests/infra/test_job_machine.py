@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from infra import job_list, jobs
+from infra import job_list, jobs, lapses
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
@@ -89,7 +89,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(held=held)
     def give_back(self, held: Held) -> None:
         with self.database.write() as session:
-            jobs.requeue(session, *held)
+            jobs.requeue(session, *held, why="drained", now=at(self.clock))
 
     @rule(job_id=ids)
     def cancel(self, job_id: str) -> None:
@@ -101,7 +101,7 @@ class Jobs(RuleBasedStateMachine):
         self.clock += silence
         self.moves = 2
         with self.database.write() as session:
-            for row in jobs.sweep(session, max_attempts=MAX_ATTEMPTS, resend_seconds=10, now=at(self.clock)):
+            for row in lapses.sweep(session, max_attempts=MAX_ATTEMPTS, resend_seconds=10, now=at(self.clock)):
                 assert row.state == JobState.QUEUED
                 jobs.mark_published(session, row.id, now=at(self.clock))
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra import job_list, jobs
+from infra import job_list, jobs, lapses
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
@@ -43,7 +43,7 @@ def claim(database: Database, job_id: str, *, seconds: float = 5) -> Job | None:
 
 def sweep(database: Database, *, seconds: float, max_attempts: int = 3) -> list[str]:
     with database.write() as session:
-        due = jobs.sweep(session, max_attempts=max_attempts, resend_seconds=10, now=at(seconds))
+        due = lapses.sweep(session, max_attempts=max_attempts, resend_seconds=10, now=at(seconds))
         return [job.id for job in due]
 
 
@@ -154,7 +154,7 @@ def row_of(database: Database, job_id: str) -> dict[str, object]:
 
 def requeue(database: Database, job_id: str, attempt: int) -> bool:
     with database.write() as session:
-        return jobs.requeue(session, job_id, attempt)
+        return jobs.requeue(session, job_id, attempt, why="child_died", now=at(5))
 
 
 @pytest.mark.parametrize("state", sorted(FINAL - {JobState.EXPIRED}))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra import jobs, locks, quotas, uploads
+from infra import jobs, lapses, locks, quotas, uploads
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.quotas import Amounts
@@ -133,7 +133,7 @@ def test_an_owner_at_the_limit_keeps_nobody_else_waiting(database: Database) -> 
     assert claim(database, second, limits) is None
     assert job(database, second).state == JobState.QUEUED
     with database.write() as session:
-        due = jobs.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        due = lapses.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
         assert [row.id for row in quotas.startable(session, due, limits)] == [others]
         assert [row.id for row in quotas.startable(session, due, NONE)] == [second, others]
     assert claim(database, others, limits) is not None

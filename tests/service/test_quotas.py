@@ -28,7 +28,7 @@ def test_more_jobs_than_allowed_are_refused_and_the_queue_keeps_the_others(start
     with start(quota_queued_jobs=2) as running:
         inputs: Pair = pair(running)
 
-        answers = [running.http.post("/v1/jobs", json=inputs.spec()) for _ in range(3)]
+        answers = [running.http.post("/v1/jobs", json=inputs.spec(seed=seed)) for seed in range(3)]
 
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         assert answers[2].json()["code"] == "quota_exceeded"

@@ -71,6 +71,26 @@ def fail() -> None:
     say(event="failed", failure=failure)
 
 
+def service_fault() -> None:
+    """The engine met a fault of its own, which may go away."""
+    take_assignment()
+    say(event="step_started", step="prune")
+    failure = {"code": "internal_error", "title": "t", "detail": "odd", "blame": "service", "retryable": True}
+    say(event="failed", failure=failure)
+
+
+def service_fault_once() -> None:
+    if Path.cwd().name.endswith("-1"):
+        service_fault()
+    else:
+        succeed()
+
+
+def log_and_succeed() -> None:
+    say(event="log", level="warning", logger="engine", message="a layer is left alone")
+    succeed()
+
+
 def crash() -> None:
     take_assignment()
     sys.stderr.write("last words\n")
@@ -181,6 +201,9 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             measure,
             succeed_when_told,
             fail,
+            service_fault,
+            service_fault_once,
+            log_and_succeed,
             crash,
             crash_once,
             quit_quietly,

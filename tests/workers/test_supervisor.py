@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
-from infra import jobs
+from infra import jobs, lapses
 from infra.database import now
 from tests.workers.conftest import Bench, eventually
 from workers import supervisor
@@ -189,7 +189,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
 
     with bench.database.write() as session:
         later = now() + timedelta(seconds=60)
-        jobs.sweep(session, max_attempts=3, resend_seconds=15, now=later)
+        lapses.sweep(session, max_attempts=3, resend_seconds=15, now=later)
         taken = jobs.claim(session, job_id, lease_seconds=60, now=later)
     thread.join(timeout=10)
 

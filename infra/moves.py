@@ -1,0 +1,38 @@
+"""One move of one job: a compare-and-swap, and in the same transaction the events that tell of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, update
+from sqlalchemy.orm import Session
+
+from infra import clock, events
+from infra.events import Entry
+from infra.tables import Job
+from jobspec.events import Level
+from jobspec.states import JobState
+
+
+def move(
+    session: Session, *conditions: ColumnElement[bool], now: datetime | None, entries: Sequence[Entry], **values: Any
+) -> Job | None:
+    """Change the one job that meets the conditions. None when there is none any more: then nothing was written."""
+    row = session.execute(
+        update(Job)
+        .where(*conditions)
+        .values(last_event=Job.last_event + len(entries), **values)
+        .returning(Job, clock.later(now))
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    job, at = row
+    events.write(session, job.id, job.attempt, entries, last=job.last_event, at=at)
+    return job
+
+
+def told(state: JobState, *, level: Level = "info", **more: Any) -> Entry:
+    """The event of a move to a state, with all of ``more`` that is something."""
+    grave = level if state not in (JobState.FAILED, JobState.EXPIRED) else "error"
+    return Entry("state", {"state": state.value} | {name: value for name, value in more.items() if value}, grave)
