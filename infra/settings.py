@@ -44,6 +44,15 @@ class Settings(BaseSettings):
     job_memory_bytes: int | None = Field(
         default=None, description="Limit on the data memory of a job's process. Default: no limit."
     )
+    job_file_bytes: int | None = Field(
+        default=64 * 1024**3, gt=0, description="Largest file that a job's process may write."
+    )
+    sandbox: Literal["require", "prefer", "off"] = Field(
+        default="prefer", description="Whether a worker starts only when the kernel confines its jobs."
+    )
+    warm_children: bool = Field(
+        default=True, description="Whether a job's process is started before its job is there, one per slot."
+    )
 
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")

@@ -176,6 +176,7 @@ class Worker(Table):
 
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
     queues: Mapped[str] = mapped_column(String(64))
+    sandbox: Mapped[str] = mapped_column(String(256), server_default="")
     seen_at: Mapped[datetime]
 
 

@@ -71,6 +71,7 @@
         ├── Unavailable                  unavailable
         ├── StorageFull                  storage_full
         ├── WorkerCrashed                worker_crashed
+        ├── SandboxMissing               sandbox_missing
         ├── SparsityMissed               sparsity_missed
         ├── ExportDisagrees              export_disagrees
         └── TranslationDisagrees         translation_disagrees
@@ -496,6 +497,12 @@ class WorkerCrashed(ServiceError):
     code = "worker_crashed"
     title = "The process that ran the job died"
     retryable = True
+
+
+class SandboxMissing(ServiceError):
+    code = "sandbox_missing"
+    title = "The worker cannot confine its jobs"
+    status = 503
 
 
 class SparsityMissed(ServiceError):

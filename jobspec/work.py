@@ -120,3 +120,10 @@ Assignment = Annotated[
     CheckModel | CheckDataset | Compress | MeasureSensitivity | Search | SweepWork, Field(discriminator="kind")
 ]
 ASSIGNMENT: TypeAdapter[Assignment] = TypeAdapter(Assignment)
+
+
+class Order(Frozen):
+    """What a child is told, once: its work, and how much processor time, on all processors together, it may take."""
+
+    assignment: Assignment
+    processor_seconds: float | None = None

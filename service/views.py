@@ -176,6 +176,9 @@ class Readiness(Frozen):
 
     status: Literal["ready", "not_ready"]
     checks: Mapping[str, str] = Field(description="`ok`, or what is wrong, for each part.")
+    sandbox: Mapping[str, str] = Field(
+        default_factory=dict, description="What the jobs of each worker are confined by, by the worker's name."
+    )
 
 
 class Discovery(Frozen):

@@ -440,8 +440,8 @@ BAD_MODELS = [
     ),
     BadUpload("model-weights-of-another-shape", "model", _M, _other_config, "model_unreadable", "check"),
     BadUpload("model-unknown-argument", "model", _M, _unknown_argument, "model_unreadable", "check"),
-    BadUpload("model-weights-cut", "model", _M, _cut_weights, "model_unreadable", "check"),
-    BadUpload("model-weights-linked", "model", _M, _linked_weights, "model_unreadable", "check"),
+    BadUpload("model-weights-cut", "model", _M, _cut_weights, "archive_unreadable", "check"),
+    BadUpload("model-weights-linked", "model", _M, _linked_weights, "archive_unsafe", "check"),
 ]
 
 BAD_DATASETS = [

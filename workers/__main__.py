@@ -1,20 +1,27 @@
 """``python -m workers --queues checks,jobs --slots 1``: a worker process. SIGTERM gives its jobs back and ends it."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 from infra import logs
 from infra.broker import Publisher, celery_app
 from infra.database import Database
+from infra.logs import logger
 from infra.settings import Settings
 from infra.store import Store
-from jobspec.work import QUEUES
+from jobspec.errors import SandboxMissing
+from jobspec.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.attempt import Means
+from workers.children import Children
 from workers.collector import Collector, collecting
+from workers.sandbox.level import FULL, Sandbox, prepared
 from workers.scratch import scratch
 from workers.supervisor import Supervisor
 from workers.sweep import Sweep, sweeping
@@ -26,19 +33,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
-    database, draining = Database(settings.database), threading.Event()
-    means = Means(database, Store.from_url(settings.store), draining, memory_bytes=settings.job_memory_bytes)
+    database, store, draining = Database(settings.database), Store.from_url(settings.store), threading.Event()
     publisher = Publisher(celery_app(settings.broker))  # an app of its own: a worker's app knows only its own queues
-    sweep = Sweep(database, publisher, settings, options.queues)
-    collector = Collector(database, means.store, settings)
-    with (
-        scratch(settings.scratch) as folder,
-        sweeping(sweep, every_seconds=settings.sweep_seconds),
-        collecting(collector, every_seconds=settings.collect_seconds),
-    ):
-        supervisor = Supervisor(means, publisher, settings, folder)
+    kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
+    with scratch(settings.scratch) as folder, ExitStack() as opened:
+        sandbox = _sandbox(settings, folder)
+        children = Children(folder, sandbox, settings.job_memory_bytes)
+        sweep = Sweep(database, publisher, settings, options.queues, sandbox=sandbox.level)
+        opened.enter_context(sweeping(sweep, every_seconds=settings.sweep_seconds))
+        opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
+        if settings.warm_children:
+            opened.enter_context(children.kept_warm(kinds, slots=options.slots))
+        means = Means(database, store, draining, children)
+        supervisor = Supervisor(means, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()
+
+
+def _sandbox(settings: Settings, folder: Path) -> Sandbox:
+    """What jobs will be confined by, found out by an attack; the end of this process when that is not enough."""
+    try:
+        sandbox = prepared(settings.sandbox, folder, file_bytes=settings.job_file_bytes)
+    except SandboxMissing as fault:
+        logger("workers").error("no sandbox", fault=fault.detail, suggestions=list(fault.suggestions))
+        sys.exit(os.EX_CONFIG)
+    told = logger("workers").info if sandbox.level == FULL else logger("workers").warning
+    told("sandbox", level=sandbox.level, missing=list(sandbox.missing))
+    return sandbox
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 Everything that can happen becomes a value, an ``Ending``; writing it down is the supervisor's business.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,17 +26,20 @@ from jobspec.errors import InternalError, SecateurError, Unavailable
 from jobspec.progress import Failed, Ready, Succeeded
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState, StepState
-from jobspec.work import WorkKind
 from workers import outputs
 from workers.assignments import OUT, SUMMARIES, Work, work_of
+from workers.children import Children
 from workers.lease import Lease
 from workers.outputs import Disbelieved
-from workers.process import Child, Death, child_command
+from workers.process import Child, Death
 
 LISTEN_SECONDS = 0.2
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 """Between two tries to reach a database or a store that does not answer the pause doubles up to this."""
+
+SPARE_SECONDS: Final = 60.0
+"""Processor seconds beyond what all processors have in the runtime: imports, and work under way when time is up."""
 
 T = TypeVar("T")
 
@@ -75,18 +79,16 @@ class Means:
     database: Database
     store: Store
     draining: threading.Event
-    memory_bytes: int | None = None
-    command: Callable[[WorkKind], Sequence[str]] = child_command
+    children: Children
 
 
 class Attempt:
     """The work of one attempt, from fetching its inputs to storing its files."""
 
-    def __init__(self, means: Means, job: Job, lease: Lease, folder: Path) -> None:
+    def __init__(self, means: Means, job: Job, lease: Lease) -> None:
         self._means = means
         self._job = job
         self._lease = lease
-        self._folder = folder
         self._deadline: float | None = None
 
     def ending(self) -> Ending:
@@ -94,9 +96,12 @@ class Attempt:
         try:
             work = self._patiently(self._read_work)
             self._deadline = time.monotonic() + work.max_runtime_seconds
-            self._fetch(work)
-            result = self._run_child(work)
-            return self._keep(result, work) if isinstance(result, Succeeded) else result
+            with self._means.children.lend(work.assignment.kind) as lent:
+                self._fetch(work, lent.folder)
+                lent.admit()
+                result = self._listen(lent.child, work)
+                lent.child.kill()
+                return self._keep(result, work, lent.folder) if isinstance(result, Succeeded) else result
         except Stopped as stopped:
             return stopped.why
         except SecateurError as fault:
@@ -111,28 +116,16 @@ class Attempt:
         with self._means.database.read() as session:
             return work_of(session, self._job)
 
-    def _fetch(self, work: Work) -> None:
-        (self._folder / OUT).mkdir(parents=True)
+    def _fetch(self, work: Work, folder: Path) -> None:
         try:
             for name, digest in work.inputs.items():
-                self._patiently(partial(self._means.store.fetch, digest, self._folder / name))
+                self._patiently(partial(self._means.store.fetch, digest, folder / name))
         except InternalError:
             self._patiently(self._read_work)  # bytes that are gone because their upload was refused or deleted since
             raise
         for name, digest in work.known.items():
             with suppress(InternalError):  # lost: then it is measured again
-                self._patiently(partial(self._means.store.fetch, digest, self._folder / name))
-
-    def _run_child(self, work: Work) -> Succeeded | Outcome | Death | Stop:
-        child = Child.spawn(
-            self._means.command(work.assignment.kind),
-            folder=self._folder,
-            memory_bytes=self._means.memory_bytes,
-        )
-        try:
-            return self._listen(child, work)
-        finally:
-            child.kill()
+                self._patiently(partial(self._means.store.fetch, digest, folder / name))
 
     def _listen(self, child: Child, work: Work) -> Succeeded | Outcome | Death | Stop:
         while (stop := self._stop()) is None:
@@ -142,7 +135,8 @@ class Attempt:
                 case Death() as death:
                     return death
                 case Ready():
-                    child.assign(work.assignment)
+                    seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + SPARE_SECONDS
+                    child.assign(work.assignment, processor_seconds=seconds)
                 case Succeeded() as result:
                     return result
                 case Failed(failure=failure):
@@ -151,7 +145,7 @@ class Attempt:
                     self._lease.record.tell(event)
         return stop
 
-    def _keep(self, result: Succeeded, work: Work) -> Outcome | Spread:
+    def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | Spread:
         expected = SUMMARIES.get(self._job.kind)
         if expected is not None:
             try:
@@ -159,7 +153,7 @@ class Attempt:
             except ValidationError as fault:
                 raise Disbelieved("The process that ran the check found out something else than was asked.") from fault
         files = self._patiently(
-            lambda: outputs.collect(self._means.store, self._folder / OUT, result.files, announce=self._announce)
+            lambda: outputs.collect(self._means.store, folder / OUT, result.files, announce=self._announce)
         )
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
         return Spread(outcome, work.children) if work.children else outcome

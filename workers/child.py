@@ -1,11 +1,13 @@
-"""The child's main: ``python -m workers.child KIND FD``. The only process that imports the engine.
+"""The child's main: ``python -m workers.child KINDS RULES FD``. The only process that imports the engine.
 
-Order of the conversation: import what this kind of job needs, say Ready, read one assignment from standard
-input, send events to FD, exit. So a child can be kept warm before there is a job for it. Standard input
-stays open for as long as the parent lives; its end means that the result is of no use to anybody.
+First it confines itself (``workers.sandbox``), for good. Order of the conversation: import what these kinds of job
+need, say Ready, read one assignment from standard input, send events to FD, exit. So a child can be kept warm before
+there is a job for it. Standard input stays open for as long as the parent lives; its end means that the result is of
+no use to anybody.
 """
 
 import os
+import resource
 import sys
 import threading
 import time
@@ -17,7 +19,6 @@ from pathlib import Path
 from jobspec.errors import InternalError, OutOfMemory, SecateurError
 from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, StepFinished, StepStarted, Succeeded
 from jobspec.work import (
-    ASSIGNMENT,
     Assignment,
     CheckDataset,
     CheckModel,
@@ -25,6 +26,7 @@ from jobspec.work import (
     GatherTrials,
     MeasureBaseline,
     MeasureSensitivity,
+    Order,
     Search,
 )
 from workers import child_log
@@ -55,6 +57,8 @@ class Speaker:
 
 
 def _model_checker() -> Run:
+    import engine.model  # what the check imports when it runs: a waiting child has time for it
+    import engine.reading.compare  # noqa: F401
     from engine.inspect import inspect_model
 
     def run(assignment: Assignment, emit: Emit) -> Succeeded:
@@ -181,10 +185,19 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def serve(kind: str, speaker: Speaker) -> None:
-    """Run one assignment of this kind and tell how it ended."""
+def _limit_processor_time(seconds: float) -> None:
+    """Let the kernel end this process after so many more seconds on all processors together."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = round(used.ru_utime + used.ru_stime + seconds) + 1
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+
+
+def serve(kinds: Sequence[str], speaker: Speaker) -> None:
+    """Run one assignment of one of these kinds and tell how it ended."""
     try:
-        run = RUNNERS[kind]()
+        runners = {kind: RUNNERS[kind]() for kind in kinds}
         child_log.send_up(speaker.emit)
         speaker.emit(Ready())
         with open(0, "rb", buffering=0, closefd=False) as stdin:
@@ -192,17 +205,43 @@ def serve(kind: str, speaker: Speaker) -> None:
         if not line:
             return
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        result: Event = run(ASSIGNMENT.validate_json(line), speaker.emit)
+        order = Order.model_validate_json(line)
+        if order.processor_seconds is not None:
+            _limit_processor_time(order.processor_seconds)
+        result: Event = runners[order.assignment.kind](order.assignment, speaker.emit)
     except Exception as fault:  # noqa: BLE001 - whatever the engine raises must reach the user as a failure
         traceback.print_exc()
         result = Failed(failure=as_error(fault).failure(speaker.step))
     speaker.emit(result)
 
 
+def confine(rules: str, pipe: int) -> None:
+    """Put this process behind rules, and before it a second one that reads HDF5 files: later none can be started."""
+    if rules == "none":
+        return
+    from engine.reading import probe
+    from workers.sandbox.confinement import Confinement, enter
+    from workers.sandbox.identity import die_with
+
+    confinement, parent = Confinement.from_json(rules), os.getpid()
+
+    def confine_the_reader() -> None:
+        os.close(pipe)
+        with open(os.devnull, "r+b") as nothing:
+            for descriptor in range(3):
+                os.dup2(nothing.fileno(), descriptor)
+        die_with(parent)
+        enter(confinement)
+
+    probe.stand_by(confine_the_reader)
+    enter(confinement)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Serve one job, then leave at once: native libraries may hang or crash when they are torn down."""
-    kind, descriptor = arguments
-    serve(kind, Speaker(int(descriptor)))
+    kinds, rules, descriptor = arguments
+    confine(rules, int(descriptor))
+    serve(kinds.split(","), Speaker(int(descriptor)))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

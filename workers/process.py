@@ -17,8 +17,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from jobspec.progress import EVENT, Event
-from jobspec.work import ASSIGNMENT, Assignment, WorkKind
+from jobspec.work import Assignment, Order, WorkKind
 from workers import launch
+from workers.sandbox.confinement import Confinement
 
 LINE_BYTES = 1 << 20
 """Longest event that is read. More is a flood."""
@@ -48,9 +49,10 @@ class Death:
     lied: bool = False
 
 
-def child_command(kind: WorkKind) -> list[str]:
-    """The program that runs jobs of this kind. ``-P``: the job's folder must not be a place to import from."""
-    return [sys.executable, "-P", "-s", "-m", "workers.child", kind]
+def child_command(kinds: Sequence[WorkKind], confinement: Confinement | None) -> list[str]:
+    """The program that runs a job of one of these kinds. ``-P``: its folder must not be a place to import from."""
+    rules = "none" if confinement is None else confinement.to_json()
+    return [sys.executable, "-P", "-s", "-m", "workers.child", ",".join(kinds), rules]
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
@@ -118,9 +120,10 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def assign(self, assignment: Assignment) -> None:
+    def assign(self, assignment: Assignment, *, processor_seconds: float | None = None) -> None:
         """Hand over the job. It is sent while events are awaited, so a child that does not read blocks nobody."""
-        self._unsent = memoryview(ASSIGNMENT.dump_json(assignment) + b"\n")
+        order = Order(assignment=assignment, processor_seconds=processor_seconds)
+        self._unsent = memoryview(order.model_dump_json().encode() + b"\n")
 
     def next_event(self, timeout_seconds: float) -> Event | Death | None:
         """The next event, or how the child ended without a result, or None when nothing came in time."""
@@ -132,12 +135,12 @@ class Child:
                 return self._death(f"sent more than {LINE_BYTES} bytes without ending the line", lied=True)
             left = deadline - time.monotonic()
             if self._closed_at is None:
-                exited = self._has_exited()  # asked before reading, so that its last words are not lost
+                exited = self.has_exited()  # asked before reading, so that its last words are not lost
                 received = self._pump(0.0 if exited else min(max(left, 0.0), _LOOK_SECONDS))
                 if exited and not received:
-                    return self._death(self._how_it_exited())
-            elif self._has_exited():
-                return self._death(self._how_it_exited())
+                    return self._death(self.how_it_died())
+            elif self.has_exited():
+                return self._death(self.how_it_died())
             elif time.monotonic() > self._closed_at + _CLOSED_GRACE_SECONDS:
                 return self._death("closed its pipe and lived on without a word", lied=True)
             else:
@@ -152,7 +155,7 @@ class Child:
         self._gone = True
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
-        while not self._has_exited() and time.monotonic() < deadline:
+        while not self.has_exited() and time.monotonic() < deadline:
             time.sleep(0.01)
         self._signal(signal.SIGKILL)  # before it is reaped: until then nobody else can get its number
         self._process.wait()
@@ -166,11 +169,12 @@ class Child:
         except ProcessLookupError:
             return
 
-    def _has_exited(self) -> bool:
+    def has_exited(self) -> bool:
         """Whether the child is dead, without reaping it."""
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def _how_it_exited(self) -> str:
+    def how_it_died(self) -> str:
+        """For people. Call it when it has exited."""
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         if ended.si_code == os.CLD_EXITED:

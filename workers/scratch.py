@@ -22,6 +22,7 @@ def scratch(root: Path) -> Iterator[Path]:
     with _locked(root):  # one at a time, so that nobody takes a folder for abandoned while it is being made
         _remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
+        folder.chmod(0o711)  # a child may have an account of its own, and must get to its own folder
         lock = _open_lock(folder)
         fcntl.flock(lock, fcntl.LOCK_EX)
     with lock:

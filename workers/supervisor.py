@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -26,7 +25,6 @@ from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt,
 from workers.lease import Lease
 from workers.outputs import Disbelieved
 from workers.process import Death
-from workers.scratch import remove
 
 LAST_WORDS_SECONDS = 5.0
 """How long a worker that must go tries to tell a database that does not answer."""
@@ -42,7 +40,6 @@ class Supervisor:
     means: Means
     publisher: Publisher
     settings: Settings
-    scratch: Path
 
     def run(self, job_id: str) -> None:
         """Take the job if it still waits, and bring this attempt to its end.
@@ -58,17 +55,13 @@ class Supervisor:
             return
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
         log.info("job taken")
-        folder = self.scratch / f"{job.id}-{job.attempt}"
         times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
         with Lease(self.means.database, job, **times) as lease:
-            try:
-                ending = Attempt(self.means, job, lease, folder).ending()
-                if isinstance(ending, Death):
-                    log.warning("child died", how=ending.how, log_tail=ending.log_tail)
-                    lease.record.note(_last_words(ending))
-                written = self._settle(job, lease, ending)
-            finally:
-                remove(folder)
+            ending = Attempt(self.means, job, lease).ending()
+            if isinstance(ending, Death):
+                log.warning("child died", how=ending.how, log_tail=ending.log_tail)
+                lease.record.note(_last_words(ending))
+            written = self._settle(job, lease, ending)
         log.info("job left", ending=_name(ending), written=written)
         if written:
             with suppress(SecateurError):  # then a sweep of some worker notices

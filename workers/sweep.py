@@ -29,11 +29,14 @@ STALE_SECONDS = 600.0
 class Sweep:
     """What is done again and again; ``tick`` does it once."""
 
-    def __init__(self, database: Database, publisher: Publisher, settings: Settings, queues: Iterable[str]) -> None:
+    def __init__(
+        self, database: Database, publisher: Publisher, settings: Settings, queues: Iterable[str], *, sandbox: str = ""
+    ) -> None:
         self._database = database
         self._publisher = publisher
         self._settings = settings
         self._queues = ",".join(queues)
+        self._sandbox = sandbox
         self._worker_id = f"{socket.gethostname()}-{os.getpid()}"
 
     def tick(self) -> int:
@@ -43,7 +46,7 @@ class Sweep:
             Unavailable: the database or the broker does not answer. Nothing is lost; the next tick goes on.
         """
         with self._database.write() as session:
-            workers.say_alive(session, self._worker_id, queues=self._queues)
+            workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
             due = lapses.sweep(session, max_attempts=self._settings.max_attempts, resend_seconds=RESEND_SECONDS)
             due = quotas.startable(session, due, quotas.limits_of(self._settings))
             idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)

@@ -1,14 +1,19 @@
-"""Reads an HDF5 file to its end in a process of its own: ``python -m engine.reading.probe FILE SECONDS``.
+"""Reads HDF5 files to their end in a process of its own.
 
 The HDF5 library runs in circles on some damaged files and dies of others; neither can be caught in the process that it
-happens in. What this process survives is read again, by the process that asked for it.
+happens in. What this process survives is read again, by the process that asked for it. It is a new process
+(``python -m engine.reading.probe FILE SECONDS``), or, where none may be started any more, one that was forked before
+and stands by.
 """
 
+import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from engine.reading.refusals import RESAVE
@@ -24,14 +29,18 @@ def check(path: pathlib.Path) -> None:
     Raises:
         ArchiveUnreadable: the library does not come to an end with it, or dies of it.
     """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     limit = round(BASE_SECONDS + path.stat().st_size / BYTES_PER_SECOND)
-    command = [sys.executable, "-m", "engine.reading.probe", str(path.resolve()), str(limit)]
-    ended = subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL)
-    if ended.returncode == -signal.SIGALRM:
+    code = (_standing_by.read if _standing_by else _in_a_new_process)(path.resolve(), limit)
+    if code == -signal.SIGALRM:
         raise _damaged(f"reading it does not come to an end within {limit} seconds")
-    if ended.returncode < 0:
-        raise _damaged(f"the HDF5 library dies of it (signal {-ended.returncode})")
+    if code < 0:
+        raise _damaged(f"the HDF5 library dies of it (signal {-code})")
+
+
+def _in_a_new_process(path: pathlib.Path, limit: int) -> int:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "engine.reading.probe", str(path), str(limit)]
+    return subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL).returncode
 
 
 def _damaged(why: str) -> ArchiveUnreadable:
@@ -41,8 +50,67 @@ def _damaged(why: str) -> ArchiveUnreadable:
     )
 
 
-def main() -> None:
-    """Touch all that there is. What raises here will raise again where it can be told.
+@dataclass(frozen=True)
+class _StandingBy:
+    """A process that waits for files to read: asked through one pipe, answering through the other."""
+
+    pid: int
+    asking: int
+    answering: int
+
+    def read(self, path: pathlib.Path, limit: int) -> int:
+        """As what ``subprocess`` calls a return code. It can die once; what asked for it then fails."""
+        try:
+            os.write(self.asking, json.dumps([str(path), limit]).encode() + b"\n")
+            if os.read(self.answering, 1):
+                return 0
+        except BrokenPipeError:
+            raise RuntimeError("the process that reads HDF5 files first has died already") from None
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+_standing_by: _StandingBy | None = None
+"""Of this process, once it may start no other."""
+
+
+def stand_by(prepare: Callable[[], None]) -> None:
+    """Fork the process that ``check`` will use from now on. Call it while there is one thread.
+
+    Args:
+        prepare: is called in the new process before it reads anything: to confine it, to bind its life to ours.
+    """
+    global _standing_by
+    asked, asking = os.pipe()
+    answering, answer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(asking)
+            os.close(answering)
+            prepare()
+            _serve(asked, answer)
+        finally:
+            os._exit(1)
+    os.close(asked)
+    os.close(answer)
+    _standing_by = _StandingBy(pid, asking, answering)
+
+
+def _serve(asked: int, answer: int) -> None:
+    import h5py  # noqa: F401 - while there is nothing to do
+
+    with os.fdopen(asked, "rb", buffering=0) as requests:
+        for line in requests:
+            path, limit = json.loads(line)
+            try:
+                touch(pathlib.Path(path), limit)
+            except Exception:  # noqa: BLE001 - raises again where it can be told
+                signal.alarm(0)
+            os.write(answer, b".")
+
+
+def touch(path: pathlib.Path, limit: int) -> None:
+    """Read all that there is. What raises here will raise again where it can be told.
 
     The alarm has no handler: the kernel ends the process in the middle of a native call, and when its parent is gone.
     """
@@ -50,19 +118,19 @@ def main() -> None:
 
     from engine.reading import hdf5_limits
 
-    path = pathlib.Path(sys.argv[1])
-    signal.alarm(int(sys.argv[2]))
+    signal.alarm(limit)
     with h5py.File(path, "r", locking=False) as file:
         hdf5_limits.check(file, num_bytes=path.stat().st_size)
         dict(file.attrs)
 
-        def touch(_: str, item: object) -> None:
+        def read(_: str, item: object) -> None:
             dict(item.attrs)  # type: ignore[attr-defined]
             if isinstance(item, h5py.Dataset):
                 item[()]
 
-        file.visititems(touch)
+        file.visititems(read)
+    signal.alarm(0)
 
 
 if __name__ == "__main__":
-    main()
+    touch(pathlib.Path(sys.argv[1]), int(sys.argv[2]))

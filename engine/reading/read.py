@@ -1,5 +1,6 @@
 """One door for every model file: what its name promises and who wrote it decide how it is read."""
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from engine.reading.saved import Saved
 from engine.reading.weights import put
 from screening import screen
 from screening.archive import Archive
-from screening.keras_file import version_of
+from screening.keras_file import WEIGHTS, version_of
 
 READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {
     "hdf5": hdf5.read,
@@ -43,9 +44,19 @@ def load(path: Path) -> Loaded:
         form = screen("model", path.name, file, inflate=True)
         version = _version(file) if form == "keras" else ""
     if version.startswith("3."):
+        _check_weights(path)
         return Loaded(keras.saving.load_model(path, safe_mode=True), form, version)
     saved = READERS[form](path)
     return Loaded(model_of(saved), form, saved.version)
+
+
+def _check_weights(path: Path) -> None:
+    """Hold the weights in an archive against the rules, and read them where that may fail, before Keras does."""
+    with path.open("rb") as file, Archive(file) as archive, tempfile.NamedTemporaryFile(suffix=".h5") as weights:
+        archive.copy(WEIGHTS, weights)
+        weights.flush()
+        with hdf5.opened(Path(weights.name)):
+            return
 
 
 def _version(file: Any) -> str:

@@ -1,11 +1,12 @@
 """Is this process alive, and can the service take jobs?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from infra import workers
+from infra.tables import Worker
 from jobspec.errors import ServiceError
 from jobspec.work import QUEUES
 from service.parts import Parts, UseParts
@@ -32,11 +33,15 @@ def ready(parts: UseParts, response: Response) -> Readiness:
         "broker": _verdict(parts.publisher.ping),
         "store": _verdict(parts.store.ping),
     }
+    sandbox: dict[str, str] = {}
     if checks["database"] == "ok":
-        checks |= _workers(parts)
+        rows = _alive(parts)
+        seen = {queue for row in rows for queue in row.queues.split(",")}
+        checks |= {f"worker:{queue}": "ok" if queue in seen else "No worker takes from this queue." for queue in QUEUES}
+        sandbox = {row.id: row.sandbox for row in rows}
     is_ready = all(verdict == "ok" for verdict in checks.values())
     response.status_code = 200 if is_ready else 503
-    return Readiness(status="ready" if is_ready else "not_ready", checks=checks)
+    return Readiness(status="ready" if is_ready else "not_ready", checks=checks, sandbox=sandbox)
 
 
 def _verdict(check: Callable[[], None]) -> str:
@@ -47,9 +52,6 @@ def _verdict(check: Callable[[], None]) -> str:
     return "ok"
 
 
-def _workers(parts: Parts) -> dict[str, str]:
-    within = 3 * parts.settings.sweep_seconds
+def _alive(parts: Parts) -> Sequence[Worker]:
     with parts.database.read() as session:
-        rows = workers.alive(session, within_seconds=within)
-        seen = {queue for row in rows for queue in row.queues.split(",")}
-    return {f"worker:{queue}": "ok" if queue in seen else "No worker takes from this queue." for queue in QUEUES}
+        return workers.alive(session, within_seconds=3 * parts.settings.sweep_seconds)

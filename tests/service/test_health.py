@@ -11,18 +11,21 @@ from tests.service.conftest import Running, Start
 OK = dict.fromkeys(("database", "broker", "store", *(f"worker:{queue}" for queue in QUEUES)), "ok")
 
 
-def see(gateway: Running, worker: str, queues: str, *, seconds_ago: float = 0) -> None:
+def see(gateway: Running, worker: str, queues: str, *, sandbox: str = "", seconds_ago: float = 0) -> None:
+    seen_at = now() - timedelta(seconds=seconds_ago)
     with gateway.parts.database.write() as session:
-        workers.say_alive(session, worker, queues=queues, now=now() - timedelta(seconds=seconds_ago))
+        workers.say_alive(session, worker, queues=queues, sandbox=sandbox, now=seen_at)
 
 
 def test_with_everything_there_the_service_is_ready(fresh: Running) -> None:
-    see(fresh, "one", "checks")
-    see(fresh, "two", "jobs")
+    """And it tells how well strangers' models are confined, worker by worker."""
+    see(fresh, "one", "checks", sandbox="landlock+seccomp")
+    see(fresh, "two", "jobs", sandbox="off")
 
     answer = fresh.http.get("/health/ready")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": OK})
+    sandbox = {"one": "landlock+seccomp", "two": "off"}
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": OK, "sandbox": sandbox})
 
 
 def test_a_queue_without_a_worker_is_named(fresh: Running) -> None:

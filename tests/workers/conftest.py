@@ -27,6 +27,7 @@ from jobspec.states import UploadState
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
 from workers.attempt import Means
+from workers.children import Children
 from workers.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
@@ -52,8 +53,9 @@ class Bench:
     draining: threading.Event = field(default_factory=threading.Event)
 
     def supervisor(self, behaviour: str) -> Supervisor:
-        means = Means(self.database, self.store, self.draining, command=lambda kind: fake(behaviour))
-        return Supervisor(means, Publisher(celery_app(self.settings.broker)), self.settings, self.scratch)
+        children = Children(self.scratch, command=lambda kinds, rules: fake(behaviour))
+        means = Means(self.database, self.store, self.draining, children)
+        return Supervisor(means, Publisher(celery_app(self.settings.broker)), self.settings)
 
     def upload(self, kind: uploads.Kind, content: bytes) -> tuple[str, str]:
         """Store an upload. Returns its id and that of its check."""

@@ -30,7 +30,7 @@ def say(**event: Any) -> None:
 
 def take_assignment() -> dict[str, Any]:
     say(event="ready")
-    assignment: dict[str, Any] = json.loads(sys.stdin.readline())
+    assignment: dict[str, Any] = json.loads(sys.stdin.readline())["assignment"]
     return assignment
 
 
@@ -99,7 +99,9 @@ def crash() -> None:
 
 
 def crash_once() -> None:
-    if Path.cwd().name.endswith("-1"):
+    mark = Path("..", "..", "crashed")
+    if not mark.exists():
+        mark.touch()
         crash()
     succeed()
 

@@ -10,7 +10,7 @@ from jobspec.errors import NothingToPrune
 from jobspec.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
 from jobspec.reading import Reading
 from jobspec.summaries import DatasetSummary
-from jobspec.work import ASSIGNMENT, Assignment, CheckDataset, CheckModel, WorkKind
+from jobspec.work import Assignment, CheckDataset, CheckModel, Order, WorkKind
 from tests.badfiles import good_npz
 from workers.child import as_error
 from workers.process import Child, Death, child_command
@@ -18,7 +18,7 @@ from workers.process import Child, Death, child_command
 
 def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[Event]:
     """All that a child says about its one job."""
-    child, said = Child.spawn(child_command(kind), folder=folder), list[Event]()
+    child, said = Child.spawn(child_command((kind,), None), folder=folder), list[Event]()
     try:
         while True:
             match child.next_event(60):
@@ -90,7 +90,7 @@ def test_a_child_whose_parent_is_gone_exits(busy: bool, tmp_path: Path) -> None:
     program = (
         "import sys, time, workers.child as child;"
         "child.RUNNERS['check_model'] = lambda: lambda assignment, emit: time.sleep(60);"
-        "child.main(['check_model', sys.argv[1]])"
+        "child.main(['check_model', 'none', sys.argv[1]])"
     )
     with (tmp_path / "events").open("wb") as events:
         child = subprocess.Popen(
@@ -100,9 +100,29 @@ def test_a_child_whose_parent_is_gone_exits(busy: bool, tmp_path: Path) -> None:
         )
     assert child.stdin is not None
     if busy:
-        child.stdin.write(ASSIGNMENT.dump_json(CheckModel(model="m")) + b"\n")
+        child.stdin.write(Order(assignment=CheckModel(model="m")).model_dump_json().encode() + b"\n")
 
     child.stdin.close()
 
     assert child.wait(timeout=10) == (1 if busy else 0)
     assert b"succeeded" not in (tmp_path / "events").read_bytes()
+
+
+def test_a_child_that_uses_more_processor_time_than_its_job_may_is_ended_by_the_kernel(tmp_path: Path) -> None:
+    """The worker watches the clock; this holds when nobody does, and for all threads together."""
+    program = (
+        "import sys, workers.child as child\n"
+        "def spin(assignment, emit):\n"
+        "    while True: pass\n"
+        "child.RUNNERS['check_model'] = lambda: spin\n"
+        "child.main(['check_model', 'none', sys.argv[1]])\n"
+    )
+    child = Child.spawn([sys.executable, "-c", program], folder=tmp_path)
+    assert child.next_event(30) == Ready()
+
+    child.assign(CheckModel(model="m"), processor_seconds=0.5)
+    death = child.next_event(60)
+    child.kill()
+
+    assert isinstance(death, Death)
+    assert "SIGXCPU" in death.how or "SIGKILL" in death.how

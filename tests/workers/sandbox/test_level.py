@@ -1,0 +1,98 @@
+"""What confines jobs on this machine, broken on purpose part by part."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jobspec.errors import SandboxMissing
+from workers.sandbox import level
+from workers.sandbox.attack import ATTACKS
+from workers.sandbox.confinement import PARTS
+from workers.sandbox.level import FULL, Sandbox, prepared
+
+LIMIT = 1 << 30
+FILES = {"read_a_file_outside", "list_a_folder_outside", "write_outside", "truncate_outside", "link_outside"}
+CALLS = {"open_a_socket", "start_a_process", "outlive_the_worker"}
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o711)
+    return tmp_path
+
+
+def test_no_attack_succeeds_and_a_job_could_work(scratch: Path) -> None:
+    """Sixteen ways out, each tried by a process that is confined as a job is."""
+    sandbox = prepared("require", scratch, file_bytes=LIMIT)
+
+    assert (sandbox.level, sandbox.weaknesses, sandbox.missing) == (FULL, (), ())
+    assert list(scratch.iterdir()) == [], "the attack left something behind"
+
+
+@pytest.mark.parametrize(
+    ("parts", "lost"),
+    [
+        pytest.param(("seccomp",), FILES, id="without Landlock"),
+        pytest.param(("landlock",), CALLS, id="without seccomp"),
+    ],
+)
+def test_each_part_stops_attacks_that_the_other_does_not(
+    scratch: Path, parts: tuple[level.Part, ...], lost: set[str]
+) -> None:
+    """An attack that fails anyway would say nothing about the part that it is meant for."""
+    assert lost <= set(level._attacked(Sandbox("", parts, file_bytes=LIMIT), scratch))
+
+
+def test_without_any_part_nearly_everything_succeeds(scratch: Path) -> None:
+    """The attacks work: what stops them above is the sandbox. Limits on resources hold all the same."""
+    succeeded = set(level._attacked(Sandbox("", (), file_bytes=LIMIT), scratch))
+
+    assert succeeded >= FILES | CALLS
+    assert not succeeded & {"write_a_large_file", "raise_a_limit"}
+    assert succeeded <= {attack.__name__ for attack in ATTACKS}
+
+
+@pytest.fixture
+def without_seccomp(monkeypatch: pytest.MonkeyPatch) -> str:
+    why = "libseccomp.so.2 is not installed"
+    monkeypatch.setattr(level, "why_missing", {"landlock": None, "seccomp": why}.__getitem__)
+    return why
+
+
+def test_a_part_that_is_missing_is_named_and_the_rest_is_used(scratch: Path, without_seccomp: str) -> None:
+    """``prefer`` starts, and says at every look what is missing."""
+    sandbox = prepared("prefer", scratch, file_bytes=LIMIT)
+
+    assert sandbox.parts == ("landlock",)
+    assert sandbox.missing == (f"seccomp: {without_seccomp}",)
+    assert sandbox.level.startswith("landlock (weak: ")
+    assert "open_a_socket" in sandbox.level
+
+
+def test_a_worker_that_requires_the_sandbox_is_refused_with_what_is_missing(
+    scratch: Path, without_seccomp: str
+) -> None:
+    """Whoever runs it must not believe that strangers' models are confined when they are not."""
+    with pytest.raises(SandboxMissing, match=without_seccomp) as caught:
+        prepared("require", scratch, file_bytes=LIMIT)
+
+    assert any("apt-get install libseccomp2" in suggestion for suggestion in caught.value.suggestions)
+
+
+def test_off_is_off(scratch: Path) -> None:
+    """For machines where the kernel has neither part and all uploads are one's own."""
+    sandbox = prepared("off", scratch, file_bytes=LIMIT)
+
+    assert sandbox.confinement(scratch, 0) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give children accounts of their own")
+def test_two_children_of_root_have_two_accounts() -> None:
+    """One cannot read the other's files, signal it, or use up its share of threads."""
+    sandbox = Sandbox(FULL, PARTS)
+    one, two = (sandbox.confinement(Path("/nowhere"), number) for number in (1, 2))
+
+    assert one is not None
+    assert two is not None
+    assert len({one.uid, two.uid, os.getuid()}) == 3

@@ -1,0 +1,141 @@
+"""Children that wait for jobs, and the real one behind its rules."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobspec.progress import Failed, Ready, Succeeded
+from jobspec.work import Assignment, CheckDataset, CheckModel
+from tests.badfiles import good_keras, good_npz, hdf5_file
+from tests.workers.conftest import eventually, fake, living_in
+from workers.children import Children, Lent
+from workers.process import Death
+from workers.sandbox.level import FULL, Sandbox
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a worker. At its end no child and no folder of one may be left."""
+    tmp_path.chmod(0o711)
+    yield tmp_path
+    assert list(tmp_path.iterdir()) == []
+    assert eventually(lambda: not living_in(tmp_path))
+
+
+def waiting(children: Children) -> list[int]:
+    return [lent.child.pid for lent in children._waiting]
+
+
+def of_fakes(root: Path, behaviour: str = "deaf") -> Children:
+    return Children(root, command=lambda kinds, rules: fake(behaviour))
+
+
+def test_a_job_gets_the_child_that_waits_and_the_next_one_starts_when_it_has_ended(root: Path) -> None:
+    """Two at once would fight for the processors; none at all would cost every job seconds of imports."""
+    children = of_fakes(root)
+    with children.kept_warm(("compress",), slots=1):
+        assert eventually(lambda: len(waiting(children)) == 1)
+        (first,) = waiting(children)
+
+        with children.lend("compress") as lent:
+            assert lent.child.pid == first
+            time.sleep(0.2)
+            assert waiting(children) == []
+
+        assert eventually(lambda: len(waiting(children)) == 1)
+        assert waiting(children) != [first]
+        assert not psutil.pid_exists(first)
+
+
+def test_a_job_that_finds_nobody_waiting_gets_a_child_of_its_own(root: Path) -> None:
+    """More jobs than slots, or the first one after a start: it only takes longer."""
+    with of_fakes(root).lend("compress") as lent:
+        assert lent.child.next_event(10) == Ready()
+
+
+def test_no_two_children_share_a_folder(root: Path) -> None:
+    """Nothing of one job may be there for the next."""
+    children = of_fakes(root)
+    with children.lend("compress") as one, children.lend("compress") as two:
+        assert one.folder != two.folder
+        assert [path.name for path in two.folder.iterdir() if path.name != "child.log"] == ["out"]
+
+
+def test_a_child_that_dies_while_it_waits_is_replaced(root: Path) -> None:
+    """The system may kill it for memory; the next job must not pay for that."""
+    children = of_fakes(root)
+    with children.kept_warm(("compress",), slots=1):
+        assert eventually(lambda: len(waiting(children)) == 1)
+        (first,) = waiting(children)
+
+        os.kill(first, signal.SIGKILL)
+
+        assert eventually(lambda: waiting(children) not in ([], [first]))
+
+
+def test_children_that_die_at_once_are_started_again_ever_more_slowly(root: Path) -> None:
+    """A broken installation must not burn a processor."""
+    started: list[float] = []
+
+    def command(*_: object) -> list[str]:
+        started.append(time.monotonic())
+        return ["false"]
+
+    with Children(root, command=command).kept_warm(("compress",), slots=1):
+        assert eventually(lambda: len(started) == 3)
+
+    assert started[2] - started[1] > started[1] - started[0]
+
+
+def answer(lent: Lent, assignment: Assignment) -> Succeeded | Failed:
+    """How a child ends its one job."""
+    lent.admit()
+    while True:
+        match lent.child.next_event(60):
+            case Ready():
+                lent.child.assign(assignment)
+            case Succeeded() | Failed() as ended:
+                return ended
+            case Death() as death:
+                raise AssertionError(f"{death.how}: {death.log_tail}")
+
+
+CONFINED = Sandbox(FULL, file_bytes=1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("model.keras", good_keras, id="a model of Keras 3"),
+        pytest.param("model.h5", hdf5_file, id="a model of Keras 2"),
+    ],
+)
+def test_a_confined_child_checks_models(root: Path, name: str, content: object) -> None:
+    """Including the process that reads HDF5 files first, which must be there although none may be started."""
+    assert callable(content)
+    with Children(root, CONFINED).lend("check_model") as lent:
+        (lent.folder / name).write_bytes(content())
+
+        ended = answer(lent, CheckModel(model=name))
+
+    assert isinstance(ended, Succeeded), ended
+
+
+def test_a_confined_child_that_waits_for_several_kinds_does_the_one_that_comes(root: Path) -> None:
+    """And is no longer root, if it ever was, before the job is there."""
+    children = Children(root, CONFINED)
+    with children.kept_warm(("check_dataset", "check_model"), slots=1):
+        assert eventually(lambda: len(waiting(children)) == 1)
+        with children.lend("check_dataset") as lent:
+            (lent.folder / "data.npz").write_bytes(good_npz())
+            process = psutil.Process(lent.child.pid)
+            assert eventually(lambda: process.uids().effective != 0)
+
+            ended = answer(lent, CheckDataset(dataset="data.npz"))
+
+    assert isinstance(ended, Succeeded), ended

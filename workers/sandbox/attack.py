@@ -1,0 +1,183 @@
+"""Tries to break out: ``python -m workers.sandbox.attack CONFINEMENT CANARIES``. Run by a worker before it takes a job.
+
+Confines itself as a job would be, tries what hostile code would try, and prints the names of what succeeded. The
+canaries are a folder that any account may read and write, so that only the rules can keep it out.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from workers.sandbox.confinement import Confinement, enter
+from workers.sandbox.identity import PR_SET_PDEATHSIG
+
+SECRET: Final = "secret"
+
+
+class Target:
+    """What the attacks are aimed at."""
+
+    def __init__(self, confinement: Confinement, canaries: Path) -> None:
+        self.confinement = confinement
+        self.canaries = canaries
+        self.parent = os.getppid()
+        self.libc = ctypes.CDLL(None, use_errno=True)
+
+
+def read_a_file_outside(target: Target) -> bool:
+    """Anybody's data."""
+    return bool((target.canaries / SECRET).read_bytes())
+
+
+def list_a_folder_outside(target: Target) -> bool:
+    """Names of other jobs."""
+    return bool(os.listdir(target.canaries))
+
+
+def write_outside(target: Target) -> bool:
+    """Where another job or the worker would find it."""
+    (target.canaries / "written").write_bytes(b"x")
+    return True
+
+
+def truncate_outside(target: Target) -> bool:
+    """A way to destroy that opens nothing."""
+    os.truncate(target.canaries / SECRET, 0)
+    return True
+
+
+def link_outside(target: Target) -> bool:
+    """A file of others under a name of ours."""
+    os.link(target.canaries / SECRET, Path(target.confinement.folder) / "linked")
+    return True
+
+
+def open_a_socket(target: Target) -> bool:
+    """The way to the network, to the database, to a cloud's metadata."""
+    return any(_succeeds(partial(socket.socket, family)) for family in socket.AddressFamily)
+
+
+def read_the_environment_of_the_worker(target: Target) -> bool:
+    """It holds the passwords."""
+    return bool(Path(f"/proc/{target.parent}/environ").read_bytes())
+
+
+def signal_the_worker(target: Target) -> bool:
+    """Number 0 asks for the right alone."""
+    os.kill(target.parent, 0)
+    return True
+
+
+def limit_the_worker(target: Target) -> bool:
+    """A worker that may open no file is as good as dead."""
+    resource.prlimit(target.parent, resource.RLIMIT_CORE, (0, 0))
+    return True
+
+
+def start_a_process(target: Target) -> bool:
+    """One that lives on when this one has been killed."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return True
+
+
+def run_a_program(target: Target) -> bool:
+    """A shell, say."""
+    return os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}) > 0
+
+
+def outlive_the_worker(target: Target) -> bool:
+    """By asking the kernel not to be killed with it."""
+    return int(target.libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)) == 0
+
+
+def read_the_memory_of_the_worker(target: Target) -> bool:
+    """Passwords again. Asked with an address that nothing is at: allowed is what fails for that reason."""
+    place = (ctypes.c_size_t * 2)(1, 1)
+    read = target.libc.process_vm_readv(target.parent, place, 1, place, 1, 0)
+    return read >= 0 or ctypes.get_errno() == errno.EFAULT
+
+
+def become_root(target: Target) -> bool:
+    """Where the worker itself is root, this process must have left that behind."""
+    os.setuid(0)
+    return True
+
+
+def write_a_large_file(target: Target) -> bool:
+    """One byte behind the limit, without filling the disk."""
+    limit = target.confinement.file_bytes
+    if limit is None:
+        return False
+    with tempfile.TemporaryFile(dir=target.confinement.folder) as file:
+        os.pwrite(file.fileno(), b"x", limit)
+    return True
+
+
+def raise_a_limit(target: Target) -> bool:
+    """What may be raised is no limit."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_CORE, unlimited)
+    return True
+
+
+ATTACKS: Final[tuple[Callable[[Target], bool], ...]] = (
+    read_a_file_outside,
+    list_a_folder_outside,
+    write_outside,
+    truncate_outside,
+    link_outside,
+    open_a_socket,
+    read_the_environment_of_the_worker,
+    signal_the_worker,
+    limit_the_worker,
+    start_a_process,
+    run_a_program,
+    outlive_the_worker,
+    read_the_memory_of_the_worker,
+    become_root,
+    write_a_large_file,
+    raise_a_limit,
+)
+
+
+def _succeeds(attack: Callable[[], object]) -> bool:
+    try:
+        return bool(attack())
+    except (OSError, ValueError):  # the second is how Python reports a limit that may not be raised
+        return False
+
+
+def works_inside(target: Target) -> bool:
+    """Whether a job could still do its work: write into its folder, and import what is not imported yet."""
+    kept = Path(target.confinement.folder) / "kept"
+    kept.write_bytes(b"x")
+    import fractions  # noqa: F401
+
+    return kept.read_bytes() == b"x"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print what succeeded as a JSON list; a job that could not work either is an exception."""
+    confinement, canaries = Confinement.from_json(arguments[0]), Path(arguments[1])
+    target = Target(confinement, canaries)
+    enter(confinement)
+    if not works_inside(target):
+        raise RuntimeError("the own folder cannot be used")
+    succeeded = [attack.__name__ for attack in ATTACKS if _succeeds(partial(attack, target))]
+    sys.stdout.write(json.dumps(succeeded))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

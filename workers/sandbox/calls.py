@@ -1,0 +1,77 @@
+"""Seccomp: what a process may ask of the kernel. No sockets, no other processes, no signals to others, no ways around.
+
+What is refused fails with EPERM, so that libraries which merely try go on without it.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Final
+
+PROCESSES: Final = ("fork", "vfork", "execve", "execveat", "setsid", "setpgid", "unshare", "setns", "ptrace")
+NETWORK: Final = ("socket", "socketpair", "connect", "bind", "listen", "accept", "accept4")
+OTHER_PROCESSES: Final = (
+    *("process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_open", "pidfd_getfd"),
+    *("pidfd_send_signal", "kcmp", "migrate_pages", "move_pages", "setpriority", "ioprio_set", "tkill"),
+    *("shmget", "shmat", "msgget", "semget", "mq_open"),
+)
+KERNEL: Final = (
+    *("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+    *(
+        "keyctl",
+        "add_key",
+        "request_key",
+        "name_to_handle_at",
+        "open_by_handle_at",
+        "fanotify_init",
+        "mknod",
+        "mknodat",
+    ),
+    *("mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "fspick"),
+    *("mount_setattr", "swapon", "swapoff", "acct", "quotactl", "reboot", "syslog", "personality", "modify_ldt"),
+    *("kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "iopl", "ioperm", "vhangup"),
+    *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname"),
+    *("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid"),
+    *("capset",),
+)
+TO_ITSELF: Final = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
+"""Calls whose first argument is a process: only this one."""
+
+CLONE_THREAD: Final = 0x10000
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_DUMPABLE: Final = 4
+
+
+def loaded() -> Callable[[], None]:
+    """The filter, ready to be applied; libseccomp is looked up now, because later nothing new can be opened.
+
+    Raises:
+        RuntimeError: libseccomp.so.2 is not installed.
+    """
+    try:
+        import pyseccomp
+    except RuntimeError as fault:
+        raise RuntimeError(
+            "libseccomp.so.2 is not installed (Debian and Ubuntu: apt-get install libseccomp2)"
+        ) from fault
+    refuse, absent = pyseccomp.ERRNO(errno.EPERM), pyseccomp.ERRNO(errno.ENOSYS)
+
+    def apply() -> None:
+        rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+        for name in (*PROCESSES, *NETWORK, *OTHER_PROCESSES, *KERNEL):
+            if _exists(name):
+                rules.add_rule(refuse, name)
+        for name in TO_ITSELF:
+            rules.add_rule(refuse, name, pyseccomp.Arg(0, pyseccomp.NE, os.getpid()))
+        rules.add_rule(refuse, "prlimit64", pyseccomp.Arg(0, pyseccomp.NE, 0))
+        rules.add_rule(refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, CLONE_THREAD, 0))
+        # The flags of clone3 are behind a pointer, which a filter cannot follow. The C library then uses clone.
+        rules.add_rule(absent, "clone3")
+        for option in (PR_SET_PDEATHSIG, PR_SET_DUMPABLE):
+            rules.add_rule(refuse, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
+        rules.load()
+
+    def _exists(name: str) -> bool:
+        return bool(pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) > 0)
+
+    return apply

@@ -1,0 +1,59 @@
+"""From root to an account that owns nothing. Capabilities by the raw system call: one structure, no library."""
+
+import ctypes
+import os
+from typing import Final
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_KEEPCAPS: Final = 8
+SIGKILL: Final = 9
+CAP_DAC_READ_SEARCH: Final = 2
+_CAPABILITY_VERSION_3: Final = 0x20080522
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Data(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def become(uid: int, *, reads_all: bool) -> None:
+    """Change to an account, in groups of its own, without any capability. Needs root.
+
+    Args:
+        reads_all: keep the right to read files whoever owns them. For a Python inside somebody's home, and only where
+            Landlock says which files those are.
+    """
+    _prctl(PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    _set_capabilities(1 << CAP_DAC_READ_SEARCH if reads_all else 0)
+    die_with(os.getppid())  # the kernel forgets it when the account changes
+
+
+def drop_capabilities() -> None:
+    """Stay the account that this is, without its capabilities: limits can no longer be raised."""
+    _set_capabilities(0)
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the thread that started this process ends. Ends it at once when the parent is gone already."""
+    _prctl(PR_SET_PDEATHSIG, SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _set_capabilities(kept: int) -> None:
+    header, data = _Header(_CAPABILITY_VERSION_3, 0), (_Data * 2)()
+    data[0].effective = data[0].permitted = kept
+    if _LIBC.capset(ctypes.byref(header), ctypes.byref(data)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")

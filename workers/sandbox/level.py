@@ -1,0 +1,135 @@
+"""How well jobs are confined here: found out by trying to break out, before the first job is taken."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from jobspec.errors import SandboxMissing
+from workers.sandbox import files
+from workers.sandbox.attack import SECRET
+from workers.sandbox.confinement import PARTS, Confinement, Part, why_missing
+
+Mode = Literal["require", "prefer", "off"]
+
+FIRST_UID: Final = 61_184
+NUM_UIDS: Final = 4_336
+"""The range that systemd gives to services without an account of their own: no person is in it."""
+
+ATTACK_SECONDS: Final = 60.0
+FULL: Final = "+".join(PARTS)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What jobs on this machine are confined by.
+
+    Attributes:
+        level: for people: ``landlock+seccomp``, or what there is of it and which attacks succeeded; ``off``.
+        weaknesses: the attacks that succeeded.
+        missing: why a part of the kernel's cannot be used, by part.
+    """
+
+    level: str
+    parts: tuple[Part, ...] = PARTS
+    weaknesses: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    file_bytes: int | None = None
+
+    def confinement(self, folder: Path, number: int) -> Confinement | None:
+        """The rules for a child in its folder; None when there are to be none. Children of other numbers are others."""
+        if self.level == "off":
+            return None
+        uid = FIRST_UID + (os.getpid() * 31 + number) % NUM_UIDS if os.getuid() == 0 else None
+        if "landlock" not in self.parts and not files.reachable_by_others((*files.readable(), folder / "file")):
+            uid = None  # it would need the right to read all files, which Landlock alone could narrow
+        return Confinement(str(folder), self.parts, uid, self.file_bytes)
+
+
+def give(folder: Path, confinement: Confinement | None) -> None:
+    """Make a folder, and what was put into it, the child's own. Only root can, and only then is it needed."""
+    if confinement is None or confinement.uid is None:
+        return
+    for parent, folders, names in os.walk(folder):
+        for name in ("", *folders, *names):
+            os.chown(Path(parent, name), confinement.uid, confinement.uid, follow_symlinks=False)
+
+
+def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
+    """Choose the strongest confinement that there is, and try to break it.
+
+    Raises:
+        SandboxMissing: the mode is ``require``, and a part is missing or an attack succeeded.
+    """
+    if mode == "off":
+        return Sandbox("off", parts=())
+    reasons = {part: why_missing(part) for part in PARTS}
+    parts = tuple(part for part in PARTS if reasons[part] is None)
+    missing = tuple(f"{part}: {why}" for part, why in reasons.items() if why is not None)
+    found = Sandbox("", parts, missing=missing, file_bytes=file_bytes)
+    weaknesses = _attacked(found, scratch)
+    level = "+".join(parts) or "limits"
+    if weaknesses:
+        level += f" (weak: {', '.join(weaknesses)})"
+    if mode == "require" and (weaknesses or missing):
+        raise _missing(level, missing)
+    return Sandbox(level, parts, weaknesses, missing, file_bytes)
+
+
+def _attacked(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
+    """The attacks that succeed under these rules."""
+    with _surroundings(scratch) as (own, canaries):
+        confinement = sandbox.confinement(own, 0)
+        assert confinement is not None
+        give(own, confinement)
+        command = [sys.executable, "-P", "-s", "-m", "workers.sandbox.attack", confinement.to_json(), str(canaries)]
+        packages = str(Path(__file__).resolve().parents[2])
+        done = subprocess.run(
+            command,
+            env={"PYTHONPATH": packages, "PATH": os.environ.get("PATH", os.defpath)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=own,
+            timeout=ATTACK_SECONDS,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise SandboxMissing(
+            f"A confined process cannot work here: {done.stderr.strip()[-300:] or f'code {done.returncode}'}",
+            suggestions=["Look at docs/security.md, or set SECATEUR_SANDBOX=off where all uploads are your own."],
+        )
+    return tuple(json.loads(done.stdout))
+
+
+@contextmanager
+def _surroundings(scratch: Path) -> Iterator[tuple[Path, Path]]:
+    """A folder for the attacker, and one beside it whose permissions keep nobody out."""
+    with tempfile.TemporaryDirectory(prefix="attack-", dir=scratch) as folder:
+        root, own, canaries = Path(folder), Path(folder, "own"), Path(folder, "canaries")
+        root.chmod(0o711)
+        own.mkdir(mode=0o700)
+        canaries.mkdir()
+        canaries.chmod(0o777)
+        (canaries / SECRET).write_text("not for you")
+        (canaries / SECRET).chmod(0o666)
+        yield own, canaries
+
+
+def _missing(level: str, missing: tuple[str, ...]) -> SandboxMissing:
+    return SandboxMissing(
+        f"SECATEUR_SANDBOX is require, but jobs would only be confined by {level}"
+        + (f"; missing: {'; '.join(missing)}." if missing else "."),
+        suggestions=[
+            "Use a kernel of 5.13 or newer with Landlock switched on (CONFIG_SECURITY_LANDLOCK, lsm=landlock,...), "
+            "and a container runtime that lets its calls through.",
+            "Install libseccomp.so.2 (Debian and Ubuntu: apt-get install libseccomp2).",
+            "Set SECATEUR_SANDBOX=prefer where every upload is your own.",
+        ],
+    )
