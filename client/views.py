@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobspec.errors import Failure
 from jobspec.events import JobEvent
@@ -77,6 +77,7 @@ class Readiness(View):
 
     status: str
     checks: Mapping[str, str]
+    sandbox: Mapping[str, str] = Field(default_factory=dict)
 
 
 class Key(View):

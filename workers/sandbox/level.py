@@ -73,7 +73,7 @@ def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
     parts = tuple(part for part in PARTS if reasons[part] is None)
     missing = tuple(f"{part}: {why}" for part, why in reasons.items() if why is not None)
     found = Sandbox("", parts, missing=missing, file_bytes=file_bytes)
-    weaknesses = _attacked(found, scratch)
+    weaknesses = attacked(found, scratch)
     level = "+".join(parts) or "limits"
     if weaknesses:
         level += f" (weak: {', '.join(weaknesses)})"
@@ -82,7 +82,7 @@ def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
     return Sandbox(level, parts, weaknesses, missing, file_bytes)
 
 
-def _attacked(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
+def attacked(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
     """The attacks that succeed under these rules."""
     with _surroundings(scratch) as (own, canaries):
         confinement = sandbox.confinement(own, 0)

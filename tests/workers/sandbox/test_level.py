@@ -41,12 +41,12 @@ def test_each_part_stops_attacks_that_the_other_does_not(
     scratch: Path, parts: tuple[level.Part, ...], lost: set[str]
 ) -> None:
     """An attack that fails anyway would say nothing about the part that it is meant for."""
-    assert lost <= set(level._attacked(Sandbox("", parts, file_bytes=LIMIT), scratch))
+    assert lost <= set(level.attacked(Sandbox("", parts, file_bytes=LIMIT), scratch))
 
 
 def test_without_any_part_nearly_everything_succeeds(scratch: Path) -> None:
     """The attacks work: what stops them above is the sandbox. Limits on resources hold all the same."""
-    succeeded = set(level._attacked(Sandbox("", (), file_bytes=LIMIT), scratch))
+    succeeded = set(level.attacked(Sandbox("", (), file_bytes=LIMIT), scratch))
 
     assert succeeded >= FILES | CALLS
     assert not succeeded & {"write_a_large_file", "raise_a_limit"}
