@@ -176,7 +176,7 @@ class Worker(Table):
 
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
     queues: Mapped[str] = mapped_column(String(64))
-    sandbox: Mapped[str] = mapped_column(String(256), server_default="")
+    sandbox: Mapped[str | None] = mapped_column(String(256))
     seen_at: Mapped[datetime]
 
 

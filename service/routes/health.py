@@ -38,7 +38,7 @@ def ready(parts: UseParts, response: Response) -> Readiness:
         rows = _alive(parts)
         seen = {queue for row in rows for queue in row.queues.split(",")}
         checks |= {f"worker:{queue}": "ok" if queue in seen else "No worker takes from this queue." for queue in QUEUES}
-        sandbox = {row.id: row.sandbox for row in rows}
+        sandbox = {row.id: row.sandbox or "unknown" for row in rows}
     is_ready = all(verdict == "ok" for verdict in checks.values())
     response.status_code = 200 if is_ready else 503
     return Readiness(status="ready" if is_ready else "not_ready", checks=checks, sandbox=sandbox)

@@ -11,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     with op.batch_alter_table("workers") as table:
-        table.add_column(sa.Column("sandbox", sa.String(length=256), nullable=False, server_default=""))
+        table.add_column(sa.Column("sandbox", sa.String(length=256), nullable=True))
 
 
 def downgrade() -> None:
