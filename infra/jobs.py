@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from infra import blobs, clock, events
+from infra import blobs, clock, events, webhooks
 from infra.events import Entry
 from infra.moves import move, told
 from infra.tables import Artifact, Job, JobLabel, Upload
@@ -180,13 +180,13 @@ def finish(
         session.merge(Artifact(job_id=job_id, **vars(file)))
     blobs.let_go(session, job_id)
     if job.upload_id is not None:
-        _settle_upload(session, job.upload_id, outcome)
+        _settle_upload(session, job.upload_id, outcome, now=clock.read(session, now))
     return True
 
 
-def _settle_upload(session: Session, upload_id: str, outcome: Outcome) -> None:
+def _settle_upload(session: Session, upload_id: str, outcome: Outcome, *, now: datetime) -> None:
     ready = outcome.state == JobState.SUCCEEDED
-    session.execute(
+    upload = session.execute(
         update(Upload)
         .where(Upload.id == upload_id, Upload.state == UploadState.CHECKING)
         .values(
@@ -194,7 +194,10 @@ def _settle_upload(session: Session, upload_id: str, outcome: Outcome) -> None:
             summary=dict(outcome.summary) if ready and outcome.summary is not None else None,
             failure=outcome.failure.model_dump(mode="json") if outcome.failure else None,
         )
-    )
+        .returning(Upload)
+    ).scalar_one_or_none()
+    if upload is not None:
+        webhooks.tell_upload(session, upload, now=now)
 
 
 def requeue(

@@ -1,4 +1,4 @@
-"""One move of one job: a compare-and-swap, and in the same transaction the events that tell of it."""
+"""One move of one job: a compare-and-swap, and in the same transaction the events and notices that tell of it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
-from infra import clock, events
+from infra import clock, events, webhooks
 from infra.events import Entry
 from infra.tables import Job
 from jobspec.events import Level
@@ -29,6 +29,8 @@ def move(
         return None
     job, at = row
     events.write(session, job.id, job.attempt, entries, last=job.last_event, at=at)
+    if "state" in values:
+        webhooks.tell_job(session, job, now=at)
     return job
 
 

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
         default=True, description="Whether a job's process is started before its job is there, one per slot."
     )
 
+    webhook_targets: Literal["public", "any"] = Field(
+        default="public",
+        description="Where webhooks may go: https to public addresses only, or also http and private networks.",
+    )
+
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 

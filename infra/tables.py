@@ -200,3 +200,41 @@ class ApiKey(Table):
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class Webhook(Table):
+    """Where an owner wants to be told. ``subscriptions`` are kinds of notices with commas between.
+
+    The secrets stand here as they are: to sign takes the secret itself.
+    """
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index(None, "owner", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    url: Mapped[str] = mapped_column(String(2048))
+    subscriptions: Mapped[str] = mapped_column(String(256))
+    description: Mapped[str] = mapped_column(String(256))
+    secret: Mapped[str] = mapped_column(String(80))
+    former_secret: Mapped[str | None] = mapped_column(String(80))
+    former_until: Mapped[datetime | None]
+    disabled_because: Mapped[str | None] = mapped_column(String(256))
+    created_at: Mapped[datetime]
+
+
+class Delivery(Table):
+    """One notice for one webhook: its exact body, how each try went, and when the next one is due."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index(None, "state", "due_at"), Index(None, "webhook_id", "created_at", "id"))
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(32))
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    tries: Mapped[list[dict[str, Any]]]
+    failed_tries: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    created_at: Mapped[datetime]

@@ -15,6 +15,7 @@
     │   │   ├── NotCancellable           not_cancellable
     │   │   ├── NotRetryable             not_retryable
     │   │   └── IdempotencyInFlight      idempotency_in_flight
+    │   ├── WebhookUrlRefused            webhook_url_refused
     │   ├── QuotaExceeded                quota_exceeded
     │   ├── RateLimited                  rate_limited
     │   ├── IdempotencyKeyReused         idempotency_key_reused
@@ -214,6 +215,12 @@ class BodyTooLarge(RequestError):
     code = "body_too_large"
     title = "The body is larger than any request of this kind needs"
     status = 413
+
+
+class WebhookUrlRefused(RequestError):
+    code = "webhook_url_refused"
+    title = "Webhooks must not go there"
+    status = 422
 
 
 class QuotaExceeded(RequestError):

@@ -5,8 +5,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import StringConstraints
 
-Prefix = Literal["mdl", "dst", "job", "key"]
-KINDS: Final[dict[str, str]] = {"mdl": "a model", "dst": "a data set", "job": "a job", "key": "an API key"}
+Prefix = Literal["mdl", "dst", "job", "key", "whk", "msg"]
+KINDS: Final[dict[str, str]] = {
+    "mdl": "a model",
+    "dst": "a data set",
+    "job": "a job",
+    "key": "an API key",
+    "whk": "a webhook",
+    "msg": "a delivery of a webhook",
+}
 
 _BODY = r"_[0-9a-f]{20}$"
 ModelId = Annotated[str, StringConstraints(pattern="^mdl" + _BODY)]

@@ -19,7 +19,7 @@ from service.linger import Linger
 from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
-from service.routes import artifacts, discovery, events, health, jobs, keys, retention, uploads, usage
+from service.routes import artifacts, discovery, events, health, jobs, keys, retention, uploads, usage, webhooks
 
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
 
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> Gateway:
 
     app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
-    for module in (discovery, health, uploads, jobs, events, artifacts, retention, keys, usage):
+    for module in (discovery, health, uploads, jobs, events, artifacts, retention, keys, usage, webhooks):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import Query
 
-from infra.tables import ApiKey, Job, Upload
+from infra.tables import ApiKey, Delivery, Job, Upload, Webhook
 from jobspec.errors import FieldError, InvalidRequest
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at most.")]
@@ -43,7 +43,7 @@ def decode(cursor: str | None) -> Position | None:
     return position
 
 
-Row = TypeVar("Row", Job, Upload, ApiKey)
+Row = TypeVar("Row", Job, Upload, ApiKey, Webhook, Delivery)
 
 
 def cut(rows: Sequence[Row], limit: int) -> tuple[list[Row], str | None]:

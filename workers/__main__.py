@@ -25,6 +25,7 @@ from workers.sandbox.level import FULL, Sandbox, prepared
 from workers.scratch import scratch
 from workers.supervisor import Supervisor
 from workers.sweep import Sweep, sweeping
+from workers.webhooks import Courier, delivering
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sweep = Sweep(database, publisher, settings, options.queues, sandbox=sandbox.level)
         opened.enter_context(sweeping(sweep, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
+        opened.enter_context(delivering(Courier(database, settings.webhook_targets)))
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots))
         means = Means(database, store, draining, children)

@@ -31,6 +31,9 @@ class Party:
         checks = self.http.get("/v1/jobs", params={"kind": "check_model"}).json()["data"]
         self.check_id = checks[0]["id"]
         self.job_id = self.http.post("/v1/jobs", json=self.spec()).json()["id"]
+        hook = self.http.post("/v1/webhooks", json={"url": "https://example.com/"})
+        self.webhook_id = hook.json()["id"]
+        self.delivery_id = self.http.post(f"/v1/webhooks/{self.webhook_id}/ping").json()["id"]
         succeed(running, self.job_id, {"model.tflite": ("x/y", b"TFL3"), "report.json": ("application/json", b"{}")})
 
     def spec(self, **changes: str) -> dict[str, object]:
@@ -66,6 +69,7 @@ def test_the_same_bytes_of_another_owner_are_new_content(keyed: Running, ann: Pa
 def addresses(running: Running, of: Party) -> list[tuple[str, str]]:
     """Every operation on something, with the ids of this party's things."""
     ids = {"model_id": of.model_id, "dataset_id": of.dataset_id, "job_id": of.job_id, "name": "model.tflite"}
+    ids |= {"webhook_id": of.webhook_id, "delivery_id": of.delivery_id}
     found = []
     for path, methods in running.app.openapi()["paths"].items():
         if "_id}" in path and not path.startswith("/v1/keys"):
@@ -77,7 +81,7 @@ def test_no_address_tells_whether_somebody_elses_thing_exists(keyed: Running, an
     """Every operation with an id in its address, whoever adds it: the answer is that for an id that was never given."""
     assert len(addresses(keyed, ann)) > 8
     for method, path in addresses(keyed, ann):
-        body = {"json": {"expires_in_days": 1}} if method == "PATCH" else {}
+        body = {"json": {} if "webhooks" in path else {"expires_in_days": 1}} if method == "PATCH" else {}
         answer = bob.http.request(method, path, **body)
         unknown = bob.http.request(method, "/".join(_unknown(part) for part in path.split("/")), **body)
 
@@ -90,7 +94,7 @@ def test_no_address_tells_whether_somebody_elses_thing_exists(keyed: Running, an
 
 
 def _unknown(part: str) -> str:
-    return part[:4] + "0" * 20 if part[:4] in ("mdl_", "dst_", "job_") else part
+    return part[:4] + "0" * 20 if part[:4] in ("mdl_", "dst_", "job_", "whk_", "msg_") else part
 
 
 def _shape(answer: httpx.Response, path: str) -> str:

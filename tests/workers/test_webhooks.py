@@ -1,0 +1,175 @@
+"""Deliveries over real HTTP, verified as receivers verify them: with the library of Standard Webhooks."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from infra import jobs, webhooks
+from infra.database import now
+from infra.jobs import Outcome
+from infra.tables import Delivery, Webhook
+from jobspec.states import JobState
+from tests.infra.rows import spec
+from tests.workers.conftest import Bench, eventually
+from workers.webhooks import Courier, delivering, wanted_pause
+
+
+@dataclass
+class Receiver:
+    """Somebody who is told."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    came: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Answers with the statuses that the test gives it, then with 204."""
+    told = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            told.came.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(told.answers.pop(0) if told.answers else 204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Tell nobody."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield told
+    server.shutdown()
+    server.server_close()
+
+
+def subscribed(bench: Bench, receiver: Receiver) -> Webhook:
+    with bench.database.write() as session:
+        return webhooks.create(
+            session,
+            owner="local",
+            url=receiver.url,
+            subscriptions=["job.succeeded"],
+            description="",
+            now=now(),
+        )
+
+
+def finished(bench: Bench) -> str:
+    """A user's job that ended well. Returns its id."""
+    with bench.database.write() as session:
+        job_id = jobs.create(session, spec(labels={"run": "7"})).id
+        job = jobs.claim(session, job_id, lease_seconds=30)
+        assert job is not None
+        assert jobs.finish(session, job_id, job.attempt, Outcome(JobState.SUCCEEDED), steps=())
+    return job_id
+
+
+def log(bench: Bench, hook: Webhook) -> list[Delivery]:
+    with bench.database.read() as session:
+        return list(webhooks.deliveries(session, hook.id, limit=10))
+
+
+def test_the_end_of_a_job_arrives_and_verifies(bench: Bench, receiver: Receiver) -> None:
+    hook = subscribed(bench, receiver)
+    job_id = finished(bench)
+    courier = Courier(bench.database, "any")
+
+    assert courier.deliver()
+    assert not courier.deliver(), "once it has arrived nothing is due"
+
+    [(headers, body)] = receiver.came
+    notice = Verifier(hook.secret).verify(body, headers)
+    assert (notice["type"], notice["data"]["id"]) == ("job.succeeded", job_id)
+    assert notice["data"]["labels"] == {"run": "7"}
+    with pytest.raises(WebhookVerificationError):
+        Verifier(hook.secret).verify(body.replace(b"succeeded", b"cancelled"), headers)
+    [delivery] = log(bench, hook)
+    assert (delivery.state, headers["webhook-id"]) == ("delivered", delivery.id)
+
+
+def test_while_a_secret_is_replaced_either_verifies(bench: Bench, receiver: Receiver) -> None:
+    hook = subscribed(bench, receiver)
+    with bench.database.write() as session:
+        new = webhooks.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
+    finished(bench)
+
+    Courier(bench.database, "any").deliver()
+
+    [(headers, body)] = receiver.came
+    for secret in (hook.secret, new):
+        assert Verifier(secret).verify(body, headers)
+
+
+def test_what_was_not_taken_comes_again_under_the_same_id(bench: Bench, receiver: Receiver) -> None:
+    hook = subscribed(bench, receiver)
+    finished(bench)
+    receiver.answers = [500]
+    courier = Courier(bench.database, "any")
+
+    courier.deliver()
+    [delivery] = log(bench, hook)
+    assert (delivery.state, delivery.tries[0]["status"]) == ("pending", 500)
+    assert delivery.due_at > now()
+    with bench.database.write() as session:
+        session.get_one(Delivery, delivery.id).due_at = now()
+    courier.deliver()
+
+    first, second = (headers["webhook-id"] for headers, _ in receiver.came)
+    assert first == second
+    assert log(bench, hook)[0].state == "delivered"
+
+
+def test_a_receiver_that_is_gone_is_left_alone(bench: Bench, receiver: Receiver) -> None:
+    hook = subscribed(bench, receiver)
+    finished(bench)
+    receiver.answers = [410]
+
+    Courier(bench.database, "any").deliver()
+    finished(bench)
+
+    assert len(log(bench, hook)) == 1
+    assert not Courier(bench.database, "any").deliver()
+
+
+def test_nothing_goes_into_the_own_network_unless_the_operator_says_so(bench: Bench, receiver: Receiver) -> None:
+    """The row may be older than the setting, or than the name's address."""
+    hook = subscribed(bench, receiver)
+    finished(bench)
+
+    Courier(bench.database, "public").deliver()
+
+    assert receiver.came == []
+    [delivery] = log(bench, hook)
+    assert "must not reach" in delivery.tries[0]["said"]
+
+
+def test_threads_deliver_on_their_own(bench: Bench, receiver: Receiver) -> None:
+    hook = subscribed(bench, receiver)
+
+    with delivering(Courier(bench.database, "any")):
+        for _ in range(5):
+            finished(bench)
+        assert eventually(lambda: [row.state for row in log(bench, hook)] == 5 * ["delivered"])
+
+    assert len({json.loads(body)["data"]["id"] for _, body in receiver.came}) == len(receiver.came) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("120", 120.0), ("soon", None), (None, None), (format_datetime(datetime(2030, 1, 1, 0, 1, tzinfo=UTC)), 60.0)],
+)
+def test_a_wanted_pause_is_a_number_or_a_date(given: Any, seconds: float | None) -> None:
+    assert wanted_pause(given, now=datetime(2030, 1, 1, tzinfo=UTC)) == seconds

@@ -1,0 +1,119 @@
+"""Threads in every worker process that deliver webhooks.
+
+Any number of workers may do it: each delivery is taken by compare-and-swap. A few threads, so that a receiver that
+takes its time does not keep the others waiting.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from infra import outbound, signing, webhooks
+from infra.database import Database, now
+from infra.logs import logger
+from infra.tables import Delivery, Webhook
+from infra.webhooks import Try
+from jobspec.errors import SecateurError
+
+NUM_THREADS: Final = 3
+LOOK_SECONDS: Final = 1.0
+FORGET_SECONDS: Final = 3600.0
+
+
+class Courier:
+    """Delivers what is due; ``deliver`` does it once."""
+
+    def __init__(self, database: Database, targets: outbound.Targets) -> None:
+        self._database = database
+        self._targets = targets
+
+    def deliver(self) -> bool:
+        """Take one delivery and try it. False when none was due.
+
+        Raises:
+            Unavailable: the database does not answer. What was sent meanwhile is sent again, with the same id.
+        """
+        with self._database.read() as session:
+            if not webhooks.any_due(session, now=now()):
+                return False
+        with self._database.write() as session:
+            taken = webhooks.take(session, now=now())
+        if taken is None:
+            return False
+        delivery, webhook = taken
+        tried = self._try(delivery, webhook)
+        with self._database.write() as session:
+            webhooks.settle(session, delivery.id, tried, jitter=random.random(), now=now())
+        log = logger("webhooks").info if tried.arrived else logger("webhooks").warning
+        log(delivery.type, delivery=delivery.id, webhook=webhook.id, status=tried.status, said=tried.said[:100])
+        return True
+
+    def _try(self, delivery: Delivery, webhook: Webhook) -> Try:
+        body, at, began = delivery.body.encode(), now(), time.monotonic()
+        signed = signing.headers(delivery.id, int(at.timestamp()), body, webhooks.secrets_of(webhook, now=at))
+        try:
+            answer = outbound.post(webhook.url, body, signed, targets=self._targets)
+        except outbound.NotReached as fault:
+            return Try(None, str(fault), time.monotonic() - began)
+        return Try(answer.status, answer.text, time.monotonic() - began, wanted_pause(answer.retry_after, now=now()))
+
+    def forget(self) -> None:
+        """Remove what has been in the log long enough."""
+        with self._database.write() as session:
+            webhooks.forget(session, now=now())
+
+
+def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, as a number or as a date; None when it is neither.
+
+    >>> wanted_pause("120", now=datetime.now(UTC))
+    120.0
+    """
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
+
+
+@contextmanager
+def delivering(courier: Courier) -> Iterator[None]:
+    """Deliver, in threads, while the block runs. What is being sent at its end is sent to its end."""
+    ended = threading.Event()
+
+    def loop(is_first: bool) -> None:
+        forgot = -FORGET_SECONDS
+        while not ended.is_set():
+            try:
+                if is_first and time.monotonic() > forgot + FORGET_SECONDS:
+                    courier.forget()
+                    forgot = time.monotonic()
+                if courier.deliver():
+                    continue
+            except SecateurError as fault:
+                logger("webhooks").warning("put off", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - a loop that stops at a fault tells nobody anything
+                logger("webhooks").exception("delivery failed")
+            ended.wait(LOOK_SECONDS)
+
+    threads = [
+        threading.Thread(target=loop, args=[number == 0], name=f"webhooks-{number}", daemon=True)
+        for number in range(NUM_THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(timeout=1.0)
