@@ -1,15 +1,17 @@
 """From stored samples to model inputs: scaling, reshaping, batches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from engine.arrays import Array
-from engine.data.rows import Stored
-from jobspec.fit import fed_shape
-from jobspec.scale import MeanDeviation, NamedScale, Scale
+from engine.data.rows import Samples, Stored, stored_parts
+from engine.parts import Inputs, Outputs, Parts, arrays_of
+from jobspec.fit_samples import fed_shape
+from jobspec.scale import MeanDeviation, NamedScale, Scale, Scales, scale_of
+from jobspec.summaries import TensorInfo
 
 SCALES: Final[Mapping[NamedScale, tuple[float, float]]] = {
     "none": (1.0, 0.0),
@@ -36,16 +38,41 @@ AHEAD: Final = 4
 """Batches prepared while the model works on another one; left to itself ``tf.data`` keeps as many as memory holds."""
 
 
+class Feeding(Protocol):
+    """Turns stored samples into inputs of one model: a ``Feed``, or ``Feeds`` of a model with several inputs."""
+
+    @property
+    def each(self) -> "tuple[Feed, ...]":
+        """One for each input, in the order of the model."""
+
+    def __call__(self, samples: Any, /) -> Inputs:
+        """Inputs for a batch of stored samples."""
+
+    def batches(self, samples: Any, size: int) -> Iterator[Inputs]:
+        """Inputs in order, ``size`` at a time; of samples in a file, no more are ever read."""
+
+
+def feeding_of(inputs: Sequence[TensorInfo], scales: Scales) -> Feeding:
+    """What feeds a model with these inputs."""
+    each = [Feed(scale_of(scales, tensor.name), tensor.shape[1:], tensor.dtype) for tensor in inputs]
+    return each[0] if len(each) == 1 else Feeds(tuple(each))
+
+
 @dataclass(frozen=True)
 class Feed:
-    """Turns samples into inputs of one model."""
+    """Turns samples into the one input of a model."""
 
     scale: Scale
     input_shape: tuple[int | None, ...]
     """Of one sample, without the batch axis."""
     dtype: str
 
-    def __call__(self, samples: Array) -> Array:
+    @property
+    def each(self) -> "tuple[Feed, ...]":
+        """This one."""
+        return (self,)
+
+    def __call__(self, samples: Array, /) -> Array:
         """Inputs for a batch of stored samples.
 
         >>> Feed("1/255", (4,), "float32")(np.full((1, 2, 2), 255, np.uint8))
@@ -69,7 +96,23 @@ class Feed:
         return shape
 
 
-def training_batches(feed: Feed, x: Stored, y: Array, *, batch_size: int, seed: int) -> Any:
+@dataclass(frozen=True)
+class Feeds:
+    """Turns samples into the inputs of a model with several."""
+
+    each: tuple[Feed, ...]
+
+    def __call__(self, samples: Parts[Array], /) -> Parts[Array]:
+        """Inputs for a batch of stored samples, which stand in the order of the model's inputs."""
+        return Parts(samples.names, tuple(feed(part) for feed, part in zip(self.each, samples.each, strict=True)))
+
+    def batches(self, samples: Parts[Stored], size: int) -> Iterator[Parts[Array]]:
+        """Inputs in order, ``size`` at a time; of samples in a file, no more are ever read."""
+        for start in range(0, len(samples), size):
+            yield self(samples[start : start + size])
+
+
+def training_batches(feed: Feeding, x: Samples, y: Outputs, *, batch_size: int, seed: int) -> Any:
     """An endless shuffle over a split as ``tf.data``: new order each epoch, the same orders for the same seed.
 
     Only places are shuffled, so that every order is equally likely however large the samples are; a batch reads its
@@ -81,31 +124,46 @@ def training_batches(feed: Feed, x: Stored, y: Array, *, batch_size: int, seed: 
     return _batches(places, feed, x, y, batch_size)
 
 
-def ordered_batches(feed: Feed, x: Stored, y: Array, *, batch_size: int) -> Any:
+def ordered_batches(feed: Feeding, x: Samples, y: Outputs, *, batch_size: int) -> Any:
     """A split as ``tf.data``, in its order."""
     import tensorflow as tf
 
     return _batches(tf.data.Dataset.range(len(x)), feed, x, y, batch_size)
 
 
-def _batches(places: Any, feed: Feed, x: Stored, y: Array, batch_size: int) -> Any:
+def _batches(places: Any, feed: Feeding, x: Samples, y: Outputs, batch_size: int) -> Any:
+    """Pairs of inputs and labels, each a tuple where there are several."""
+    import tensorflow as tf
+
+    samples, labels = stored_parts(x), arrays_of(y)
+    types = tuple(array.dtype.newbyteorder("=") for array in (*samples, *labels))
+
+    def fetch(chosen: Array) -> tuple[Array, ...]:
+        stored = (*samples, *labels)
+        return tuple(array[chosen].astype(type, copy=False) for array, type in zip(stored, types, strict=True))
+
+    def prepare(chosen: Any) -> tuple[Any, Any]:
+        tensors = tf.numpy_function(fetch, [chosen], types, stateful=False)
+        inputs = tuple(map(_prepared, feed.each, tensors, samples))
+        truths = tuple(tensors[len(samples) :])
+        for tensor, array in zip(truths, labels, strict=True):
+            tensor.set_shape((None, *array.shape[1:]))
+        return _alone(inputs), _alone(truths)
+
+    return places.batch(batch_size).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(AHEAD)
+
+
+def _alone(tensors: tuple[Any, ...]) -> Any:
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _prepared(feed: Feed, samples: Any, stored: Stored) -> Any:
+    """The same as ``Feed`` in ``tf.data``: a tensor of stored samples as inputs."""
     import tensorflow as tf
 
     factor, offset = factor_and_offset(feed.scale if feed.dtype.startswith("float") else "none")
-    shape = feed.shape_of(x)
     plain = bool((factor == 1).all() and (offset == 0).all())
-    types = (x.dtype.newbyteorder("="), y.dtype.newbyteorder("="))
-
-    def fetch(chosen: Array) -> tuple[Array, Array]:
-        return x[chosen].astype(types[0], copy=False), y[chosen].astype(types[1], copy=False)
-
-    def prepare(chosen: Any) -> tuple[Any, Any]:
-        samples, labels = tf.numpy_function(fetch, [chosen], types, stateful=False)
-        labels.set_shape((None, *y.shape[1:]))
-        samples.set_shape((None, *x.shape[1:]))
-        inputs = tf.cast(samples, feed.dtype)
-        return tf.reshape(
-            inputs if plain else inputs * tf.cast(factor, feed.dtype) + tf.cast(offset, feed.dtype), (-1, *shape)
-        ), labels
-
-    return places.batch(batch_size).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(AHEAD)
+    samples.set_shape((None, *stored.shape[1:]))
+    inputs = tf.cast(samples, feed.dtype)
+    scaled = inputs if plain else inputs * tf.cast(factor, feed.dtype) + tf.cast(offset, feed.dtype)
+    return tf.reshape(scaled, (-1, *feed.shape_of(stored)))

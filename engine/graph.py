@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
+from engine.parts import Inputs, given
 
 MAX_FRONTIER_BYTES = 2**30
 """What the activations kept at a frontier may take; without room, they are computed again for each layer."""
@@ -134,7 +135,7 @@ def _calls(functional: Any, slots: dict[int, int], book: _Book) -> Iterator[Call
 class Walk:
     """Samples on their way through a model."""
 
-    def __init__(self, model: Any, batches: Callable[[], Iterable[Array]], count: int) -> None:
+    def __init__(self, model: Any, batches: Callable[[], Iterable[Inputs]], count: int) -> None:
         """Stand at the model's inputs.
 
         Args:
@@ -199,9 +200,9 @@ class Walk:
         return dropped
 
 
-def _standard(functional: Any, batch: Array) -> list[Any]:
+def _standard(functional: Any, batch: Inputs) -> list[Any]:
     """A batch in the type and rank that the model itself would give it."""
-    return list(functional._standardize_inputs(batch))
+    return list(functional._standardize_inputs(given(batch)))
 
 
 def _num_bytes(values: dict[int, Any]) -> int:

@@ -10,14 +10,15 @@ import numpy as np
 from engine import model as models
 from engine.arrays import Array
 from engine.data.formats import read
-from engine.data.rows import select
+from engine.data.rows import select, stored_parts
 from engine.data.split import Dataset, split
 from engine.data.summary import summarise
 from engine.distill import asks
-from engine.feed import Feed
+from engine.feed import Feeding, feeding_of
 from engine.measuring import measure
 from engine.measuring.chance import check_baseline
-from engine.objective import Objective, resolve
+from engine.objectives import Aim, Objectives, aim_of
+from engine.parts import Inputs
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Batch, Observer
@@ -50,8 +51,8 @@ class Job:
     recipe: Recipe
     model: Any
     data: Dataset
-    feed: Feed
-    objective: Objective
+    feed: Feeding
+    objective: Aim
     masks: Masks
     learning_rate: float
     notes: list[str]
@@ -84,11 +85,11 @@ class Job:
             history=[],
         )
 
-    def calibration(self, num_samples: int) -> Array:
+    def calibration(self, num_samples: int) -> Inputs:
         """Inputs from the training split, picked by the seed."""
         return self.feed(self.data.train.x[self._picked(num_samples)])
 
-    def training_inputs(self, num_samples: int, size: int) -> Iterator[Array]:
+    def training_inputs(self, num_samples: int, size: int) -> Iterator[Inputs]:
         """The same inputs, ``size`` at a time and never all at once."""
         picked = self._picked(num_samples)
         for start in range(0, len(picked), size):
@@ -125,11 +126,12 @@ class Job:
 
         def quality() -> float:
             outputs = measure.outputs_of(self.model, self.feed, held_out.x)
-            return self.objective.goodness(held_out.y, outputs)
+            aim = self.objective
+            return aim.head.goodness(aim.of(held_out.y), aim.of(outputs))
 
         reestimate_if_better(self.model, inputs, judge=quality)
 
-    def probe(self) -> Array:
+    def probe(self) -> Inputs:
         """A few inputs to compare a file with its Keras model."""
         return self.feed(self.data.test.x[: measure.BATCH])
 
@@ -154,18 +156,31 @@ def load(
     summary = models.summarise(keras_model)
     contents = read(dataset, reading)
     check_fit(asked or recipe, summary, summarise(contents, reading))
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (summary.inputs, summary.outputs))
+    contents = contents.for_model(inputs, outputs)
     data = split(contents, validation_share=recipe.data.validation_share, seed=recipe.seed)
-    feed = Feed(recipe.data.scale or reading.scale, summary.inputs[0].shape[1:], summary.inputs[0].dtype)
-    objective = resolve(keras_model, data.label_kind, recipe.objective)
+    feed = feeding_of(summary.inputs, recipe.data.scale or reading.scale)
+    kinds = contents.label_kinds or {"": contents.label_kind}
+    objective = aim_of(keras_model, outputs, kinds, recipe.objective)
     fail = recipe.on_chance_baseline == "fail"
-    hint = check_baseline(lambda x: measure.predict(keras_model, x), data, feed, objective, fail=fail)
+    hint = check_baseline(
+        lambda x: objective.of(measure.predict(keras_model, x)),
+        data.judged(objective.of),
+        feed,
+        objective.head,
+        fail=fail,
+    )
     notes = [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
+    if isinstance(objective, Objectives):
+        notes.append(_judged(objective))
     if data.held_out:
         notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
-    if data.train.x.shape[1:] != feed.shape_of(data.train.x):
-        notes.append(f"Samples were reshaped from {data.train.x.shape[1:]} to {feed.shape_of(data.train.x)}.")
+    for tensor, stored, each in zip(summary.inputs, stored_parts(data.train.x), feed.each, strict=True):
+        if stored.shape[1:] != each.shape_of(stored):
+            what = "Samples" if len(summary.inputs) == 1 else f"Samples of {tensor.name!r}"
+            notes.append(f"{what} were reshaped from {stored.shape[1:]} to {each.shape_of(stored)}.")
     taught = [data.train, data.validation] if asks(recipe) else []
-    said = [measure.outputs_of(keras_model, feed, split.x).astype(np.float32) for split in taught]
+    said = [objective.of(measure.outputs_of(keras_model, feed, split.x)).astype(np.float32) for split in taught]
     return Job(
         recipe,
         keras_model,
@@ -179,3 +194,9 @@ def load(
         teacher=said[0] if said else None,
         teacher_held_out=said[1] if said else None,
     )
+
+
+def _judged(objective: Objectives) -> str:
+    silent = [output.name for output in objective.outputs if output.weight is None]
+    told = f" Without labels, so neither trained nor judged: {', '.join(silent)}." if silent else ""
+    return f"Of {len(objective.outputs)} outputs {objective.judged!r} is judged.{told}"

@@ -1,5 +1,6 @@
 """Keras model files: read with suspicion, told in a summary, written without optimiser state."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from engine.channels.savings import Costs, group_infos
 from engine.costs import macs_by_layer, num_macs
 from engine.graph import Graph, graph_of
 from engine.layout import layout_of
+from engine.parts import output_names
 from engine.prunable import kernel_of, output_layers, places, reason_to_skip
 from engine.reading import read
 from engine.reading.read import Loaded
@@ -63,10 +65,36 @@ def _plain(model: Any) -> Any:
         model = copy_of(model, clone_function=_in_float32, recursive=True)
         if config:
             model.compile_from_config(config)
-    structure = getattr(getattr(model, "_functional", None) or model, "_outputs_struct", None)
-    if isinstance(structure, dict) and len(model.outputs) == len(model.inputs) == 1:
-        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    inner = getattr(model, "_functional", None) or model
+    inputs, outputs = (getattr(inner, f"_{which}_struct", None) for which in ("inputs", "outputs"))
+    if isinstance(outputs, dict) and len(model.outputs) == len(model.inputs) == 1:
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    if _is_nested(inputs) or _is_nested(outputs):
+        model = keras.Model(_bare(model.inputs), _bare(model.outputs), name=model.name)
+        if config:
+            model.compile_from_config(_listed_by(outputs, config) if isinstance(outputs, dict) else config)
     return model
+
+
+def _listed_by(outputs: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """A compile config by the keys of a dict of outputs, for a model that gives them as a list in their order."""
+    names = sorted(outputs)
+    found = {
+        key: [value.get(name) for name in names] if isinstance(value, dict) and set(value) <= set(names) else value
+        for key, value in config.items()
+    }
+    return found | {"metrics": None, "weighted_metrics": None}
+
+
+def _is_nested(structure: Any) -> bool:
+    """Whether tensors are given or come by name, or in lists of lists."""
+    if isinstance(structure, dict):
+        return len(structure) > 1
+    return isinstance(structure, list | tuple) and any(isinstance(each, dict | list | tuple) for each in structure)
+
+
+def _bare(tensors: Sequence[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
 def copy_of(model: Any, **options: Any) -> Any:
@@ -113,7 +141,10 @@ def summarise(model: Any) -> ModelSummary:
     return ModelSummary(
         name=model.name,
         inputs=tuple(_tensor(tensor) for tensor in model.inputs),
-        outputs=tuple(_tensor(tensor) for tensor in model.outputs),
+        outputs=tuple(
+            _tensor(tensor).model_copy(update={"name": name})
+            for tensor, name in zip(model.outputs, output_names(model), strict=True)
+        ),
         num_params=model.count_params(),
         num_macs=num_macs(model),
         layers=tuple(

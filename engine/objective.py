@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.measuring import likeness, metrics
+from engine.parts import Outputs, Parts, output_names
 from jobspec import spec
 from jobspec.errors import ObjectiveUnknown
 from jobspec.fit_objective import CROSS_ENTROPY, check_objective, labels_of
@@ -46,6 +47,21 @@ class Objective:
     num_units: int
     source: str
     """Where the loss came from, in words for the report."""
+
+    @property
+    def head(self) -> "Objective":
+        """That of the output whose metric counts: this one."""
+        return self
+
+    @property
+    def all(self) -> "tuple[Objective, ...]":
+        """Of every output."""
+        return (self,)
+
+    def of(self, values: Outputs) -> Array:
+        """Of labels, or of what a model said, the part that is judged: all."""
+        assert not isinstance(values, Parts)
+        return values
 
     @property
     def higher_is_better(self) -> bool:
@@ -147,24 +163,36 @@ class Objective:
         return keras.metrics.CategoricalAccuracy(name="metric")
 
 
-def resolve(model: Any, label_kind: LabelKind, wanted: spec.Objective) -> Objective:
-    """The objective for a model with one output and labels of one kind.
+def resolve(
+    model: Any,
+    label_kind: LabelKind,
+    wanted: spec.Objective | spec.OutputObjective,
+    *,
+    place: int = 0,
+    field: str = "objective",
+) -> Objective:
+    """The objective for one output of a model and labels of one kind.
+
+    Args:
+        place: of the output.
+        field: where what is wanted stands in the spec.
 
     Raises:
         ObjectiveUnknown: the output is not one row of units a sample.
         LabelsMismatch: the loss or metric that was asked for does not go with the labels.
     """
-    shape = model.outputs[0].shape
+    shape = model.outputs[place].shape
     if len(shape) != 2 or shape[-1] is None:
         raise ObjectiveUnknown(
-            f"The output has shape {tuple(shape)}; one row of units a sample, (batch, units), is what we can score.",
+            f"The output {output_names(model)[place]!r} has shape {tuple(shape)}; one row of units a sample, "
+            "(batch, units), is what we can score.",
             suggestions=["End the model with Flatten or a pooling layer and Dense."],
         )
     units = int(shape[-1])
-    check_objective(wanted, label_kind, num_units=units)
+    check_objective(wanted, label_kind, num_units=units, field=field)
     task = _task(label_kind, units)
-    stored_name, stored = _compiled_loss(model)
-    metric = wanted.metric or _usual_metric(model, task)
+    stored_name, stored = _compiled_loss(model, place)
+    metric = wanted.metric or _usual_metric(model, task, place)
     if wanted.loss is not None:
         name, source, stored = wanted.loss, "given", None
     elif stored_name is not None and stored_name not in CROSS_ENTROPY - FITTING.get(task, CROSS_ENTROPY):
@@ -175,7 +203,11 @@ def resolve(model: Any, label_kind: LabelKind, wanted: spec.Objective) -> Object
         name, stored = "binary_crossentropy", None
     from_logits = False
     if name in CROSS_ENTROPY:
-        from_logits = stored.get("from_logits", False) if stored is not None else _ends_in_logits(model)
+        from_logits = (
+            stored.get("from_logits", False)
+            if stored is not None
+            else ends_in(model, place) not in ("softmax", "sigmoid")
+        )
     options = {"from_logits": from_logits} if name in CROSS_ENTROPY else {}
     loss = LOSSES[name].from_config(stored) if stored is not None else LOSSES[name](**options)  # type: ignore[attr-defined]
     return Objective(task, name, loss, metric, bool(from_logits), units, source)
@@ -206,13 +238,22 @@ def _inferred(task: Task, label_kind: LabelKind) -> spec.Loss:
     return "sparse_categorical_crossentropy" if label_kind == "classes" else "categorical_crossentropy"
 
 
-def _compiled_loss(model: Any) -> tuple[spec.Loss | None, dict[str, Any] | None]:
+def compiled_for(model: Any, key: str, place: int) -> Any:
+    """What the compile config has under a key for one output: of lists by its place, of dicts by its name."""
+    stored, names = (model.get_compile_config() or {}).get(key), output_names(model)
+    if isinstance(stored, list | tuple) and len(stored) == len(names):
+        return stored[place]
+    if isinstance(stored, dict) and set(stored) & set(names):
+        return stored.get(names[place])
+    return stored if len(names) == 1 or not isinstance(stored, list | tuple) else None
+
+
+def _compiled_loss(model: Any, place: int) -> tuple[spec.Loss | None, dict[str, Any] | None]:
     """Name and options of the loss that the model was compiled with, when it is one that we know."""
-    stored = (model.get_compile_config() or {}).get("loss")
-    stored = stored[0] if isinstance(stored, list) and len(stored) == 1 else stored
+    stored = compiled_for(model, "loss", place)
     try:
         found: Any = keras.losses.get(stored) if isinstance(stored, (str, dict)) else None
-    except (ValueError, TypeError):  # a loss for each output by name, or one that Keras has dropped
+    except (ValueError, TypeError):  # one that Keras has dropped
         return None, None
     for name, kind in LOSSES.items():
         if type(found) is kind:
@@ -222,24 +263,24 @@ def _compiled_loss(model: Any) -> tuple[spec.Loss | None, dict[str, Any] | None]
     return None, None
 
 
-def _usual_metric(model: Any, task: Task) -> Metric:
+def _usual_metric(model: Any, task: Task, place: int) -> Metric:
     """Of classes accuracy; of labels F1, which rare ones cannot flatter; of values what the compile config names."""
     if task != "regression":
         return "f1" if task == "multi_label" else METRICS["classes"][0]
-    text = str((model.get_compile_config() or {}).get("metrics")).lower()
+    text = str(compiled_for(model, "metrics", place)).lower()
     return "mean_squared_error" if "mse" in text or "squared" in text else "mean_absolute_error"
 
 
-def _ends_in_logits(model: Any) -> bool:
-    """Whether the output is unbounded: looking back past what only reshapes, it comes from no softmax or sigmoid."""
-    tensor = model.outputs[0]
+def ends_in(model: Any, place: int = 0) -> str:
+    """The activation that an output comes from, such as softmax: looking back past what only reshapes."""
+    tensor = model.outputs[place]
     while True:
-        operation, node_index, _ = tensor._keras_history
+        operation, node_index, tensor_index = tensor._keras_history
         if isinstance(operation, keras.Model):
-            tensor = operation.outputs[0]
+            tensor = operation.outputs[tensor_index]
             continue
         activation = getattr(getattr(operation, "activation", None), "__name__", type(operation).__name__.lower())
         before = operation._inbound_nodes[node_index].input_tensors
         if not (isinstance(operation, PASSING) or (activation == "linear" and not operation.weights)) or not before:
-            return activation not in ("softmax", "sigmoid")
+            return str(activation)
         tensor = before[0]

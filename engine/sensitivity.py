@@ -17,9 +17,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from engine.arrays import Array
-from engine.data.rows import Stored, pieces, select
+from engine.data.rows import Samples, pieces, select, stored_parts
 from engine.job import Job
 from engine.measuring import measure as measuring
+from engine.objectives import Objectives
+from engine.parts import arrays_of
 from engine.prunable import Kernel
 from engine.repair.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
 from engine.watch import Advance
@@ -119,7 +121,7 @@ def measure(
         metric=job.objective.metric,
         higher_is_better=job.objective.higher_is_better,
         num_samples=len(bench.x),
-        dense=job.objective.score(bench.y, _outputs(job, bench.x)),
+        dense=job.objective.head.score(bench.y, _outputs(job, bench.x)),
         sparsities=tuple(sparsities),
         layers={name: tuple(found) for name, found in scores.items()},
     )
@@ -130,7 +132,7 @@ class Bench:
     """What a model under way is measured on."""
 
     job: Job
-    x: Stored
+    x: Samples
     y: Array
     forward: Forward
     """Re-estimates BatchNorm: compiled once, for all the cuts."""
@@ -139,14 +141,14 @@ class Bench:
     def of(cls, job: Job, samples: int) -> "Bench":
         """The first held-out samples."""
         held_out = job.data.validation.first(samples)
-        return cls(job, held_out.x, held_out.y, compiled(job.model))
+        return cls(job, held_out.x, job.objective.of(held_out.y), compiled(job.model))
 
     def score(self) -> float:
         """The metric, with BatchNorm re-estimated on training batches when that makes it better."""
         told: list[float] = []
 
         def goodness() -> float:
-            told.append(self.job.objective.goodness(self.y, _outputs(self.job, self.x)))
+            told.append(self.job.objective.head.goodness(self.y, _outputs(self.job, self.x)))
             return told[-1]
 
         batches = self.job.feed.batches(_training_samples(self.job), self.job.recipe.training.batch_size)
@@ -161,6 +163,7 @@ def digest(job: Job, step: Prune) -> str:
     Taken of contents, not of files, so that it also holds for a model that earlier steps have changed.
     """
     recipe, grid = job.recipe, step.sensitivity
+    scales = [_scale(feed.scale) for feed in job.feed.each]
     choices = {
         "version": 1,
         "criterion": step.criterion,
@@ -170,13 +173,16 @@ def digest(job: Job, step: Prune) -> str:
         "samples": grid.samples,
         "batches": (BATCHES, recipe.training.batch_size),
         "seed": recipe.seed,
-        "scale": _scale(job.feed.scale),
-        "objective": (job.objective.loss_name, job.objective.metric),
+        "scale": scales[0] if len(scales) == 1 else scales,
+        "objective": (job.objective.loss_name, job.objective.metric, *_judged(job)),
     }
     found = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
     found.update(job.model.to_json().encode())
     splits = (job.data.train, job.data.validation)
-    for array in (*job.model.get_weights(), *(part for split in splits for part in (split.x, split.y))):
+    for array in (
+        *job.model.get_weights(),
+        *(part for split in splits for part in (*stored_parts(split.x), *arrays_of(split.y))),
+    ):
         found.update(f"{array.dtype}{array.shape}".encode())
         for _, piece in pieces(array) if array.shape else ((0, array),):
             found.update(np.ascontiguousarray(piece).data)
@@ -201,16 +207,21 @@ def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator
             layer.set_weights(statistics)
 
 
+def _judged(job: Job) -> tuple[str, ...]:
+    """Which output is, where there are several."""
+    return (job.objective.judged,) if isinstance(job.objective, Objectives) else ()
+
+
 def _scale(scale: Scale) -> Any:
     return scale if isinstance(scale, str) else scale.model_dump(mode="json")
 
 
-def _training_samples(job: Job) -> Stored:
+def _training_samples(job: Job) -> Samples:
     return select(job.data.train.x, job.shuffled(BATCHES * job.recipe.training.batch_size))
 
 
-def _outputs(job: Job, x: Stored) -> Array:
-    return measuring.outputs_of(job.model, job.feed, x)
+def _outputs(job: Job, x: Samples) -> Array:
+    return job.objective.of(measuring.outputs_of(job.model, job.feed, x))
 
 
 def _read(path: Path) -> Curves | None:

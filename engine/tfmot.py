@@ -117,7 +117,7 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
         pruned,
         job.data,
         job.feed,
-        job.objective,
+        job.objective.head,
         step_name=name,
         regime=regime,
         training=job.recipe.training,

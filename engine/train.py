@@ -12,8 +12,9 @@ from engine.callbacks import Choice, Cutter, Rates, Watched
 from engine.data.split import Dataset
 from engine.distill import Lesson
 from engine.faults import samples_blamed
-from engine.feed import Feed, ordered_batches, training_batches
-from engine.objective import Objective
+from engine.feed import Feeding, ordered_batches, training_batches
+from engine.objectives import Aim, Objectives
+from engine.parts import said_by
 from engine.precision import precision_of, scaled
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
@@ -63,8 +64,8 @@ def make_optimizer(model: Any, wanted: Optimizer | None, learning_rate: float) -
 def train(
     model: Any,
     dataset: Dataset,
-    feed: Feed,
-    objective: Objective,
+    feed: Feeding,
+    objective: Aim,
     masks: Masks,
     *,
     step_name: str,
@@ -122,9 +123,13 @@ def train(
     return watch.points
 
 
-def _compile(model: Any, objective: Objective, lesson: Lesson | None, optimizer: Any) -> None:
-    loss = objective.loss if lesson is None else lesson.loss(objective)
-    metric = objective.keras_metric() if lesson is None else lesson.metric(objective)
+def _compile(model: Any, objective: Aim, lesson: Lesson | None, optimizer: Any) -> None:
+    if isinstance(objective, Objectives):
+        model.compile(optimizer=optimizer, **objective.compiling(), jit_compile=False)
+        return
+    one = objective.head
+    loss = one.loss if lesson is None else lesson.loss(one)
+    metric = one.keras_metric() if lesson is None else lesson.metric(one)
     model.compile(optimizer=optimizer, loss=loss, metrics=[metric] if metric else [], jit_compile=False)
 
 
@@ -136,8 +141,8 @@ def _last(cuts: Sequence[Cut]) -> int:
 def fit(
     model: Any,
     dataset: Dataset,
-    feed: Feed,
-    objective: Objective,
+    feed: Feeding,
+    objective: Aim,
     *,
     epochs: int,
     training: Training,
@@ -147,14 +152,16 @@ def fit(
 ) -> None:
     """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed."""
     validation = dataset.validation
-    rows = objective.encode(validation.y) if lesson is None else lesson.held_out_rows(objective.encode(validation.y))
+    rows = objective.encode(validation.y)
+    rows = rows if lesson is None else lesson.held_out_rows(rows)
     held_out = ordered_batches(feed, validation.x, rows, batch_size=max(training.batch_size, 256))
 
     def measure(epoch: int, logs: dict[str, Any]) -> None:
-        logs["val_metric"] = objective.score(validation.y, np.asarray(model.predict(held_out, verbose=0)))
+        said = model.predict(held_out, verbose=0)
+        logs["val_metric"] = objective.head.score(objective.of(validation.y), objective.of(said_by(model, said)))
 
     library = keras if isinstance(model, keras.Model) else import_module("tf_keras")
-    metered = objective.keras_metric() is None
+    metered = isinstance(objective, Objectives) or objective.head.keras_metric() is None
     with samples_blamed():
         model.fit(
             _batches(dataset, feed, objective, training, lesson, seed=seed),
@@ -167,19 +174,24 @@ def fit(
 
 
 def _batches(
-    dataset: Dataset, feed: Feed, objective: Objective, training: Training, lesson: Lesson | None, *, seed: int
+    dataset: Dataset, feed: Feeding, objective: Aim, training: Training, lesson: Lesson | None, *, seed: int
 ) -> Any:
     """Training batches: inputs, what the loss takes of each sample, and when asked how much it counts."""
-    y = dataset.train.y
-    rows = labels = objective.encode(y) if lesson is None else lesson.labels(objective, y)
-    if lesson is not None:
-        rows = lesson.rows(labels)
-    if training.class_weight is None:
-        batches = training_batches(feed, dataset.train.x, rows, batch_size=training.batch_size, seed=seed)
+    x, size = dataset.train.x, training.batch_size
+    if lesson is None and training.class_weight is None:
+        rows = objective.encode(dataset.train.y)
+        batches = training_batches(feed, x, rows, batch_size=size, seed=seed)
     else:
-        both = beside(rows, sample_weights(objective.truths(labels), training.class_weight))
-        batches = training_batches(feed, dataset.train.x, both, batch_size=training.batch_size, seed=seed)
-        batches = apart(batches, flat=rows.ndim == 1)
+        one, y = objective.head, objective.of(dataset.train.y)
+        rows = labels = one.encode(y) if lesson is None else lesson.labels(one, y)
+        if lesson is not None:
+            rows = lesson.rows(labels)
+        if training.class_weight is None:
+            batches = training_batches(feed, x, rows, batch_size=size, seed=seed)
+        else:
+            both = beside(rows, sample_weights(one.truths(labels), training.class_weight))
+            batches = training_batches(feed, x, both, batch_size=size, seed=seed)
+            batches = apart(batches, flat=rows.ndim == 1)
     return batches if training.augment is None else augmented(batches, training.augment, seed=seed)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.bridge import NATIVE, Twin
 from engine.data.split import Dataset
-from engine.feed import Feed
+from engine.feed import Feeding
 from engine.objective import Objective
 from engine.regime import Regime
 from engine.train import fit, num_steps
@@ -61,7 +61,7 @@ def _shared_settings(ours: Any, kind: Any) -> dict[str, Any]:
 def train_twin(
     twin: Twin,
     dataset: Dataset,
-    feed: Feed,
+    feed: Feeding,
     objective: Objective,
     *,
     step_name: str,

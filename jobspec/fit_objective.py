@@ -4,7 +4,7 @@ from typing import Final
 
 from jobspec.errors import FieldError, LabelsMismatch
 from jobspec.metrics import METRICS, Labels
-from jobspec.spec import Loss, Objective
+from jobspec.spec import Loss, Objective, OutputObjective
 from jobspec.summaries import LabelKind
 
 CROSS_ENTROPY: Final = frozenset({"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"})
@@ -31,10 +31,13 @@ def labels_of(kind: LabelKind) -> Labels:
     return "classes" if kind == "one_hot" else kind
 
 
-def check_objective(wanted: Objective, kind: LabelKind, *, num_units: int | None) -> None:
+def check_objective(
+    wanted: Objective | OutputObjective, kind: LabelKind, *, num_units: int | None, field: str = "objective"
+) -> None:
     """Hold loss and metric against the labels.
 
     Args:
+        field: where they stand in the spec.
         num_units: of the model's output, when it is known.
 
     Raises:
@@ -42,13 +45,13 @@ def check_objective(wanted: Objective, kind: LabelKind, *, num_units: int | None
     """
     labels = labels_of(kind)
     if wanted.loss is not None and wanted.loss not in fitting_losses(labels):
-        raise _mismatch("objective.loss", wanted.loss, labels, fitting_losses(labels))
+        raise _mismatch(f"{field}.loss", wanted.loss, labels, fitting_losses(labels))
     if wanted.metric is not None and wanted.metric not in METRICS[labels]:
-        raise _mismatch("objective.metric", wanted.metric, labels, METRICS[labels])
+        raise _mismatch(f"{field}.metric", wanted.metric, labels, METRICS[labels])
     if wanted.metric == "top_5_accuracy" and num_units is not None and num_units <= 5:
         raise LabelsMismatch(
             f"Of {max(num_units, 2)} classes the right one is always among the first five.",
-            errors=[FieldError(field="objective.metric", messages=("needs more than five classes",))],
+            errors=[FieldError(field=f"{field}.metric", messages=("needs more than five classes",))],
             suggestions=["Choose accuracy."],
         )
 

@@ -66,6 +66,13 @@ def _check_class_weight(weights: str | Mapping[int, float], dataset: DatasetSumm
 
 def _check_images(model: ModelSummary) -> None:
     shape = model.inputs[0].shape[1:]
+    if len(model.inputs) > 1:
+        raise _unserved(
+            "training.augment",
+            f"The model has several inputs ({', '.join(tensor.name for tensor in model.inputs)}); images are only "
+            "changed where they are all that a model is given.",
+            "Leave augment out, or change the images before you upload them.",
+        )
     if len(shape) != 3 or shape[-1] not in IMAGE_CHANNELS or not model.inputs[0].dtype.startswith("float"):
         wanted = " x ".join("any" if size is None else str(size) for size in shape)
         raise _unserved(

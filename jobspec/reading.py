@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, Val
 
 from jobspec.errors import FieldError, InvalidRequest, ReadingMismatch
 from jobspec.frozen import Frozen
-from jobspec.scale import Scale
+from jobspec.scale import InputName, Scales
 from jobspec.summaries import DatasetFormat
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -53,8 +53,9 @@ def _split_by(separator: str) -> Callable[[Any], Any]:
 class Reading(Frozen):
     """How a data set is to be read. A job may override ``scale``, nothing else."""
 
-    scale: Annotated[Scale, BeforeValidator(_json_text)] = Field(
-        default="none", description='none, 1/255, -1..1, or {"mean": ..., "deviation": ...}.'
+    scale: Annotated[Scales, BeforeValidator(_json_text)] = Field(
+        default="none",
+        description='none, 1/255, -1..1, or {"mean": ..., "deviation": ...}; or one of these for each input by name.',
     )
     label: Name = Field(default="label", description="Column or feature that holds the label.")
     labels: Literal["classes", "values"] | None = Field(
@@ -80,6 +81,11 @@ class Reading(Frozen):
     )
     sample: Name | None = Field(
         default=None, description="The feature that is the sample. Default: the one beside label and split."
+    )
+    inputs: Annotated[Mapping[InputName, Name | tuple[Name, ...]], BeforeValidator(_json_text)] = Field(
+        default_factory=dict,
+        description="For a model with several inputs, by their names: the columns of a table that each reads, or the "
+        "feature of a record.",
     )
 
     def declared(self) -> dict[str, Any]:
@@ -139,9 +145,9 @@ _IMAGES: Final = frozenset({"image_size", "color"})
 FIELDS: Final[Mapping[DatasetFormat, frozenset[str]]] = {
     "npz": frozenset({"scale", "labels"}),
     "images": frozenset({"scale", "classes"}) | _IMAGES | _DRAWN,
-    "csv": _TABLE,
-    "parquet": _TABLE,
-    "tfrecord": _TABLE | _IMAGES | {"features", "sample"},
+    "csv": _TABLE | {"inputs"},
+    "parquet": _TABLE | {"inputs"},
+    "tfrecord": _TABLE | _IMAGES | {"features", "sample", "inputs"},
 }
 """What can be declared of each format; all else would be silently ignored."""
 
@@ -175,6 +181,8 @@ def _check_features(reading: Reading) -> None:
         if reading.label not in features
         else ("split", f"{reading.split!r} is no declared feature")
         if reading.split is not None and reading.split not in features
+        else _wrong_inputs(reading, samples)
+        if reading.inputs
         else ("sample", f"it must name one of the features {', '.join(sorted(samples)) or 'beside the label'}")
         if (reading.sample not in samples if reading.sample is not None else len(samples) != 1)
         else None
@@ -188,6 +196,19 @@ def _check_features(reading: Reading) -> None:
         )
 
 
-def sample_feature(reading: Reading) -> str:
-    """The feature that is the sample, of a reading that was checked."""
-    return reading.sample or next(name for name in reading.features if name not in (reading.label, reading.split))
+def _wrong_inputs(reading: Reading, samples: set[str]) -> tuple[str, str] | None:
+    if reading.sample is not None:
+        return "sample", "inputs already say which features are samples"
+    for name, feature in reading.inputs.items():
+        if feature not in samples:
+            listed = ", ".join(sorted(samples)) or "beside the label"
+            return f"inputs.{name}", f"{feature!r} must be one of the features {listed}"
+    return None
+
+
+def sample_features(reading: Reading) -> dict[str, str]:
+    """The feature of each input, of a reading that was checked; of a single one under an empty name."""
+    if reading.inputs:
+        return {name: str(feature) for name, feature in reading.inputs.items()}
+    beside = (name for name in reading.features if name not in (reading.label, reading.split))
+    return {"": reading.sample or next(beside)}

@@ -100,6 +100,18 @@ class ClassRecall(Frozen):
     lost_much: bool = Field(default=False, description="Whether it lost much more than all together, not by chance.")
 
 
+class OutputQuality(Frozen):
+    """One output of a model with several, before and after."""
+
+    name: str
+    judged: bool = Field(description="Whether its metric is the one that counts.")
+    weight: float | None = Field(description="How much its loss counts in training. None: it has no labels.")
+    before: Quality | None = Field(default=None, description="Of the original. None: it has no labels.")
+    after: Quality | None = None
+    metric: str = Field(description="What agreement is told like, also where there are no labels.")
+    agreement: float = Field(description="Of the result with the original, see ``Quality``.")
+
+
 class TrainingPoint(Frozen):
     """One epoch of one step."""
 
@@ -141,6 +153,7 @@ class Report(Frozen):
     delivered_sparsity: float | None = Field(default=None, description="The same, counted in the .tflite file.")
     layers: tuple[LayerSparsity, ...]
     groups: tuple[GroupCut, ...] = Field(default=(), description="What structure channel took away.")
+    outputs: tuple[OutputQuality, ...] = Field(default=(), description="Of a model with several outputs, each.")
     classes: tuple[ClassRecall, ...] = Field(default=(), description="Of at most 100 classes or labels, each.")
     history: tuple[TrainingPoint, ...]
     verdicts: tuple[str, ...] = Field(description="What the numbers mean, in plain words.")

@@ -1,8 +1,9 @@
 """How stored numbers become model inputs."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, StringConstraints, TypeAdapter, WrapValidator, model_validator
 
 from jobspec.frozen import Frozen
 
@@ -36,3 +37,28 @@ def _length(numbers: float | tuple[float, ...]) -> int:
 
 
 Scale = NamedScale | MeanDeviation
+
+InputName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+ByInput = Annotated[Mapping[InputName, Scale], Field(min_length=1, max_length=256)]
+
+_ONE: Final[TypeAdapter[Any]] = TypeAdapter(Scale)
+_EACH: Final[TypeAdapter[Any]] = TypeAdapter(ByInput)
+
+
+def _one_or_each(given: Any, _: Any) -> Any:
+    """Errors name what is wrong with the form that was meant, not with both."""
+    each = isinstance(given, Mapping) and not {"mean", "deviation"} & set(given)
+    return (_EACH if each else _ONE).validate_python(given)
+
+
+Scales = Annotated[Scale | ByInput, WrapValidator(_one_or_each)]
+"""One for all inputs, or one for each by name; inputs that are not named stay as they are."""
+
+
+def scale_of(scales: Scales, name: str) -> Scale:
+    """The scale of one input.
+
+    >>> scale_of({"image": "1/255"}, "image"), scale_of({"image": "1/255"}, "meta"), scale_of("-1..1", "image")
+    ('1/255', 'none', '-1..1')
+    """
+    return scales.get(name, "none") if isinstance(scales, Mapping) else scales

@@ -26,7 +26,7 @@ from jobspec.ids import DatasetId, ModelId
 from jobspec.metrics import Metric
 from jobspec.presets import PRESETS, PresetName
 from jobspec.pruning import Prune, Structure
-from jobspec.scale import Scale
+from jobspec.scale import InputName, Scales
 from jobspec.training import Finetune, Training
 
 Label = Annotated[str, StringConstraints(max_length=256)]
@@ -95,25 +95,57 @@ Step = Annotated[
 class Data(Frozen):
     """How samples become model inputs."""
 
-    scale: Scale | None = Field(
+    scale: Scales | None = Field(
         default=None,
-        description="Overrides what the data set was uploaded with: none, 1/255, -1..1, mean and deviation.",
+        description="Overrides what the data set was uploaded with: none, 1/255, -1..1, mean and deviation; or one of "
+        "these for each input by name.",
     )
     validation_share: float = Field(
         default=0.1, gt=0.0, lt=1.0, description="Share of the training split held out when there is no x_val."
     )
 
 
+class OutputObjective(Frozen):
+    """The same of one output of several."""
+
+    loss: Loss | None = None
+    metric: Metric | None = None
+    weight: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1e6,
+        description="How much its loss counts in training. Default: from the compile config, else 1.",
+    )
+
+
 class Objective(Frozen):
     """What training minimises and the report measures. Default: from the model's compile config, else inferred."""
 
-    loss: Loss | None = None
+    loss: Loss | None = Field(default=None, description="Of the output that is judged, where there are several.")
     metric: Metric | None = Field(
         default=None,
         description="What the report measures and epochs are compared by. Classes: accuracy, top_5_accuracy, "
         "balanced_accuracy, f1, auc; several labels: f1, auc, exact_match, label_accuracy; values: mean_squared_error, "
         "mean_absolute_error, root_mean_squared_error, r2.",
     )
+    outputs: Annotated[Mapping[InputName, OutputObjective], Field(max_length=256)] = Field(
+        default_factory=dict, description="Of a model with several outputs, for each by name."
+    )
+    judged: InputName | None = Field(
+        default=None,
+        description="The output whose metric counts: for goals, the best epoch, sensitivity and the headline. Default: "
+        "the first that has labels.",
+    )
+
+    def of(self, name: str, *, judged: bool) -> "Objective | OutputObjective":
+        """What is wanted of one output."""
+        return self.outputs.get(name) or (self if judged else OutputObjective())
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        if self.outputs and (self.loss is not None or self.metric is not None):
+            raise ValueError("loss and metric stand in outputs, under the name of each output")
+        return self
 
 
 YEAR = 31_536_000

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from jobspec.channels import GroupTag
 from jobspec.frozen import Frozen
-from jobspec.scale import Scale
+from jobspec.scale import Scales
 
 
 class TensorInfo(Frozen):
@@ -85,6 +85,24 @@ class SplitInfo(Frozen):
     num_samples: int
 
 
+class SampleInfo(Frozen):
+    """What is stored for one input; ``shape`` is that of one sample."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    min: float
+    max: float
+
+
+class LabelInfo(Frozen):
+    """What is stored for one output; ``shape`` is that of one label."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    kind: LabelKind
+    num_classes: int | None = None
+
+
 class DatasetSummary(Frozen):
     """What labels are: ``classes``: one integer a sample; ``one_hot``: a row with a single one; ``multi_label``: a row
     of zeros and ones; ``values``: numbers to regress.
@@ -103,4 +121,29 @@ class DatasetSummary(Frozen):
         default=None, description="Highest class plus one, or how many labels; None for values."
     )
     classes: tuple[str, ...] = Field(default=(), description="Names of the classes in their order, if they have any.")
-    scale: Scale = Field(default="none", description="How samples must be scaled, as their uploader says.")
+    scale: Scales = Field(default="none", description="How samples must be scaled, as their uploader says.")
+    inputs: Mapping[str, SampleInfo] = Field(
+        default_factory=dict,
+        description="What is stored for each input, where the data set names them; sample_shape and what follows it "
+        "are then those of the first.",
+    )
+
+    outputs: Mapping[str, LabelInfo] = Field(
+        default_factory=dict,
+        description="What labels are for each output, where the data set names them; label_shape and what follows it "
+        "are then those of the first.",
+    )
+
+    def labels(self) -> Mapping[str, LabelInfo]:
+        """What labels are by output; of a data set that names none, of the empty name."""
+        if self.outputs:
+            return self.outputs
+        plain = (self.label_shape, self.label_dtype, self.label_kind, self.num_classes)
+        return {"": LabelInfo(**dict(zip(LabelInfo.model_fields, plain, strict=True)))}
+
+    def samples(self) -> Mapping[str, SampleInfo]:
+        """What is stored by input; of a data set that names none, of the empty name."""
+        if self.inputs:
+            return self.inputs
+        plain = (self.sample_shape, self.sample_dtype, self.sample_min, self.sample_max)
+        return {"": SampleInfo(**dict(zip(SampleInfo.model_fields, plain, strict=True)))}

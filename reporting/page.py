@@ -6,6 +6,7 @@ from jobspec.metrics import METRICS, is_of_values
 from jobspec.report import Report
 from reporting import groups_plot, plots, words
 from reporting.comparison import capitalized, has_zeros, lines, lost_channels
+from reporting.outputs import TITLES, output_lines
 
 
 def html(report: Report) -> str:
@@ -15,6 +16,8 @@ def html(report: Report) -> str:
         report=report,
         lines=lines(report),
         figures=_figures(report),
+        outputs=output_lines(report.outputs),
+        output_titles=TITLES,
         has_zeros=has_zeros(report),
         has_rates=any(point.learning_rate is not None for point in report.history),
         num_drawn=len(groups_plot.widest(report.groups)),

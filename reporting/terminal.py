@@ -13,6 +13,8 @@ from jobspec.sensitivity import SensitivityReport
 from jobspec.sweep import SweepReport
 from reporting import sweep_page, words
 from reporting.comparison import Line, capitalized, lines, lost_channels
+from reporting.outputs import TITLES as OUTPUT_TITLES
+from reporting.outputs import output_lines
 from reporting.progress import progress as progress
 
 NAME_WIDTH = 16
@@ -36,6 +38,8 @@ def table(report: Report | SensitivityReport | SweepReport | SearchReport) -> Re
         parts, where = [_sweep_title(report), _sweep(report)], _where(report.host)
     else:
         parts, where = [_comparison(report)], host_line(report)
+        if report.outputs:
+            parts += [Text(), _outputs(report)]
         if lost_channels(report):
             parts += [Text(), _groups(report)]
         if any(layer.pruned for layer in report.layers):
@@ -141,6 +145,18 @@ def _comparison(report: Report) -> Table:
 
 def _cells(line: Line) -> tuple[Text, ...]:
     return Text(line.label), Text(line.before), Text(line.after), Text(line.change, style=STYLES[line.tone])
+
+
+def _outputs(report: Report) -> Table:
+    """A line an output of a model with several, the one that is judged in bold."""
+    grid = Table(title="Outputs", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    for title in OUTPUT_TITLES[:2]:
+        grid.add_column(title, overflow="fold")
+    for title in OUTPUT_TITLES[2:]:
+        grid.add_column(title, justify="right", no_wrap=True)
+    for each, cells in zip(report.outputs, output_lines(report.outputs), strict=True):
+        grid.add_row(*(Text(cell, "bold" if each.judged else "") for cell in cells))
+    return grid
 
 
 def _groups(report: Report) -> Table:

@@ -14,12 +14,10 @@ from jobspec.errors import (
 )
 from screening.archive import Archive
 from screening.npy import NUMERIC_KINDS, ArrayHeader, read_header
-
-REQUIRED: Final[tuple[str, ...]] = ("x_train", "y_train", "x_test", "y_test")
-OPTIONAL: Final[tuple[str, ...]] = ("x_val", "y_val")
-SPLITS: Final = ("train", "test", "val")
+from screening.npz_names import ArrayName, parts_of, wanted
 
 _SAVEZ: Final = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
+_PARTS: Final = {"x": "input", "y": "output"}
 
 
 def check(archive: Archive) -> None:
@@ -31,15 +29,26 @@ def check(archive: Archive) -> None:
         DatasetLengthsDiffer: a split has not as many samples as labels. DatasetArrayUnusable: see the detail.
     """
     headers = {name: _header(archive, f"{name}.npy") for name in _names(archive)}
-    _check_names(headers)
-    arrays = {name: headers[name] for name in (*REQUIRED, *OPTIONAL) if name in headers}
+    for letter in "xy":
+        _check_parts(letter, parts_of(letter, headers))
+    names = wanted(list(headers))
+    _check_names(names, headers)
+    arrays = {name: headers[str(name)] for name in names}
     for name, header in arrays.items():
-        _check_array(name, header)
-    for split in SPLITS:
-        if f"x_{split}" in arrays:
-            _check_lengths(split, arrays)
-    _check_same_shape("x", arrays, "samples")
-    _check_same_shape("y", arrays, "labels")
+        _check_array(str(name), header)
+    for name in names:
+        _check_length(name, arrays)
+        _check_same_shape(name, arrays)
+
+
+def _check_parts(letter: str, parts: tuple[str, ...]) -> None:
+    if "" in parts and len(parts) > 1:
+        named = f"{letter}_train.{next(part for part in parts if part)}"
+        raise _unusable(
+            named,
+            f"There are {letter}_train and {named}; either one array, or one for each {_PARTS[letter]}.",
+            f"Name them all after the {_PARTS[letter]}s of the model: {letter}_train.NAME, {letter}_test.NAME.",
+        )
 
 
 def _names(archive: Archive) -> list[str]:
@@ -63,9 +72,8 @@ def _header(archive: Archive, member: str) -> ArrayHeader:
     return header
 
 
-def _check_names(headers: Mapping[str, ArrayHeader]) -> None:
-    wanted = [*REQUIRED, *(OPTIONAL if set(OPTIONAL) & set(headers) else ())]
-    missing = [name for name in wanted if name not in headers]
+def _check_names(names: list[ArrayName], headers: Mapping[str, ArrayHeader]) -> None:
+    missing = [str(name) for name in names if str(name) not in headers]
     if missing:
         raise DatasetArrayMissing(
             f"The data set lacks {', '.join(missing)}; it has {', '.join(sorted(headers)[:20]) or 'no arrays'}.",
@@ -105,26 +113,33 @@ def _check_array(name: str, header: ArrayHeader) -> None:
         )
 
 
-def _check_lengths(split: str, arrays: Mapping[str, ArrayHeader]) -> None:
-    samples, labels = arrays[f"x_{split}"].shape[0], arrays[f"y_{split}"].shape[0]
-    if samples != labels:
-        raise DatasetLengthsDiffer(
-            f"x_{split} has {samples} samples but y_{split} has {labels} labels; each sample needs one label.",
-            errors=[FieldError(field=f"y_{split}", messages=(f"has length {labels}, expected {samples}",))],
-            suggestions=["Check that both were cut and shuffled together, and save them again."],
+def _check_length(name: ArrayName, arrays: Mapping[ArrayName, ArrayHeader]) -> None:
+    first = next(each for each in arrays if (each.letter, each.split) == ("x", name.split))
+    samples, found = arrays[first].shape[0], arrays[name].shape[0]
+    if samples == found:
+        return
+    told = (
+        f"{found} labels; each sample needs one label"
+        if name.letter == "y"
+        else f"{found}; every input needs a row of each sample"
+    )
+    raise DatasetLengthsDiffer(
+        f"{first} has {samples} samples but {name} has {told}.",
+        errors=[FieldError(field=str(name), messages=(f"has length {found}, expected {samples}",))],
+        suggestions=["Check that both were cut and shuffled together, and save them again."],
+    )
+
+
+def _check_same_shape(name: ArrayName, arrays: Mapping[ArrayName, ArrayHeader]) -> None:
+    first = name._replace(split="train")
+    expected, found = arrays[first].shape[1:], arrays[name].shape[1:]
+    if found != expected:
+        raise _unusable(
+            str(name),
+            f"The {'samples' if name.letter == 'x' else 'labels'} of {name} have shape {found}, those of {first} "
+            f"{expected}; all splits must agree.",
+            "Prepare every split in the same way and save them again.",
         )
-
-
-def _check_same_shape(letter: str, arrays: Mapping[str, ArrayHeader], what: str) -> None:
-    expected = arrays[f"{letter}_train"].shape[1:]
-    for name in (f"{letter}_test", f"{letter}_val"):
-        if name in arrays and arrays[name].shape[1:] != expected:
-            raise _unusable(
-                name,
-                f"The {what} of {name} have shape {arrays[name].shape[1:]}, those of {letter}_train {expected}; "
-                "all splits must agree.",
-                "Prepare every split in the same way and save them again.",
-            )
 
 
 def _unusable(name: str, detail: str, suggestion: str) -> DatasetArrayUnusable:

@@ -27,6 +27,7 @@ def declared(
         None
     ),
     sample: Annotated[str | None, _text("sample", example="x")] = None,
+    inputs: Annotated[str | None, _text("inputs", example='{"left": ["x1", "x2"], "right": ["x3"]}')] = None,
 ) -> Reading:
     """The reading that these parameters declare.
 

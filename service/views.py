@@ -15,7 +15,7 @@ from jobspec.frozen import Frozen
 from jobspec.keys import Scope
 from jobspec.progress import StepProgress
 from jobspec.reading import Reading
-from jobspec.scale import Scale
+from jobspec.scale import Scales
 from jobspec.spec import Limits
 from jobspec.states import JobState, UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
@@ -45,7 +45,7 @@ class ModelView(UploadView):
 class DatasetView(UploadView):
     """An uploaded data set."""
 
-    scale: Scale
+    scale: Scales
     reading: Reading = Field(description="What was declared of it, with every default filled in.")
     summary: DatasetSummary | None = Field(description="Splits, shapes and classes, once it is `ready`.")
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from engine.arrays import Array
 from engine.channels.groups import Channels, Group
 from engine.channels.labels import Dim, Role
+from engine.parts import Inputs, Outputs, given
 from engine.pruning.criterion import bn_scale, fpgm, l1_norm, l2_norm, taylor_of_units
 from engine.pruning.observe import Batch
 from jobspec.channels import ChannelCriterion
@@ -59,11 +60,11 @@ def taylor(
     return totals
 
 
-def _gradients(model: Any, variables: Sequence[Any], loss: Any, x: Array, y: Array) -> list[Array]:
+def _gradients(model: Any, variables: Sequence[Any], loss: Any, x: Inputs, y: Outputs) -> list[Array]:
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
-        found = keras.ops.mean(loss(y, model(x, training=False)))
+        found = keras.ops.mean(loss(y, model(given(x), training=False)))
     gradients = tape.gradient(found, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in gradients]  # an embedding's has used rows only
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 import keras
 import numpy as np
 
-from engine.arrays import Array
 from engine.costs import known_shapes
 from engine.graph import Call, Graph, graph_of
 from engine.layout import TRANSPOSED
 from engine.measuring import litert
+from engine.parts import Inputs, side_by_side
 from engine.prunable import DEPTHWISE, SEPARABLE, kernel_of
 from jobspec.errors import ConversionFailed
 from jobspec.spec import Scheme
@@ -98,7 +98,7 @@ class LatencyTable:
 
 
 def measure(
-    model: Any, scheme: Scheme, on_progress: Callable[[float], None] = lambda _: None, *, inputs: Array | None = None
+    model: Any, scheme: Scheme, on_progress: Callable[[float], None] = lambda _: None, *, inputs: Inputs | None = None
 ) -> LatencyTable:
     """Time a model and each kind of its layers, in files of a scheme.
 
@@ -112,8 +112,7 @@ def measure(
     graph = graph_of(model)
     rows = [(call, row) for call, row in _rows(graph) if row is not None]
     signatures = {row.signature: row for _, row in rows}
-    inputs = _noise(model.inputs[0].shape, model.inputs[0].dtype) if inputs is None else inputs
-    whole = _milliseconds(model, scheme, inputs)
+    whole = _milliseconds(model, scheme, _noise(model) if inputs is None else inputs)
     ends = _Ends.measure(scheme)
     known: dict[str, Corners | None] = {}
     for number, (signature, row) in enumerate(signatures.items(), start=1):
@@ -239,7 +238,7 @@ class _Ends:
         for side in ENDS:
             model = keras.Sequential([keras.Input((side, side, 16)), keras.layers.MaxPooling2D()])
             sizes.append(_num_elements(model))
-            times.append(_milliseconds(model, scheme, _noise(model.inputs[0].shape)))
+            times.append(_milliseconds(model, scheme, _noise(model)))
         element = max(0.0, (times[1] - times[0]) / (sizes[1] - sizes[0]))
         return cls(max(0.0, times[0] - element * sizes[0]), element)
 
@@ -261,7 +260,7 @@ def _corners(row: _Row, scheme: Scheme, ends: _Ends) -> Corners | None:
                 continue
             model = row.alone(inputs, outputs)
             try:
-                taken = _milliseconds(model, scheme, _noise(model.inputs[0].shape))
+                taken = _milliseconds(model, scheme, _noise(model))
             except ConversionFailed:
                 return None
             times[inputs, outputs] = max(0.0, taken - ends.of(model))
@@ -274,17 +273,21 @@ def _num_elements(model: Any) -> int:
     return sum(math.prod(map(int, tensor.shape[1:])) for tensor in (model.inputs[0], model.outputs[0]))
 
 
-def _milliseconds(model: Any, scheme: Scheme, inputs: Array) -> float:
+def _milliseconds(model: Any, scheme: Scheme, inputs: Inputs) -> float:
     """The median of single samples."""
-    runner = litert.Runner(litert.convert(model, scheme, calibration=inputs))
+    runner = litert.runner_of(model, litert.convert(model, scheme, calibration=inputs))
     (found,) = litert.latencies([runner], inputs, num_runs=NUM_RUNS, max_seconds=MAX_SECONDS)
     return found.p50_ms
 
 
-def _noise(shape: Any, dtype: str = "float32") -> Array:
+def _noise(model: Any) -> Inputs:
     """A few inputs; whole numbers are all 0, which every table of words has."""
-    sizes = (4, *(size or 1 for size in shape[1:]))
-    return np.random.default_rng(0).normal(size=sizes).astype(dtype) if "float" in dtype else np.zeros(sizes, dtype)
+    drawn = []
+    for tensor in model.inputs:
+        size = (4, *(size or 1 for size in tensor.shape[1:]))
+        values = np.random.default_rng(0).normal(size=size) if "float" in tensor.dtype else np.zeros(size)
+        drawn.append(values.astype(tensor.dtype))
+    return side_by_side([tensor.name for tensor in model.inputs], drawn)
 
 
 def _narrow(size: int, step: int) -> int:

@@ -1,12 +1,15 @@
 """From a file to what it holds: screened first, then read by the reader of its format."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
 from engine.data import images, npz, table, tfrecord
 from engine.data.labels import check_classes
 from engine.data.split import Contents
+from engine.parts import Parts
+from jobspec.errors import DatasetLabelsInvalid
 from jobspec.reading import Reading, check_reading
 from jobspec.summaries import DatasetFormat
 from screening import screen
@@ -30,6 +33,22 @@ def read(path: Path, reading: Reading) -> Contents:
         format = cast(DatasetFormat, screen("dataset", path.name, file, inflate=True))
     check_reading(reading, format)
     contents = READERS[format](path, reading)
-    labels = {name: split.y for name, split in contents.splits.items()}
-    check_classes(labels, contents.label_kind, contents.classes)
+    for output, kind in (contents.label_kinds or {"": contents.label_kind}).items():
+        labels = {
+            name: split.y.named(output) if isinstance(split.y, Parts) else split.y
+            for name, split in contents.splits.items()
+        }
+        with _blamed_on(output):
+            check_classes(labels, kind, contents.classes)
     return contents
+
+
+@contextmanager
+def _blamed_on(output: str) -> Iterator[None]:
+    """Let what is wrong with labels name the output that they are for."""
+    try:
+        yield
+    except DatasetLabelsInvalid as fault:
+        if output:
+            fault.detail = f"Labels of {output!r}: {fault.detail}"
+        raise

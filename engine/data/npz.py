@@ -9,13 +9,15 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.data.labels import as_declared, encode_labels, label_kind
-from engine.data.rows import PIECE_BYTES, Rows, RowWriter, Stored, held, open_file, pieces, scratch_file
+from engine.data.rows import PIECE_BYTES, Rows, RowWriter, Samples, Stored, held, open_file, pieces, scratch_file
 from engine.data.split import Contents, Split
+from engine.parts import Parts
 from jobspec.errors import DatasetNotFinite
 from jobspec.reading import Reading
-from jobspec.summaries import SplitName
+from jobspec.summaries import LabelKind, SplitName
 from screening.archive import Archive
 from screening.npy import read_header
+from screening.npz_names import ArrayName, parts_of, wanted
 
 NAMES: Final[Mapping[SplitName, str]] = {"train": "train", "validation": "val", "test": "test"}
 """What each split is called at the end of an array's name."""
@@ -28,15 +30,34 @@ def read(path: Path, reading: Reading) -> Contents:
         DatasetNotFinite, DatasetLabelsInvalid: what is wrong with a sample or a label.
     """
     with path.open("rb") as file, Archive(file) as archive:
-        names = [f"{letter}_{name}" for name in NAMES.values() for letter in "xy"]
-        stored = {name: _array(archive, f"{name}.npy", path) for name in names if f"{name}.npy" in archive.sizes}
+        names = wanted([name.removesuffix(".npy") for name in archive.sizes])
+        stored = {str(name): _array(archive, f"{name}.npy", path) for name in names}
     for name, array in stored.items():
         check_finite(name, array)
-    given = {split: name for split, name in NAMES.items() if f"x_{name}" in stored}
-    labels = {split: _labels(stored[f"y_{name}"][:], f"y_{name}", reading) for split, name in given.items()}
-    kind = label_kind(list(labels.values()), reading.labels)
-    splits = {split: Split(stored[f"x_{name}"], encode_labels(labels[split], kind)) for split, name in given.items()}
-    return Contents("npz", splits, kind, str(stored["y_train"].dtype))
+    inputs, outputs = (parts_of(letter, stored) for letter in "xy")
+    given = {split: name for split, name in NAMES.items() if any(each.split == name for each in names)}
+    samples = {split: _side_by_side(stored, "x", name, inputs) for split, name in given.items()}
+    labels, kinds = dict[str, dict[SplitName, Array]](), dict[str, LabelKind]()
+    for output in outputs:
+        raw = {split: str(ArrayName("y", name, output)) for split, name in given.items()}
+        ys = {split: _labels(stored[name][:], name, reading) for split, name in raw.items()}
+        kinds[output] = label_kind(list(ys.values()), reading.labels)
+        labels[output] = {split: encode_labels(y, kinds[output]) for split, y in ys.items()}
+    splits = {
+        split: Split(samples[split], labels[""][split] if "" in labels else _of_split(labels, split)) for split in given
+    }
+    dtypes = {output: str(stored[str(ArrayName("y", "train", output))].dtype) for output in outputs}
+    named = {} if "" in labels else {"label_kinds": kinds, "label_dtypes": dtypes}
+    return Contents("npz", splits, kinds[outputs[0]], dtypes[outputs[0]], **named)  # type: ignore[arg-type]
+
+
+def _of_split(labels: Mapping[str, Mapping[SplitName, Array]], split: SplitName) -> Parts[Array]:
+    return Parts(tuple(labels), tuple(of_output[split] for of_output in labels.values()))
+
+
+def _side_by_side(stored: Mapping[str, Stored], letter: str, split: str, parts: tuple[str, ...]) -> Samples:
+    arrays = tuple(stored[str(ArrayName(letter, split, part))] for part in parts)
+    return arrays[0] if parts == ("",) else Parts(parts, arrays)
 
 
 def _labels(y: Array, name: str, reading: Reading) -> Array:

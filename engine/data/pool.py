@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import Array
-from engine.data.rows import Stored
+from engine.data.rows import Samples
 from engine.data.split import Split
 from jobspec.errors import DatasetSplitEmpty
 from jobspec.reading import Reading
@@ -26,7 +26,7 @@ SPLITS: Final[Mapping[str, SplitName]] = {
 NEEDED: Final[tuple[SplitName, ...]] = ("train", "test")
 
 
-def divide(x: Stored, y: Array, *, splits: Array | None, reading: Reading) -> dict[SplitName, Split]:
+def divide(x: Samples, y: Array, *, splits: Array | None, reading: Reading) -> dict[SplitName, Split]:
     """The splits of samples that lie together.
 
     Args:

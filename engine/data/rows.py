@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from engine.arrays import Array
+from engine.parts import Parts
 from jobspec.errors import ArchiveUnsafe
 
 HELD_BYTES: Final = 64 << 20
@@ -132,14 +133,28 @@ class Rows:
 Stored = Array | Rows
 """Samples as a data set keeps them: an array when they are small, rows when they are not."""
 
+Samples = Stored | Parts[Stored]
+"""The same for each input that a data set names."""
+
 
 def held(rows: Rows) -> Stored:
     """The same rows in memory, when they are small enough for it."""
     return rows[:] if rows.nbytes < HELD_BYTES else rows
 
 
-def select(stored: Stored, indices: Array) -> Stored:
+def stored_parts(samples: Samples) -> tuple[Stored, ...]:
+    """What is stored of samples, one for each input."""
+    return samples.each if isinstance(samples, Parts) else (samples,)
+
+
+def select(samples: Samples, indices: Array) -> Samples:
     """Samples at these places: rows stay in their file, an array is copied."""
+    if isinstance(samples, Parts):
+        return Parts(samples.names, tuple(_select(part, indices) for part in samples.each))
+    return _select(samples, indices)
+
+
+def _select(stored: Stored, indices: Array) -> Stored:
     return stored.select(indices) if isinstance(stored, Rows) else stored[indices]
 
 

@@ -1,21 +1,23 @@
 """What a file holds, whatever its format, and the three splits that a job makes of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from engine.arrays import Array
-from engine.data.rows import Stored, select
+from engine.data.rows import Samples, select
+from engine.parts import Outputs, Parts
 from jobspec.summaries import DatasetFormat, LabelKind, SplitName
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples as stored, and labels: classes of shape (n,) as int64, anything else as float32."""
+    """Samples as stored, and labels: classes of shape (n,) as int64, anything else as float32; or those by output."""
 
-    x: Stored
-    y: Array
+    x: Samples
+    y: Outputs
 
     def __len__(self) -> int:
         return len(self.x)
@@ -40,6 +42,23 @@ class Contents:
     """Of the labels as they were in the file."""
     classes: tuple[str, ...] = ()
     """Names of the classes in their order, when they have some."""
+    label_kinds: Mapping[str, LabelKind] = field(default_factory=dict)
+    """By output, where labels are named after outputs; ``label_kind`` is then that of the first."""
+    label_dtypes: Mapping[str, str] = field(default_factory=dict)
+
+    def for_model(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Contents":
+        """With samples and labels in the order of a model; those of its only input or output without a name."""
+        splits = {
+            split: Split(_in_order(found.x, inputs), _in_order(found.y, outputs))
+            for split, found in self.splits.items()
+        }
+        return replace(self, splits=splits)
+
+
+def _in_order(stored: Any, names: Sequence[str]) -> Any:
+    if not isinstance(stored, Parts):
+        return stored
+    return stored.named(names[0]) if len(names) == 1 else stored.ordered(names)
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,12 @@ class Dataset:
     label_kind: LabelKind
     held_out: bool
     """Whether ``validation`` was taken from the training split."""
+
+    def judged(self, of: Callable[[Outputs], Array]) -> "Dataset":
+        """With the labels alone that are judged."""
+        splits = (self.train, self.validation, self.test)
+        train, validation, test = (replace(split, y=of(split.y)) for split in splits)
+        return replace(self, train=train, validation=validation, test=test)
 
 
 def split(contents: Contents, *, validation_share: float, seed: int) -> Dataset:

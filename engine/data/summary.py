@@ -1,37 +1,69 @@
 """A data set in a few facts: what the gateway holds a spec against."""
 
-from engine.data.rows import pieces
+from collections.abc import Iterator, Sequence
+
+from engine.arrays import Array
+from engine.data.rows import Stored, pieces, stored_parts
 from engine.data.split import Contents
+from engine.parts import Parts
 from jobspec.reading import Reading
-from jobspec.summaries import DatasetSummary, SplitInfo
+from jobspec.summaries import DatasetSummary, LabelInfo, LabelKind, SampleInfo, SplitInfo
 
 
 def summarise(contents: Contents, reading: Reading) -> DatasetSummary:
     """What a file holds; reads every sample once."""
     splits = contents.splits
     train = splits["train"]
-    ranges = [(piece.min(), piece.max()) for split in splits.values() for _, piece in pieces(split.x)]
+    infos = [_info(arrays) for arrays in zip(*(stored_parts(split.x) for split in splits.values()), strict=True)]
+    names = train.x.names if isinstance(train.x, Parts) else ()
+    first = infos[0]
+    outputs = dict(_labels(contents))
+    labels = next(iter(outputs.values()))
     return DatasetSummary(
         format=contents.format,
         splits={name: SplitInfo(num_samples=len(split)) for name, split in splits.items()},
-        sample_shape=train.x.shape[1:],
-        sample_dtype=str(train.x.dtype),
-        sample_min=float(min(low for low, _ in ranges)),
-        sample_max=float(max(high for _, high in ranges)),
-        label_shape=train.y.shape[1:],
-        label_dtype=contents.label_dtype,
-        label_kind=contents.label_kind,
-        num_classes=_num_classes(contents),
+        sample_shape=first.shape,
+        sample_dtype=first.dtype,
+        sample_min=first.min,
+        sample_max=first.max,
+        label_shape=labels.shape,
+        label_dtype=labels.dtype,
+        label_kind=labels.kind,
+        num_classes=labels.num_classes,
         classes=contents.classes,
         scale=reading.scale,
+        inputs=dict(zip(names, infos, strict=True)) if names else {},
+        outputs=outputs if contents.label_kinds else {},
     )
 
 
-def _num_classes(contents: Contents) -> int | None:
-    match contents.label_kind:
+def _info(arrays: Sequence[Stored]) -> SampleInfo:
+    """Of what all splits store for one input."""
+    ranges = [(piece.min(), piece.max()) for stored in arrays for _, piece in pieces(stored)]
+    return SampleInfo(
+        shape=arrays[0].shape[1:],
+        dtype=str(arrays[0].dtype),
+        min=float(min(low for low, _ in ranges)),
+        max=float(max(high for _, high in ranges)),
+    )
+
+
+def _labels(contents: Contents) -> Iterator[tuple[str, LabelInfo]]:
+    """What labels are, by output; of an empty name where they are of one output only."""
+    for name, kind in (contents.label_kinds or {"": contents.label_kind}).items():
+        ys = [split.y.named(name) if isinstance(split.y, Parts) else split.y for split in contents.splits.values()]
+        dtype = contents.label_dtypes.get(name, contents.label_dtype)
+        yield (
+            name,
+            LabelInfo(shape=ys[0].shape[1:], dtype=dtype, kind=kind, num_classes=_num_classes(kind, ys, contents)),
+        )
+
+
+def _num_classes(kind: LabelKind, ys: Sequence[Array], contents: Contents) -> int | None:
+    match kind:
         case "classes":
-            return len(contents.classes) or 1 + max(int(split.y.max()) for split in contents.splits.values())
+            return len(contents.classes) or 1 + max(int(y.max()) for y in ys)
         case "one_hot" | "multi_label":
-            return int(contents.splits["train"].y.shape[1])
+            return int(ys[0].shape[1])
         case "values":
             return None

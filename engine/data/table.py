@@ -16,8 +16,8 @@ from engine.arrays import Array
 from engine.data.cells import header_of, numbers, text
 from engine.data.labels import as_declared, encode_labels, label_kind
 from engine.data.pool import SPLITS, divide
-from engine.data.rows import RowWriter
 from engine.data.split import Contents
+from engine.data.writing import SamplesWriter
 from jobspec.errors import ColumnMissing, FieldError, TableUnusable
 from jobspec.reading import Reading
 from jobspec.summaries import DatasetFormat
@@ -35,7 +35,8 @@ Piece = Mapping[str, pa.Array]
 class Columns:
     """Which column is what."""
 
-    features: tuple[str, ...]
+    inputs: Mapping[str, tuple[str, ...]]
+    """Features by input; of all of them together, where there is one, under an empty name."""
     label: str
     split: str | None
 
@@ -114,14 +115,20 @@ def _contents(format: DatasetFormat, pieces: Iterator[Piece], names: list[str], 
     labels: list[pa.Array] = []
     splits: list[Array] = []
     row = 0
-    with RowWriter((len(columns.features),), np.float32) as writer:
+    features = tuple(dict.fromkeys(name for listed in columns.inputs.values() for name in listed))
+    with SamplesWriter() as writer:
         for piece in pieces:
-            samples = [numbers(piece[name], column=name, first_row=row) for name in columns.features]
-            writer.append(np.stack(samples, axis=1))
+            samples = {name: numbers(piece[name], column=name, first_row=row) for name in features}
+            writer.append(
+                {
+                    name: np.stack([samples[column] for column in listed], axis=1).astype(np.float32)
+                    for name, listed in columns.inputs.items()
+                }
+            )
             labels.append(_plain(piece[columns.label]))
             if columns.split is not None:
                 splits.append(_splits(piece[columns.split], column=columns.split, first_row=row))
-            row += len(samples[0])
+            row += len(samples[features[0]])
         if row == 0:
             raise TableUnusable("The table has a header and no rows.", suggestions=["Check how it was written."])
         x = writer.finish()
@@ -142,12 +149,30 @@ def _columns(names: list[str], reading: Reading) -> Columns:
                 suggestions=[f"Declare {field}={candidate}." for candidate in near[:3]],
             )
     features = tuple(name for name in names if name not in (reading.label, reading.split))
+    if reading.inputs:
+        return Columns(_of_inputs(features, reading), reading.label, reading.split)
     if not features or reading.label == reading.split:
         raise ColumnMissing(
             "No column is left for samples beside that of the label and that of the split.",
             suggestions=["Every column that is neither label nor split is a feature; add one at least."],
         )
-    return Columns(features, reading.label, reading.split)
+    return Columns({"": features}, reading.label, reading.split)
+
+
+def _of_inputs(features: tuple[str, ...], reading: Reading) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, listed in reading.inputs.items():
+        found[name] = (listed,) if isinstance(listed, str) else tuple(listed)
+        for column in found[name]:
+            if column not in features:
+                near = get_close_matches(column, features, n=3) or features[:20]
+                raise ColumnMissing(
+                    f"The input {name!r} is to read the column {column!r}, which is none of the features "
+                    f"{', '.join(map(repr, features[:20]))}.",
+                    errors=[FieldError(field=f"inputs.{name}", messages=(f"no feature {column!r}",))],
+                    suggestions=[f"Declare {candidate!r} in its place." for candidate in near[:3]],
+                )
+    return found
 
 
 def _plain(labels: pa.Array) -> pa.Array:

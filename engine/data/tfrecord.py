@@ -10,10 +10,10 @@ from engine.arrays import Array
 from engine.data.images import decode
 from engine.data.labels import as_declared, encode_labels, label_kind
 from engine.data.pool import SPLITS, divide
-from engine.data.rows import RowWriter
 from engine.data.split import Contents
+from engine.data.writing import SamplesWriter
 from jobspec.errors import DatasetNotFinite, FieldError, RecordsUnusable
-from jobspec.reading import Feature, Reading, sample_feature
+from jobspec.reading import Feature, Reading, sample_features
 
 BATCH: Final = 256
 """Records parsed at a time."""
@@ -27,28 +27,34 @@ def read(path: Path, reading: Reading) -> Contents:
     Raises:
         RecordsUnusable, ImagesUnusable, DatasetNotFinite, DatasetLabelsInvalid, DatasetSplitEmpty: what and where.
     """
-    sample = sample_feature(reading)
-    labels, splits = list[Array](), list[str]()
-    writer, row = None, 0
-    for parsed in _batches(path, reading.features):
-        x = _values(parsed[sample], sample, reading, first=row)
-        writer = writer or RowWriter(x.shape[1:], x.dtype)
-        if x.shape[1:] != writer.shape:
-            raise _unusable(row, sample, f"has shape {x.shape[1:]}, earlier ones {writer.shape}")
-        writer.append(x)
-        labels.append(_values(parsed[reading.label], reading.label, reading, first=row))
-        if reading.split is not None:
-            splits += _split_names(parsed[reading.split], reading.split, first=row)
-        row += len(x)
-    if writer is None:
-        raise RecordsUnusable("The file has no records.", suggestions=["Check how it was written."])
-    with writer:
+    inputs = sample_features(reading)
+    labels, splits, row = list[Array](), list[str](), 0
+    with SamplesWriter() as writer:
+        for parsed in _batches(path, reading.features):
+            samples = {name: _sample(parsed, at, name, writer, reading, row) for name, at in inputs.items()}
+            writer.append(samples)
+            labels.append(_values(parsed[reading.label], reading.label, reading, first=row))
+            if reading.split is not None:
+                splits += _split_names(parsed[reading.split], reading.split, first=row)
+            row += len(labels[-1])
+        if row == 0:
+            raise RecordsUnusable("The file has no records.", suggestions=["Check how it was written."])
         stored = writer.finish()
     raw = np.concatenate(labels)
     y, classes = as_declared(raw, reading, where=lambda at: f"The label in record {at + 1}, feature {reading.label!r},")
     kind = label_kind([y], reading.labels)
     found = divide(stored, encode_labels(y, kind), splits=np.array(splits) if splits else None, reading=reading)
     return Contents("tfrecord", found, kind, "text" if raw.dtype.kind == "U" else str(raw.dtype), classes)
+
+
+def _sample(
+    parsed: Mapping[str, Array], feature: str, name: str, writer: SamplesWriter, reading: Reading, row: int
+) -> Array:
+    """What the feature holds for an input, of the same shape as before."""
+    x, before = _values(parsed[feature], feature, reading, first=row), writer.shape_of(name)
+    if before not in (None, x.shape[1:]):
+        raise _unusable(row, feature, f"has shape {x.shape[1:]}, earlier ones {before}")
+    return x
 
 
 def _batches(path: Path, features: Mapping[str, Feature]) -> Iterator[dict[str, Array]]:

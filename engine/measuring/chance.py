@@ -5,7 +5,7 @@ named is significantly better, by a sign test on the same samples, corrected for
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,10 +13,11 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.data.split import Dataset
-from engine.feed import Feed
+from engine.feed import Feed, Feeding
 from engine.measuring.likeness import skill
 from engine.measuring.scalings import Scaling, common
 from engine.objective import Objective
+from engine.parts import Inputs, Parts, arrays_of
 from jobspec.errors import BaselineAtChance, FieldError
 
 AT_CHANCE: Final = 0.1
@@ -58,17 +59,19 @@ class _Way:
     exchanged: bool
     right: Array
     skill: float
+    advised: str = ""
+    """What to do so that samples come in this way."""
 
     @property
     def advice(self) -> str:
-        parts = [] if self.scaling is None else [self.scaling.advice]
+        parts = [self.advised] if self.advised else []
         if self.exchanged:
             parts.append("Exchange the two classes in the labels of every split (1 - y)")
         return ". ".join(parts)
 
 
 def check_baseline(
-    predict: Callable[[Array], Array], data: Dataset, feed: Feed, objective: Objective, *, fail: bool
+    predict: Callable[[Inputs], Array], data: Dataset, feed: Feeding, objective: Objective, *, fail: bool
 ) -> Hint | None:
     """Refuse a baseline that only guesses, and find out whether another scaling would have been better.
 
@@ -83,14 +86,14 @@ def check_baseline(
         BaselineAtChance: with what to change, when another way lifts the model.
     """
     samples = data.validation.first(SLICE)
-    found = _way(None, False, predict(feed(samples.x[:])), samples.y, objective)
+    found = _way(None, False, predict(feed(samples.x[:])), objective.of(samples.y), objective)
     guesses = found.skill < AT_CHANCE
     if found.skill >= GOOD:
         return None
     if not guesses:
         samples = samples.first(GLANCE)
         found = replace(found, right=found.right[:GLANCE])
-    ways = _others(predict, samples.x[:], samples.y, data.train.first(LEARNT).x[:], feed, objective)
+    ways = _others(predict, samples.x[:], objective.of(samples.y), data.train.first(LEARNT).x[:], feed, objective)
     better = _better(ways, found)
     told = tuple(f"{way.advice}: {_compared(way, found, objective)}." for way in better)
     if guesses and fail:
@@ -105,24 +108,46 @@ def check_baseline(
 
 
 def _others(
-    predict: Callable[[Array], Array], x: Array, y: Array, train: Array, feed: Feed, objective: Objective
+    predict: Callable[[Inputs], Array], x: Inputs, y: Array, train: Inputs, feed: Feeding, objective: Objective
 ) -> list[_Way]:
-    """All other ways: scalings, and of two classes the same with the classes exchanged."""
-    plain = replace(feed, scale="none")
-    tries: list[Scaling | None] = [None]
-    if feed.dtype.startswith("float"):
-        first, inputs = x[:8], plain(train)
-        width = inputs.shape[-1] if inputs.shape == train.shape and inputs.ndim in (2, 4) else 1
-        scalings = common(inputs, width=width)
-        tries += [each for each in scalings if not np.allclose(each(plain(first)), feed(first), rtol=1e-3)]
+    """All other ways: scalings of each input, and of two classes the same with the classes exchanged."""
     ways = []
-    for scaling in tries:
-        outputs = predict(feed(x) if scaling is None else scaling(plain(x)))
-        if scaling is not None:
-            ways.append(_way(scaling, False, outputs, y, objective))
+    if objective.has_two_classes:
+        ways.append(_way(None, True, predict(feed(x)), y, objective))
+    for scaling, inputs, advice in _scaled(x, train, feed):
+        outputs = predict(inputs)
+        found = [_way(scaling, False, outputs, y, objective)]
         if objective.has_two_classes:
-            ways.append(_way(scaling, True, outputs, y, objective))
+            found.append(_way(scaling, True, outputs, y, objective))
+        ways += [replace(way, advised=advice) for way in found]
     return ways
+
+
+def _scaled(x: Inputs, train: Inputs, feed: Feeding) -> Iterator[tuple[Scaling, Inputs, str]]:
+    """Samples with one input scaled in another way, all others as they are, and what to do for it."""
+    names = x.names if isinstance(x, Parts) else ("",)
+    for place, (name, each) in enumerate(zip(names, feed.each, strict=True)):
+        if not each.dtype.startswith("float"):
+            continue
+        stored, others = arrays_of(x), dict(zip(names, (one.scale for one in feed.each), strict=True))
+        others.pop(name)
+        plain = replace(each, scale="none")
+        for scaling in _worth_trying(stored[place][:8], arrays_of(train)[place], each):
+            inputs = scaling(plain(stored[place]))
+            if isinstance(x, Parts):
+                fed = list(arrays_of(feed(x)))
+                fed[place] = inputs
+                yield scaling, Parts(x.names, tuple(fed)), scaling.advice_for(name, others)
+            else:
+                yield scaling, inputs, scaling.advice
+
+
+def _worth_trying(first: Array, train: Array, feed: Feed) -> list[Scaling]:
+    """The common scalings of an input but the one that it has."""
+    plain = replace(feed, scale="none")
+    inputs = plain(train)
+    width = inputs.shape[-1] if inputs.shape == train.shape and inputs.ndim in (2, 4) else 1
+    return [each for each in common(inputs, width=width) if not np.allclose(each(plain(first)), feed(first), rtol=1e-3)]
 
 
 def _way(scaling: Scaling | None, exchanged: bool, outputs: Array, y: Array, objective: Objective) -> _Way:
@@ -159,11 +184,12 @@ def _compared(way: _Way, found: _Way, objective: Objective) -> str:
 
 
 def _at_chance(
-    found: _Way, count: int, tried: int, told: tuple[str, ...], feed: Feed, objective: Objective
+    found: _Way, count: int, tried: int, told: tuple[str, ...], feed: Feeding, objective: Objective
 ) -> BaselineAtChance:
     name = objective.rightness_name
     value = "" if name == "R2" else f" ({name} {float(found.right.mean()):.3f})"
-    scale = feed.scale if isinstance(feed.scale, str) else "that was given"
+    scales = {each.scale if isinstance(each.scale, str) else "that was given" for each in feed.each}
+    scale = scales.pop() if len(scales) == 1 else "that was given"
     return BaselineAtChance(
         f"On {count:,} held-out samples the uploaded model has a skill of {found.skill:.2f}{value} with scale "
         f"{scale!r} (0 is guessing, 1 is perfect). {tried} other ways to prepare samples and labels were tried. "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.job import Job
-from engine.measuring import classwise, measure
+from engine.measuring import classwise, measure, outputwise
 from engine.measuring.host import host
 from engine.measuring.verdicts import verdicts
 from engine.pruning.delivery import check_delivered, layer_table, sparsity_in_file, zeros
@@ -30,7 +30,9 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
     target, delivered = _overall(job.targets, pruned, sizes), _overall(in_file, pruned, sizes)
     outputs = measure.said(result, job.feed, job.data.test.x)
     found = measure.quality(job.objective, job.data.test.y, outputs, baseline.outputs)
-    classes = classwise.recalls(job.objective, job.data.test.y, baseline.outputs, outputs)
+    aim = job.objective
+    classes = classwise.recalls(aim.head, aim.of(job.data.test.y), aim.of(baseline.outputs), aim.of(outputs))
+    by_output = outputwise.table(aim, job.data.test.y, baseline, outputs)
     before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], job.probe())
     return Report(
         model_name=job.model.name,
@@ -42,11 +44,13 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
         delivered_sparsity=delivered,
         layers=layer_table(job.model, job.targets, in_file),
         groups=tuple(job.groups.values()),
+        outputs=by_output,
         classes=classes,
         history=tuple(job.history),
         verdicts=(
             *verdicts(before, after, target=target, groups=tuple(job.groups.values())),
             *classwise.class_verdicts(classes),
+            *outputwise.output_verdicts(by_output),
         ),
         notes=tuple(job.notes),
         suggestions=job.suggestions,

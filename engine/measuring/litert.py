@@ -6,7 +6,7 @@ A ``.tflite`` file that was damaged on purpose can end the process that opens it
 import contextlib
 import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from engine.arrays import Array
+from engine.parts import Inputs, Outputs, Parts, arrays_of, behind_one_another, output_names, side_by_side
 from jobspec.errors import ConversionFailed
 from jobspec.report import Latency
 from jobspec.spec import Scheme
@@ -22,7 +23,7 @@ from jobspec.spec import Scheme
 WARMUP_RUNS = 20
 
 
-def convert(model: Any, scheme: Scheme, *, calibration: Array) -> bytes:
+def convert(model: Any, scheme: Scheme, *, calibration: Inputs) -> bytes:
     """A ``.tflite`` file with float32 inputs and outputs, of builtin operations only.
 
     Args:
@@ -39,7 +40,7 @@ def convert(model: Any, scheme: Scheme, *, calibration: Array) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     if scheme == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: ([sample[None]] for sample in calibration)
+        converter.representative_dataset = lambda: _one_by_one(model, calibration)
     chatter = io.StringIO()
     try:
         with contextlib.redirect_stdout(chatter):
@@ -52,31 +53,69 @@ def convert(model: Any, scheme: Scheme, *, calibration: Array) -> bytes:
         ) from fault
 
 
+def _one_by_one(model: Any, calibration: Inputs) -> Iterator[Any]:
+    """Samples as the calibration takes them: by name where there are several inputs, whose order is LiteRT's own."""
+    for at in range(len(calibration)):
+        sample = calibration[at : at + 1]
+        arrays = arrays_of(sample)
+        names = [tensor.name for tensor in model.inputs]
+        yield dict(zip(names, arrays, strict=True)) if isinstance(sample, Parts) else [sample]
+
+
 class Runner:
     """A ``.tflite`` file, loaded. One thread, so that runs compare."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> None:
+        """Load a file.
+
+        Args:
+            inputs: names of the inputs in the order in which they are given; needed when there are several, because
+                LiteRT keeps them in an order of its own.
+            outputs: names of the outputs in the order of the model; needed when there are several.
+        """
         self._content = content
         self._interpreter = Interpreter(model_content=content, num_threads=1)
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
-        self._fixed_batch = self._input["shape_signature"][0] != -1
-        self._shape: tuple[int, ...] | None = None
+        self._inputs = self._input_details(inputs)
+        self._names = tuple(outputs)
+        self._outputs = self._output_details(len(self._names))
+        self._fixed_batch = self._inputs[0]["shape_signature"][0] != -1
+        self._shapes: tuple[tuple[int, ...], ...] | None = None
 
-    def run(self, inputs: Array) -> Array:
+    def _input_details(self, names: Sequence[str]) -> list[Any]:
+        details = self._interpreter.get_input_details()
+        if len(details) == 1:
+            return [details[0]]
+        by_name = self._interpreter.get_signature_runner().get_input_details()
+        assert set(by_name) == set(names), "the names are those of the model that was converted"
+        return [by_name[name] for name in names]
+
+    def _output_details(self, count: int) -> list[Any]:
+        details = self._interpreter.get_output_details()
+        if len(details) == 1 and count <= 1:
+            return [details[0]]
+        by_name = self._interpreter.get_signature_runner().get_output_details()
+        assert len(by_name) == count, "the names are those of the model that was converted"
+        return [by_name[f"output_{place}"] for place in range(count)]  # so the converter calls what a list holds
+
+    def run(self, inputs: Inputs) -> Outputs:
         """Outputs for one batch of inputs."""
-        if inputs.shape != self._shape:
-            self._interpreter.resize_tensor_input(self._input["index"], inputs.shape)
+        arrays = arrays_of(inputs)
+        shapes = tuple(array.shape for array in arrays)
+        if shapes != self._shapes:
+            for details, shape in zip(self._inputs, shapes, strict=True):
+                self._interpreter.resize_tensor_input(details["index"], shape)
             self._interpreter.allocate_tensors()
-            self._shape = inputs.shape
-        self._interpreter.set_tensor(self._input["index"], inputs)
+            self._shapes = shapes
+        for details, array in zip(self._inputs, arrays, strict=True):
+            self._interpreter.set_tensor(details["index"], array)
         self._interpreter.invoke()
-        return np.array(self._interpreter.get_tensor(self._output["index"]))
+        found = [np.array(self._interpreter.get_tensor(details["index"])) for details in self._outputs]
+        return side_by_side(self._names, found)
 
-    def predict(self, batches: Iterable[Array]) -> Array:
+    def predict(self, batches: Iterable[Inputs]) -> Outputs:
         """Outputs for all batches, in order, as one array."""
         pieces = ((batch[i : i + 1] for i in range(len(batch))) if self._fixed_batch else (batch,) for batch in batches)
-        return np.concatenate([self.run(piece) for group in pieces for piece in group])
+        return behind_one_another(self.run(piece) for group in pieces for piece in group)
 
     def constants(self) -> list[tuple[str, Array]]:
         """Name and value of every tensor that is stored in the file: weights, biases, shapes."""
@@ -89,14 +128,20 @@ class Runner:
         return found
 
 
+def runner_of(model: Any, content: bytes) -> Runner:
+    """A file that was made of a model, loaded."""
+    return Runner(content, [tensor.name for tensor in model.inputs], output_names(model))
+
+
 def latencies(
-    runners: Sequence[Runner], inputs: Array, *, num_runs: int = 200, max_seconds: float = 20.0
+    runners: Sequence[Runner], inputs: Inputs, *, num_runs: int = 200, max_seconds: float = 20.0
 ) -> list[Latency]:
     """Wall time of single samples through each file, the files taking turns so that a busy host slows all alike."""
     times: list[list[float]] = [[] for _ in runners]
     deadline = time.monotonic() + max_seconds
     for index in range(WARMUP_RUNS + num_runs):
-        sample = inputs[index % len(inputs)][None]
+        place = index % len(inputs)
+        sample = inputs[place : place + 1]
         for runner, taken in zip(runners, times, strict=True):
             start = time.perf_counter()
             runner.run(sample)

@@ -1,13 +1,14 @@
 """Common ways in which samples were prepared for training: what is tried when a model does worse than it should."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from engine.arrays import Array
+from jobspec.scale import Scale
 
 IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of red, green and blue in [0, 1], with which most networks outside Keras were trained."""
@@ -59,13 +60,30 @@ class Scaling:
     @property
     def advice(self) -> str:
         """What a user has to do so that samples come in this way."""
+        return self.advice_for("", {})
+
+    def advice_for(self, name: str, others: Mapping[str, Scale]) -> str:
+        """The same of one input of several.
+
+        Args:
+            name: of the input; empty where there is one.
+            others: how the other inputs are scaled, which stays.
+        """
         if len(self.mean) > LISTED:
-            wanted = "Give data.scale the mean and the deviation of each column of x_train"
+            of_input = f".{name}" if name else ""
+            wanted = f"Give data.scale{of_input} the mean and the deviation of each column of x_train{of_input}"
+        elif name:
+            found = {other: _as_json(scale) for other, scale in others.items()} | {name: json.loads(self.scale)}
+            wanted = f'Set "data": {{"scale": {json.dumps(found)}}}'
         else:
             wanted = f'Set "data": {{"scale": {self.scale}}}'
         if not self.reverse:
             return wanted
         return f"Store the images in the order blue, green, red (x[..., ::-1]), which no scale can express. {wanted}"
+
+
+def _as_json(scale: Scale) -> Any:
+    return scale if isinstance(scale, str) else scale.model_dump(mode="json")
 
 
 def common(samples: Array, *, width: int) -> tuple[Scaling, ...]:

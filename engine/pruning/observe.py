@@ -12,11 +12,12 @@ import tensorflow as tf
 from engine.arrays import Array
 from engine.graph import Walk, graph_of
 from engine.layout import Layout, depthwise_half
+from engine.parts import Inputs, Outputs, given
 from engine.prunable import SEPARABLE, Kernel
 from engine.repair.batchnorm import batchnorm_behind
 from engine.repair.rows import num_groups
 
-Batch = tuple[Array, Array]
+Batch = tuple[Inputs, Outputs]
 """Model inputs, and labels as the loss takes them."""
 
 
@@ -36,7 +37,7 @@ class Observer:
         for x, y in self.batches():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                loss = keras.ops.mean(self.loss(y, self.model(x, training=False)))
+                loss = keras.ops.mean(self.loss(y, self.model(given(x), training=False)))
             found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             yield {
                 kernel.name: kernel.layout.matrix(np.asarray(gradient))
@@ -63,9 +64,9 @@ class Observer:
         squares_of = _squares_einsum if isinstance(layer, keras.layers.EinsumDense) else _squares
         squares = np.zeros(layout.matrix_shape)
         walk.advance(min(calls))
-        for given in chain.from_iterable(walk.inputs(calls)):
-            given = depthwise_half(layer, given) if isinstance(layer, SEPARABLE) else given
-            squares += squares_of(np.square(given, dtype=np.float64), layer, layout)
+        for read in chain.from_iterable(walk.inputs(calls)):
+            own = depthwise_half(layer, read) if isinstance(layer, SEPARABLE) else read
+            squares += squares_of(np.square(own, dtype=np.float64), layer, layout)
         return np.sqrt(squares)
 
     def gammas(self, names: Container[str]) -> dict[str, Array]:

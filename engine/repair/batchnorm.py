@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from engine.arrays import Array
 from engine.graph import Graph
+from engine.parts import Inputs, given
 from engine.prunable import places
 
 MAX_BATCHES = 60
@@ -65,7 +65,7 @@ def compiled(model: Any) -> Forward:
     return compiled_forward
 
 
-def reestimate(model: Any, batches: Iterable[Array], *, forward: Forward | None = None) -> int:
+def reestimate(model: Any, batches: Iterable[Inputs], *, forward: Forward | None = None) -> int:
     """Set moving means and variances to their means over batches of inputs. Returns how many layers have them.
 
     Layers later in the network see the batch statistics of earlier ones, as in training.
@@ -88,7 +88,7 @@ def reestimate(model: Any, batches: Iterable[Array], *, forward: Forward | None 
         for layer in layers:
             layer.trainable = True  # a frozen one would run in inference mode and keep its statistics
         for seen, batch in enumerate(batches):
-            forward(batch, tf.constant(seen / (seen + 1), tf.float32))
+            forward(given(batch), tf.constant(seen / (seen + 1), tf.float32))
     finally:
         for layer, momentum, trainable in zip(layers, momenta, frozen, strict=True):
             layer.momentum, layer.trainable = momentum, trainable
@@ -98,7 +98,7 @@ def reestimate(model: Any, batches: Iterable[Array], *, forward: Forward | None 
 
 
 def reestimate_if_better(
-    model: Any, batches: Iterable[Array], *, judge: Callable[[], float], forward: Forward | None = None
+    model: Any, batches: Iterable[Inputs], *, judge: Callable[[], float], forward: Forward | None = None
 ) -> bool:
     """Re-estimate, and put the old statistics back when the model is judged worse with the new ones.
 

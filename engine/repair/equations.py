@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.graph import Walk
+from engine.parts import Inputs
 from engine.repair import rows
 from engine.repair.solve import NormalEquations
 from engine.repair.targets import Target
@@ -25,7 +26,7 @@ MIN_SAMPLES = 256
 class Samples:
     """Unlabelled model inputs, in batches that can be read again and again."""
 
-    batches: Callable[[], Iterable[Array]]
+    batches: Callable[[], Iterable[Inputs]]
     """Asked whenever inputs are needed, so that nothing holds all of them when it makes them one by one."""
     count: int
     """Samples in all batches together."""

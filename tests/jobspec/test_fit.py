@@ -5,7 +5,7 @@ import pytest
 from jobspec.errors import InputShapeMismatch, LabelsMismatch, LayerNotPrunable, NothingToPrune, UnknownLayer
 from jobspec.fit import check_fit
 from jobspec.spec import Recipe
-from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
+from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, SampleInfo, SplitInfo, TensorInfo
 
 MODEL = ModelSummary(
     name="m",
@@ -90,3 +90,51 @@ def test_a_single_unit_tells_two_classes_apart() -> None:
 def test_several_inputs_or_outputs_are_refused_by_number(field: str) -> None:
     with pytest.raises((InputShapeMismatch, LabelsMismatch), match="2"):
         check(model={field: getattr(MODEL, field) * 2})
+
+
+SIDES = {
+    "inputs": (
+        TensorInfo(name="left", shape=(None, 8), dtype="float32"),
+        TensorInfo(name="right", shape=(None, 8), dtype="float32"),
+    )
+}
+STORED = {
+    name: SampleInfo(shape=shape, dtype="uint8", min=0, max=255) for name, shape in (("right", (8,)), ("left", (2, 4)))
+}
+
+
+def test_samples_go_to_the_inputs_of_their_names() -> None:
+    check(model=SIDES, data={"inputs": STORED})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({}, "inputs, 'left', 'right'; the data set does not say"),
+        ({"left": STORED["left"]}, "nothing is stored for the input 'right'"),
+        (STORED | {"up": STORED["left"]}, "the model has no input 'up'"),
+        (STORED | {"right": SampleInfo(shape=(7,), dtype="uint8", min=0, max=9)}, r"'right' have shape \(7\)"),
+    ],
+    ids=["no names", "an input without samples", "samples without an input", "another shape"],
+)
+def test_an_input_and_its_samples_must_meet(inputs: dict[str, SampleInfo], told: str) -> None:
+    with pytest.raises(InputShapeMismatch, match=told):
+        check(model=SIDES, data={"inputs": inputs})
+
+
+def test_a_named_array_goes_to_the_single_input_of_that_name_alone() -> None:
+    check(data={"inputs": {"image": SampleInfo(shape=(28, 28), dtype="uint8", min=0, max=255)}})
+
+    with pytest.raises(InputShapeMismatch, match="no input 'picture'"):
+        check(data={"inputs": {"picture": SampleInfo(shape=(28, 28), dtype="uint8", min=0, max=255)}})
+
+
+def test_scales_by_input_must_name_inputs() -> None:
+    recipe = Recipe.model_validate(
+        {"steps": [{"kind": "quantize"}], "data": {"scale": {"left": "1/255", "up": {"mean": 1, "deviation": 2}}}}
+    )
+
+    with pytest.raises(InputShapeMismatch, match="'up'") as caught:
+        check_fit(recipe, MODEL.model_copy(update=SIDES), DATA.model_copy(update={"inputs": STORED}))
+
+    assert caught.value.errors[0].field == "data.scale.up"

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from jobspec.errors import InputShapeMismatch, InvalidRequest, LabelsMismatch, ReadingMismatch
-from jobspec.fit import check_floats, check_scale
+from jobspec.fit_outputs import check_floats
+from jobspec.fit_samples import check_scale
 from jobspec.reading import Reading, check_reading, from_command, from_text
 from jobspec.scale import MeanDeviation
-from jobspec.summaries import DatasetSummary, ModelSummary, SplitInfo
+from jobspec.summaries import DatasetSummary, ModelSummary, SplitInfo, TensorInfo
 
 DATA = DatasetSummary(
     splits={"train": SplitInfo(num_samples=8), "test": SplitInfo(num_samples=8)},
@@ -20,7 +21,9 @@ DATA = DatasetSummary(
     label_dtype="float64",
     label_kind="values",
 )
-MODEL = ModelSummary(name="m", inputs=(), outputs=(), num_params=0, layers=())
+MODEL = ModelSummary(
+    name="m", inputs=(TensorInfo(name="x", shape=(None, 3), dtype="float32"),), outputs=(), num_params=0, layers=()
+)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +83,12 @@ def test_what_means_nothing_for_a_format_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("mean", [5.0, (5.0,), (1.0, 2.0, 3.0)])
 def test_a_scale_for_one_or_all_channels_fits(mean: Any) -> None:
-    check_scale(MeanDeviation(mean=mean, deviation=2.0), DATA)
+    check_scale(MeanDeviation(mean=mean, deviation=2.0), MODEL, DATA)
 
 
 def test_a_scale_for_other_channels_is_refused_before_training() -> None:
     with pytest.raises(InputShapeMismatch, match="2 channels"):
-        check_scale(MeanDeviation(mean=(1.0, 2.0), deviation=2.0), DATA)
+        check_scale(MeanDeviation(mean=(1.0, 2.0), deviation=2.0), MODEL, DATA)
 
 
 def test_floats_for_a_model_that_tells_classes_apart_are_a_question() -> None:

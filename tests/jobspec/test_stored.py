@@ -3,7 +3,7 @@
 from typing import Any
 
 from jobspec.report import GroupCut, Report
-from jobspec.summaries import ModelSummary
+from jobspec.summaries import DatasetSummary, ModelSummary, SampleInfo
 from tests.reporting import factory
 
 OLD_LAYER = {"name": "conv", "class_name": "Conv2D", "num_params": 80, "kernel_shape": [3, 3, 1, 8], "prunable": True}
@@ -13,6 +13,17 @@ OLD_SUMMARY: dict[str, Any] = {
     "outputs": [{"name": "y", "shape": [None, 10], "dtype": "float32"}],
     "num_params": 80,
     "layers": [OLD_LAYER],
+}
+OLD_DATASET: dict[str, Any] = {
+    "splits": {"train": {"num_samples": 9}, "test": {"num_samples": 3}},
+    "sample_shape": [8, 8],
+    "sample_dtype": "uint8",
+    "sample_min": 0.0,
+    "sample_max": 255.0,
+    "label_shape": [],
+    "label_dtype": "int64",
+    "label_kind": "classes",
+    "num_classes": 10,
 }
 GROUP = {"name": "conv", "layers": ["conv"], "num_channels": 8, "params_per_channel": 10.0, "macs_per_channel": 648.0}
 
@@ -45,3 +56,10 @@ def test_a_report_keeps_what_went_of_each_group() -> None:
     report = factory.report(groups=(cut, spared))
 
     assert Report.model_validate_json(report.model_dump_json()).groups == (cut, spared)
+
+
+def test_a_data_set_from_before_inputs_had_names_is_read() -> None:
+    old = DatasetSummary.model_validate(OLD_DATASET)
+
+    assert old.inputs == {}
+    assert old.samples() == {"": SampleInfo(shape=(8, 8), dtype="uint8", min=0, max=255)}

@@ -11,6 +11,7 @@ from jobspec.report import (
     Interval,
     Latency,
     LayerSparsity,
+    OutputQuality,
     Quality,
     Report,
     Sizes,
@@ -161,3 +162,13 @@ def channels_report(**given: Any) -> Report:
         "history": tuple(point.model_copy(update={"sparsity": 0.0}) for point in history()),
     }
     return report(**(fields | given))
+
+
+def outputs_report() -> Report:
+    """Of a model with two outputs, one of them without labels."""
+    before, after = baseline().quality, result().quality
+    judged = OutputQuality(
+        name="digit", judged=True, weight=1.0, before=before, after=after, metric="accuracy", agreement=0.991
+    )
+    silent = OutputQuality(name="slant", judged=False, weight=None, metric="mean_absolute_error", agreement=0.98761)
+    return report(outputs=(judged, silent))

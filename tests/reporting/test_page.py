@@ -278,3 +278,11 @@ def test_the_page_tells_learning_rates_and_the_epoch_that_was_kept() -> None:
     assert "<strong>2, kept</strong>" in page
     assert page.count("0.000123") == len(points)
     assert "Learning rate" not in html(factory.report())
+
+
+def test_every_output_of_a_model_with_several_is_told() -> None:
+    page = text_of(html(factory.outputs_report()))
+
+    assert "digit (judged) accuracy" in page
+    assert "slant no labels – – – 0.9876" in page
+    assert "Outputs" not in text_of(PAGE)

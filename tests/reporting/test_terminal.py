@@ -123,3 +123,11 @@ def test_progress_fits_a_narrow_terminal() -> None:
 def test_no_steps_are_no_error() -> None:
     """A job that was just accepted may have none to show."""
     assert printed(progress([])).strip() == ""
+
+
+def test_the_table_tells_every_output_of_a_model_with_several() -> None:
+    rows = [line.split() for line in printed(table(factory.outputs_report())).splitlines()]
+
+    assert ["digit", "(judged)", "accuracy", "98.12", "%", "97.89", "%", "−0.23", "points", "99.10", "%"] in rows
+    assert ["slant", "no", "labels", "–", "–", "–", "0.9876"] in rows
+    assert "Outputs" not in [" ".join(line.split()) for line in printed(table(factory.report())).splitlines()]

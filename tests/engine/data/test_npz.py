@@ -9,7 +9,7 @@ from engine.data.labels import label_kind
 from engine.data.rows import HELD_BYTES, Rows
 from engine.data.split import split
 from engine.data.summary import summarise
-from jobspec.errors import DatasetLabelsInvalid, DatasetNotFinite
+from jobspec.errors import DatasetLabelsInvalid, DatasetNotFinite, UploadRefused
 from jobspec.reading import Reading
 
 
@@ -134,3 +134,48 @@ def test_a_label_that_no_class_has_is_no_class(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetLabelsInvalid, match="Label 3 of y_train is 18446744073709551615"):
         split(read(path, Reading()), validation_share=0.1, seed=0)
+
+
+def test_arrays_are_named_after_the_inputs_of_a_model(tmp_path: Path) -> None:
+    """Packed or not, each input keeps its own type."""
+    left, words = np.arange(12.0, dtype=np.float32).reshape(6, 2), np.arange(6)[:, None]
+    arrays = {"x_train.words": words, "x_train.left": left, "x_test.left": left, "x_test.words": words}
+    labels = {"y_train": np.arange(6) % 2, "y_test": np.arange(6) % 2}
+    path = tmp_path / "sides.npz"
+    np.savez(path, **arrays, **labels)
+
+    contents = read(path, Reading())
+
+    train = contents.splits["train"].x
+    assert train.names == ("words", "left")
+    assert (train.named("left")[:] == left).all()
+    assert train.named("words").dtype == words.dtype
+    summary = summarise(contents, Reading())
+    assert [(name, info.shape, info.max) for name, info in summary.inputs.items()] == [
+        ("words", (1,), 5.0),
+        ("left", (2,), 11.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ({"x_test.left": None}, "dataset_array_missing", "x_test.left"),
+        ({"x_train.left": np.zeros((5, 2))}, "dataset_lengths_differ", "x_train.left has 5"),
+        ({"x_train": np.zeros((6, 2))}, "dataset_array_unusable", "x_train and x_train."),
+        ({"x_test.left": np.zeros((6, 3))}, "dataset_array_unusable", r"x_test.left have shape \(3,\)"),
+        ({"x_train.left": np.full((6, 2), np.nan)}, "dataset_not_finite", "x_train.left"),
+    ],
+)
+def test_defects_of_one_input_name_its_array(change: dict[str, Any], code: str, told: str, tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {
+        f"x_{split}.{name}": np.ones((6, 2)) for split in ("train", "test") for name in ("up", "left")
+    }
+    arrays |= {"y_train": np.arange(6) % 2, "y_test": np.arange(6) % 2} | change
+    path = tmp_path / "sides.npz"
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+    with pytest.raises(UploadRefused, match=told) as caught:
+        read(path, Reading())
+
+    assert caught.value.code == code

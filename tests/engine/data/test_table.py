@@ -189,3 +189,27 @@ def test_two_columns_of_one_name_are_told_of_parquet_too(tmp_path: Path) -> None
 
     with pytest.raises(UploadRefused, match="Two columns are named 'age'"):
         read(tmp_path / "pets.parquet", Reading())
+
+
+def test_columns_go_to_the_inputs_that_are_declared(tmp_path: Path) -> None:
+    """The inputs of a model by name, each with columns in an order of its own; a column that none names is left."""
+    inputs = {"body": ["age", "weight"], "old": "age"}
+    reading = Reading.model_validate({"inputs": inputs, "scale": {"body": "1/255"}})
+
+    contents = read(csv_file(tmp_path, GOOD), reading)
+
+    train = contents.splits["train"].x[:]
+    assert (train.names, [part.shape for part in train.each]) == (("body", "old"), [(4, 2), (4, 1)])
+    assert (train.named("body")[:, 0] == train.named("old")[:, 0]).all()
+    assert (train.named("body")[:, 1] == train.named("old")[:, 0] - 0.5).all()
+    summary = summarise(contents, reading)
+    assert {name: info.shape for name, info in summary.inputs.items()} == {"body": (2,), "old": (1,)}
+    assert summary.sample_shape == (2,)
+
+
+@pytest.mark.parametrize("column", ["wieght", "label"])
+def test_an_input_that_reads_no_feature_is_named(column: str, tmp_path: Path) -> None:
+    with pytest.raises(UploadRefused, match=f"'body'.*{column!r}") as caught:
+        read(csv_file(tmp_path, GOOD), Reading.model_validate({"inputs": {"body": [column]}}))
+
+    assert caught.value.errors[0].field == "inputs.body"

@@ -126,3 +126,25 @@ def test_a_file_cut_or_changed_anywhere_is_refused_in_our_words(
 
     with suppress(UploadRefused):
         read(path, Reading.model_validate({"features": RAW}))
+
+
+def test_features_go_to_the_inputs_that_are_declared(tmp_path: Path) -> None:
+    records = [record | {"size": [float(n)]} for n, record in enumerate(raw())]
+    features = RAW | {"size": {"shape": [1]}}
+    reading = Reading.model_validate({"features": features, "inputs": {"big": "size", "image": "pixels"}})
+
+    train = read(record_file(tmp_path, records), reading).splits["train"].x
+
+    assert train.names == ("big", "image")
+    assert (train.named("image")[:].reshape(8, 6)[:, 0] == train.named("big")[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("declared", "field"),
+    [({"inputs": {"image": "label"}}, "inputs.image"), ({"inputs": {"a": "pixels"}, "sample": "pixels"}, "sample")],
+)
+def test_inputs_that_cannot_be_read_are_told_by_name(declared: dict[str, Any], field: str, tmp_path: Path) -> None:
+    with pytest.raises(UploadRefused) as caught:
+        read(record_file(tmp_path, raw()), Reading.model_validate({"features": RAW} | declared))
+
+    assert caught.value.errors[0].field == field

@@ -17,7 +17,8 @@ from engine.measuring.scalings import CAFFE, IMAGENET, Scaling, common
 from engine.model import load_model
 from engine.objective import resolve
 from jobspec.errors import BaselineAtChance
-from jobspec.spec import Objective, Scale
+from jobspec.scale import Scale
+from jobspec.spec import Objective
 
 
 def dataset(x: Any, y: Any, kind: Any = "classes") -> Dataset:
