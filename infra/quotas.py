@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from infra import jobs, locks
 from infra.settings import Settings
-from infra.tables import Artifact, Job, Upload
+from infra.tables import Artifact, Job, ResumableUpload, Upload
 from jobspec.errors import QuotaExceeded
 from jobspec.states import JobState, UploadState
 
@@ -38,7 +38,10 @@ def usage(session: Session, owner: str) -> Amounts:
 
 
 def stored_bytes(session: Session, owner: str) -> int:
-    """Bytes of an owner's uploads that were not rejected, and of the files that jobs left."""
+    """Bytes of an owner's uploads that were not rejected, announced ones too, and of the files that jobs left."""
+    announced = select(func.coalesce(func.sum(ResumableUpload.num_bytes), 0)).where(
+        ResumableUpload.owner == owner, ResumableUpload.upload_id.is_(None), ResumableUpload.failure.is_(None)
+    )
     uploaded = select(func.coalesce(func.sum(Upload.num_bytes), 0)).where(
         Upload.owner == owner, Upload.state != UploadState.REJECTED
     )
@@ -47,7 +50,7 @@ def stored_bytes(session: Session, owner: str) -> int:
         .join(Job, Job.id == Artifact.job_id)
         .where(Job.owner == owner)
     )
-    return int(session.scalar(uploaded) or 0) + int(session.scalar(left) or 0)
+    return sum(int(session.scalar(part) or 0) for part in (uploaded, announced, left))
 
 
 def check_room(session: Session, owner: str, more_bytes: int, limits: Amounts) -> None:

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     quota_stored_bytes: int = Field(default=100 * 1024**3, ge=0, description="Bytes that an owner may store; 0: any.")
     quota_queued_jobs: int = Field(default=1000, ge=0, description="Jobs that an owner may have queued; 0: any number.")
     quota_running_jobs: int = Field(default=0, ge=0, description="Jobs of an owner that run at once; 0: any number.")
+    uploads_dir: Path | None = Field(default=None, description="Unfinished resumable uploads. Default: in data_dir.")
+    resume_hours: float = Field(default=24.0, gt=0, description="How long an unfinished upload waits for more bytes.")
     keep_uploads_days: float = Field(default=0.0, ge=0, description="Days until an upload is removed; 0: never.")
     keep_jobs_days: float = Field(default=0.0, ge=0, description="Days until an ended job is removed; 0: never.")
     collect_seconds: float = Field(default=3600.0, gt=0, description="How often workers remove what nobody needs.")
@@ -73,6 +75,10 @@ class Settings(BaseSettings):
     @property
     def store(self) -> str:
         return self.store_url or (self.data_dir.resolve() / "store").as_uri()
+
+    @property
+    def partial_uploads(self) -> Path:
+        return self.uploads_dir or self.data_dir.resolve() / "uploads"
 
     @property
     def scratch(self) -> Path:

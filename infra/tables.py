@@ -66,6 +66,29 @@ class Upload(Table):
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
+class ResumableUpload(Table):
+    """An upload that comes in pieces. Its bytes so far are a file of the gateway; ``offset`` of them are on the disk.
+
+    In the end ``upload_id`` names the model or data set that it became, or ``failure`` tells why it became none.
+    """
+
+    __tablename__ = "resumable_uploads"
+    __table_args__ = (Index(None, "owner", "expires_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(256))
+    reading: Mapped[dict[str, Any]]
+    digest: Mapped[str | None] = mapped_column(String(80))
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    offset: Mapped[int] = mapped_column(BigInteger)
+    upload_id: Mapped[str | None] = mapped_column(String(32))
+    failure: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
 class Job(Table):
     """A piece of work for a worker: a user's job, or the check of an upload (``upload_id``).
 

@@ -14,8 +14,11 @@
     │   │   ├── NotReady                 not_ready
     │   │   ├── NotCancellable           not_cancellable
     │   │   ├── NotRetryable             not_retryable
-    │   │   └── IdempotencyInFlight      idempotency_in_flight
+    │   │   ├── IdempotencyInFlight      idempotency_in_flight
+    │   │   ├── OffsetMismatch           offset_mismatch
+    │   │   └── UploadLocked             upload_locked
     │   ├── WebhookUrlRefused            webhook_url_refused
+    │   ├── ProtocolUnserved             protocol_unserved
     │   ├── QuotaExceeded                quota_exceeded
     │   ├── RateLimited                  rate_limited
     │   ├── IdempotencyKeyReused         idempotency_key_reused
@@ -26,6 +29,7 @@
     │   ├── UploadRefused                what was uploaded cannot be used
     │   │   ├── UploadEmpty              upload_empty
     │   │   ├── UploadIncomplete         upload_incomplete
+    │   │   ├── ChecksumMismatch         checksum_mismatch
     │   │   ├── ArchiveUnreadable        archive_unreadable
     │   │   ├── ArchiveUnsafe            archive_unsafe
     │   │   ├── ModelUnreadable          model_unreadable
@@ -223,6 +227,25 @@ class WebhookUrlRefused(RequestError):
     status = 422
 
 
+class OffsetMismatch(Conflict):
+    code = "offset_mismatch"
+    title = "The upload goes on at another offset"
+    retryable = True
+
+
+class UploadLocked(Conflict):
+    code = "upload_locked"
+    title = "Another request is writing this upload"
+    status = 423
+    retryable = True
+
+
+class ProtocolUnserved(RequestError):
+    code = "protocol_unserved"
+    title = "This version of the protocol is not spoken here"
+    status = 412
+
+
 class QuotaExceeded(RequestError):
     code = "quota_exceeded"
     title = "The owner's quota is used up"
@@ -268,6 +291,13 @@ class UploadIncomplete(UploadRefused):
     code = "upload_incomplete"
     title = "The upload ended early or names no file"
     status = 400
+
+
+class ChecksumMismatch(UploadRefused):
+    code = "checksum_mismatch"
+    title = "The bytes are not those that their checksum tells"
+    status = 460
+    retryable = True
 
 
 class ArchiveUnreadable(UploadRefused):

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import StringConstraints
 
-Prefix = Literal["mdl", "dst", "job", "key", "whk", "msg"]
+Prefix = Literal["mdl", "dst", "job", "key", "upl", "whk", "msg"]
 KINDS: Final[dict[str, str]] = {
     "mdl": "a model",
     "dst": "a data set",
@@ -13,6 +13,7 @@ KINDS: Final[dict[str, str]] = {
     "key": "an API key",
     "whk": "a webhook",
     "msg": "a delivery of a webhook",
+    "upl": "a resumable upload",
 }
 
 _BODY = r"_[0-9a-f]{20}$"

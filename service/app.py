@@ -19,7 +19,20 @@ from service.linger import Linger
 from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
-from service.routes import artifacts, discovery, events, health, jobs, keys, retention, uploads, usage, webhooks
+from service.routes import (
+    artifacts,
+    discovery,
+    events,
+    health,
+    jobs,
+    keys,
+    resumable,
+    retention,
+    uploads,
+    usage,
+    webhooks,
+)
+from service.tus import TusHeader
 
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
 
@@ -40,11 +53,12 @@ def create_app(settings: Settings) -> Gateway:
 
     app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
-    for module in (discovery, health, uploads, jobs, events, artifacts, retention, keys, usage, webhooks):
+    for module in (discovery, health, uploads, resumable, jobs, events, artifacts, retention, keys, usage, webhooks):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Guard, parts=parts)
+    app.add_middleware(TusHeader)
     app.add_middleware(RequestLog)
     app.add_middleware(Linger)
     return app

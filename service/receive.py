@@ -39,10 +39,10 @@ async def begin(request: Request, name: str | None, *, limit_bytes: int) -> Inco
     if length.isdigit() and int(length) > limit_bytes + (1 << 16 if _is_multipart(request) else 0):
         raise too_large(limit_bytes)
     if not _is_multipart(request):
-        return Incoming(_checked(name or _header_name(request)), _raw(request))
+        return Incoming(checked_name(name or _header_name(request)), raw(request))
     form = _Form(request)
     await form.read_until_named()
-    return Incoming(_checked(name or form.name), form.chunks())
+    return Incoming(checked_name(name or form.name), form.chunks())
 
 
 def declared_bytes(request: Request) -> int:
@@ -74,6 +74,15 @@ def expected_digest(request: Request) -> str | None:
     return None
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text is a digest as we write them.
+
+    >>> is_digest("sha256:" + "0" * 64), is_digest("md5:0")
+    (True, False)
+    """
+    return re.fullmatch(r"sha256:[0-9a-f]{64}", text) is not None
+
+
 def check_digest(expected: str | None, actual: str) -> None:
     """Raise ``UploadIncomplete`` when the bytes are not those that the client sent."""
     if expected is not None and expected != actual:
@@ -82,7 +91,12 @@ def check_digest(expected: str | None, actual: str) -> None:
         )
 
 
-async def _raw(request: Request) -> AsyncIterator[bytes]:
+async def raw(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives.
+
+    Raises:
+        UploadIncomplete: the connection ended before it did.
+    """
     try:
         async for chunk in request.stream():
             if chunk:
@@ -101,7 +115,12 @@ def _header_name(request: Request) -> str | None:
     return message.get_filename()
 
 
-def _checked(name: str | None) -> str:
+def checked_name(name: str | None) -> str:
+    """A file name without the folders before it.
+
+    Raises:
+        UploadIncomplete: there is none, or none that can be told.
+    """
     plain = PurePosixPath((name or "").replace("\\", "/")).name
     if not plain or len(plain) > MAX_NAME or not plain.isprintable():
         raise UploadIncomplete(
@@ -139,7 +158,7 @@ class _Form:
     """A multipart body, parsed while it streams; Starlette's own parser would write it to disk first."""
 
     def __init__(self, request: Request) -> None:
-        self._body = _raw(request)
+        self._body = raw(request)
         self._field = _Field()
         try:
             self._parser = StreamingFormDataParser(headers=dict(request.headers))

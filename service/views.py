@@ -8,7 +8,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from infra import families, job_list
-from infra.tables import ApiKey, Artifact, Job, Upload
+from infra.tables import ApiKey, Artifact, Job, ResumableUpload, Upload
 from jobspec.errors import Failure
 from jobspec.events import JobEvent
 from jobspec.frozen import Frozen
@@ -40,6 +40,24 @@ class ModelView(UploadView):
     """An uploaded model."""
 
     summary: ModelSummary | None = Field(description="Layers, inputs and outputs, once it is `ready`.")
+
+
+class ResumableView(Frozen):
+    """An upload that comes in pieces, and what became of it."""
+
+    id: str
+    owner: str
+    kind: Literal["model", "dataset"]
+    name: str
+    num_bytes: int
+    offset: int = Field(description="Bytes that are here to stay.")
+    state: Literal["receiving", "received", "accepted", "refused"] = Field(
+        description="`received`: all bytes are here and are yet to be looked at; `accepted`: see `upload_id`."
+    )
+    upload_id: str | None = Field(description="The model or data set that it became.")
+    failure: Failure | None = Field(description="Why it became none.")
+    created_at: datetime
+    expires_at: datetime = Field(description="When it is forgotten, unless another piece comes.")
 
 
 class DatasetView(UploadView):
@@ -210,6 +228,14 @@ def dataset_view(upload: Upload) -> DatasetView:
     """A row as a data set."""
     reading = Reading.model_validate(upload.reading)
     return DatasetView.model_validate(_upload_fields(upload) | {"scale": reading.scale, "reading": reading})
+
+
+def resumable_view(row: ResumableUpload) -> ResumableView:
+    """A row as a resumable upload."""
+    names = ("id", "owner", "kind", "name", "num_bytes", "offset", "upload_id", "failure", "created_at", "expires_at")
+    state = "received" if row.offset == row.num_bytes else "receiving"
+    state = "accepted" if row.upload_id is not None else "refused" if row.failure is not None else state
+    return ResumableView.model_validate({name: getattr(row, name) for name in names} | {"state": state})
 
 
 def _upload_fields(upload: Upload) -> dict[str, Any]:

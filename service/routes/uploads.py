@@ -1,27 +1,20 @@
 """Models and data sets: take them in, tell what they are, delete them."""
 
-import asyncio
-from contextlib import closing
 from typing import Annotated, Any, cast
 
-from anyio import from_thread
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import locks, quotas, retention, uploads
-from infra.database import now
-from infra.logs import logger
-from infra.store import Staged
-from infra.tables import Job, Upload
+from infra import quotas, retention, uploads
+from infra.tables import Upload
 from jobspec import errors
 from jobspec.ids import kind_of
 from jobspec.reading import Reading, check_reading
 from jobspec.summaries import DatasetFormat
 from service import paging, receive
 from service.caller import Caller, UseCaller
-from service.doorbell import ring
+from service.intake import Wanted, take_in
 from service.parts import Parts, UseParts
 from service.problems import responses
 from service.reading import DeclaredReading
@@ -115,68 +108,21 @@ async def upload_dataset(
 async def _take_in(
     parts: Parts, caller: Caller, request: Request, kind: uploads.Kind, name: str | None, *, reading: Reading
 ) -> tuple[Upload, bool]:
-    """Stream, screen, keep, write the rows, and ring for a worker. Whatever fails leaves nothing behind."""
-    limit = parts.settings.max_upload_bytes
+    """Look at the head of an upload, then take in its bytes."""
     await run_in_threadpool(_check_room, parts, caller.owner, receive.declared_bytes(request))
     expected = receive.expected_digest(request)
-    incoming = await receive.begin(request, name, limit_bytes=limit)
+    incoming = await receive.begin(request, name, limit_bytes=parts.settings.max_upload_bytes)
     promised = screening.format_of(kind, incoming.name)
     if kind == "dataset":
         check_reading(reading, cast(DatasetFormat, promised))
-    staged = await parts.store.stage(incoming.chunks, limit_bytes=limit)
-    try:
-        receive.check_digest(expected, staged.digest)
-        format = await run_in_threadpool(_screen, parts, kind, incoming.name, staged)
-        upload, check = await run_in_threadpool(
-            _register, parts, caller.owner, kind, incoming.name, staged, format, reading
-        )
-    except BaseException:
-        await asyncio.shield(parts.store.discard(staged))
-        raise
-    if check is not None:
-        await run_in_threadpool(ring, parts, check)
-        logger("gateway").info("upload accepted", upload=upload.id, bytes=upload.num_bytes, check=check.id)
-    return upload, check is not None
+    wanted = Wanted(caller.owner, kind, incoming.name, reading, expected)
+    return await take_in(parts, wanted, incoming.chunks)
 
 
 def _check_room(parts: Parts, owner: str, num_bytes: int) -> None:
     """Refuse what will not fit before it is sent; what counts is looked at again when it is here."""
     with parts.database.read() as session:
         quotas.check_room(session, owner, num_bytes, quotas.limits_of(parts.settings))
-
-
-def _screen(parts: Parts, kind: uploads.Kind, name: str, staged: Staged) -> str:
-    with closing(parts.store.open_staged(staged)) as file:
-        return screening.screen(kind, name, file)
-
-
-def _register(
-    parts: Parts, owner: str, kind: uploads.Kind, name: str, staged: Staged, format: str, reading: Reading
-) -> tuple[Upload, Job | None]:
-    """Write the rows, with the bytes in place before they are committed: a row promises its bytes."""
-    fields = {
-        "digest": staged.digest,
-        "num_bytes": staged.num_bytes,
-        "name": name,
-        "format": format,
-        "reading": reading,
-        "owner": owner,
-    }
-
-    def write() -> tuple[Upload, Job | None]:
-        at = now()
-        expires_at = retention.expiry(parts.settings.keep_uploads_days, now=at)
-        with parts.database.write() as session:
-            locks.hold(session, "owner", [owner])
-            rows = uploads.register(session, kind, **fields, expires_at=expires_at, now=at)  # type: ignore[arg-type]
-            quotas.check_room(session, owner, 0, quotas.limits_of(parts.settings))  # with the new row counted
-            from_thread.run(parts.store.keep, staged)
-            return rows
-
-    try:
-        return write()
-    except IntegrityError:  # the same content was registered in the same instant; now its row is there
-        return write()
 
 
 @router.get("/models", operation_id="list_models", tags=["models"], responses=LIST_ERRORS)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from tests.service.conftest import Running, Start, dataset_file, model_file, ser
 from tests.service.inputs import PRUNE, succeed
 from tests.service.keys import as_
 
+TUS = {"Tus-Resumable": "1.0.0"}
 SAME, DATA = model_file("same"), dataset_file(1)  # once: a zip holds the time
 
 
@@ -28,6 +30,7 @@ class Party:
         data = self.http.post("/v1/datasets", params={"name": "d.npz"}, content=DATA)
         self.statuses = (model.status_code, data.status_code)
         self.model_id, self.dataset_id = model.json()["id"], data.json()["id"]
+        self.upload_id = self.begin_upload()
         checks = self.http.get("/v1/jobs", params={"kind": "check_model"}).json()["data"]
         self.check_id = checks[0]["id"]
         self.job_id = self.http.post("/v1/jobs", json=self.spec()).json()["id"]
@@ -35,6 +38,11 @@ class Party:
         self.webhook_id = hook.json()["id"]
         self.delivery_id = self.http.post(f"/v1/webhooks/{self.webhook_id}/ping").json()["id"]
         succeed(running, self.job_id, {"model.tflite": ("x/y", b"TFL3"), "report.json": ("application/json", b"{}")})
+
+    def begin_upload(self) -> str:
+        metadata = "kind bW9kZWw=,name YS5rZXJhcw=="
+        headers = TUS | {"Upload-Length": "10", "Upload-Metadata": metadata}
+        return self.http.post("/v1/uploads", headers=headers).headers["location"].rpartition("/")[2]
 
     def spec(self, **changes: str) -> dict[str, object]:
         return {"model_id": self.model_id, "dataset_id": self.dataset_id, "steps": [PRUNE]} | changes
@@ -69,7 +77,7 @@ def test_the_same_bytes_of_another_owner_are_new_content(keyed: Running, ann: Pa
 def addresses(running: Running, of: Party) -> list[tuple[str, str]]:
     """Every operation on something, with the ids of this party's things."""
     ids = {"model_id": of.model_id, "dataset_id": of.dataset_id, "job_id": of.job_id, "name": "model.tflite"}
-    ids |= {"webhook_id": of.webhook_id, "delivery_id": of.delivery_id}
+    ids |= {"webhook_id": of.webhook_id, "delivery_id": of.delivery_id, "upload_id": of.upload_id}
     found = []
     for path, methods in running.app.openapi()["paths"].items():
         if "_id}" in path and not path.startswith("/v1/keys"):
@@ -81,7 +89,12 @@ def test_no_address_tells_whether_somebody_elses_thing_exists(keyed: Running, an
     """Every operation with an id in its address, whoever adds it: the answer is that for an id that was never given."""
     assert len(addresses(keyed, ann)) > 8
     for method, path in addresses(keyed, ann):
-        body = {"json": {} if "webhooks" in path else {"expires_in_days": 1}} if method == "PATCH" else {}
+        body: dict[str, Any] = {"headers": TUS}
+        if method == "PATCH":
+            body = {"json": {} if "webhooks" in path else {"expires_in_days": 1}}
+        if method == "PATCH" and "/uploads/" in path:
+            kind = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+            body = {"content": b"x", "headers": TUS | kind}
         answer = bob.http.request(method, path, **body)
         unknown = bob.http.request(method, "/".join(_unknown(part) for part in path.split("/")), **body)
 
@@ -90,11 +103,11 @@ def test_no_address_tells_whether_somebody_elses_thing_exists(keyed: Running, an
             assert _shape(answer, path) == _shape(unknown, path), (method, path)
     for method, path in addresses(keyed, ann):
         if method in ("GET", "HEAD"):
-            assert ann.http.request(method, path).status_code < 400, (method, path)
+            assert ann.http.request(method, path, headers=TUS).status_code < 400, (method, path)
 
 
 def _unknown(part: str) -> str:
-    return part[:4] + "0" * 20 if part[:4] in ("mdl_", "dst_", "job_", "whk_", "msg_") else part
+    return part[:4] + "0" * 20 if part[:4] in ("mdl_", "dst_", "job_", "upl_", "whk_", "msg_") else part
 
 
 def _shape(answer: httpx.Response, path: str) -> str:
