@@ -15,9 +15,9 @@ from jobspec.ids import kind_of
 from jobspec.keys import Owner, Scope
 from service import paging
 from service.caller import UseCaller
+from service.owner_views import KeyPage, KeyView, NewKey, key_view, new_key_view
 from service.parts import UseParts
 from service.problems import responses
-from service.views import KeyPage, KeyView, NewKey, key_view, new_key_view
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 

@@ -5,9 +5,9 @@ from fastapi import APIRouter
 from infra import quotas
 from jobspec import errors
 from service.caller import UseCaller
+from service.owner_views import Amount, UsageView
 from service.parts import UseParts
 from service.problems import responses
-from service.views import Amount, UsageView
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
