@@ -40,6 +40,9 @@ DeclareOption = Annotated[
 ]
 
 
+ForceOption = Annotated[bool, typer.Option("--force", help="Run it although the service has the result already.")]
+
+
 @app.command()
 def compress(
     model: InputFile,
@@ -49,13 +52,23 @@ def compress(
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
+    force: ForceOption = False,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
 ) -> None:
     """Upload a model (.keras, .h5, zip of a SavedModel) and data (.npz), run a recipe, and download what comes out."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
-    _run(url, api_key, model, data, out, _reading(scale, declare), {"preset": preset} if spec is None else _read(spec))
+    _run(
+        url,
+        api_key,
+        model,
+        data,
+        out,
+        _reading(scale, declare),
+        {"preset": preset} if spec is None else _read(spec),
+        force,
+    )
 
 
 @app.command()
@@ -66,6 +79,7 @@ def sensitivity(
     spec: SpecFile = None,
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
+    force: ForceOption = False,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
 ) -> None:
@@ -78,6 +92,7 @@ def sensitivity(
         out,
         _reading(scale, declare),
         ({} if spec is None else _read(spec)) | {"kind": "sensitivity"},
+        force,
     )
 
 
@@ -89,6 +104,7 @@ def sweep(
     spec: SpecFile = None,
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
+    force: ForceOption = False,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
 ) -> None:
@@ -101,6 +117,7 @@ def sweep(
         out,
         _reading(scale, declare),
         ({} if spec is None else _read(spec)) | {"kind": "sweep"},
+        force,
     )
 
 
@@ -113,6 +130,7 @@ def search(
     spec: SpecFile = None,
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
+    force: ForceOption = False,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
 ) -> None:
@@ -120,18 +138,24 @@ def search(
     recipe = ({} if spec is None else _read(spec)) | {"kind": "search"}
     if drop is not None:
         recipe |= {"goals": {"max_accuracy_drop": drop}}
-    _run(url, api_key, model, data, out, _reading(scale, declare), recipe)
+    _run(url, api_key, model, data, out, _reading(scale, declare), recipe, force)
 
 
 def _run(
-    url: str, api_key: str | None, model: Path, data: Path, out: Path, reading: Reading, spec: dict[str, Any]
+    url: str,
+    api_key: str | None,
+    model: Path,
+    data: Path,
+    out: Path,
+    reading: Reading,
+    spec: dict[str, Any],
+    force: bool,
 ) -> None:
     started: list[Job] = []
+    shown: dict[str, Any] = {"console": console, "on_job": started.append}
     with Secateur(url, api_key=api_key) as service:
         try:
-            job = run(
-                service, model=model, dataset=data, reading=reading, spec=spec, console=console, on_job=started.append
-            )
+            job = run(service, model=model, dataset=data, reading=reading, spec=spec, force=force, **shown)
         except KeyboardInterrupt:
             if started:
                 job_id = started[0].id
@@ -169,9 +193,9 @@ def cancel(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> Non
 
 
 @app.command()
-def retry(job_id: JobId, url: Url = DEFAULT_URL) -> None:
+def retry(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Try a job again that failed, was cancelled or expired."""
-    with Secateur(url) as service:
+    with Secateur(url, api_key=api_key) as service:
         console.print(f"{job_id} is {service.retry(job_id).state}")
 
 
@@ -181,11 +205,12 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job ends.")] = False,
     level: Annotated[str, typer.Option(help="The least level shown: info, warning or error.")] = "info",
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Show what has happened to a job, line by line."""
     if level not in LEVELS:
         raise typer.BadParameter(f"{level} is none of {', '.join(LEVELS)}", param_hint="--level")
-    with Secateur(url) as service:
+    with Secateur(url, api_key=api_key) as service:
         for event in service.events(job_id, level=level, follow=follow):
             console.print(line(event), soft_wrap=True)
 

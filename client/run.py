@@ -42,12 +42,14 @@ def run(
     reading: Reading,
     spec: Mapping[str, Any],
     console: Console,
+    force: bool = False,
     on_job: Callable[[Job], object] = lambda job: None,
 ) -> Job:
     """Upload, wait for the checks, run the job and show how it goes.
 
     Args:
         spec: the job's spec without the ids of what is uploaded.
+        force: run it although the service has done exactly this already.
 
     Raises:
         JobEnded: the job failed, was cancelled or expired.
@@ -58,9 +60,9 @@ def run(
     with console.status("checking what was uploaded"):
         service.wait_ready("model", model_id)
         service.wait_ready("dataset", dataset_id)
-    job = service.submit({**spec, "model_id": model_id, "dataset_id": dataset_id})
+    job = service.submit({**spec, "model_id": model_id, "dataset_id": dataset_id}, force=force)
     on_job(job)
-    console.print(f"[dim]{job.id} accepted[/dim]")
+    console.print(f"[dim]{job.id} {'is here already' if job.deduplicated else 'accepted'}[/dim]")
     job = follow(service, job, console=console, on_job=on_job)
     if job.state != JobState.SUCCEEDED:
         raise JobEnded(job)

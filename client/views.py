@@ -41,6 +41,7 @@ class Job(View):
     queue_position: int | None = None
     failure: Failure | None = None
     parent_id: str | None = None
+    deduplicated: bool = False
 
 
 class JobList(View):

@@ -17,6 +17,7 @@ from engine.distill import asks
 from engine.feed import Feeding, feeding_of
 from engine.measuring import measure
 from engine.measuring.chance import check_baseline
+from engine.notes import Notes
 from engine.objectives import Aim, Objectives, aim_of
 from engine.parts import Inputs
 from engine.prunable import prunable_kernels
@@ -170,7 +171,8 @@ def load(
         objective.head,
         fail=fail,
     )
-    notes = [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
+    notes = Notes()
+    notes += [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
     if isinstance(objective, Objectives):
         notes.append(_judged(objective))
     if data.held_out:

@@ -6,6 +6,7 @@ there is a job for it. Standard input stays open for as long as the parent lives
 no use to anybody.
 """
 
+import logging
 import os
 import resource
 import sys
@@ -211,7 +212,10 @@ def serve(kinds: Sequence[str], speaker: Speaker) -> None:
         result: Event = runners[order.assignment.kind](order.assignment, speaker.emit)
     except Exception as fault:  # noqa: BLE001 - whatever the engine raises must reach the user as a failure
         traceback.print_exc()
-        result = Failed(failure=as_error(fault).failure(speaker.step))
+        error = as_error(fault)
+        if error.blame == "service":
+            logging.getLogger(__name__).error("".join(traceback.format_exception(fault)[-3:]))
+        result = Failed(failure=error.failure(speaker.step))
     speaker.emit(result)
 
 

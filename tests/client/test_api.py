@@ -178,3 +178,57 @@ def test_what_is_submitted_is_sent_as_it_is() -> None:
     service(take).submit({"preset": "small", "model_id": "mdl_1"})
 
     assert bodies == [{"preset": "small", "model_id": "mdl_1"}]
+
+
+def told(number: int, kind: str = "log") -> dict[str, Any]:
+    at = "2030-01-01T00:00:00Z"
+    return {"number": number, "attempt": 1, "at": at, "kind": kind, "level": "info", "body": {"message": "a"}}
+
+
+def test_events_are_followed_page_by_page_to_the_end_and_through_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that is being restarted costs a second, not an event."""
+    monkeypatch.setattr(api, "OUTAGE_PAUSE_SECONDS", 0.0)
+    answers = iter(
+        [
+            httpx.Response(200, json={"data": [told(1), told(2)], "next_after": 2, "ended": False}),
+            httpx.Response(503, json={}),
+            httpx.Response(200, json={"data": [], "next_after": 2, "ended": False}),
+            httpx.Response(200, json={"data": [told(3, "state")], "next_after": 3, "ended": True}),
+        ]
+    )
+    asked: list[httpx.QueryParams] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params)
+        return next(answers)
+
+    found = list(service(answer).events("job_1", level="warning", kinds=["log", "state"], follow=True))
+
+    assert [event.number for event in found] == [1, 2, 3]
+    assert [params["after"] for params in asked] == ["0", "2", "2", "2"]
+    assert (asked[0]["level"], asked[0].get_list("kind")) == ("warning", ["log", "state"])
+
+
+def test_events_without_following_end_with_what_there_is() -> None:
+    answers = iter([[told(1)], []])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": next(answers), "next_after": 1, "ended": False})
+
+    assert [event.number for event in service(answer).events("job_1")] == [1]
+
+
+def test_a_job_is_submitted_with_the_key_and_the_force_of_its_caller() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(202, json=JOB)
+
+    service(answer).submit({}, force=True, idempotency_key="k")
+    service(answer).submit({})
+    service(answer).retry("job_1")
+
+    assert (asked[0].url.params["force"], asked[0].headers["idempotency-key"]) == ("true", "k")
+    assert ("force" in asked[1].url.params, "idempotency-key" in asked[1].headers) == (False, False)
+    assert asked[2].url.path == "/v1/jobs/job_1/retry"
