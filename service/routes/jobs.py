@@ -208,7 +208,8 @@ def retry_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
         submit.held_input(session, caller, "dataset", str(job.dataset_id), field="dataset_id")
         again = families.retry(session, job)
         if not again:
-            raise errors.NotRetryable(f"{job_id} is {job.state}.", suggestions=["Post its spec again for another job."])
+            hint = "POST /v1/jobs?force=true with its spec makes another job."
+            raise errors.NotRetryable(f"{job_id} is {job.state}.", suggestions=[hint])
         session.expire_all()
         view = job_view(session, found(job_list.get(session, job_id), job_id, caller))
     for waiting in again:

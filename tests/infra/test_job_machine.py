@@ -19,7 +19,7 @@ from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
 from jobspec.errors import TrainingDiverged
-from jobspec.states import FINAL, MOVES, JobState
+from jobspec.states import FINAL, MOVES, RETRYABLE, JobState
 from tests.infra.rows import at, job, queued
 
 LEASE, MAX_ATTEMPTS = 30.0, 3
@@ -96,6 +96,16 @@ class Jobs(RuleBasedStateMachine):
         with self.database.write() as session:
             jobs.cancel(session, job_id, now=at(self.clock))
 
+    @rule(job_id=ids)
+    def retry(self, job_id: str) -> None:
+        """The one way out of a final state."""
+        before = job(self.database, job_id)
+        with self.database.write() as session:
+            queued_again = jobs.retry(session, before, now=at(self.clock))
+        assert queued_again == (before.state in RETRYABLE)
+        if queued_again:
+            self.seen[job_id] |= {"state": JobState.QUEUED}
+
     @rule(silence=st.sampled_from([0.0, LEASE + 1]))
     def sweep(self, silence: float) -> None:
         self.clock += silence
@@ -112,6 +122,8 @@ class Jobs(RuleBasedStateMachine):
             after = now[job_id]
             assert JobState(after["state"]) in reachable(before["state"], self.moves)
             assert before["attempt"] <= after["attempt"]
+            assert 0 <= after["charged"] <= after["attempt"]
+            assert before["last_event"] <= after["last_event"]
             if before["state"] in FINAL:
                 assert after == before
         for row in now.values():
