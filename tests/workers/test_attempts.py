@@ -1,5 +1,7 @@
 """What an attempt tells while it runs, which are tried again by themselves, and which of them count."""
 
+import pytest
+
 from infra import events
 from jobspec.events import JobEvent
 from tests.workers.conftest import Bench
@@ -75,10 +77,11 @@ def test_a_fault_of_the_request_is_never_tried_again_by_itself(bench: Bench) -> 
     assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("failed", 1)
 
 
-def test_a_child_that_was_not_believed_is_not_tried_again(bench: Bench) -> None:
+@pytest.mark.parametrize("behaviour", ["lie", "announce_missing"])
+def test_a_child_that_was_not_believed_is_not_tried_again(behaviour: str, bench: Bench) -> None:
     job_id = bench.compress()
 
-    bench.supervisor("lie").run(job_id)
+    bench.supervisor(behaviour).run(job_id)
 
     failure = bench.job(job_id).failure
     assert failure is not None
