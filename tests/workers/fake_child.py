@@ -80,10 +80,12 @@ def service_fault() -> None:
 
 
 def service_fault_once() -> None:
-    if Path.cwd().name.endswith("-1"):
-        service_fault()
-    else:
+    mark = Path("..", "..", "failed")
+    if mark.exists():
         succeed()
+    else:
+        mark.touch()
+        service_fault()
 
 
 def log_and_succeed() -> None:
