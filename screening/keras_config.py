@@ -23,7 +23,7 @@ PATH_FIELDS: Final = frozenset(
     {"vocabulary", "idf_weights", "filepath", "file_path", "filename", "file", "path", "url", "uri", "origin"}
 )
 WIDTH_FIELDS: Final = frozenset(
-    {"units", "filters", "output_dim", "num_heads", "key_dim", "value_dim", "intermediate_dim"}
+    {"units", "filters", "input_dim", "output_dim", "num_heads", "key_dim", "value_dim", "intermediate_dim"}
 )
 _PATH: Final = re.compile(r"://|^[/~]|^[A-Za-z]:\\|^\\\\|(^|[/\\])\.\.([/\\]|$)")
 
