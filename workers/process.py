@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -25,6 +26,10 @@ LINE_BYTES = 1 << 20
 """Longest event that is read. More is a flood."""
 
 LOG_NAME = "child.log"
+MAX_LOG_BYTES = 64 << 20
+"""What a child may print. More is a flood, which would fill the disk."""
+
+TAIL_BYTES = 2000
 PASSED_ON = (
     "PATH",
     "LANG",
@@ -73,7 +78,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
 class Child:
     """One running child. Not thread-safe: one thread starts it, listens to it and ends it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], events: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], events: int, log: IO[bytes]) -> None:
         assert process.stdin is not None
         self._process = process
         self._events = events
@@ -92,20 +97,19 @@ class Child:
         Raises:
             OSError: the system has no room for one more process.
         """
-        log = folder / LOG_NAME
         reading, writing = os.pipe()
         try:
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    launch.wrap([*command, str(writing)], memory_bytes=memory_bytes),
-                    cwd=folder,
-                    env=clean_environment(folder),
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=[writing],
-                    start_new_session=True,
-                )
+            log = (folder / LOG_NAME).open("w+b")
+            process = subprocess.Popen(
+                launch.wrap([*command, str(writing)], memory_bytes=memory_bytes),
+                cwd=folder,
+                env=clean_environment(folder),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[writing],
+                start_new_session=True,
+            )
         except OSError:
             os.close(reading)
             raise
@@ -133,6 +137,8 @@ class Child:
                 return self._understand(self._lines.popleft())
             if len(self._partial) > LINE_BYTES:
                 return self._death(f"sent more than {LINE_BYTES} bytes without ending the line", lied=True)
+            if os.fstat(self._log.fileno()).st_size > MAX_LOG_BYTES:
+                return self._death(f"printed more than {MAX_LOG_BYTES} bytes", lied=True)
             left = deadline - time.monotonic()
             if self._closed_at is None:
                 exited = self.has_exited()  # asked before reading, so that its last words are not lost
@@ -160,6 +166,7 @@ class Child:
         self._signal(signal.SIGKILL)  # before it is reaped: until then nobody else can get its number
         self._process.wait()
         os.close(self._events)
+        self._log.close()
         assert self._process.stdin is not None
         self._process.stdin.close()
 
@@ -220,15 +227,19 @@ class Child:
             return self._death(f"sent what is no event ({kinds})", lied=True)
 
     def _death(self, how: str, *, lied: bool = False) -> Death:
-        return Death(how, log_tail=tail(self._log), lied=lied)
+        return Death(how, log_tail=_end_of(self._log), lied=lied)
 
 
-def tail(log: Path, *, num_bytes: int = 2000) -> str:
-    """The end of a log file, as text; empty when it cannot be read."""
+def _end_of(log: IO[bytes]) -> str:
+    """The last words, by the file that was given out: another one may lie under its name by now, or a link."""
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), TAIL_BYTES, max(0, size - TAIL_BYTES)).decode(errors="replace")
+
+
+def tail(log: Path) -> str:
+    """The end of a log file of our own, as text; empty when it cannot be read."""
     try:
         with log.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - num_bytes))
-            return file.read().decode(errors="replace")
+            return _end_of(file)
     except OSError:
         return ""

@@ -243,10 +243,10 @@ HOSTILE: Final = [
     BadUpload("npz-pickled", "dataset", "data.npz", pickled_arrays, "dataset_pickled"),
     BadUpload("npz-of-npz", "dataset", "data.npz", lambda: zipped({"x_train.npy": good_npz()}), "archive_unreadable"),
     BadUpload(
-        "npz-members",
+        "npz-of-many-members",
         "dataset",
         "data.npz",
-        lambda: zipped({f"{n}.npy": b"" for n in range(100_000)}),
+        lambda: zipped({f"{n}.npy": b"" for n in range(20_000)}),
         "archive_unsafe",
     ),
     BadUpload(

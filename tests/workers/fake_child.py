@@ -118,6 +118,15 @@ def flood() -> None:
         os.write(PIPE, b"x" * 65536)
 
 
+def print_without_end() -> None:
+    """Goes on when its log has another name, and another file has the log's."""
+    take_assignment()
+    Path("child.log").unlink()
+    Path("child.log").symlink_to("/etc/passwd")
+    while True:
+        os.write(1, b"x" * 65536)
+
+
 def chatter() -> None:
     take_assignment()
     while True:
@@ -212,6 +221,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             crash_once,
             quit_quietly,
             flood,
+            print_without_end,
             chatter,
             lie,
             gibberish,

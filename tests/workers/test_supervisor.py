@@ -84,6 +84,7 @@ def test_a_check_that_kills_its_child_every_time_rejects_its_upload(bench: Bench
 ENDINGS = {
     "failed": ("fail", "training_diverged"),
     "floods its pipe": ("flood", "internal_error"),
+    "prints without end": ("print_without_end", "internal_error"),
     "announces a path": ("lie", "internal_error"),
     "sends no JSON": ("gibberish", "internal_error"),
     "announces a missing file": ("announce_missing", "internal_error"),
