@@ -1,6 +1,8 @@
 """What confines jobs on this machine, broken on purpose part by part."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,29 @@ def test_two_children_of_root_have_two_accounts() -> None:
     assert one is not None
     assert two is not None
     assert len({one.uid, two.uid, os.getuid()}) == 3
+
+
+LOOK = """
+import os, sys
+from workers.sandbox.confinement import Confinement, enter
+enter(Confinement.from_json(sys.argv[1]))
+print(os.access(sys.argv[2], os.F_OK), os.path.exists(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give children accounts of their own")
+def test_a_child_finds_its_own_files_in_somebodys_home(tmp_path: Path) -> None:
+    """TensorFlow looks by access(2), which by itself leaves aside what a process of another account may do."""
+    home, folder = tmp_path / "home", tmp_path / "home" / "child"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("1")
+    home.chmod(0o700)
+    confinement = Sandbox(FULL, PARTS).confinement(folder, 1)
+    level.give(folder, confinement)
+    assert confinement is not None
+
+    command = [sys.executable, "-P", "-s", "-c", LOOK, confinement.to_json(), str(folder / "weights")]
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    looked = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    assert looked.stdout == "True True\n", looked.stderr
