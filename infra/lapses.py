@@ -3,6 +3,7 @@
 Inside the caller's transaction. Any number of workers may do it at once: every move is a compare-and-swap.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -16,11 +17,19 @@ from jobspec.errors import PendingTimeExceeded, WorkerCrashed
 from jobspec.states import JobState
 
 
-def sweep(session: Session, *, max_attempts: int, resend_seconds: float, now: datetime | None = None) -> list[Job]:
+def sweep(
+    session: Session,
+    *,
+    max_attempts: int,
+    resend_seconds: float,
+    on_lost: Callable[[Job], object] = lambda job: None,
+    now: datetime | None = None,
+) -> list[Job]:
     """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
 
     Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
-    their limit, and never started, expire. Safe to run at any time, any number of times, side by side.
+    their limit, and never started, expire. ``on_lost`` is told of each job whose
+    worker fell silent. Safe to run at any time, any number of times, side by side.
     """
     lapsed = session.scalars(
         select(Job)
@@ -28,6 +37,7 @@ def sweep(session: Session, *, max_attempts: int, resend_seconds: float, now: da
         .with_for_update(skip_locked=True)
     ).all()
     for job in lapsed:
+        on_lost(job)
         _set_right(session, job, max_attempts, now)
     _expire(session, now)
     unsent = or_(Job.published_at.is_(None), Job.published_at < clock.later(now, -resend_seconds))

@@ -261,3 +261,13 @@ class Delivery(Table):
     failed_tries: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
     created_at: Mapped[datetime]
+
+
+class Tally(Table):
+    """A count over all workers that only grows, also when the jobs that it counts are deleted."""
+
+    __tablename__ = "tallies"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    labels: Mapped[str] = mapped_column(String(200), primary_key=True)
+    value: Mapped[float]

@@ -4,8 +4,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import StringConstraints
 
-Scope = Literal["read", "write", "admin"]
-SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
+Scope = Literal["read", "write", "metrics", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "metrics", "admin")
 
 LOCAL_OWNER: Final = "local"
 """Whose everything is as long as a service has no keys."""
@@ -15,12 +15,15 @@ Owner = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
 _IMPLIED: Final[dict[Scope, frozenset[Scope]]] = {
     "read": frozenset({"read"}),
     "write": frozenset({"read", "write"}),
+    "metrics": frozenset({"metrics"}),
     "admin": frozenset(SCOPES),
 }
 
 
 def granted(scopes: frozenset[Scope]) -> frozenset[Scope]:
-    """All that these scopes allow: who may write may read, and an admin may do everything.
+    """All that these scopes allow: who may write may read, an admin may do everything.
+
+    ``metrics`` is for a monitor, which sees totals and nothing else.
 
     >>> sorted(granted(frozenset({"write"})))
     ['read', 'write']

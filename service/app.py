@@ -16,6 +16,7 @@ from service import problems
 from service.body_limit import BodyLimit
 from service.guard import Guard
 from service.linger import Linger
+from service.metrics import Requests
 from service.openapi import Gateway
 from service.parts import Parts
 from service.request_id import request_id_of
@@ -26,6 +27,7 @@ from service.routes import (
     health,
     jobs,
     keys,
+    monitoring,
     resumable,
     retention,
     uploads,
@@ -53,22 +55,24 @@ def create_app(settings: Settings) -> Gateway:
 
     app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
-    for module in (discovery, health, uploads, resumable, jobs, events, artifacts, retention, keys, usage, webhooks):
+    first = (discovery, health, monitoring, uploads, resumable, jobs, events)
+    for module in (*first, artifacts, retention, keys, usage, webhooks):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Guard, parts=parts)
     app.add_middleware(TusHeader)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, requests=parts.requests)
     app.add_middleware(Linger)
     return app
 
 
 class RequestLog:
-    """Gives each request an id, sends it back, and writes one line when the answer is out."""
+    """Gives each request an id, sends it back, and counts it and writes one line when the answer is out."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
         self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +92,9 @@ class RequestLog:
         try:
             await self._app(scope, receive, tell)
         finally:
-            milliseconds = round((time.perf_counter() - start) * 1000, 1)
+            seconds = time.perf_counter() - start
+            self._requests.count(scope, status, seconds)
+            milliseconds = round(seconds * 1000, 1)
             log = logger("gateway").debug if scope["path"].startswith("/health") else logger("gateway").info
             caller = scope["state"].get("caller")
             by = {} if caller is None or caller.key_id is None else {"key": caller.key_id}

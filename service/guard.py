@@ -24,6 +24,7 @@ from service.problems import problem_response
 
 OPEN = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+FOR_MONITORS = "/metrics"
 FOR_ADMINS = "/v1/keys"
 CREATE_COMMAND = "python -m service keys create --admin"
 
@@ -86,6 +87,8 @@ def needed_scope(method: str, path: str) -> keys.Scope:
     """
     if path == FOR_ADMINS or path.startswith(FOR_ADMINS + "/"):
         return "admin"
+    if path == FOR_MONITORS:
+        return "metrics"
     return "read" if method in READING else "write"
 
 

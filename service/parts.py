@@ -11,6 +11,7 @@ from infra.database import Database
 from infra.settings import Settings
 from infra.store import Store
 from service.feed import Feed
+from service.metrics import Requests
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Parts:
     publisher: Publisher
     leaving: threading.Event = field(default_factory=threading.Event)
     """Set when the process was told to go: whoever waits is answered at once."""
+    requests: Requests = field(default_factory=Requests)
     feed: Feed = field(init=False)
 
     def __post_init__(self) -> None:

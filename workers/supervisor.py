@@ -5,13 +5,13 @@ else tries: a job is never lost.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from infra import blobs, families, jobs, quotas
+from infra import blobs, families, jobs, quotas, tallies
 from infra.broker import Publisher
 from infra.events import Entry
 from infra.jobs import Outcome
@@ -21,6 +21,7 @@ from infra.tables import Job, Upload
 from jobspec.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, StepState, UploadState
+from workers import counted
 from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt, Ending, Means, Spread, Stop, failed
 from workers.lease import Lease
 from workers.outputs import Disbelieved
@@ -55,6 +56,7 @@ class Supervisor:
             return
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
         log.info("job taken")
+        began = time.monotonic()
         times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
         with Lease(self.means.database, job, **times) as lease:
             ending = Attempt(self.means, job, lease).ending()
@@ -63,6 +65,8 @@ class Supervisor:
                 lease.record.note(_last_words(ending))
             written = self._settle(job, lease, ending)
         log.info("job left", ending=_name(ending), written=written)
+        with suppress(SecateurError):  # a count that is missing is not worth a wait
+            self._count(counted.attempt(job, ending, ran_seconds=time.monotonic() - began, is_written=written))
         if written:
             with suppress(SecateurError):  # then a sweep of some worker notices
                 self._wake_next(job.owner)
@@ -71,6 +75,10 @@ class Supervisor:
     def limits(self) -> quotas.Amounts:
         """What each owner may use."""
         return quotas.limits_of(self.settings)
+
+    def _count(self, counts: Mapping[tallies.Key, float]) -> None:
+        with self.means.database.write() as session:
+            tallies.add(session, counts)
 
     def _settle(self, job: Job, lease: Lease, ending: Ending) -> bool:
         """Write an ending. False when the job was no longer ours to end."""

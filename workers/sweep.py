@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
-from infra import clock, idempotency, jobs, lapses, quotas, workers
+from infra import clock, idempotency, jobs, lapses, quotas, tallies, workers
 from infra.broker import Publisher
 from infra.database import Database
 from infra.logs import logger
@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.tables import Job
 from jobspec.errors import SecateurError
 from jobspec.work import QUEUE_OF, Queue
+from workers import counted
 
 RESEND_SECONDS = 15.0
 """A queued job whose message is older may have lost it."""
@@ -47,10 +48,17 @@ class Sweep:
         """
         with self._database.write() as session:
             workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
-            due = lapses.sweep(session, max_attempts=self._settings.max_attempts, resend_seconds=RESEND_SECONDS)
+            lost: list[Job] = []
+            due = lapses.sweep(
+                session,
+                max_attempts=self._settings.max_attempts,
+                resend_seconds=RESEND_SECONDS,
+                on_lost=lost.append,
+            )
             due = quotas.startable(session, due, quotas.limits_of(self._settings))
             idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
             now = clock.read(session)
+            tallies.add(session, tallies.together(map(counted.lost, lost)))
         sent: list[Job] = []
         try:
             for job in self._missing(due, now):
