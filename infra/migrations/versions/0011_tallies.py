@@ -14,7 +14,7 @@ def upgrade() -> None:
         "tallies",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("labels", sa.String(length=200), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name", "labels", name=op.f("pk_tallies")),
     )
 
