@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -110,8 +111,17 @@ async def _wait(
 
 
 async def stream(feed: Feed, job_id: str, after: int, wanted: Callable[[JobEvent], bool]) -> AsyncIterator[bytes]:
-    """Events behind a number as they go over the wire, until the job has ended or the gateway is told to go."""
+    """Events behind a number as they go over the wire, until the job has ended or the gateway is told to go.
+
+    A database that does not answer ends the stream too: its reader comes back, and is told 503 until it answers.
+    """
     yield format_sse_event(retry=RETRY_MS)
+    with suppress(errors.ServiceError):
+        async for piece in _pieces(feed, job_id, after, wanted):
+            yield piece
+
+
+async def _pieces(feed: Feed, job_id: str, after: int, wanted: Callable[[JobEvent], bool]) -> AsyncIterator[bytes]:
     spoke = time.monotonic()
     async with feed.reading(job_id) as channel:
         while channel is not None and not feed.leaving.is_set():

@@ -160,6 +160,18 @@ def test_many_who_tell_at_once_get_numbers_of_their_own(database: Database) -> N
     assert [event.number for event in told(database, job_id)] == list(range(1, 19))
 
 
+def test_one_query_tells_how_far_several_jobs_are(database: Database) -> None:
+    (first, _), second = claimed(database), queued(database)
+
+    with database.read() as session:
+        found = events.pulses(session, [first, second, "job_" + "0" * 20])
+
+    assert found == {
+        first: events.Pulse(2, JobState.RUNNING),
+        second: events.Pulse(1, JobState.QUEUED),
+    }
+
+
 def test_deleting_a_job_deletes_its_events(database: Database) -> None:
     job_id, _ = claimed(database)
 

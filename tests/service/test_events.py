@@ -13,6 +13,7 @@ import pytest
 from infra import jobs
 from infra.events import Entry
 from infra.jobs import Outcome
+from jobspec.errors import Unavailable
 from jobspec.states import JobState
 from service import feed
 from service.routes import events
@@ -167,6 +168,38 @@ def test_a_gateway_that_leaves_ends_its_streams_and_another_goes_on(start: Start
         end(gateway, job_id, DONE)
 
         assert numbers(gateway, job_id, last=1) == [2, 3]
+
+
+def test_a_database_that_goes_away_ends_a_stream_so_that_its_reader_comes_back(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> Any:
+        raise Unavailable("The database does not answer.")
+
+    monkeypatch.setattr(feed.Feed, "_page", away)
+    job_id = job(gateway)
+
+    assert numbers(gateway, job_id) == []
+
+
+def test_a_look_that_fails_is_followed_by_another(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers stay while a database is restarted."""
+    real, failed = feed.Feed._news, threading.Event()
+
+    def once_away(self: feed.Feed, known: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise Unavailable("The database does not answer.")
+        return real(self, known)
+
+    job_id = job(gateway)
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(feed.Feed, "_news", once_away)
+        reader = pool.submit(numbers, gateway, job_id)
+        assert failed.wait(timeout=10)
+        end(gateway, job_id, DONE)
+
+        assert reader.result(timeout=10) == [1, 2, 3]
 
 
 def test_readers_of_one_job_cost_one_query(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:

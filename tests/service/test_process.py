@@ -115,6 +115,23 @@ def test_it_leaves_soon_although_somebody_waits(sign: signal.Signals, tmp_path: 
     assert not [line for line in process.lines if "Traceback" in str(line)]
 
 
+def test_a_stream_of_events_ends_when_it_leaves(tmp_path: Path) -> None:
+    """Its reader connects to the next gateway, with the number of the last event that it has seen."""
+    with serving(Settings(data_dir=tmp_path)) as other:
+        job_id = job(other)
+    with gateway_process(tmp_path) as process, httpx.Client(base_url=process.url, timeout=20) as client:
+        headers = {"Accept": "text/event-stream"}
+        with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
+            lines = answer.iter_lines()
+            assert any(line == "id: 1" for line in lines)
+
+            seconds = process.stop()
+
+            assert [line for line in lines if line] == []
+    assert seconds < 2
+    assert not [line for line in process.lines if "Traceback" in str(line)]
+
+
 def test_a_port_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment = os.environ | {"SECATEUR_PORT": str(taken.getsockname()[1]), "SECATEUR_DATA_DIR": str(tmp_path)}
