@@ -167,7 +167,7 @@ def test_a_running_job_is_cancelled_within_seconds(service: Service, inputs: Inp
 
 def test_a_job_that_runs_too_long_fails_and_says_so(service: Service, inputs: Inputs) -> None:
     """Limits are promises to whoever pays for the machine."""
-    job = service.client.submit(recipe(inputs, limits={"max_runtime_seconds": 1}))
+    job = service.client.submit(recipe(inputs, limits={"max_runtime_seconds": 1}), force=True)
 
     ended = service.client.wait(job.id)
 
