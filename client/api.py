@@ -8,7 +8,6 @@
 ...     print(service.report(service.wait(job.id).id).verdicts)
 """
 
-import base64
 import hashlib
 import os
 import tempfile
@@ -22,7 +21,8 @@ from urllib.parse import quote
 
 import httpx
 
-from client import revive
+from client import revive, sending
+from client.sending import OnBytes
 from client.views import Artifact, ArtifactList, EventPage, Job, JobList, Key, KeyList, NewKey, Readiness, Upload, View
 from jobspec.errors import InternalError, Unavailable
 from jobspec.events import EventKind, JobEvent, Level
@@ -33,7 +33,6 @@ from jobspec.sensitivity import SensitivityReport
 from jobspec.states import FINAL, UploadState
 from jobspec.sweep import SweepReport
 
-CHUNK_BYTES = 1 << 18
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 90.0
 LONG_POLL_SECONDS = 5.0
@@ -41,9 +40,6 @@ CHECK_POLL_SECONDS = (0.1, 1.0)
 OUTAGE_PAUSE_SECONDS = 1.0
 OUTAGE_SECONDS = 60.0
 """How long ``wait`` puts up with a service that does not answer, for instance because it is being restarted."""
-
-OnBytes = Callable[[int, int], None]
-"""Called with the bytes sent so far, and all there are."""
 
 V = TypeVar("V", bound=View)
 
@@ -77,7 +73,7 @@ class Secateur:
 
     def upload_model(self, path: Path, *, on_bytes: OnBytes | None = None) -> Upload:
         """Upload a ``.keras`` or ``.h5`` file or a zip of a SavedModel. A worker checks it next: see ``wait_ready``."""
-        return self._upload("/v1/models", path, {}, on_bytes)
+        return self._upload("model", path, {}, on_bytes)
 
     def upload_dataset(self, path: Path, *, on_bytes: OnBytes | None = None, **declared: Any) -> Upload:
         """Upload a data set and declare how it is to be read: fields of ``jobspec.reading.Reading``.
@@ -85,7 +81,22 @@ class Secateur:
         ``upload_dataset(Path("flowers.csv"), label="species")``, ``upload_dataset(Path("pets.zip"), scale="1/255",
         image_size=(96, 96), classes=("cat", "dog"))``.
         """
-        return self._upload("/v1/datasets", path, Reading.model_validate(declared).query(), on_bytes)
+        return self._upload("dataset", path, Reading.model_validate(declared).query(), on_bytes)
+
+    def upload_in_pieces(
+        self,
+        kind: Literal["model", "dataset"],
+        path: Path,
+        *,
+        resume: str | None = None,
+        on_begin: Callable[[str], None] | None = None,
+        on_bytes: OnBytes | None = None,
+        **declared: Any,
+    ) -> Upload:
+        """Upload so that it can be interrupted; large files are by themselves. See ``client.sending.in_pieces``."""
+        query = Reading.model_validate(declared).query() if kind == "dataset" else {}
+        told: dict[str, Any] = {"resume": resume, "on_begin": on_begin, "on_bytes": on_bytes}
+        return self._get(f"/v1/{kind}s/{sending.in_pieces(self._send, kind, path, query, **told)}", Upload)
 
     def wait_ready(self, kind: Literal["model", "dataset"], upload_id: str) -> Upload:
         """Wait for the check of an upload.
@@ -241,30 +252,20 @@ class Secateur:
     def _report(self, job_id: str) -> bytes:
         return self._send("GET", f"{_path(job_id)}/report", headers={"Accept": "application/json"}).content
 
-    def _upload(self, path: str, file: Path, query: dict[str, str], on_bytes: OnBytes | None) -> Upload:
-        with file.open("rb") as stream:
-            digest = base64.b64encode(hashlib.file_digest(stream, "sha256").digest()).decode()
-            size = stream.tell()
-
-        def chunks() -> Iterator[bytes]:
-            sent = 0
-            with file.open("rb") as stream:
-                while chunk := stream.read(CHUNK_BYTES):
-                    yield chunk
-                    sent += len(chunk)
-                    if on_bytes is not None:
-                        on_bytes(sent, size)
-
-        headers = {"Content-Length": str(size), "Repr-Digest": f"sha-256=:{digest}:"}
-        response = self._send("POST", path, params={"name": file.name, **query}, content=chunks(), headers=headers)
-        return self._parse(response, Upload)
+    def _upload(
+        self, kind: Literal["model", "dataset"], file: Path, query: dict[str, str], on_bytes: OnBytes | None
+    ) -> Upload:
+        if file.stat().st_size > sending.PIECE_BYTES:
+            upload_id = sending.in_pieces(self._send, kind, file, query, on_bytes=on_bytes)
+            return self._get(f"/v1/{kind}s/{upload_id}", Upload)
+        return self._parse(sending.whole(self._send, f"/v1/{kind}s", file, query, on_bytes), Upload)
 
     def _stream(self, path: str) -> Iterator[bytes]:
         with self._translated(), self._http.stream("GET", path) as response:
             if response.is_error:
                 response.read()
                 raise revive.from_response(response)
-            yield from response.iter_bytes(CHUNK_BYTES)
+            yield from response.iter_bytes(sending.CHUNK_BYTES)
 
     def _get(self, path: str, view: type[V]) -> V:
         return self._parse(self._send("GET", path), view)

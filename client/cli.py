@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.markup import escape
 from client import keys_cli
 from client.api import Secateur
 from client.options import DEFAULT_URL, ApiKey, Url
-from client.run import JobEnded, collect, follow, run
+from client.run import JobEnded, collect, follow, run, send
 from client.views import Job
 from jobspec.errors import InvalidRequest, SecateurError
 from jobspec.events import LEVELS
@@ -40,6 +40,7 @@ DeclareOption = Annotated[
 ]
 
 
+Kind = Literal["model", "dataset"]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run it although the service has the result already.")]
 
 
@@ -163,6 +164,23 @@ def _run(
             raise
         paths = collect(service, job, out, console=console)
     console.print(f"In [bold]{escape(str(out))}[/bold]: {', '.join(path.name for path in paths)}")
+
+
+@app.command()
+def upload(
+    file: InputFile,
+    kind: Annotated[Kind, typer.Option(help="What it is.")],
+    scale: ScaleOption = "none",
+    declare: DeclareOption = None,
+    resumable: Annotated[bool, typer.Option(help="Send it in pieces; large files are in any case.")] = False,
+    resume: Annotated[str | None, typer.Option(metavar="UPLOAD", help="Go on with an upload that broke off.")] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+) -> None:
+    """Upload a model or a data set and print its id."""
+    reading = _reading(scale, declare)
+    with Secateur(url, api_key=api_key) as service:
+        typer.echo(send(service, kind, file, reading, resumable=resumable, resume=resume, console=errors).id)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -10,7 +10,8 @@ from rich.live import Live
 
 from client.api import Secateur
 from client.revive import from_failure
-from client.views import Job
+from client.sending import PIECE_BYTES
+from client.views import Job, Upload
 from jobspec.errors import SecateurError
 from jobspec.reading import Reading
 from jobspec.report import Report
@@ -67,6 +68,30 @@ def run(
     if job.state != JobState.SUCCEEDED:
         raise JobEnded(job)
     return job
+
+
+def send(
+    service: Secateur,
+    kind: Literal["model", "dataset"],
+    file: Path,
+    reading: Reading,
+    *,
+    resumable: bool,
+    resume: str | None,
+    console: Console,
+) -> Upload:
+    """Upload a file, in pieces when that is asked for or it is large; tells how to go on if it breaks off."""
+
+    def begun(upload_id: str) -> None:
+        console.print(f"[dim]if this breaks off: secateur upload {file} --kind {kind} --resume {upload_id}[/dim]")
+
+    declared = dict(reading) if kind == "dataset" else {}
+    if resumable or resume is not None or file.stat().st_size > PIECE_BYTES:
+        shown = _shown(console, file)
+        return service.upload_in_pieces(kind, file, resume=resume, on_begin=begun, on_bytes=shown, **declared)
+    if kind == "model":
+        return service.upload_model(file, on_bytes=_shown(console, file))
+    return service.upload_dataset(file, on_bytes=_shown(console, file), **declared)
 
 
 def follow(service: Secateur, job: Job, *, console: Console, on_job: Callable[[Job], object] = lambda job: None) -> Job:

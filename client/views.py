@@ -30,6 +30,14 @@ class Upload(View):
     failure: Failure | None = None
 
 
+class Pieces(View):
+    """An upload in pieces, and what became of it."""
+
+    id: str
+    upload_id: str | None = None
+    failure: Failure | None = None
+
+
 class Job(View):
     """A job, and how far it has come."""
 
