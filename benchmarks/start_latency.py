@@ -12,7 +12,10 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from client.api import Secateur
 from infra.settings import Settings
@@ -42,8 +45,28 @@ def one_job(service: Secateur, spec: dict[str, object]) -> tuple[float, float]:
         time.sleep(POLL_SECONDS)
 
 
-def measure(warm: bool, repetitions: int, idle_seconds: float) -> dict[str, object]:
-    """All jobs through one fresh service, with pauses in which a waiting child gets ready."""
+def processor_seconds() -> float:
+    """What all children of jobs on this machine have used so far."""
+    used = 0.0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if "workers.child" in process.cmdline():
+                used += sum(process.cpu_times()[:2])
+    return used
+
+
+def wait_until_idle(quiet_seconds: float) -> None:
+    """Until no child works any more: whoever waits for a job has its imports done."""
+    before, since = processor_seconds(), time.monotonic()
+    while time.monotonic() - since < quiet_seconds:
+        time.sleep(0.2)
+        now = processor_seconds()
+        if now != before:
+            before, since = now, time.monotonic()
+
+
+def measure(warm: bool, repetitions: int, quiet_seconds: float) -> dict[str, object]:
+    """All jobs through one fresh service, each when nothing else works there."""
     os.environ["SECATEUR_WARM_CHILDREN"] = str(warm)
     os.environ["SECATEUR_HEARTBEAT_SECONDS"] = "0.05"
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +77,7 @@ def measure(warm: bool, repetitions: int, idle_seconds: float) -> dict[str, obje
             one_job(service, spec)
             seen = []
             for seed in range(repetitions):
-                time.sleep(idle_seconds)
+                wait_until_idle(quiet_seconds)
                 seen.append(one_job(service, spec | {"seed": seed + 1}))
             sandbox = service.readiness().sandbox
     to_running, to_step = ([round(pair[which], 3) for pair in seen] for which in (0, 1))
@@ -72,9 +95,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--idle-seconds", type=float, default=10.0)
+    parser.add_argument("--quiet-seconds", type=float, default=3.0)
     options = parser.parse_args()
-    runs = [measure(warm, options.repetitions, options.idle_seconds) for warm in (True, False)]
+    runs = [measure(warm, options.repetitions, options.quiet_seconds) for warm in (True, False)]
     note = "steps are written at each heartbeat, here every 50 ms (by default every second)"
     print(json.dumps({"benchmark": "start_latency", "cores": os.cpu_count(), "runs": runs, "note": note}, indent=2))
 

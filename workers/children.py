@@ -26,6 +26,9 @@ LOOK_SECONDS: Final = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """After a child that died while it waited; the pause doubles."""
 
+LIGHT: Final[frozenset[WorkKind]] = frozenset({"check_dataset"})
+"""Kinds that import little: started anew they are sooner ready than a child that is still importing everything."""
+
 OFF: Final = Sandbox("off", parts=())
 
 Command = Callable[[Sequence[WorkKind], Confinement | None], Sequence[str]]
@@ -67,7 +70,9 @@ class Children:
         """
         with self._lock:
             self._num_lent += 1
-            lent = self._waiting.pop(0) if self._waiting else None
+            lent = self._best_for(kind)
+            if lent is not None:
+                self._waiting.remove(lent)
         try:
             lent = lent or self._start((kind,))
             yield lent
@@ -77,6 +82,11 @@ class Children:
             with self._lock:
                 self._num_lent -= 1
             self._looked_at.set()
+
+    def _best_for(self, kind: WorkKind) -> Lent | None:
+        alive = [lent for lent in self._waiting if not lent.child.has_exited()]
+        ready = [lent for lent in alive if lent.child.has_spoken()]
+        return next(iter(ready or ([] if kind in LIGHT else alive)), None)
 
     @contextmanager
     def kept_warm(self, kinds: Sequence[WorkKind], *, slots: int) -> Iterator[None]:

@@ -129,6 +129,10 @@ class Child:
         order = Order(assignment=assignment, processor_seconds=processor_seconds)
         self._unsent = memoryview(order.model_dump_json().encode() + b"\n")
 
+    def has_spoken(self) -> bool:
+        """Whether an event waits to be read."""
+        return bool(self._lines) or bool(select.select([self._events], [], [], 0)[0])
+
     def next_event(self, timeout_seconds: float) -> Event | Death | None:
         """The next event, or how the child ended without a result, or None when nothing came in time."""
         deadline = time.monotonic() + timeout_seconds

@@ -194,6 +194,11 @@ def close_pipe() -> None:
     time.sleep(60)
 
 
+def mute() -> None:
+    """Is still importing."""
+    time.sleep(60)
+
+
 def deaf() -> None:
     """Never reads its assignment."""
     say(event="ready")
@@ -227,7 +232,18 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             gibberish,
             wrong_summary,
         ),
-        *(announce_missing, announce_link, replace_out, hang, hang_with_family, orphan_family, close_pipe, deaf, tell),
+        *(
+            announce_missing,
+            announce_link,
+            replace_out,
+            hang,
+            hang_with_family,
+            orphan_family,
+            close_pipe,
+            mute,
+            deaf,
+            tell,
+        ),
     )
 }
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.workers.conftest import eventually, fake, living_in
 from workers.children import Children, Lent
 from workers.process import Death
 from workers.sandbox.level import FULL, Sandbox
+from workers.scratch import remove
 
 
 @pytest.fixture
@@ -56,6 +59,18 @@ def test_a_job_that_finds_nobody_waiting_gets_a_child_of_its_own(root: Path) -> 
     """More jobs than slots, or the first one after a start: it only takes longer."""
     with of_fakes(root).lend("compress") as lent:
         assert lent.child.next_event(10) == Ready()
+
+
+def test_a_job_that_imports_little_does_not_wait_for_a_child_that_imports_everything(root: Path) -> None:
+    """The check of a small table would take seconds after the start of a worker."""
+    children = of_fakes(root, "mute")
+    with children.kept_warm(("check_dataset", "check_model"), slots=2):
+        assert eventually(lambda: len(waiting(children)) == 2)
+        before = waiting(children)
+
+        with children.lend("check_dataset") as light, children.lend("check_model") as heavy:
+            assert light.child.pid not in before
+            assert heavy.child.pid in before
 
 
 def test_no_two_children_share_a_folder(root: Path) -> None:
@@ -139,3 +154,24 @@ def test_a_confined_child_that_waits_for_several_kinds_does_the_one_that_comes(r
             ended = answer(lent, CheckDataset(dataset="data.npz"))
 
     assert isinstance(ended, Succeeded), ended
+
+
+def test_a_killed_worker_leaves_neither_a_waiting_child_nor_the_process_that_reads_for_it(root: Path) -> None:
+    """``kill -9`` gives nobody the time to tidy up: the kernel does it, for processes of other accounts too."""
+    program = (
+        "import time; from pathlib import Path;"
+        "from workers.children import Children; from workers.sandbox.level import FULL, Sandbox;"
+        f"children = Children(Path({str(root)!r}), Sandbox(FULL, file_bytes=1 << 30));"
+        "waiting = children.kept_warm(('check_dataset',), slots=1); waiting.__enter__(); time.sleep(60)"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", program])
+    others = {worker.pid}
+    try:
+        assert eventually(lambda: len({process.pid for process in living_in(root)} - others) == 2)
+    finally:
+        worker.kill()
+        worker.wait()
+
+    assert eventually(lambda: not living_in(root))
+    for left in root.iterdir():
+        remove(left)

@@ -101,3 +101,24 @@ def test_a_worker_refuses_arguments_that_cannot_work(arguments: list[str]) -> No
 
     assert done.returncode == 2
     assert "error: argument" in done.stderr
+
+
+def test_a_worker_that_requires_a_sandbox_it_cannot_have_does_not_start(bench: Bench, tmp_path: Path) -> None:
+    """The sentence in its log says what to install; running on would confine strangers' models by nothing."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "pyseccomp.py").write_text("raise RuntimeError('Unable to find libseccomp')")
+    environment = os.environ | {
+        "SECATEUR_DATA_DIR": str(bench.settings.data_dir),
+        "SECATEUR_SCRATCH_DIR": str(bench.scratch),
+        "SECATEUR_SANDBOX": "require",
+        "PYTHONPATH": os.pathsep.join([str(broken), str(Path(__file__).parents[2])]),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-m", "workers"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    (bench.scratch / ".lock").unlink()
+    assert done.returncode == os.EX_CONFIG
+    assert "libseccomp.so.2 is not installed" in done.stdout + done.stderr
