@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
         opened.enter_context(delivering(Courier(database, settings.webhook_targets)))
         if settings.warm_children:
-            opened.enter_context(children.kept_warm(kinds, slots=options.slots))
+            opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
         means = Means(database, store, draining, children)
         supervisor = Supervisor(means, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)

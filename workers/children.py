@@ -89,10 +89,13 @@ class Children:
         return next(iter(ready or ([] if kind in LIGHT else alive)), None)
 
     @contextmanager
-    def kept_warm(self, kinds: Sequence[WorkKind], *, slots: int) -> Iterator[None]:
-        """Keep a child waiting for each slot that has no job, while the block runs."""
+    def kept_warm(
+        self, kinds: Sequence[WorkKind], *, slots: int, draining: threading.Event | None = None
+    ) -> Iterator[None]:
+        """Keep a child waiting for each slot that has no job, while the block runs and no drain has begun."""
         ended = threading.Event()
-        thread = threading.Thread(target=self._keep, args=(kinds, slots, ended), name="children", daemon=True)
+        unwanted = draining or ended
+        thread = threading.Thread(target=self._keep, args=(kinds, slots, ended, unwanted), name="children", daemon=True)
         thread.start()
         try:
             yield
@@ -101,7 +104,7 @@ class Children:
             self._looked_at.set()
             thread.join()
 
-    def _keep(self, kinds: Sequence[WorkKind], slots: int, ended: threading.Event) -> None:
+    def _keep(self, kinds: Sequence[WorkKind], slots: int, ended: threading.Event, unwanted: threading.Event) -> None:
         pause, not_before = FIRST_PAUSE_SECONDS, 0.0
         while not ended.is_set():
             with self._lock:
@@ -113,7 +116,7 @@ class Children:
                 _end(lent)
                 not_before = time.monotonic() + pause
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            if wanted > 0 and time.monotonic() >= not_before:
+            if wanted > 0 and not unwanted.is_set() and time.monotonic() >= not_before:
                 self._add(kinds)
             else:
                 self._looked_at.wait(LOOK_SECONDS)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from pathlib import Path
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
@@ -10,6 +11,7 @@ PR_SET_SECUREBITS: Final = 28
 SECBIT_NO_SETUID_FIXUP: Final = 1 << 2
 SIGKILL: Final = 9
 CAP_DAC_READ_SEARCH: Final = 2
+_NEEDED: Final = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -20,6 +22,17 @@ class _Header(ctypes.Structure):
 
 class _Data(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def can_change() -> bool:
+    """Whether this process may give others accounts and folders of their own, and end them. Not every root may.
+
+    Needs the capabilities to change owners, to signal, and to change groups and users (0, 5, 6 and 7).
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16) & _NEEDED == _NEEDED
+    return False
 
 
 def become(uid: int, *, reads_all: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from jobspec.errors import SandboxMissing
-from workers.sandbox import files
+from workers.sandbox import files, identity
 from workers.sandbox.attack import SECRET
 from workers.sandbox.confinement import PARTS, Confinement, Part, why_missing
 
@@ -46,7 +46,7 @@ class Sandbox:
         """The rules for a child in its folder; None when there are to be none. Children of other numbers are others."""
         if self.level == "off":
             return None
-        uid = FIRST_UID + (os.getpid() * 31 + number) % NUM_UIDS if os.getuid() == 0 else None
+        uid = FIRST_UID + (os.getpid() * 31 + number) % NUM_UIDS if identity.can_change() else None
         if "landlock" not in self.parts and not files.reachable_by_others((*files.readable(), folder / "file")):
             uid = None  # it would need the right to read all files, which Landlock alone could narrow
         return Confinement(str(folder), self.parts, uid, self.file_bytes)
