@@ -6,27 +6,31 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import update
 
 from infra import jobs
-from infra.broker import Publisher, celery_app
+from infra.broker import Publisher, celery_app, connect
 from infra.database import now
+from infra.tables import Job
 from tests.badfiles import good_keras, good_npz
 from tests.workers.conftest import Bench, eventually
+from workers.sweep import RESEND_SECONDS
 
 
 @contextmanager
-def worker(bench: Bench, broker: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(bench: Bench, broker: str, *arguments: str, lease_seconds: str = "2") -> Iterator[subprocess.Popen[bytes]]:
     """A worker process; ended when the block ends."""
     environment = os.environ | {
         "SECATEUR_DATA_DIR": str(bench.settings.data_dir),
         "SECATEUR_BROKER_URL": broker,
         "SECATEUR_SCRATCH_DIR": str(bench.scratch),
         "SECATEUR_HEARTBEAT_SECONDS": "0.1",
-        "SECATEUR_LEASE_SECONDS": "2",
+        "SECATEUR_LEASE_SECONDS": lease_seconds,
         "SECATEUR_SWEEP_SECONDS": "0.5",
     }
     process = subprocess.Popen([sys.executable, "-m", "workers", *arguments], env=environment)
@@ -92,6 +96,24 @@ def test_the_job_of_a_killed_worker_is_done_by_the_next(bench: Bench, broker: st
 
     assert bench.job(check_id).attempt == 2
     assert bench.find_upload("model", upload_id).state == "ready"
+
+
+def test_a_broker_that_lost_everything_loses_no_job(bench: Bench, broker: str) -> None:
+    """The job that runs goes on, and the one that waits is sent again."""
+    checks = [bench.upload("model", good_keras())[1], bench.upload("dataset", good_npz())[1]]
+    send(bench, broker, checks[0])
+    with worker(bench, broker, "--slots", "1", lease_seconds="30"):
+        assert eventually(lambda: bench.job(checks[0]).state == "running", within_seconds=30)
+        send(bench, broker, checks[1])
+
+        with connect(broker) as client:
+            client.flushall()
+        with bench.database.write() as session:  # as if the while had passed after which a message counts as lost
+            session.execute(update(Job).values(published_at=now() - timedelta(seconds=RESEND_SECONDS + 1)))
+
+        assert eventually(lambda: {bench.job(check).state for check in checks} == {"succeeded"}, within_seconds=60)
+
+    assert [bench.job(check).attempt for check in checks] == [1, 1]
 
 
 @pytest.mark.parametrize("arguments", [["--queues", "jobs,nonsense"], ["--slots", "0"]], ids=" ".join)
