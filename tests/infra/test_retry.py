@@ -1,10 +1,14 @@
 """Another attempt at a job: what users ask for, what is charged, and what a sweep tries again."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from infra import families, job_list, jobs
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
+from infra.tables import Job
 from jobspec.errors import NotRetryable, TrainingDiverged
 from jobspec.states import JobState, StepState
 from tests.infra.rows import LEASE, at, claimed, job, queued
@@ -201,3 +205,30 @@ def test_a_cancelled_sweep_is_tried_again_only_when_its_trials_have_stopped(data
     assert finish(database, first, running.attempt, Outcome(JobState.CANCELLED))
 
     assert len(retry(database, parent.id)) == 2
+
+
+def test_ends_of_trials_and_the_cancelling_of_their_sweep_do_not_wait_in_a_circle(database: Database) -> None:
+    """Each locks rows of jobs; on PostgreSQL a circle would fail one of them."""
+    for _ in range(5):
+        parent, trials = begun(database)
+        held = [claim(database, trial, seconds=6) for trial in trials]
+        barrier = threading.Barrier(3)
+
+        def end(taken: Job | None, barrier: threading.Barrier = barrier) -> None:
+            assert taken is not None
+            barrier.wait()
+            finish(database, taken.id, taken.attempt)
+            with database.write() as session:
+                families.note_trial(session, taken)
+
+        def cancel_all(parent_id: str = parent.id, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            with database.write() as session:
+                jobs.cancel(session, parent_id, now=at(7))
+                families.cancel(session, parent_id, now=at(7))
+
+        with ThreadPoolExecutor(3) as pool:
+            ends = [pool.submit(end, taken) for taken in held] + [pool.submit(cancel_all)]
+            for each in ends:
+                each.result(timeout=20)
+        assert job(database, parent.id).state == JobState.CANCELLED
