@@ -13,11 +13,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from engine.reading.refusals import RESAVE
-from jobspec.errors import ArchiveUnreadable
+from jobspec.errors import ArchiveUnreadable, WorkerCrashed
 
 BASE_SECONDS: Final = 20.0
 BYTES_PER_SECOND: Final = 10e6
@@ -28,9 +29,15 @@ def check(path: pathlib.Path) -> None:
 
     Raises:
         ArchiveUnreadable: the library does not come to an end with it, or dies of it.
+        WorkerCrashed: somebody killed the process, which is nobody's fault who uploaded the file.
     """
     limit = round(BASE_SECONDS + path.stat().st_size / BYTES_PER_SECOND)
     code = (_standing_by.read if _standing_by else _in_a_new_process)(path.resolve(), limit)
+    if code == -signal.SIGKILL:  # no library kills itself: somebody did, or the kernel when memory ran out
+        raise WorkerCrashed(
+            "The process that reads HDF5 files first was killed.",
+            suggestions=["Ask the operator for workers with more memory, if it happens again."],
+        )
     if code == -signal.SIGALRM:
         raise _damaged(f"reading it does not come to an end within {limit} seconds")
     if code < 0:
@@ -59,14 +66,14 @@ class _StandingBy:
     answering: int
 
     def read(self, path: pathlib.Path, limit: int) -> int:
-        """As what ``subprocess`` calls a return code. It can die once; what asked for it then fails."""
-        try:
+        """As what ``subprocess`` calls a return code. It can die once: who asks again is told what it died of."""
+        with suppress(BrokenPipeError):
             os.write(self.asking, json.dumps([str(path), limit]).encode() + b"\n")
             if os.read(self.answering, 1):
                 return 0
-        except BrokenPipeError:
-            raise RuntimeError("the process that reads HDF5 files first has died already") from None
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        assert status is not None
+        return -status.si_status if status.si_code != os.CLD_EXITED else status.si_status
 
 
 _standing_by: _StandingBy | None = None
