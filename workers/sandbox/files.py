@@ -59,7 +59,7 @@ def readable() -> tuple[Path, ...]:
     packages = {ours / name for name in PACKAGES}
     others = {Path(entry) for entry in sys.path if entry and _is_library(Path(entry))}
     found = {path.resolve() for path in python | packages | others if path.exists()}
-    return tuple(sorted(found - {ours}))
+    return tuple(sorted(found))
 
 
 def _is_library(entry: Path) -> bool:
