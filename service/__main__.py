@@ -101,7 +101,8 @@ def bind(host: str, port: int) -> socket.socket:
         SystemExit: the port is taken, with what to do.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # named, since asyncio sends small answers at once (TCP_NODELAY) only where it reads that this is TCP
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

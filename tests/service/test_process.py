@@ -1,5 +1,6 @@
 """The gateway as a process: says where it is, holds little memory, leaves when told to."""
 
+import asyncio
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import pytest
 
 from infra.database import Database
 from infra.settings import Settings
+from service.__main__ import bind
 from tests.service.conftest import eventually, model_file, serving
 from tests.service.inputs import job
 
@@ -201,3 +203,25 @@ print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
     )
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_answers_are_sent_at_once() -> None:
+    """Otherwise each waits 40 ms for the client to acknowledge its head, on a connection that is kept."""
+    options = []
+
+    async def accept() -> None:
+        accepted = asyncio.Event()
+
+        def look(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            options.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+            accepted.set()
+
+        server = await asyncio.start_server(look, sock=bind("127.0.0.1", 0))
+        async with server:
+            await asyncio.open_connection(*server.sockets[0].getsockname())
+            await asyncio.wait_for(accepted.wait(), 5)
+
+    asyncio.run(accept())
+
+    assert options[0] != 0
