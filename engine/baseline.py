@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.job import Job
 from engine.measuring import litert, measure
+from engine.objectives import judged_name
 from engine.parts import arrays_of, output_names, side_by_side
 from jobspec.progress import ProducedFile
 from jobspec.report import Quality, Sizes, Variant
@@ -87,5 +88,5 @@ def key(job: Job) -> str:
     for labels in arrays_of(job.data.test.y):
         digest.update(np.ascontiguousarray(labels).tobytes())
     wanted = [(each.metric, each.task) for each in job.objective.all]
-    digest.update(repr((len(job.data.test), job.feed, wanted, job.objective.head.metric)).encode())
+    digest.update(repr((len(job.data.test), job.feed, wanted, judged_name(job.objective))).encode())
     return digest.hexdigest()

@@ -143,6 +143,11 @@ class Aim(Protocol):
         """Labels in the form that the loss takes."""
 
 
+def judged_name(aim: Aim) -> str:
+    """Of the output that is judged; empty where there is one."""
+    return aim.judged if isinstance(aim, Objectives) else ""
+
+
 def aim_of(model: Any, names: Sequence[str], kinds: Mapping[str, LabelKind], wanted: spec.Objective) -> Aim:
     """What is wanted of a model.
 

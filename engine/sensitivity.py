@@ -20,7 +20,7 @@ from engine.arrays import Array
 from engine.data.rows import Samples, pieces, select, stored_parts
 from engine.job import Job
 from engine.measuring import measure as measuring
-from engine.objectives import Objectives
+from engine.objectives import judged_name
 from engine.parts import arrays_of
 from engine.prunable import Kernel
 from engine.repair.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
@@ -174,7 +174,7 @@ def digest(job: Job, step: Prune) -> str:
         "batches": (BATCHES, recipe.training.batch_size),
         "seed": recipe.seed,
         "scale": scales[0] if len(scales) == 1 else scales,
-        "objective": (job.objective.loss_name, job.objective.metric, *_judged(job)),
+        "objective": (job.objective.loss_name, job.objective.metric, *filter(None, [judged_name(job.objective)])),
     }
     found = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
     found.update(job.model.to_json().encode())
@@ -205,11 +205,6 @@ def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator
             variable.assign(values)
         for layer, statistics in norms:
             layer.set_weights(statistics)
-
-
-def _judged(job: Job) -> tuple[str, ...]:
-    """Which output is, where there are several."""
-    return (job.objective.judged,) if isinstance(job.objective, Objectives) else ()
 
 
 def _scale(scale: Scale) -> Any:

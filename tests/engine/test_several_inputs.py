@@ -103,6 +103,41 @@ def test_weights_are_cut_at_once_and_solved_again(model_file: Path, data_file: P
     assert report.result.quality.score.value > 0.85
 
 
+def test_a_teacher_weights_of_classes_and_the_twin_of_tfmot_are_given_all_inputs(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    steps = [
+        {"kind": "prune", "sparsity": 0.3, "toolkit": "tfmot", "schedule": {"kind": "constant", "epochs": 1}},
+        {"kind": "finetune", "epochs": 1, "distill": {}},
+    ]
+
+    report = run(model_file, data_file, tmp_path, steps=steps, training={"batch_size": 32, "class_weight": "balanced"})
+
+    assert any("learns from the uploaded model" in note for note in report.notes)
+    assert report.result.quality.score.value > 0.9
+
+
+def test_columns_of_a_table_feed_the_inputs_that_are_declared(
+    model_file: Path, arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    columns: dict[str, list[Any]] = {"label": [], "split": []}
+    for split in ("train", "test"):
+        columns["label"] += arrays[f"y_{split}"].tolist()
+        columns["split"] += [split] * len(arrays[f"y_{split}"])
+        for name in INPUTS:
+            for place, values in enumerate(arrays[f"x_{split}.{name}"].T):
+                columns.setdefault(f"{name}_{place}", []).extend(values.tolist())
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    (tmp_path / "sides.csv").write_text("\n".join(lines) + "\n")
+    inputs = {name: [column for column in columns if column.startswith(f"{name}_")] for name in sorted(INPUTS)}
+    reading = Reading.model_validate({"inputs": inputs, "split": "split", "scale": {"left": "1/255", "right": "1/255"}})
+
+    report = run(model_file, tmp_path / "sides.csv", tmp_path, reading, steps=[{"kind": "quantize", "scheme": "none"}])
+
+    assert report.baseline.quality.score.value > 0.9
+    assert report.baseline.quality.num_samples == len(arrays["y_test"])
+
+
 def test_the_sensitivity_of_every_layer_is_measured(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     recipe = SensitivityRecipe(sparsities=(0.5, 0.9), criterion="taylor")
 

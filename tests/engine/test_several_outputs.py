@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+from engine import baseline
 from engine.compress import compress
+from engine.job import load
 from engine.measuring import litert
 from engine.measuring.measure import predict
 from engine.measuring.outputwise import output_verdicts
@@ -148,6 +150,28 @@ def test_sensitivity_is_that_of_the_output_that_is_judged(model_file: Path, data
     assert report.curves.metric == "accuracy"
     assert set(report.curves.layers["gauge"]) == {report.curves.dense}, "what the other output reads cannot matter"
     assert report.curves.layers["hidden"][-1] < report.curves.dense
+
+
+def test_a_trial_takes_up_every_output_that_its_sweep_measured(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe.model_validate({"steps": NONE, "objective": {"judged": "bar"}})
+    job = load(recipe, model=model_file, dataset=data_file, reading=READING)
+    (tmp_path / "work").mkdir()
+    measured = baseline.measured(job, tmp_path / "work")
+    baseline.save(job, measured, tmp_path / "work" / "model.tflite", tmp_path / "baseline.npz")
+
+    found = baseline.taken_up(job, tmp_path / "baseline.npz")
+
+    assert found is not None
+    assert found.by_output == measured.by_output
+    assert found.quality == measured.by_output["bar"]
+    assert isinstance(found.outputs, Parts)
+    assert isinstance(measured.outputs, Parts)
+    assert np.array_equal(found.outputs.named("light"), measured.outputs.named("light"))
+    of_light = recipe.model_copy(update={"objective": Objective(judged="light")})
+    other = load(of_light, model=model_file, dataset=data_file, reading=READING)
+    assert baseline.taken_up(other, tmp_path / "baseline.npz") is None, "another output is judged"
 
 
 @pytest.mark.parametrize("scheme", ["none", "int8"])

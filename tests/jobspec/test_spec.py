@@ -101,3 +101,14 @@ def test_every_field_that_is_not_obvious_is_described_in_the_schema() -> None:
     for name in ("Prune", "Polynomial", "Quantize", "Finetune"):
         assert definitions[name]["description"]
     assert "by Keras name" in definitions["Prune"]["properties"]["layers"]["description"]
+
+
+def test_a_loss_stands_once_for_each_output() -> None:
+    """Beside those of outputs by name nobody would know whose the other is."""
+    steps = [{"kind": "quantize"}]
+
+    with pytest.raises(ValidationError, match="under the name of each output"):
+        Recipe.model_validate({"steps": steps, "objective": {"metric": "auc", "outputs": {"kind": {"metric": "f1"}}}})
+
+    wanted = Recipe.model_validate({"steps": steps, "objective": {"outputs": {"kind": {"metric": "f1"}}}}).objective
+    assert (wanted.of("kind", judged=True).metric, wanted.of("age", judged=False).metric) == ("f1", None)
