@@ -152,7 +152,7 @@ def summarise(model: Any) -> ModelSummary:
         ),
         groups=group_infos(Costs.of(channels_of(model))),
         optimizer=_class_name(compiled.get("optimizer")),
-        loss=_class_name(compiled.get("loss")),
+        loss=_losses(compiled.get("loss")),
         metrics=tuple(filter(None, map(_class_name, _listed(compiled.get("metrics"))))),
     )
 
@@ -186,6 +186,13 @@ def _class_name(config: Any) -> str | None:
     if isinstance(config, dict):
         return config.get("config") if isinstance(config.get("config"), str) else config.get("class_name")
     return config if isinstance(config, str) else None
+
+
+def _losses(config: Any) -> str | None:
+    """The loss, or those of all outputs that have one."""
+    if isinstance(config, dict) and "class_name" not in config:
+        config = list(config.values())
+    return ", ".join(filter(None, map(_class_name, _listed(config)))) or None
 
 
 def _listed(value: Any) -> list[Any]:

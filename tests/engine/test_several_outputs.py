@@ -229,6 +229,7 @@ def test_outputs_that_come_by_key_come_in_order(tmp_path: Path) -> None:
     summary = summarise(loaded)
     assert [tensor.name for tensor in summary.inputs] == ["alpha", "zeta"]
     assert [tensor.name for tensor in summary.outputs] == ["same", "both"]
+    assert summary.loss == "mean_absolute_error, mean_squared_error"
     said = predict(loaded, Parts(("alpha", "zeta"), (np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32))))
     assert isinstance(said, Parts)
     assert said.named("both").tolist() == [[1.0, 1.0]]
