@@ -7,6 +7,7 @@ behind reads from the database, at its own pace and a few at a time.
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from jobspec.events import JobEvent
 from jobspec.states import FINAL
 
 POLL_SECONDS: Final = 0.5
+LEAVE_SECONDS: Final = 0.1
+"""How soon readers are told that their gateway goes."""
+
 MAX_RECENT: Final = 256
 PAGE: Final = 200
 THREADS: Final = 4
@@ -129,11 +133,19 @@ class Feed:
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            await self._pause()
             try:
                 await self._look()
             except Exception as fault:  # noqa: BLE001 - readers wait for the next look; who connects anew is told
                 logger("gateway").warning("events not read", fault=str(fault))
+
+    async def _pause(self) -> None:
+        """Until the next look, or until this gateway is told to go."""
+        until = time.monotonic() + POLL_SECONDS
+        while time.monotonic() < until and not self.leaving.is_set():
+            await asyncio.sleep(LEAVE_SECONDS)
+        if self.leaving.is_set():
+            await asyncio.sleep(LEAVE_SECONDS)
 
     async def _look(self) -> None:
         known = {job_id: channel.pulse for job_id, channel in self._channels.items()}

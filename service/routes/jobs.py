@@ -1,9 +1,9 @@
 """Jobs: post, list, look at, wait for, cancel."""
 
-import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
@@ -26,7 +26,7 @@ from service.views import JobPage, JobView, job_view
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-POLL_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 AT_ONCE: dict[int | str, dict[str, Any]] = {
     200: {"model": JobView, "description": "The job was here already, or has ended while you waited."}
 }
@@ -144,13 +144,23 @@ async def get_job(
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for an end or a change.")] = 0,
 ) -> JobView:
     """A job. With `wait`, answers when something about it changes, or when the time is up."""
-    deadline = time.monotonic() + wait
-    first = latest = await run_in_threadpool(_read, parts, caller, job_id)
-    while latest == first and latest.state not in FINAL and (left := deadline - time.monotonic()) > 0:
-        await asyncio.sleep(min(POLL_SECONDS, left))  # not in a thread: those that wait would keep out the others
-        if parts.leaving.is_set() or await request.is_disconnected():
-            break
-        latest = await run_in_threadpool(_read, parts, caller, job_id)
+    first = await run_in_threadpool(_read, parts, caller, job_id)
+    if not wait or first.state in FINAL:
+        return first
+    return await _when_changed(request, parts, partial(_read, parts, caller, job_id), first, wait)
+
+
+async def _when_changed(
+    request: Request, parts: Parts, read: Callable[[], JobView], first: JobView, seconds: float
+) -> JobView:
+    """Look again when the job has an event, and now and then: its place in the queue changes without one."""
+    deadline, latest = time.monotonic() + seconds, first
+    async with parts.feed.reading(first.id) as channel:
+        while channel is not None and latest == first and (left := deadline - time.monotonic()) > 0:
+            await channel.wait(min(left, LOOK_SECONDS), since=channel.changed)
+            if parts.leaving.is_set() or await request.is_disconnected():
+                break
+            latest = await parts.feed.in_thread(read)
     return latest
 
 
