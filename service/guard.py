@@ -7,6 +7,7 @@ never had a key lets everybody in: it listens to its own machine only (``may_bin
 import ipaddress
 from collections.abc import Mapping
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -45,7 +46,7 @@ class Guard:
             return
         request, allowance = Request(scope, receive), None
         try:
-            caller, allowance = await run_in_threadpool(self._admit, request.headers.get("authorization"))
+            caller, allowance = await run_in_threadpool(self._admit, request)
             if allowance is not None and not allowance.is_allowed:
                 raise _TooMany(caller, allowance)
             _require(needed_scope(scope["method"], scope["path"]), caller)
@@ -56,16 +57,17 @@ class Guard:
         request.state.caller = caller
         await self._app(scope, receive, _telling(send, allowance))
 
-    def _admit(self, header: str | None) -> tuple[Caller, Allowance | None]:
-        caller = self._identify(header)
+    def _admit(self, request: Request) -> tuple[Caller, Allowance | None]:
+        caller = self._identify(request)
         counted = self._rates is not None and caller.key_id is not None
         return caller, self._rates.take(caller.owner) if counted and self._rates else None
 
-    def _identify(self, header: str | None) -> Caller:
-        at = now()
+    def _identify(self, request: Request) -> Caller:
+        at, header = now(), request.headers.get("authorization")
         with self._database.read() as session:
             self._has_keys = self._has_keys or api_keys.exist(session)
             if header is None and not self._has_keys:
+                _check_own(request)
                 return LOCAL
             key = api_keys.identify(session, _bearer(header), now=at)
         if key is None:
@@ -126,6 +128,24 @@ def may_bind(host: str, database: Database) -> str | None:
                 f"Make the first key with: {CREATE_COMMAND}. Or leave SECATEUR_HOST at 127.0.0.1."
             )
     return None
+
+
+def _check_own(request: Request) -> None:
+    """Refuse what a web page from elsewhere makes a browser on this machine send: loopback alone does not keep it out.
+
+    A page may send forms to any address, which its ``Origin`` tells, and may have its own name resolve to this machine
+    (DNS rebinding), which ``Host`` tells.
+    """
+    for name, url in (("Host", f"//{request.headers.get('host', '')}"), ("Origin", request.headers.get("origin"))):
+        if url is not None and not is_loopback(_host_of(url)):
+            raise _Refused(f"Without keys the service answers to its own machine only, and {name} names another.")
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _bearer(header: str | None) -> str:

@@ -26,7 +26,7 @@ def chunk(content: bytes) -> bytes:
 
 
 def request(*headers: str, body: bytes) -> bytes:
-    lines = ["POST /v1/datasets?name=a.npz HTTP/1.1", "Host: x", *headers, "", ""]
+    lines = ["POST /v1/datasets?name=a.npz HTTP/1.1", "Host: localhost", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 

@@ -84,7 +84,9 @@ def test_an_upload_without_a_key_is_refused_before_it_is_read(fresh: Running) ->
     """The answer comes while the body is still to come."""
     key(fresh, "somebody")
     with fresh.connect() as connection:
-        connection.sendall(b"POST /v1/models?name=a.keras HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        connection.sendall(
+            b"POST /v1/models?name=a.keras HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+        )
 
         assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
@@ -162,3 +164,37 @@ def test_a_gateway_without_keys_does_not_listen_to_other_machines(
 
     with pytest.raises(SystemExit, match="python -m service keys create --admin"):
         main(["serve"])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Host": "evil.example"}, id="a name that was made to lead here"),
+        pytest.param({"Host": "127.0.0.1.evil.example:8000"}, id="a name that looks like ours"),
+        pytest.param({"Host": ""}, id="no name"),
+        pytest.param({"Host": "[::1"}, id="half an address"),
+        pytest.param({"Origin": "https://evil.example"}, id="a page from elsewhere"),
+        pytest.param({"Origin": "null"}, id="a page from nowhere"),
+    ],
+)
+def test_without_keys_a_browser_cannot_be_made_to_send_things(fresh: Running, headers: dict[str, str]) -> None:
+    """A web page that somebody on this machine looks at reaches loopback too."""
+    upload = {"params": {"name": "a.keras"}, "content": model_file("page")}
+
+    assert fresh.http.post("/v1/models", headers=headers, **upload).status_code == 401  # type: ignore[arg-type]
+    assert fresh.num_rows() == (0, 0)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST:1"])
+def test_without_keys_the_names_of_this_machine_are_fine(fresh: Running, host: str) -> None:
+    """Also for the page of the documentation, which sends its own origin."""
+    headers = {"Host": host, "Origin": f"http://{host}"}
+
+    assert fresh.http.get("/v1/models", headers=headers).status_code == 200
+
+
+def test_with_a_key_any_name_will_do(fresh: Running) -> None:
+    """Behind a proxy the service has names of which it does not know."""
+    with as_(fresh, "team") as http:
+        headers = {"Host": "models.example", "Origin": "https://models.example"}
+        assert http.get("/v1/models", headers=headers).status_code == 200

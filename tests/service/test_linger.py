@@ -24,7 +24,9 @@ def read_to_the_end(connection: socket.socket) -> bytes:
 def test_a_client_that_reads_only_after_sending_gets_the_answer(path: str, gateway: Running) -> None:
     """A server that closed at once would reset the connection, and the client would never see why."""
     with gateway.connect() as connection:
-        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {BIG}\r\n\r\n".encode() + bytes(BIG))
+        connection.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BIG}\r\n\r\n".encode() + bytes(BIG)
+        )
 
         answer = read_to_the_end(connection)
 
@@ -44,7 +46,9 @@ def test_a_client_that_never_stops_is_cut_off(gateway: Running) -> None:
     start = time.monotonic()
 
     with gateway.connect() as connection:
-        connection.sendall(b"POST /v1/models?name=a.pt HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"POST /v1/models?name=a.pt HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         with pytest.raises(ConnectionError):
             send_forever(connection)
 

@@ -191,7 +191,7 @@ from infra.settings import Settings
 from service.app import create_app
 app = create_app(Settings(data_dir=Path(sys.argv[1]).parent / "var"))
 app.state.parts.database.migrate()
-client = TestClient(app)
+client = TestClient(app, base_url="http://localhost")
 assert client.post("/v1/models?name=a.keras", content=Path(sys.argv[1]).read_bytes()).status_code == 201
 assert client.get("/v1/models").status_code == 200
 heavy = {"tensorflow", "keras", "numpy", "h5py", "engine", "reporting", "matplotlib", "ai_edge_litert"}

@@ -225,9 +225,8 @@ def test_of_two_writers_one_waits_and_no_byte_is_written_twice(gateway: Running)
 def test_a_client_that_hangs_up_goes_on_where_it_was(gateway: Running) -> None:
     content = model_file("hung up")
     path = begin(gateway.http, len(content))
-    head = (
-        f"PATCH {path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n"
-    )
+    lines = [f"PATCH {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in PIECE.items()), ""]
+    head = "\r\n".join(lines)
     with gateway.connect() as connection:
         connection.sendall(
             f"{head}Upload-Offset: 0\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content[:1234]
