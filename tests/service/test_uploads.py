@@ -190,7 +190,7 @@ def test_a_refusal_of_the_format_names_what_is_accepted(gateway: Running) -> Non
 
 
 def head(**headers: str) -> bytes:
-    lines = [f"{name}: {value}" for name, value in ({"Host": "x"} | headers).items()]
+    lines = [f"{name}: {value}" for name, value in ({"Host": "localhost"} | headers).items()]
     return "\r\n".join(["POST /v1/models?name=a.keras HTTP/1.1", *lines, "", ""]).encode()
 
 
