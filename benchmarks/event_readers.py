@@ -96,7 +96,7 @@ async def read(url: str, reader: Reader) -> None:
     """Read one stream to its end."""
     host, port = url.removeprefix("http://").split(":")
     incoming, outgoing = await asyncio.open_connection(host, int(port))
-    head = f"GET /v1/jobs/{reader.job_id}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"
+    head = f"GET /v1/jobs/{reader.job_id}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
     outgoing.write(head.encode())
     while not (line := await incoming.readline()).startswith(b"0\r"):  # the last chunk
         if line.startswith(b"data: "):

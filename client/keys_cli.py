@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from client.api import Secateur
 from client.options import DEFAULT_URL, ApiKey, Url
@@ -37,7 +37,8 @@ def list_keys(url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """List the keys, newest first, revoked ones too."""
     with Secateur(url, api_key=api_key) as service:
         keys = service.keys()
-    table = Table("id", "prefix", "name", "owner", "scopes", "last used", "state")
+    id_column = Column("id", min_width=24)  # an id that is cut cannot be copied
+    table = Table(id_column, "prefix", "name", "owner", "scopes", "last used", "state")
     for key in keys:
         used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
         state = "revoked" if key.revoked_at else f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "valid"
