@@ -10,6 +10,8 @@ NUMBERS: Final = frozenset({int, float, type(None)})
 
 
 class Frozen(BaseModel):
+    """A value that does not change, has no unknown fields, and no truth value where a number stands."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
