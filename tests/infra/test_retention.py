@@ -216,4 +216,4 @@ def test_jobs_come_to_their_end_before_they_expire(local: Library) -> None:
         assert retention.expired_jobs(session, now=at(9), limit=9) == []
         assert retention.expired_jobs(session, now=at(11), limit=9) == [ended.id]
     with local.database.write() as session:
-        assert jobs.requeue(session, running.id, running.attempt)
+        assert jobs.requeue(session, running.id, running.attempt, why="drained", detail="told to stop")
