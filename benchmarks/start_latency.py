@@ -45,22 +45,23 @@ def one_job(service: Secateur, spec: dict[str, object]) -> tuple[float, float]:
         time.sleep(POLL_SECONDS)
 
 
-def processor_seconds() -> float:
-    """What all children of jobs on this machine have used so far."""
+def processor_seconds(folder: str) -> float:
+    """What all processes with rules for a folder of this service have used so far."""
     used = 0.0
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if "workers.child" in process.cmdline():
+            command = process.cmdline()
+            if "workers.child" in command and any(folder in argument for argument in command):
                 used += sum(process.cpu_times()[:2])
     return used
 
 
-def wait_until_idle(quiet_seconds: float) -> None:
+def wait_until_idle(folder: str, quiet_seconds: float) -> None:
     """Until no child works any more: whoever waits for a job has its imports done."""
-    before, since = processor_seconds(), time.monotonic()
+    before, since = processor_seconds(folder), time.monotonic()
     while time.monotonic() - since < quiet_seconds:
         time.sleep(0.2)
-        now = processor_seconds()
+        now = processor_seconds(folder)
         if now != before:
             before, since = now, time.monotonic()
 
@@ -77,7 +78,7 @@ def measure(warm: bool, repetitions: int, quiet_seconds: float) -> dict[str, obj
             one_job(service, spec)
             seen = []
             for seed in range(repetitions):
-                wait_until_idle(quiet_seconds)
+                wait_until_idle(folder, quiet_seconds)
                 seen.append(one_job(service, spec | {"seed": seed + 1}))
             sandbox = service.readiness().sandbox
     to_running, to_step = ([round(pair[which], 3) for pair in seen] for which in (0, 1))
