@@ -25,6 +25,7 @@ from stack.machine import machine
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
 STEPS = {"steps": [{"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}}], "data": {"scale": "1/255"}}
 POLL_SECONDS = 0.005
+MODES = {"warm": True, "cold": False}
 
 
 def one_job(service: Secateur, spec: dict[str, object]) -> tuple[float, float]:
@@ -97,8 +98,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--quiet-seconds", type=float, default=3.0)
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     options = parser.parse_args()
-    runs = [measure(warm, options.repetitions, options.quiet_seconds) for warm in (True, False)]
+    runs = [measure(MODES[mode], options.repetitions, options.quiet_seconds) for mode in options.modes]
     note = "steps are written at each heartbeat, here every 50 ms (by default every second)"
     print(json.dumps({"benchmark": "start_latency", "cores": os.cpu_count(), "runs": runs, "note": note}, indent=2))
 
