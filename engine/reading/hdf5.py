@@ -134,9 +134,8 @@ def with_modules(config: Any) -> Any:
         if name in ("Functional", "Sequential", "Model"):
             return {"Functional": "keras.src.models.functional", "Sequential": "keras", "Model": "keras"}[name]
         if "dtype" in inner or "batch_shape" in inner:
-            return next(
-                (m for m in ("keras.layers", "keras.src.applications.convnext") if builtins().has_class(m, name)), None
-            )
+            own = (module for module in builtins().classes if module.startswith("keras.src.applications."))
+            return next((module for module in ("keras.layers", *own) if builtins().has_class(module, name)), None)
         modules = (f"keras.src.ops.{module}" for module in OPERATION_MODULES)
         return next((module for module in modules if builtins().has_class(module, name)), None)
 

@@ -70,6 +70,9 @@ OLD_SLOPE: Final = 1.2
 APPLICATIONS: Final[Mapping[str, str]] = {"LayerScale": "convnext", "CustomScaleLayer": "inception_resnet_v2"}
 """Layers that Keras keeps to one of its applications."""
 
+CUSTOM: Final = "Custom>"
+"""How tf_keras marks classes that are registered, some of its own among them."""
+
 NESTED: Final = ("layer", "backward_layer", "cell", "cells")
 
 
@@ -82,6 +85,7 @@ def translated(class_name: str, config: Settings, inner: Callable[[Any], Any]) -
     Raises:
         Untranslatable: there are none.
     """
+    class_name = class_name.removeprefix(CUSTOM)
     if config.get("time_major"):
         raise Untranslatable("time_major=True has no counterpart")
     if class_name in ("CuDNNLSTM", "CuDNNGRU"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import tf_keras as K
+from tf_keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 L = K.layers
 
@@ -51,7 +52,13 @@ def listed() -> Any:
     return K.Sequential([*layers, L.MaxPooling2D(), L.Flatten(), L.Dropout(0.3), L.Dense(2, kernel_regularizer="l2")])
 
 
-MODELS: list[Callable[[], Any]] = [images, sequences, branches, listed]
+def scaled() -> Any:
+    """A layer that Keras keeps to one of its applications, registered as if it were somebody's own."""
+    a = K.Input((6,))
+    return K.Model(a, CustomScaleLayer(0.3)([L.Dense(4)(a), L.Dense(4)(a)]), name="scaled")
+
+
+MODELS: list[Callable[[], Any]] = [images, sequences, branches, listed, scaled]
 
 
 def shaken(model: Any) -> Any:

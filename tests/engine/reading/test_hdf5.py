@@ -1,5 +1,6 @@
 """HDF5 of old Keras: written here by tf_keras or by hand, read as data, held against what tf_keras computes."""
 
+import importlib
 import io
 import json
 from collections.abc import Callable
@@ -136,3 +137,14 @@ def test_settings_without_a_counterpart_are_refused_by_name(change: Any, told: s
 
     with pytest.raises((ModelClassRefused, ModelUnreadable), match=told):
         models.load_model(path)
+
+
+def test_layers_of_applications_come_back_from_keras_3(tmp_path: Path) -> None:
+    """Keras 3 leaves out of HDF5 in which module a class is."""
+    scale = importlib.import_module("keras.src.applications.inception_resnet_v2").CustomScaleLayer(0.3)
+    a = keras.Input((6,))
+    model = keras.Model(a, scale([keras.layers.Dense(4)(a), keras.layers.Dense(4)(a)]))
+    model.save(tmp_path / "model.h5")
+    x = np.random.default_rng(0).normal(size=(2, 6)).astype("float32")
+
+    assert np.allclose(models.load_model(tmp_path / "model.h5")(x), model(x))
