@@ -7,7 +7,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/opt/venv/bin:$PATH
 # a fresh volume mounted over them belongs to that user.
 RUN groupadd --gid 10001 secateur \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin secateur \
-    && install --directory --owner=10001 --group=10001 /data /data/store /data/scratch
+    && install --directory --owner=10001 --group=10001 /data /data/store /data/scratch /data/uploads
 
 FROM base AS source
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1

@@ -5,6 +5,7 @@ meanwhile wins.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -60,8 +61,9 @@ def _expired_jobs(database: Database, store: Store, *, now: datetime) -> int:
             with database.write() as session:
                 job = session.get(Job, job_id, with_for_update=True)
                 if job is not None and job.expires_at is not None and job.expires_at < now:
-                    retention.remove_job(session, store, job)
-                    went += 1
+                    with suppress(InUse):  # it was tried again a moment ago
+                        retention.remove_job(session, store, job)
+                        went += 1
         removed += went
         if len(ids) < BATCH or not went:
             return removed

@@ -170,6 +170,7 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Jo
         finished_at=None,
         lease_until=None,
         published_at=clock.later(now),
+        expires_at=jobs.kept_anew(session, job, now=now),
     )
     if waiting is None:
         return []

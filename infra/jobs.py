@@ -267,10 +267,16 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> bool:
         finished_at=None,
         published_at=None,
         pending_until=pending,
+        expires_at=kept_anew(session, job, now=now),
     )
     if again is not None:
         again.steps = afresh(again)
     return again is not None
+
+
+def kept_anew(session: Session, job: Job, *, now: datetime | None = None) -> datetime | None:
+    """When a job expires that begins again: it is kept for as long as it was to be kept at first."""
+    return None if job.expires_at is None else clock.read(session, now) + (job.expires_at - job.created_at)
 
 
 def mark_published(session: Session, job_id: str, *, now: datetime | None = None) -> None:

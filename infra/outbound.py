@@ -51,7 +51,10 @@ def check_url(url: str, targets: Targets) -> None:
     Raises:
         WebhookUrlRefused: with how to mend it.
     """
-    parts = urlsplit(url)
+    try:
+        parts, _ = urlsplit(url), httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as fault:
+        raise _refused("cannot be read as one") from fault
     schemes = SCHEMES[targets]
     if parts.scheme not in schemes or not parts.hostname:
         raise _refused(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host")
@@ -115,13 +118,17 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets)
     Raises:
         NotReached: nobody answered in time, or it must not be reached.
     """
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    address = _judged(parts.hostname, parts.port or PORTS[parts.scheme], targets)
-    there = httpx.URL(url).copy_with(host=str(address))
-    sent = {"host": parts.netloc, "content-type": "application/json", "user-agent": "Secateur-Webhooks/1", **headers}
+    named = httpx.URL(url)
+    name = named.raw_host.decode()  # names in other alphabets as DNS and TLS spell them
+    there = named.copy_with(host=str(_judged(name, named.port or PORTS[named.scheme], targets)))
+    sent = {
+        "host": named.netloc.decode(),
+        "content-type": "application/json",
+        "user-agent": "Secateur-Webhooks/1",
+        **headers,
+    }
     try:
-        return asyncio.run(_post(there, parts.hostname, body, sent))
+        return asyncio.run(_post(there, name, body, sent))
     except TimeoutError as fault:
         raise NotReached(f"no answer within {TIMEOUT_SECONDS:.0f} seconds") from fault
     except (httpx.HTTPError, OSError) as fault:

@@ -48,12 +48,15 @@ def remove_job(session: Session, store: Store, job: Job) -> None:
     """Remove a job that the caller holds, its trials, and the bytes of their files unless something else needs them.
 
     Raises:
-        InUse: it has not ended, or it is a trial of a sweep that has not.
+        InUse: it has not ended, or it is a trial: a sweep that is tried again needs the reports of all.
     """
-    parent = session.get(Job, job.parent_id) if job.parent_id is not None else None
-    for each in (job, parent):
-        if each is not None and each.state not in FINAL:
-            raise InUse(f"{each.id} is {each.state}.", suggestions=["Wait for it, or cancel it first."])
+    if job.state not in FINAL:
+        raise InUse(f"{job.id} is {job.state}.", suggestions=["Wait for it, or cancel it first."])
+    if job.parent_id is not None:
+        raise InUse(
+            f"{job.id} is a trial of {job.parent_id}.",
+            suggestions=[f"DELETE /v1/jobs/{job.parent_id}: its trials go with it."],
+        )
     gone = select(Job.id).where(or_(Job.id == job.id, Job.parent_id == job.id))
     ids = session.scalars(gone).all()
     digests = session.scalars(select(Artifact.digest).where(Artifact.job_id.in_(ids))).all()

@@ -153,7 +153,8 @@ def tell_upload(session: Session, upload: Upload, *, now: datetime) -> None:
 
 def _tell(session: Session, owner: str, notice: NoticeType, data: Mapping[str, Any], now: datetime) -> None:
     mine = select(Webhook).where(Webhook.owner == owner, Webhook.disabled_because.is_(None))
-    for webhook in session.scalars(mine).all():
+    held = mine.with_for_update(read=True, key_share=True)  # one that is deleted now would take the move along
+    for webhook in session.scalars(held).all():
         if notice in webhook.subscriptions.split(","):
             queue(session, webhook, notice, data, now=now)
 

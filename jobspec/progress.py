@@ -77,7 +77,7 @@ class ProducedFile(Frozen):
     """A file that a job leaves for its user, by its name in the output folder."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
-    media_type: str
+    media_type: str = Field(pattern=r"^[a-z]+/[A-Za-z0-9.+-]{1,100}(; ?charset=[a-z0-9-]{1,20})?$")
 
 
 class Succeeded(Frozen):

@@ -6,7 +6,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jobspec.errors import BodyTooLarge
 from service.problems import problem_response
 
-UPLOADS = ("/v1/models", "/v1/datasets", "/v1/uploads")
+UPLOADS = frozenset({("POST", "/v1/models"), ("POST", "/v1/datasets")})
+PIECES = "/v1/uploads/"
+
+
+def streams(method: str, path: str) -> bool:
+    """Whether a body goes to the disk as it comes.
+
+    >>> streams("POST", "/v1/models"), streams("PATCH", "/v1/models/mdl_0"), streams("PATCH", "/v1/uploads/upl_0")
+    (True, False, True)
+    """
+    return (method, path) in UPLOADS or (method == "PATCH" and path.startswith(PIECES))
 
 
 class BodyLimit:
@@ -17,7 +27,7 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(UPLOADS):
+        if scope["type"] != "http" or streams(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         told = Request(scope).headers.get("content-length", "0")

@@ -77,11 +77,13 @@ class Children:
             lent = lent or self._start((kind,))
             yield lent
         finally:
-            if lent is not None:
-                _end(lent)
-            with self._lock:
-                self._num_lent -= 1
-            self._looked_at.set()
+            try:
+                if lent is not None:
+                    _end(lent)
+            finally:
+                with self._lock:
+                    self._num_lent -= 1
+                self._looked_at.set()
 
     def _best_for(self, kind: WorkKind) -> Lent | None:
         alive = [lent for lent in self._waiting if not lent.child.has_exited()]

@@ -2,14 +2,16 @@
 
 import fcntl
 import os
-import shutil
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-LOCK = ".lock"
+LOCK: Final = ".lock"
+FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
@@ -62,11 +64,42 @@ def _open_lock(folder: Path) -> IO[str]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and all in it, also where a job took its own permissions away. Never follows a link."""
-    for parent, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                with suppress(OSError):
-                    path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder and all in it, however deep it is and whatever permissions a job took away. Never raises.
+
+    Folders are lifted to the top before they are emptied: neither long paths nor deep nesting come in the way, and no
+    link is followed. What the system refuses to remove stays, for the next worker to try.
+    """
+    with suppress(OSError):
+        folder.chmod(0o700)
+        top = os.open(folder, FOLDER)
+        try:
+            while names := os.listdir(top):
+                for name in names:
+                    _flatten(top, name)
+        finally:
+            os.close(top)
+        folder.rmdir()
+
+
+def _flatten(top: int, name: str) -> None:
+    """Remove an entry of the top folder; of one that is a folder, lift the folders in it and remove the rest."""
+    if _unlinked(name, top):
+        return
+    os.chmod(name, 0o700, dir_fd=top)
+    inner = os.open(name, FOLDER, dir_fd=top)
+    try:
+        for each in os.listdir(inner):
+            if not _unlinked(each, inner):
+                os.chmod(each, 0o700, dir_fd=inner)  # to move a folder is to write into it
+                os.rename(each, f"lifted-{secrets.token_hex(8)}", src_dir_fd=inner, dst_dir_fd=top)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=top)
+
+
+def _unlinked(name: str, parent: int) -> bool:
+    """Whether it was no folder, and is gone."""
+    if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        return False
+    os.unlink(name, dir_fd=parent)
+    return True

@@ -60,6 +60,9 @@ class Courier:
             answer = outbound.post(webhook.url, body, signed, targets=self._targets)
         except outbound.NotReached as fault:
             return Try(None, str(fault), time.monotonic() - began)
+        except Exception as fault:  # noqa: BLE001 - a delivery that nobody settles would be tried each minute for ever
+            logger("webhooks").exception("unexpected error", delivery=delivery.id)
+            return Try(None, f"{type(fault).__name__}: {str(fault)[:200]}", time.monotonic() - began)
         return Try(answer.status, answer.text, time.monotonic() - began, wanted_pause(answer.retry_after, now=now()))
 
     def forget(self) -> None:
@@ -76,7 +79,7 @@ def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
     """
     if retry_after is None:
         return None
-    if retry_after.strip().isdigit():
+    if retry_after.isascii() and retry_after.strip().isdigit():
         return float(retry_after)
     try:
         at = parsedate_to_datetime(retry_after)

@@ -62,7 +62,7 @@ def begin_upload(request: Request, parts: UseParts, caller: UseCaller) -> Respon
     tus.check_version(request)
     num_bytes = tus.length(request, max_bytes=parts.settings.max_upload_bytes)
     wanted = tus.wanted(request, caller.owner)
-    parts.settings.partial_uploads.mkdir(parents=True, exist_ok=True)
+    _make_folder(parts)
     _tidy(parts)
     with parts.database.write() as session:
         locks.hold(session, "owner", [caller.owner])
@@ -81,6 +81,16 @@ def begin_upload(request: Request, parts: UseParts, caller: UseCaller) -> Respon
         _path(parts, row).touch()
     headers = {"Location": f"{tus.PATH}/{row.id}", "Upload-Expires": tus.http_date(row.expires_at)}
     return Response(status_code=201, headers=headers)
+
+
+def _make_folder(parts: Parts) -> None:
+    try:
+        parts.settings.partial_uploads.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        hint = "Ask the operator to let the gateway write to SECATEUR_UPLOADS_DIR, or send the file in one request."
+        raise errors.Unavailable(
+            f"The folder for uploads in pieces cannot be made: {fault.strerror}.", suggestions=[hint]
+        ) from fault
 
 
 @router.head("/{upload_id}", operation_id="get_upload_offset", response_class=Response, responses=LOOKUP_ERRORS)

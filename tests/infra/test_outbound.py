@@ -23,6 +23,8 @@ from jobspec.errors import WebhookUrlRefused
         "https://user:word@example.com/",
         "https://example.com/#part",
         "https://example.com:99999/",
+        "https://example.com/\x7f",
+        "https://[half/",
         "https://127.0.0.1/",
         "https://10.1.2.3/",
         "https://169.254.169.254/latest/meta-data",
@@ -37,7 +39,9 @@ def test_a_url_that_leads_inside_is_refused_when_it_is_given(url: str) -> None:
         check_url(url, "public")
 
 
-@pytest.mark.parametrize("url", ["https://example.com/hooks?a=b", "https://93.184.215.14:8443/"])
+@pytest.mark.parametrize(
+    "url", ["https://example.com/hooks?a=b", "https://93.184.215.14:8443/", "https://bücher.example/"]
+)
 def test_a_url_of_the_internet_is_taken(url: str) -> None:
     check_url(url, "public")
 
@@ -150,3 +154,12 @@ def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
             post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"", {}, targets="any")
         stopped.set()
         thread.join(timeout=5)
+
+
+def test_a_name_in_another_alphabet_is_sent_as_dns_spells_it(receiver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    named(monkeypatch, ["127.0.0.1"])
+    port = receiver.server_address[1]
+
+    post(f"http://bücher.example:{port}/200", b"", {}, targets="any")
+
+    assert [host for _, host, _ in Receiver.came] == [f"xn--bcher-kva.example:{port}"]

@@ -64,15 +64,16 @@ def test_what_an_unfinished_job_needs_or_is_stays(local: Library) -> None:
     assert local.stored() == {digest("model")}
 
 
-def test_a_sweep_takes_its_trials_along_and_a_trial_waits_for_its_sweep(local: Library) -> None:
+def test_a_sweep_takes_its_trials_along_and_no_trial_goes_alone(local: Library) -> None:
+    """A sweep that is tried again gathers the reports of all of its trials."""
     parent, trial = local.running(), local.running()
     with local.database.write() as session:
         session.get_one(Job, trial.id).parent_id = parent.id
     local.leave(trial, "trial")
 
+    local.leave(parent, "table")
     with pytest.raises(InUse, match=parent.id):
         local.remove_job(trial.id)
-    local.leave(parent, "table")
     local.remove_job(parent.id)
 
     assert local.stored() == set()

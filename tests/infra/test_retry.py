@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -232,3 +233,17 @@ def test_ends_of_trials_and_the_cancelling_of_their_sweep_do_not_wait_in_a_circl
             for each in ends:
                 each.result(timeout=20)
         assert job(database, parent.id).state == JobState.CANCELLED
+
+
+def test_a_job_that_is_tried_again_is_kept_as_long_as_a_new_one(database: Database) -> None:
+    """Else its results could go minutes after they came."""
+    job_id = ended(database, JobState.FAILED)
+    with database.write() as session:
+        row = session.get_one(Job, job_id)
+        row.expires_at = row.created_at + timedelta(days=7)
+
+    retry(database, job_id, seconds=6 * 86_400)
+
+    expires_at = job(database, job_id).expires_at
+    assert expires_at is not None
+    assert expires_at >= at(13 * 86_400)

@@ -28,3 +28,11 @@ def test_a_body_as_large_as_allowed_is_read(gateway: Running) -> None:
     answer = gateway.http.post("/v1/jobs", json=spec | {"labels": {"x" * 10: "y" * 200}})
 
     assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/v1/models/mdl_0", "/v1/datasets/dst_0", "/v1/jobs/job_0"])
+def test_a_change_of_an_upload_is_no_upload(path: str, gateway: Running) -> None:
+    """Only what streams to the disk may be long; a change is read into memory, also of what is not there."""
+    answer = gateway.http.patch(path, content=b" " * (2 << 20), headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")

@@ -1,6 +1,9 @@
 """Working folders: each worker has its own, and none outlives its worker for long."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from workers.scratch import remove, scratch
 
@@ -47,3 +50,30 @@ def test_removing_a_folder_leaves_what_its_links_point_to(tmp_path: Path) -> Non
     remove(tmp_path / "job")
 
     assert outside.stat().st_mode & 0o777 == 0o500
+
+
+@pytest.mark.parametrize("deep", [300, 3000])
+def test_a_folder_is_removed_however_deep_a_job_made_it(tmp_path: Path, deep: int) -> None:
+    """Its path is longer than any call takes, and its depth more than Python recurses."""
+    (tmp_path / "job").mkdir()
+    at = os.open(tmp_path / "job", os.O_RDONLY)
+    for _ in range(deep):
+        os.mkdir("a" * 20, dir_fd=at)
+        inner = os.open("a" * 20, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(at)
+
+    remove(tmp_path / "job")
+
+    assert not (tmp_path / "job").exists()
+
+
+def test_what_cannot_be_removed_harms_nobody(tmp_path: Path) -> None:
+    """A worker that could not start for the folder of a dead one would be worse than the folder."""
+    remove(tmp_path / "never")
+
+    (tmp_path / "file").write_text("no folder")
+    remove(tmp_path / "file")
+
+    assert (tmp_path / "file").exists()

@@ -169,7 +169,27 @@ def test_threads_deliver_on_their_own(bench: Bench, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(
     ("given", "seconds"),
-    [("120", 120.0), ("soon", None), (None, None), (format_datetime(datetime(2030, 1, 1, 0, 1, tzinfo=UTC)), 60.0)],
+    [
+        ("120", 120.0),
+        ("soon", None),
+        ("²", None),
+        (None, None),
+        (format_datetime(datetime(2030, 1, 1, 0, 1, tzinfo=UTC)), 60.0),
+    ],
 )
 def test_a_wanted_pause_is_a_number_or_a_date(given: Any, seconds: float | None) -> None:
     assert wanted_pause(given, now=datetime(2030, 1, 1, tzinfo=UTC)) == seconds
+
+
+def test_what_nobody_thought_of_is_a_try_that_failed(bench: Bench, receiver: Receiver) -> None:
+    """Without an end a delivery would be taken again each minute, for ever."""
+    hook = subscribed(bench, receiver)
+    with bench.database.write() as session:
+        session.get_one(Webhook, hook.id).url = "http://example.com/\x7f"
+    finished(bench)
+
+    Courier(bench.database, "any").deliver()
+
+    [delivery] = log(bench, hook)
+    assert "InvalidURL" in delivery.tries[0]["said"]
+    assert delivery.due_at > now()

@@ -6,6 +6,7 @@ canaries are a folder that any account may read and write, so that only the rule
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -132,6 +133,22 @@ def raise_a_limit(target: Target) -> bool:
     return True
 
 
+def change_a_mode_outside(target: Target) -> bool:
+    """A way to close a store that opens nothing."""
+    secret = target.canaries / SECRET
+    before = secret.stat().st_mode
+    secret.chmod(0o600)
+    return secret.stat().st_mode != before
+
+
+def have_the_kernel_signal_the_worker(target: Target) -> bool:
+    """Whoever owns a pipe is told of its news, by a signal of the asker's choice."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(reading, fcntl.F_SETOWN, target.parent)
+    os.close(writing)
+    return True
+
+
 ATTACKS: Final[tuple[Callable[[Target], bool], ...]] = (
     read_a_file_outside,
     list_a_folder_outside,
@@ -149,6 +166,8 @@ ATTACKS: Final[tuple[Callable[[Target], bool], ...]] = (
     become_root,
     write_a_large_file,
     raise_a_limit,
+    have_the_kernel_signal_the_worker,
+    change_a_mode_outside,
 )
 
 

@@ -37,6 +37,17 @@ KERNEL: Final = (
 TO_ITSELF: Final = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
 """Calls whose first argument is a process: only this one."""
 
+PRETENDED: Final = (
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
+    *("utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "fsetxattr"),
+    *("removexattr", "lremovexattr", "fremovexattr"),
+)
+"""Calls that seem to succeed and do nothing. Landlock does not cover them, and a worker that is not root shares its
+account with its jobs: one could close the store to everybody. Libraries that copy files expect them to work."""
+
+OWNER_OF_SIGNALS: Final = {"fcntl": (8, 10, 15), "ioctl": (0x8901, 0x8902)}
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX, FIOSETOWN, SIOCSPGRP: they let the kernel send signals of one's choice."""
+
 CLONE_THREAD: Final = 0x10000
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
@@ -54,13 +65,18 @@ def loaded() -> Callable[[], None]:
         raise RuntimeError(
             "libseccomp.so.2 is not installed (Debian and Ubuntu: apt-get install libseccomp2)"
         ) from fault
-    refuse, absent = pyseccomp.ERRNO(errno.EPERM), pyseccomp.ERRNO(errno.ENOSYS)
+    refuse, absent, pretend = (pyseccomp.ERRNO(number) for number in (errno.EPERM, errno.ENOSYS, 0))
 
     def apply() -> None:
         rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
         for name in (*PROCESSES, *NETWORK, *OTHER_PROCESSES, *KERNEL):
             if _exists(name):
                 rules.add_rule(refuse, name)
+        for name in filter(_exists, PRETENDED):
+            rules.add_rule(pretend, name)
+        for name, commands in OWNER_OF_SIGNALS.items():
+            for command in commands:
+                rules.add_rule(refuse, name, pyseccomp.Arg(1, pyseccomp.EQ, command))
         for name in TO_ITSELF:
             rules.add_rule(refuse, name, pyseccomp.Arg(0, pyseccomp.NE, os.getpid()))
         rules.add_rule(refuse, "prlimit64", pyseccomp.Arg(0, pyseccomp.NE, 0))
