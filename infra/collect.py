@@ -4,10 +4,11 @@ Each thing goes in a transaction of its own that looks again, so that a job whic
 meanwhile wins.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 
 from infra import blobs, retention
@@ -18,6 +19,9 @@ from infra.tables import Job, Upload
 from jobspec.errors import InUse
 
 BATCH = 200
+
+Expired = Callable[..., Sequence[str]]
+"""Finds ids of what has expired, given a session, ``now`` and a ``limit``."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,12 @@ def collect(database: Database, store: Store, *, grace_seconds: float, now: date
         Unavailable: the database or the store does not answer. What went before is gone; the next call goes on.
     """
     found = Collected(
-        jobs=_expired_jobs(database, store, now=now),
-        uploads=_expired_uploads(database, store, now=now),
+        jobs=_until_none_goes(
+            database, retention.expired_jobs, partial(_remove_job, database, store, now=now), now=now
+        ),
+        uploads=_until_none_goes(
+            database, retention.expired_uploads, partial(_remove_upload, database, store, now=now), now=now
+        ),
         blobs=_unneeded_blobs(database, store, before=now - timedelta(seconds=grace_seconds), now=now),
         staged=store.discard_staged_before(now - timedelta(seconds=max(grace_seconds, STAGED_SECONDS))),
     )
@@ -51,47 +59,34 @@ STAGED_SECONDS = 86_400.0
 """An upload that is not there in full a day after its last byte will not be."""
 
 
-def _expired_jobs(database: Database, store: Store, *, now: datetime) -> int:
+def _until_none_goes(database: Database, expired: Expired, remove: Callable[[str], bool], *, now: datetime) -> int:
+    """Remove what has expired, some at a time, until there is no more or nothing goes any more. Returns how many."""
     removed = 0
     while True:
         with database.read() as session:
-            ids = retention.expired_jobs(session, now=now, limit=BATCH)
-        went = 0
-        for job_id in ids:
-            with database.write() as session:
-                job = session.get(Job, job_id, with_for_update=True)
-                if job is not None and job.expires_at is not None and job.expires_at < now:
-                    with suppress(InUse):  # it was tried again a moment ago
-                        retention.remove_job(session, store, job)
-                        went += 1
+            ids = expired(session, now=now, limit=BATCH)
+        went = sum(map(remove, ids))
         removed += went
         if len(ids) < BATCH or not went:
             return removed
 
 
-def _expired_uploads(database: Database, store: Store, *, now: datetime) -> int:
-    removed = 0
-    while True:
-        with database.read() as session:
-            ids = retention.expired_uploads(session, now=now, limit=BATCH)
-        went = 0
-        for upload_id in ids:
-            went += _expired_upload(database, store, upload_id, now=now)
-        removed += went
-        if len(ids) < BATCH or not went:
-            return removed
+def _remove_job(database: Database, store: Store, job_id: str, *, now: datetime) -> bool:
+    with suppress(InUse), database.write() as session:  # it was tried again a moment ago
+        job = session.get(Job, job_id, with_for_update=True)
+        if job is not None and job.expires_at is not None and job.expires_at < now:
+            retention.remove_job(session, store, job)
+            return True
+    return False
 
 
-def _expired_upload(database: Database, store: Store, upload_id: str, *, now: datetime) -> bool:
-    try:
-        with database.write() as session:
-            upload = session.get(Upload, upload_id, with_for_update=True)
-            if upload is None or upload.expires_at is None or upload.expires_at >= now:
-                return False
+def _remove_upload(database: Database, store: Store, upload_id: str, *, now: datetime) -> bool:
+    with suppress(InUse), database.write() as session:  # a job was accepted for it meanwhile
+        upload = session.get(Upload, upload_id, with_for_update=True)
+        if upload is not None and upload.expires_at is not None and upload.expires_at < now:
             retention.remove_upload(session, store, upload)
-    except InUse:  # a job was accepted for it meanwhile
-        return False
-    return True
+            return True
+    return False
 
 
 def _unneeded_blobs(database: Database, store: Store, *, before: datetime, now: datetime) -> int:

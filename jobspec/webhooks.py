@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from jobspec.frozen import Frozen
 from jobspec.states import JobState, UploadState
 
-NoticeType = Literal[
+Subscription = Literal[
     "job.succeeded",
     "job.failed",
     "job.cancelled",
@@ -16,8 +16,12 @@ NoticeType = Literal[
     "model.rejected",
     "dataset.ready",
     "dataset.rejected",
-    "ping",
 ]
+"""What can be asked for."""
+
+NoticeType = Literal[Subscription, "ping"]
+"""What comes: a ping, too, to whoever asks for one."""
+
 OF_JOBS: Final[Mapping[JobState, NoticeType]] = {
     JobState.SUCCEEDED: "job.succeeded",
     JobState.FAILED: "job.failed",
@@ -30,18 +34,6 @@ OF_UPLOADS: Final[Mapping[tuple[str, UploadState], NoticeType]] = {
     ("dataset", UploadState.READY): "dataset.ready",
     ("dataset", UploadState.REJECTED): "dataset.rejected",
 }
-
-Subscription = Literal[
-    "job.succeeded",
-    "job.failed",
-    "job.cancelled",
-    "job.expired",
-    "model.ready",
-    "model.rejected",
-    "dataset.ready",
-    "dataset.rejected",
-]
-"""What can be asked for; a ping comes to everybody who asks for one."""
 
 
 class Notice(Frozen):
