@@ -7,10 +7,11 @@ import hmac
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from infra import key_text
+from infra.lists import newest_first
 from infra.tables import ApiKey
 from jobspec.ids import new_id
 from jobspec.keys import SCOPES, Scope
@@ -94,8 +95,4 @@ def get(session: Session, key_id: str, *, hold: bool = False) -> ApiKey | None:
 
 def page(session: Session, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[ApiKey]:
     """Keys, newest first, that come after the position ``(created_at, id)``."""
-    query = select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id.desc()).limit(limit)
-    if after is not None:
-        at, key_id = after
-        query = query.where(or_(ApiKey.created_at < at, and_(ApiKey.created_at == at, ApiKey.id < key_id)))
-    return session.scalars(query).all()
+    return newest_first(session, ApiKey, select(ApiKey), limit=limit, after=after)

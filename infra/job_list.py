@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from infra.lists import newest_first, older
 from infra.tables import Artifact, Job, JobLabel, Upload
 from jobspec.kinds import JobSpec, spec_digest
 from jobspec.states import UNFINISHED, JobState
@@ -67,11 +68,7 @@ def twin(session: Session, owner: str, spec: JobSpec) -> Job | None:
 
 def page(session: Session, wanted: Filter, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Job]:
     """Jobs, newest first, that come after the position ``(created_at, id)``."""
-    query = select(Job).where(*wanted.conditions()).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
-    if after is not None:
-        created_at, job_id = after
-        query = query.where(or_(Job.created_at < created_at, and_(Job.created_at == created_at, Job.id < job_id)))
-    return session.scalars(query).all()
+    return newest_first(session, Job, select(Job).where(*wanted.conditions()), limit=limit, after=after)
 
 
 def counts(session: Session, wanted: Filter) -> dict[JobState, int]:
@@ -85,7 +82,7 @@ def queue_position(session: Session, job: Job) -> int | None:
     """How many queued jobs of the same kind stand before this one; None when it does not wait."""
     if job.state != JobState.QUEUED:
         return None
-    before = or_(Job.created_at < job.created_at, and_(Job.created_at == job.created_at, Job.id < job.id))
+    before = older(Job, (job.created_at, job.id))
     waiting = select(func.count()).where(Job.kind == job.kind, Job.state == JobState.QUEUED, before)
     return session.scalar(waiting)
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from infra import jobs, locks
+from infra.lists import newest_first
 from infra.tables import Job, Upload
 from jobspec.ids import new_id
 from jobspec.keys import LOCAL_OWNER
@@ -87,10 +88,7 @@ def page(
     after: tuple[datetime, str] | None = None,
 ) -> Sequence[Upload]:
     """Uploads of an owner, or of all, newest first, that come after the position ``(created_at, id)``."""
-    query = select(Upload).where(Upload.kind == kind).order_by(Upload.created_at.desc(), Upload.id.desc()).limit(limit)
+    query = select(Upload).where(Upload.kind == kind)
     if owner is not None:
         query = query.where(Upload.owner == owner)
-    if after is not None:
-        at, upload_id = after
-        query = query.where(or_(Upload.created_at < at, and_(Upload.created_at == at, Upload.id < upload_id)))
-    return session.scalars(query).all()
+    return newest_first(session, Upload, query, limit=limit, after=after)

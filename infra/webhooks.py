@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from infra import signing
+from infra.lists import newest_first
 from infra.tables import Delivery, Job, Upload, Webhook
 from jobspec.errors import QuotaExceeded
 from jobspec.ids import new_id
@@ -92,13 +93,10 @@ def page(
     session: Session, *, owner: str | None, limit: int, after: tuple[datetime, str] | None = None
 ) -> Sequence[Webhook]:
     """Webhooks, newest first, that come after the position ``(created_at, id)``. ``owner`` None is everybody."""
-    query = select(Webhook).order_by(Webhook.created_at.desc(), Webhook.id.desc()).limit(limit)
+    query = select(Webhook)
     if owner is not None:
         query = query.where(Webhook.owner == owner)
-    if after is not None:
-        at, webhook_id = after
-        query = query.where(or_(Webhook.created_at < at, and_(Webhook.created_at == at, Webhook.id < webhook_id)))
-    return session.scalars(query).all()
+    return newest_first(session, Webhook, query, limit=limit, after=after)
 
 
 def rotate(webhook: Webhook, *, grace_seconds: float, now: datetime) -> str:
@@ -243,10 +241,7 @@ def deliveries(
 ) -> Sequence[Delivery]:
     """Deliveries of a webhook, newest first, that come after the position ``(created_at, id)``."""
     query = select(Delivery).where(Delivery.webhook_id == webhook_id)
-    if after is not None:
-        at, delivery_id = after
-        query = query.where(or_(Delivery.created_at < at, and_(Delivery.created_at == at, Delivery.id < delivery_id)))
-    return session.scalars(query.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(limit)).all()
+    return newest_first(session, Delivery, query, limit=limit, after=after)
 
 
 def forget(session: Session, *, now: datetime) -> None:
