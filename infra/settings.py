@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     job_file_bytes: int | None = Field(
         default=64 * 1024**3, gt=0, description="Largest file that a job's process may write."
     )
+    job_output_files: int = Field(default=256, ge=1, description="How many files a job may leave.")
+    job_output_bytes: int = Field(
+        default=64 * 1024**3, gt=0, description="How many bytes the files that a job leaves may hold together."
+    )
     sandbox: Literal["require", "prefer", "off"] = Field(
         default="prefer", description="Whether a worker starts only when the kernel confines its jobs."
     )

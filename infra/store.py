@@ -7,7 +7,7 @@ into a staging object, which becomes the blob when all of it has arrived.
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +31,14 @@ CHUNK_BYTES = 1 << 20
 PART_BYTES = 8 << 20
 PARTS_ON_THEIR_WAY = 3
 """More only fill the memory when the disk or the bucket is slower than the client."""
+
+
+Between = Callable[[], object]
+"""Called before each piece of a long work; what it raises ends the work, and nothing of it is left."""
+
+
+def _nothing() -> None:
+    """The default of ``between``."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +143,12 @@ class Store:
             async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(piece)
 
-    def fetch(self, digest: str, path: Path) -> None:
+    def fetch(self, digest: str, path: Path, *, between: Between = _nothing) -> None:
         """Copy a blob to a local file and check that it is what its digest says.
 
         Raises:
             InternalError: the blob is missing or damaged.
+            Whatever ``between`` raises.
         """
         actual = hashlib.sha256()
         with _translated():
@@ -149,6 +158,7 @@ class Store:
                 raise InternalError(f"The store has lost {digest}.") from fault
             with path.open("wb") as file:
                 for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
+                    between()
                     actual.update(piece)
                     file.write(piece)
         if digest != f"sha256:{actual.hexdigest()}":
@@ -156,15 +166,31 @@ class Store:
 
     def put(self, path: Path) -> tuple[str, int]:
         """Store a local file. Returns its digest and its size in bytes."""
-        digest = digest_of(path)
         with path.open("rb") as file:
-            num_bytes = os.fstat(file.fileno()).st_size
-            with _translated():
-                try:
-                    obstore.head(self._objects, _key(digest))
-                except FileNotFoundError:
-                    obstore.put(self._objects, _key(digest), file)
-        return digest, num_bytes
+            digest = digest_of(file)
+            return digest, self.put_open(file, digest)
+
+    def put_open(self, file: IO[bytes], digest: str, *, between: Between = _nothing) -> int:
+        """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
+
+        Raises:
+            InternalError: the file is another one by now; then it is not stored.
+            Whatever ``between`` raises; then nothing is left either.
+        """
+        num_bytes = os.fstat(file.fileno()).st_size
+        with _translated():
+            try:
+                obstore.head(self._objects, _key(digest))
+            except FileNotFoundError:
+                obstore.put(
+                    self._objects,
+                    _key(digest),
+                    _verified(file, digest, between),
+                    use_multipart=num_bytes > PART_BYTES,
+                    chunk_size=PART_BYTES,
+                    max_concurrency=PARTS_ON_THEIR_WAY,
+                )
+        return num_bytes
 
     def delete(self, digest: str) -> None:
         """Remove a blob; one that is not there is no error."""
@@ -200,10 +226,29 @@ class Store:
             obstore.delete(self._objects, key)
 
 
-def digest_of(path: Path) -> str:
-    """The digest of a local file."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+def digest_of(file: IO[bytes], *, between: Between = _nothing) -> str:
+    """The digest of a local file, from its first byte."""
+    digest = hashlib.sha256()
+    for piece in _pieces(file, between):
+        digest.update(piece)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _pieces(file: IO[bytes], between: Between) -> Iterator[bytes]:
+    file.seek(0)
+    while piece := file.read(CHUNK_BYTES):
+        between()
+        yield piece
+
+
+def _verified(file: IO[bytes], digest: str, between: Between) -> Iterator[bytes]:
+    """The pieces of a file; an error in place of the end when they were not those of the digest."""
+    actual = hashlib.sha256()
+    for piece in _pieces(file, between):
+        actual.update(piece)
+        yield piece
+    if digest != f"sha256:{actual.hexdigest()}":
+        raise InternalError("A file changed while it was being stored.")
 
 
 def too_large(limit_bytes: int) -> UploadTooLarge:

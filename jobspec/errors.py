@@ -70,6 +70,7 @@
     │       ├── ConversionFailed         conversion_failed
     │       ├── PendingTimeExceeded      pending_time_exceeded
     │       ├── RuntimeExceeded          runtime_exceeded
+    │       ├── OutputsTooLarge          outputs_too_large
     │       └── OutOfMemory              out_of_memory
     └── ServiceError                     we are at fault, or something that we depend on
         ├── InternalError                internal_error
@@ -498,6 +499,11 @@ class PendingTimeExceeded(SpecMismatch):
 class RuntimeExceeded(SpecMismatch):
     code = "runtime_exceeded"
     title = "The job ran longer than it allows"
+
+
+class OutputsTooLarge(SpecMismatch):
+    code = "outputs_too_large"
+    title = "The job left more than it may"
 
 
 class OutOfMemory(SpecMismatch):

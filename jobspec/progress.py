@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from jobspec.errors import Failure
+from jobspec.bounded import Brief, Epoch, Metrics, Name, Text
 from jobspec.events import Level
 from jobspec.frozen import Frozen
 from jobspec.search import SearchRecipe
@@ -39,29 +39,29 @@ class StepStarted(Frozen):
     """A step begins."""
 
     event: Literal["step_started"] = "step_started"
-    step: str
+    step: Name
 
 
 class StepAdvanced(Frozen):
     """How far a step is."""
 
     event: Literal["step_advanced"] = "step_advanced"
-    step: str
+    step: Name
     progress: float = Field(ge=0.0, le=1.0)
     eta_seconds: float | None = None
-    epoch: int | None = None
-    epochs: int | None = None
-    metrics: Mapping[str, float] = Field(default_factory=dict)
-    message: str | None = None
+    epoch: Epoch | None = None
+    epochs: Epoch | None = None
+    metrics: Metrics = Field(default_factory=dict)
+    message: Text | None = None
 
 
 class StepFinished(Frozen):
     """A step has done what it was for; ``message`` says what came of it."""
 
     event: Literal["step_finished"] = "step_finished"
-    step: str
+    step: Name
     seconds: float
-    message: str | None = None
+    message: Text | None = None
 
 
 class LogLine(Frozen):
@@ -69,8 +69,8 @@ class LogLine(Frozen):
 
     event: Literal["log"] = "log"
     level: Level = "info"
-    logger: str = ""
-    message: str
+    logger: Name = ""
+    message: Text
 
 
 class ProducedFile(Frozen):
@@ -84,7 +84,7 @@ class Succeeded(Frozen):
     """The last event of a job that worked. ``summary`` is what a check found out about an upload."""
 
     event: Literal["succeeded"] = "succeeded"
-    files: tuple[ProducedFile, ...] = ()
+    files: tuple[ProducedFile, ...] = Field(default=(), max_length=10_000)
     summary: Mapping[str, Any] | None = None
 
 
@@ -92,7 +92,7 @@ class Failed(Frozen):
     """The last event of a job that did not."""
 
     event: Literal["failed"] = "failed"
-    failure: Failure
+    failure: Brief
 
 
 Event = Annotated[

@@ -21,6 +21,7 @@ from workers.app import serve, worker_app
 from workers.attempt import Means
 from workers.children import Children
 from workers.collector import Collector, collecting
+from workers.outputs import Bounds
 from workers.sandbox.level import FULL, Sandbox, prepared
 from workers.scratch import scratch
 from workers.supervisor import Supervisor
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         opened.enter_context(delivering(Courier(database, settings.webhook_targets)))
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
-        means = Means(database, store, draining, children)
+        bounds = Bounds(settings.job_output_files, settings.job_output_bytes)
+        means = Means(database, store, draining, children, bounds)
         supervisor = Supervisor(means, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()

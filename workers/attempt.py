@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from workers import outputs
 from workers.assignments import OUT, SUMMARIES, Work, work_of
 from workers.children import Children
 from workers.lease import Lease
-from workers.outputs import Disbelieved
+from workers.outputs import Bounds, Disbelieved
 from workers.process import Child, Death
 
 LISTEN_SECONDS = 0.2
@@ -80,6 +80,7 @@ class Means:
     store: Store
     draining: threading.Event
     children: Children
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class Attempt:
@@ -119,13 +120,16 @@ class Attempt:
     def _fetch(self, work: Work, folder: Path) -> None:
         try:
             for name, digest in work.inputs.items():
-                self._patiently(partial(self._means.store.fetch, digest, folder / name))
+                self._patiently(self._copy(digest, folder / name))
         except InternalError:
             self._patiently(self._read_work)  # bytes that are gone because their upload was refused or deleted since
             raise
         for name, digest in work.known.items():
             with suppress(InternalError):  # lost: then it is measured again
-                self._patiently(partial(self._means.store.fetch, digest, folder / name))
+                self._patiently(self._copy(digest, folder / name))
+
+    def _copy(self, digest: str, path: Path) -> Callable[[], None]:
+        return partial(self._means.store.fetch, digest, path, between=self._go_on)
 
     def _listen(self, child: Child, work: Work) -> Succeeded | Outcome | Death | Stop:
         while (stop := self._stop()) is None:
@@ -152,9 +156,8 @@ class Attempt:
                 expected.model_validate(result.summary)
             except ValidationError as fault:
                 raise Disbelieved("The process that ran the check found out something else than was asked.") from fault
-        files = self._patiently(
-            lambda: outputs.collect(self._means.store, folder / OUT, result.files, announce=self._announce)
-        )
+        collect = partial(outputs.collect, announce=self._announce, bounds=self._means.bounds, between=self._go_on)
+        files = self._patiently(lambda: collect(self._means.store, folder / OUT, result.files))
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
         return Spread(outcome, work.children) if work.children else outcome
 
@@ -173,6 +176,11 @@ class Attempt:
                 self._means.draining.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         raise Stopped(stop)
+
+    def _go_on(self) -> None:
+        """Leave the work at once when there is a reason to stop. Asked between pieces of files."""
+        if (stop := self._stop()) is not None:
+            raise Stopped(stop)
 
     def _stop(self) -> Stop | None:
         if self._lease.lost:

@@ -7,7 +7,6 @@ from jobspec.events import Level
 from jobspec.progress import LogLine
 
 OURS = ("engine", "screening", "workers")
-MAX_CHARACTERS = 2_000
 
 
 class Upwards(logging.Handler):
@@ -20,8 +19,7 @@ class Upwards(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line; one that cannot be sent is dropped, as logging does."""
         try:
-            message = self.format(record)[:MAX_CHARACTERS]
-            self._emit(LogLine(level=level_of(record.levelno), logger=record.name, message=message))
+            self._emit(LogLine(level=level_of(record.levelno), logger=record.name, message=self.format(record)))
         except Exception:  # noqa: BLE001 - a line of the log must not fail the job that it tells of
             self.handleError(record)
 

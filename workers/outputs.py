@@ -1,12 +1,25 @@
-"""Takes a finished child's files into the store: only those it announced, only plain files, only from its folder."""
+"""Takes a finished child's files into the store: only those it announced, only plain files, only from its folder.
 
-from collections.abc import Callable, Sequence
+Each is opened once and looked at through what was opened; links of either kind are refused, so nothing of others can be
+passed off as a job's own. How many there are and how much they hold is bounded before the first byte is read.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Final
 
 from infra.jobs import StoredFile
-from infra.store import Store, digest_of
-from jobspec.errors import InternalError
+from infra.store import Between, Store, digest_of
+from jobspec.errors import InternalError, OutputsTooLarge
 from jobspec.progress import ProducedFile
+
+FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+PLAIN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Without waiting, as a pipe that nobody writes to would make its reader."""
 
 
 class Disbelieved(InternalError):
@@ -15,26 +28,80 @@ class Disbelieved(InternalError):
     retryable = False
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How many files a job may leave, and how many bytes in all of them."""
+
+    num_files: int = 256
+    num_bytes: int = 64 * 1024**3
+
+
 def collect(
-    store: Store, out: Path, files: Sequence[ProducedFile], *, announce: Callable[[Sequence[str]], None]
+    store: Store,
+    out: Path,
+    files: Sequence[ProducedFile],
+    *,
+    announce: Callable[[Sequence[str]], None],
+    bounds: Bounds,
+    between: Between,
 ) -> tuple[StoredFile, ...]:
     """Put the announced files into the store. Call it when the child is dead: then nothing changes any more.
 
     Args:
         announce: told the digests before any is stored, so that nobody removes what has no row yet.
+        between: asked before each piece that is hashed or copied; what it raises ends the work.
 
     Raises:
-        Disbelieved: a file is missing, named twice, or not a plain file.
+        Disbelieved: a file is missing, named twice, not a plain file, or known by another name too; or too many.
+        OutputsTooLarge: the files hold more bytes than they may.
         Unavailable, StorageFull: as the store says.
     """
     names = [file.name for file in files]
     if len(set(names)) != len(names):
         raise Disbelieved("The job's process announced a file twice.")
-    if out.is_symlink() or not out.is_dir():
-        raise Disbelieved("The job's process replaced its output folder.")
-    for name in names:
-        path = out / name
-        if path.is_symlink() or not path.is_file():
-            raise Disbelieved(f"The job's process announced {name!r} and did not leave a plain file of that name.")
-    announce([digest_of(out / name) for name in names])
-    return tuple(StoredFile(file.name, file.media_type, *store.put(out / file.name)) for file in files)
+    if len(names) > bounds.num_files:
+        raise Disbelieved(f"The job's process announced {len(names)} files; {bounds.num_files} are allowed.")
+    with ExitStack() as opened:
+        folder = opened.enter_context(_folder(out))
+        found = [opened.enter_context(_plain(folder, name)) for name in names]
+        total = sum(os.fstat(file.fileno()).st_size for file in found)
+        if total > bounds.num_bytes:
+            raise _too_large(total, bounds.num_bytes)
+        digests = [digest_of(file, between=between) for file in found]
+        announce(digests)
+        return tuple(
+            StoredFile(file.name, file.media_type, digest, store.put_open(content, digest, between=between))
+            for file, content, digest in zip(files, found, digests, strict=True)
+        )
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[int]:
+    try:
+        folder = os.open(out, FOLDER)
+    except OSError as fault:
+        raise Disbelieved("The job's process replaced its output folder.") from fault
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _plain(folder: int, name: str) -> IO[bytes]:
+    """Open a file that has one name only: a second one could be that of somebody else's file."""
+    try:
+        file = os.fdopen(os.open(name, PLAIN, dir_fd=folder), "rb")
+    except OSError as fault:
+        raise Disbelieved(f"The job's process announced {name!r} and left no file of that name.") from fault
+    about = os.fstat(file.fileno())
+    if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+        file.close()
+        raise Disbelieved(f"The job's process announced {name!r}, which is not a plain file with one name.")
+    return file
+
+
+def _too_large(total: int, limit: int) -> OutputsTooLarge:
+    return OutputsTooLarge(
+        f"The files that the job left hold {total} bytes; {limit} are allowed.",
+        suggestions=["Ask for less in one job, or ask the operator to raise SECATEUR_JOB_OUTPUT_BYTES."],
+    )

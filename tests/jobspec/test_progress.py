@@ -1,8 +1,21 @@
+import json
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from jobspec.errors import InternalError
-from jobspec.progress import EVENT, Failed, ProducedFile, StepAdvanced, StepFinished, StepStarted, advance, planned
+from jobspec.progress import (
+    EVENT,
+    Failed,
+    LogLine,
+    ProducedFile,
+    StepAdvanced,
+    StepFinished,
+    StepStarted,
+    advance,
+    planned,
+)
 from jobspec.spec import Recipe
 from jobspec.states import StepState
 
@@ -59,11 +72,63 @@ def test_events_of_unknown_steps_change_nothing() -> None:
         '{"event": "reboot"}',
         '{"event": "ready", "and": "more"}',
         "[]",
+        json.dumps({"event": "step_started", "step": "x" * 10_000}),
+        json.dumps({"event": "log", "message": "", "logger": "x" * 10_000}),
+        json.dumps({"event": "step_advanced", "step": "a", "progress": 0.5, "epoch": 10**30}),
     ],
 )
 def test_events_that_are_none_are_refused(line: str) -> None:
     with pytest.raises(ValidationError):
         EVENT.validate_json(line)
+
+
+LONG = "x" * 500_000
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({"event": "log", "message": LONG}, id="a line of the log"),
+        pytest.param({"event": "step_advanced", "step": "a", "progress": 0.5, "message": LONG}, id="progress"),
+        pytest.param({"event": "step_finished", "step": "a", "seconds": 1, "message": LONG}, id="the end of a step"),
+        pytest.param(
+            {"event": "step_advanced", "step": "a", "progress": 0, "metrics": {f"m{n}": 0 for n in range(40_000)}},
+            id="many metrics",
+        ),
+        pytest.param(
+            {"event": "step_advanced", "step": "a", "progress": 0, "metrics": {LONG: 0.0}}, id="a metric's name"
+        ),
+        pytest.param(
+            {
+                "event": "failed",
+                "failure": {
+                    "code": LONG,
+                    "title": LONG,
+                    "detail": LONG,
+                    "blame": "request",
+                    "retryable": False,
+                    "errors": [{"field": "f", "messages": ["m"] * 1000}] * 10,
+                    "suggestions": ["s"] * 50_000,
+                },
+            },
+            id="a failure",
+        ),
+    ],
+)
+def test_what_is_kept_of_an_event_is_small_and_says_what_is_missing(event: Any) -> None:
+    """Each event is written to a row and sent to every reader; a child may say a megabyte, many times a second."""
+    kept = EVENT.validate_json(json.dumps(event))
+
+    assert len(kept.model_dump_json()) < 50_000
+    assert ("characters left out" in kept.model_dump_json()) == (LONG in json.dumps(event))
+
+
+def test_a_short_text_stays_as_it_is_and_a_null_character_does_not() -> None:
+    """PostgreSQL has no room for the latter; a job must not fail for what its library logged."""
+    kept = EVENT.validate_json(json.dumps({"event": "log", "message": "ends here\0not"}))
+
+    assert isinstance(kept, LogLine)
+    assert kept.message == "ends here\N{REPLACEMENT CHARACTER}not"
 
 
 @pytest.mark.parametrize("name", ["../model.keras", "/etc/passwd", ".hidden", "a/b", "", "x" * 200])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jobspec.bounded import MAX_TEXT
 from jobspec.progress import LogLine
 from workers import child_log
 
@@ -30,7 +31,8 @@ def test_lines_come_with_their_level_and_the_name_of_their_logger(lines: list[Lo
     assert lines == [LogLine(level="warning", logger="engine.training", message="3 layers are left alone")]
 
 
-def test_a_long_line_is_cut(lines: list[LogLine]) -> None:
+def test_a_long_line_is_cut_and_says_so(lines: list[LogLine]) -> None:
     logging.getLogger("engine").info("x" * 10**6)
 
-    assert len(lines[0].message) == child_log.MAX_CHARACTERS
+    assert len(lines[0].message) <= MAX_TEXT
+    assert lines[0].message.endswith("(998040 characters left out)")

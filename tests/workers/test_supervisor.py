@@ -155,7 +155,7 @@ def test_a_child_that_dies_in_every_attempt_fails_its_job(bench: Bench) -> None:
     assert "SIGKILL" in job.failure["detail"]
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "hang_with_family", "chatter"])
+@pytest.mark.parametrize("behaviour", ["hang", "hang_with_family", "chatter", "leave_a_hole"])
 def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str) -> None:
     """A cancelled job must stop costing, also when its processes ignore polite requests."""
     job_id = bench.compress()
@@ -171,7 +171,7 @@ def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str)
     assert "running" not in {step["state"] for step in bench.job(job_id).steps}
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "deaf", "close_pipe"])
+@pytest.mark.parametrize("behaviour", ["hang", "deaf", "close_pipe", "leave_a_hole"])
 def test_a_job_that_runs_too_long_or_goes_silent_is_ended(bench: Bench, behaviour: str) -> None:
     """A hang is found by the clock alone: nothing the child does can prolong it."""
     job_id = bench.compress(max_runtime_seconds=1)
@@ -200,10 +200,11 @@ def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
     assert {step["state"] for step in job.steps} == {"pending"}
 
 
-def test_a_draining_worker_gives_its_job_back(bench: Bench) -> None:
+@pytest.mark.parametrize("behaviour", ["hang", "leave_a_hole"])
+def test_a_draining_worker_gives_its_job_back(bench: Bench, behaviour: str) -> None:
     """Restarting a worker must not fail anybody's job."""
     job_id = bench.compress()
-    thread = bench.start("hang", job_id)
+    thread = bench.start(behaviour, job_id)
 
     bench.draining.set()
     thread.join(timeout=10)
