@@ -7,7 +7,6 @@ SSRF prevention cheat sheet of OWASP.
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from infra import lookups
+from infra.lookups import Ask, LookupFailed
 from jobspec.errors import WebhookUrlRefused
 
 Targets = Literal["public", "any"]
@@ -112,15 +113,18 @@ def _inner(address: Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets) -> Answer:
+def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets, ask: Ask = lookups.ask) -> Answer:
     """Send a body as JSON to whatever a URL names.
+
+    Args:
+        ask: how a name is looked up, once.
 
     Raises:
         NotReached: nobody answered in time, or it must not be reached.
     """
     named = httpx.URL(url)
     name = named.raw_host.decode()  # names in other alphabets as DNS and TLS spell them
-    there = named.copy_with(host=str(_judged(name, named.port or PORTS[named.scheme], targets)))
+    there = named.copy_with(host=str(_judged(name, named.port or PORTS[named.scheme], targets, ask)))
     sent = {
         "host": named.netloc.decode(),
         "content-type": "application/json",
@@ -149,12 +153,12 @@ async def _post(there: httpx.URL, name: str, body: bytes, headers: Mapping[str, 
         return Answer(response.status_code, response.headers.get("retry-after"), text.decode("utf-8", "replace"))
 
 
-def _judged(host: str, port: int, targets: Targets) -> Address:
+def _judged(host: str, port: int, targets: Targets, ask: Ask) -> Address:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as fault:
-        raise NotReached(f"{host} has no address: {fault}") from fault
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        found = ask(host, port)
+    except LookupFailed as fault:
+        raise NotReached(str(fault)) from fault
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
     if not addresses or not all(allowed(address, targets) for address in addresses):
         raise NotReached(f"{host} leads to an address that webhooks must not reach")
     return addresses[0]

@@ -15,13 +15,16 @@ from sqlalchemy.orm import Session
 from infra import signing
 from infra.lists import newest_first
 from infra.tables import Delivery, Job, Upload, Webhook
-from jobspec.errors import QuotaExceeded
+from jobspec.errors import QuotaExceeded, RateLimited
 from jobspec.ids import new_id
 from jobspec.states import JobState, UploadState
 from jobspec.webhooks import OF_JOBS, OF_UPLOADS, Notice, NoticeType, Subscription
 
 MOST_WEBHOOKS: Final = 20
 """Of one owner."""
+
+MOST_PINGS: Final = 60
+"""Of one webhook in an hour; of those only one waits at a time."""
 
 PAUSES_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 36_000, 50_400, 72_000)
 """Between two tries of one delivery: ten tries in nearly three days, as Standard Webhooks has it."""
@@ -177,6 +180,25 @@ def queue(
     return delivery
 
 
+def ping(session: Session, webhook: Webhook, *, now: datetime) -> Delivery:
+    """The ping that waits to be delivered; a new one when none does. The caller holds the webhook.
+
+    Raises:
+        RateLimited: there were as many in the last hour as there may be.
+    """
+    mine = (Delivery.webhook_id == webhook.id, Delivery.type == "ping")
+    waiting = session.scalar(select(Delivery).where(*mine, Delivery.state == "pending").limit(1))
+    if waiting is not None:
+        return waiting
+    recent = select(func.count()).where(*mine, Delivery.created_at > now - timedelta(hours=1))
+    if (session.scalar(recent) or 0) >= MOST_PINGS:
+        raise RateLimited(
+            f"{webhook.id} was pinged {MOST_PINGS} times within an hour.",
+            suggestions=["Send one of them again: POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver."],
+        )
+    return queue(session, webhook, "ping", {"webhook_id": webhook.id}, now=now)
+
+
 def again(delivery: Delivery, *, now: datetime) -> None:
     """Deliver once more, with the same id, as if it had never been tried; what was tried stays in the log."""
     delivery.state, delivery.due_at, delivery.failed_tries = "pending", now, 0
@@ -187,17 +209,19 @@ def _due(now: datetime) -> ColumnElement[bool]:
     return and_(Delivery.state == "pending", Delivery.due_at <= now, Delivery.webhook_id.in_(enabled))
 
 
-def any_due(session: Session, *, now: datetime) -> bool:
-    """Whether it is worth a writing transaction to ``take`` one."""
-    return session.scalar(select(Delivery.id).where(_due(now)).limit(1)) is not None
+def owners_due(session: Session, *, now: datetime) -> Sequence[str]:
+    """Owners for whom something is due, who waits longest first. Nothing is locked for it."""
+    waiting = select(Webhook.owner).join(Delivery, Delivery.webhook_id == Webhook.id).where(_due(now))
+    return session.scalars(waiting.group_by(Webhook.owner).order_by(func.min(Delivery.due_at))).all()
 
 
-def take(session: Session, *, now: datetime) -> tuple[Delivery, Webhook] | None:
-    """Take the delivery that is due longest, for ``SENDING_SECONDS``. Of several who take it at once one gets it."""
-    oldest = select(Delivery.id).where(_due(now)).order_by(Delivery.due_at).limit(1).with_for_update(skip_locked=True)
+def take(session: Session, owner: str, *, now: datetime) -> tuple[Delivery, Webhook] | None:
+    """Take the owner's delivery that is due longest, for ``SENDING_SECONDS``. Of several who take it one gets it."""
+    mine = Delivery.webhook_id.in_(select(Webhook.id).where(Webhook.owner == owner))
+    due = select(Delivery.id).where(_due(now), mine).order_by(Delivery.due_at).limit(1)
     taken = session.execute(
         update(Delivery)
-        .where(Delivery.id == oldest.scalar_subquery(), _due(now))
+        .where(Delivery.id == due.with_for_update(skip_locked=True).scalar_subquery(), _due(now))
         .values(due_at=now + timedelta(seconds=SENDING_SECONDS))
         .returning(Delivery)
     ).scalar_one_or_none()

@@ -1,7 +1,7 @@
 """Threads in every worker process that deliver webhooks.
 
-Any number of workers may do it: each delivery is taken by compare-and-swap. A few threads, so that a receiver that
-takes its time does not keep the others waiting.
+Any number of workers may do it: each delivery is taken by compare-and-swap. A few threads, of which no owner may keep
+more than two busy, so that receivers that take their time do not keep those of others waiting.
 """
 
 import random
@@ -11,16 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final
 
 from infra import outbound, signing, webhooks
 from infra.database import Database, now
 from infra.logs import logger
+from infra.lookups import Lookups
 from infra.tables import Delivery, Webhook
 from infra.webhooks import Try
 from jobspec.errors import SecateurError
+from workers.turns import Turns
 
-NUM_THREADS: Final = 3
+NUM_THREADS: Final = 6
 LOOK_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
 
@@ -28,21 +31,26 @@ FORGET_SECONDS: Final = 3600.0
 class Courier:
     """Delivers what is due; ``deliver`` does it once."""
 
-    def __init__(self, database: Database, targets: outbound.Targets) -> None:
+    def __init__(self, database: Database, targets: outbound.Targets, lookups: Lookups | None = None) -> None:
         self._database = database
         self._targets = targets
+        self._lookups = lookups or Lookups()
+        self._turns = Turns()
 
     def deliver(self) -> bool:
-        """Take one delivery and try it. False when none was due.
+        """Take one delivery and try it. False when none was due, or only for owners who keep enough of us busy.
 
         Raises:
             Unavailable: the database does not answer. What was sent meanwhile is sent again, with the same id.
         """
         with self._database.read() as session:
-            if not webhooks.any_due(session, now=now()):
-                return False
+            waiting = webhooks.owners_due(session, now=now())
+        with self._turns.turn(waiting) as owner:
+            return owner is not None and self._deliver_for(owner)
+
+    def _deliver_for(self, owner: str) -> bool:
         with self._database.write() as session:
-            taken = webhooks.take(session, now=now())
+            taken = webhooks.take(session, owner, now=now())
         if taken is None:
             return False
         delivery, webhook = taken
@@ -57,7 +65,8 @@ class Courier:
         body, at, began = delivery.body.encode(), now(), time.monotonic()
         signed = signing.headers(delivery.id, int(at.timestamp()), body, webhooks.secrets_of(webhook, now=at))
         try:
-            answer = outbound.post(webhook.url, body, signed, targets=self._targets)
+            ask = partial(self._lookups.find, party=webhook.owner)
+            answer = outbound.post(webhook.url, body, signed, targets=self._targets, ask=ask)
         except outbound.NotReached as fault:
             return Try(None, str(fault), time.monotonic() - began)
         except Exception as fault:  # noqa: BLE001 - a delivery that nobody settles would be tried each minute for ever

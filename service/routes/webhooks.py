@@ -106,10 +106,13 @@ def delete_webhook(parts: UseParts, caller: UseCaller, webhook_id: str) -> None:
 
 @router.post("/{webhook_id}/ping", operation_id="ping_webhook", status_code=202, responses=WRITE_ERRORS)
 def ping_webhook(parts: UseParts, caller: UseCaller, webhook_id: str) -> DeliveryView:
-    """Deliver a notice that says nothing, to try the receiver. Read in the log of deliveries how it went."""
+    """Deliver a notice that says nothing, to try the receiver. Read in the log of deliveries how it went.
+
+    While one waits to be delivered it is answered again; 60 an hour are delivered.
+    """
     with parts.database.write() as session:
         webhook = _found(session, caller, webhook_id, hold=True)
-        return delivery_view(webhooks.queue(session, webhook, "ping", {"webhook_id": webhook.id}, now=now()))
+        return delivery_view(webhooks.ping(session, webhook, now=now()))
 
 
 @router.get("/{webhook_id}/deliveries", operation_id="list_deliveries", responses=LOOKUP_ERRORS)

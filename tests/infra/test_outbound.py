@@ -59,7 +59,7 @@ def named(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
     def answer(host: str, port: int, **_: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in left.pop(0)]
 
-    monkeypatch.setattr(outbound.socket, "getaddrinfo", answer)
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
 
 
 def test_a_name_that_leads_inside_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:

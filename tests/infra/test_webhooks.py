@@ -9,8 +9,8 @@ from infra import jobs, webhooks
 from infra.database import Database
 from infra.jobs import Outcome
 from infra.tables import Delivery, Webhook
-from infra.webhooks import MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, Try
-from jobspec.errors import NotFound, QuotaExceeded
+from infra.webhooks import MOST_PINGS, MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, Try
+from jobspec.errors import NotFound, QuotaExceeded, RateLimited
 from jobspec.keys import LOCAL_OWNER
 from jobspec.states import JobState
 from jobspec.webhooks import Subscription
@@ -39,7 +39,7 @@ def pinged(database: Database) -> str:
 
 def take(database: Database, seconds: float) -> Delivery | None:
     with database.write() as session:
-        taken = webhooks.take(session, now=at(seconds))
+        taken = webhooks.take(session, LOCAL_OWNER, now=at(seconds))
     return None if taken is None else taken[0]
 
 
@@ -224,6 +224,25 @@ def test_an_owner_has_so_many_webhooks_and_no_more(database: Database) -> None:
     with pytest.raises(QuotaExceeded):
         webhook(database)
     assert webhook(database, owner="ann").owner == "ann"
+
+
+def test_only_one_ping_waits_at_a_time_and_so_many_go_in_an_hour(database: Database) -> None:
+    """Whoever may ping without end may keep couriers busy, and fill the log, without end."""
+    hook = webhook(database)
+
+    def ping(seconds: float) -> str:
+        with database.write() as session:
+            return webhooks.ping(session, session.get_one(Webhook, hook.id), now=at(seconds)).id
+
+    assert ping(0) == ping(1)
+    for number in range(MOST_PINGS - 1):
+        settle(database, ping(number), Try(200, "", 0.1), number)
+    last = ping(MOST_PINGS)
+    settle(database, last, Try(200, "", 0.1), MOST_PINGS)
+    with pytest.raises(RateLimited, match="60 times"):
+        ping(MOST_PINGS)
+
+    assert ping(3602) != last, "an hour after the first"
 
 
 def test_the_log_forgets_what_is_settled_and_old_and_keeps_what_waits(database: Database) -> None:

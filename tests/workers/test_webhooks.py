@@ -1,7 +1,10 @@
 """Deliveries over real HTTP, verified as receivers verify them: with the library of Standard Webhooks."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -16,11 +19,13 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from infra import jobs, webhooks
 from infra.database import now
 from infra.jobs import Outcome
+from infra.lookups import Lookups
 from infra.tables import Delivery, Webhook
 from jobspec.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
-from workers.webhooks import Courier, delivering, wanted_pause
+from workers.turns import MOST_AT_ONCE
+from workers.webhooks import LOOK_SECONDS, NUM_THREADS, Courier, delivering, wanted_pause
 
 
 @dataclass
@@ -55,11 +60,11 @@ def receiver() -> Iterator[Receiver]:
     server.server_close()
 
 
-def subscribed(bench: Bench, receiver: Receiver) -> Webhook:
+def subscribed(bench: Bench, receiver: Receiver, owner: str = "local") -> Webhook:
     with bench.database.write() as session:
         return webhooks.create(
             session,
-            owner="local",
+            owner=owner,
             url=receiver.url,
             subscriptions=["job.succeeded"],
             description="",
@@ -165,6 +170,74 @@ def test_threads_deliver_on_their_own(bench: Bench, receiver: Receiver) -> None:
         assert eventually(lambda: [row.state for row in log(bench, hook)] == 5 * ["delivered"])
 
     assert len({json.loads(body)["data"]["id"] for _, body in receiver.came}) == len(receiver.came) == 5
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A receiver that takes connections and never answers, until it is closed."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
+        yield listening
+
+
+def due(bench: Bench, owner: str, url: str, number: int) -> Webhook:
+    """A webhook with so many notices that wait."""
+    hook = subscribed(bench, Receiver(url), owner)
+    with bench.database.write() as session:
+        for _ in range(number):
+            webhooks.queue(session, hook, "job.succeeded", {}, now=now())
+    return hook
+
+
+def test_a_receiver_that_never_answers_keeps_only_its_owner_waiting(
+    bench: Bench, receiver: Receiver, silent: socket.socket
+) -> None:
+    """Each try lasts until its time limit, and there are more of them than threads."""
+    due(bench, "ann", f"http://127.0.0.1:{silent.getsockname()[1]}/hook", 2 * NUM_THREADS)
+
+    with delivering(Courier(bench.database, "any")), ExitStack() as connections:
+        connections.callback(silent.close)
+        silent.settimeout(10)
+        for _ in range(MOST_AT_ONCE):
+            connections.enter_context(silent.accept()[0])
+        silent.settimeout(2 * LOOK_SECONDS)
+        with pytest.raises(TimeoutError):  # by now every thread has looked for work
+            connections.enter_context(silent.accept()[0])
+        hook = due(bench, "bob", receiver.url, 3)
+        assert eventually(lambda: [row.state for row in log(bench, hook)] == 3 * ["delivered"])
+
+
+def test_owners_take_turns_however_much_waits_for_one(bench: Bench, receiver: Receiver) -> None:
+    crowd = due(bench, "ann", receiver.url, 4)
+    few = due(bench, "bob", receiver.url, 2)
+    courier = Courier(bench.database, "any")
+
+    for _ in range(4):
+        assert courier.deliver()
+
+    states = {hook.owner: [row.state for row in log(bench, hook)].count("delivered") for hook in (crowd, few)}
+    assert states == {"ann": 2, "bob": 2}
+
+
+def test_names_that_nobody_answers_for_hold_up_their_owner_alone(bench: Bench, receiver: Receiver) -> None:
+    """The system's own look-up cannot be stopped; it is left behind, and an owner may leave only so many behind."""
+    lost = due(bench, "ann", "http://slow.example/", 4)
+    hook = due(bench, "bob", receiver.url.replace("127.0.0.1", "quick.example"), 1)
+    may_answer = threading.Event()
+
+    def ask(host: str, port: int) -> list[str]:
+        if host == "slow.example":
+            may_answer.wait(30)
+        return ["127.0.0.1"]
+
+    lookups = Lookups(ask, timeout_seconds=0.1)
+    courier = Courier(bench.database, "any", lookups)
+    while courier.deliver():
+        pass
+    may_answer.set()
+
+    assert [row.state for row in log(bench, hook)] == ["delivered"]
+    said = sorted(row.tries[0]["said"] for row in log(bench, lost))
+    assert [" ".join(text.split()[1:4]) for text in said] == 2 * ["was not found"] + 2 * ["was not looked"]
 
 
 @pytest.mark.parametrize(

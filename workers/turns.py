@@ -1,0 +1,50 @@
+"""Whose turn it is: nobody has more than a few at once; next comes who has the fewest and waited longest."""
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+MOST_AT_ONCE: Final = 2
+
+
+class Turns:
+    """Shared by threads that each do one thing for one party at a time."""
+
+    def __init__(self, most_at_once: int = MOST_AT_ONCE) -> None:
+        self._most_at_once = most_at_once
+        self._under_way: Counter[str] = Counter()
+        self._served: dict[str, int] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self, waiting: Sequence[str]) -> Iterator[str | None]:
+        """Who is served while the block runs; None when all who wait have as many under way as anybody may.
+
+        >>> turns = Turns(most_at_once=1)
+        >>> with turns.turn(["ann", "bob"]) as first, turns.turn(["ann", "bob"]) as second:
+        ...     print(first, second)
+        ann bob
+        """
+        party = self._take(waiting)
+        try:
+            yield party
+        finally:
+            if party is not None:
+                with self._lock:
+                    self._under_way -= Counter([party])
+
+    def _take(self, waiting: Sequence[str]) -> str | None:
+        with self._lock:
+            free = [party for party in waiting if self._under_way[party] < self._most_at_once]
+            if not free:
+                return None
+            party = min(free, key=lambda party: (self._under_way[party], self._served.get(party, 0)))
+            self._under_way[party] += 1
+            remembered = {*waiting, *self._under_way}  # whoever does not wait now needs no place in the line
+            self._served = {name: at for name, at in self._served.items() if name in remembered}
+            self._served[party] = next(self._numbers)
+            return party
