@@ -1,8 +1,9 @@
-"""Which bytes are needed, and the one way to remove those that are not. Inside the caller's transaction.
+"""Which bytes are needed, and the one way to remove those that are not.
 
-Bytes move while their row's transaction is open and their digest is held, both when they come and when they go. So
-nobody registers content that somebody is removing, on any database. A worker's files come before the transaction of
-their rows, since storing them may take minutes: it says first which ones it is about to need.
+Bytes come while their row's transaction is open, and go when no committed row needs them any more: a transaction that
+fails never leaves a row without its bytes. Both are done with the digest held, so nobody registers content that
+somebody is removing, on any database. A worker's files come before the transaction of their rows, since storing them
+may take minutes: it says first which ones it is about to need.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from infra import locks
+from infra.database import Database
 from infra.store import Store
 from infra.tables import Artifact, BlobHold, Upload
 from jobspec.states import UploadState
@@ -28,19 +30,22 @@ def is_referenced(session: Session, digest: str) -> bool:
     return session.scalar(select(or_(upload.exists(), artifact.exists(), hold.exists()))) is True
 
 
-def remove_unneeded(session: Session, store: Store, digests: Iterable[str]) -> int:
-    """Remove the bytes that no row needs any more, before the transaction ends. Returns of how many digests.
+def remove_unneeded(database: Database, store: Store, digests: Iterable[str]) -> int:
+    """Remove the bytes that no committed row needs. Returns of how many digests.
+
+    Each is looked at again, and removed, in a transaction that holds it and writes nothing: whoever registers the same
+    content comes before, and keeps it, or after, and brings its bytes along.
 
     Raises:
-        Unavailable: the store does not answer. The rows stay too, if the caller lets the transaction fail.
+        Unavailable: the database or the store does not answer. What is left is found by the next collection.
     """
-    wanted = sorted(set(digests))
-    locks.hold(session, "blob", wanted)
     removed = 0
-    for digest in wanted:
-        if not is_referenced(session, digest):
-            store.delete(digest)
-            removed += 1
+    for digest in sorted(set(digests)):
+        with database.write() as session:
+            locks.hold(session, "blob", [digest])
+            if not is_referenced(session, digest):
+                store.delete(digest)
+                removed += 1
     return removed
 
 

@@ -72,19 +72,19 @@ def _until_none_goes(database: Database, expired: Expired, remove: Callable[[str
 
 
 def _remove_job(database: Database, store: Store, job_id: str, *, now: datetime) -> bool:
-    with suppress(InUse), database.write() as session:  # it was tried again a moment ago
-        job = session.get(Job, job_id, with_for_update=True)
+    with suppress(InUse), retention.removing(database, store) as removal:  # it was tried again a moment ago
+        job = removal.session.get(Job, job_id, with_for_update=True)
         if job is not None and job.expires_at is not None and job.expires_at < now:
-            retention.remove_job(session, store, job)
+            retention.remove_job(removal, job)
             return True
     return False
 
 
 def _remove_upload(database: Database, store: Store, upload_id: str, *, now: datetime) -> bool:
-    with suppress(InUse), database.write() as session:  # a job was accepted for it meanwhile
-        upload = session.get(Upload, upload_id, with_for_update=True)
+    with suppress(InUse), retention.removing(database, store) as removal:  # a job was accepted for it meanwhile
+        upload = removal.session.get(Upload, upload_id, with_for_update=True)
         if upload is not None and upload.expires_at is not None and upload.expires_at < now:
-            retention.remove_upload(session, store, upload)
+            retention.remove_upload(removal, upload)
             return True
     return False
 
@@ -96,9 +96,7 @@ def _unneeded_blobs(database: Database, store: Store, *, before: datetime, now: 
     for digests in _batches(blob.digest for blob in store.blobs() if blob.modified_at < before):
         with database.read() as session:
             unneeded = [digest for digest in digests if not blobs.is_referenced(session, digest)]
-        for digest in unneeded:
-            with database.write() as session:
-                removed += blobs.remove_unneeded(session, store, [digest])
+        removed += blobs.remove_unneeded(database, store, unneeded)
     return removed
 
 

@@ -77,9 +77,10 @@ def spread(
     return rows
 
 
-def children(session: Session, job_id: str) -> Sequence[Job]:
-    """The trials of a job, in their order."""
-    return session.scalars(select(Job).where(Job.parent_id == job_id).order_by(Job.position)).all()
+def children(session: Session, job_id: str, *, hold: bool = False) -> Sequence[Job]:
+    """The trials of a job, in their order. ``hold`` waits for whoever is just ending one, and keeps others waiting."""
+    trials = select(Job).where(Job.parent_id == job_id).order_by(Job.position)
+    return session.scalars(trials.with_for_update() if hold else trials).all()
 
 
 def due_parent(session: Session, job: Job) -> Job | None:

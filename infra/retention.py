@@ -1,19 +1,22 @@
 """Removing uploads and jobs with their bytes: when their user says so, or when their time has come.
 
-Functions work inside the caller's transaction; bytes go before it commits, so that a store which does not answer
-leaves rows and bytes as they were.
+Rows go first, in one transaction; their bytes go when that has been committed (``removing``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
-from infra import blobs, job_list
+from infra import blobs, families, job_list
+from infra.database import Database
+from infra.logs import logger
 from infra.store import Store
 from infra.tables import Artifact, Job, Upload
-from jobspec.errors import InUse
+from jobspec.errors import InUse, ServiceError
 from jobspec.states import FINAL, UNFINISHED
 
 
@@ -27,29 +30,57 @@ def expiry(days: float, *, now: datetime) -> datetime | None:
     return now + timedelta(days=days) if days else None
 
 
-def remove_upload(session: Session, store: Store, upload: Upload) -> None:
+@dataclass(frozen=True)
+class Removal:
+    """A transaction in which rows go, and the digests of the bytes that they needed."""
+
+    session: Session
+    freed: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def removing(database: Database, store: Store) -> Iterator[Removal]:
+    """A transaction for removals. When it has been committed, the bytes go that no row needs any more.
+
+    Should the store not answer then, or this process end, they stay without a row, and the next collection finds them.
+
+    Raises:
+        Whatever the block or its commit raises; then rows and bytes are as they were.
+    """
+    with database.write() as session:
+        removal = Removal(session)
+        yield removal
+    try:
+        blobs.remove_unneeded(database, store, removal.freed)
+    except ServiceError as fault:
+        logger("retention").warning("bytes left to the collector", fault=fault.detail, num_digests=len(removal.freed))
+
+
+def remove_upload(removal: Removal, upload: Upload) -> None:
     """Remove an upload that the caller holds, its check, and its bytes unless something else needs them.
 
     Raises:
         InUse: unfinished jobs need it; says which.
     """
-    users = job_list.unfinished_using(session, upload.id)
+    users = job_list.unfinished_using(removal.session, upload.id)
     if users:
         raise InUse(
             f"{len(users)} unfinished job(s) need {upload.id}: {', '.join(users[:5])}.",
             suggestions=["Wait for them, or cancel them first."],
         )
-    session.delete(upload)
-    session.flush()
-    blobs.remove_unneeded(session, store, [upload.digest])
+    removal.session.delete(upload)
+    removal.session.flush()
+    removal.freed.append(upload.digest)
 
 
-def remove_job(session: Session, store: Store, job: Job) -> None:
+def remove_job(removal: Removal, job: Job) -> None:
     """Remove a job that the caller holds, its trials, and the bytes of their files unless something else needs them.
 
     Raises:
-        InUse: it has not ended, or it is a trial: a sweep that is tried again needs the reports of all.
+        InUse: it has not ended, or its trials have not, or it is a trial: a sweep that is tried again needs the
+            reports of all.
     """
+    session = removal.session
     if job.state not in FINAL:
         raise InUse(f"{job.id} is {job.state}.", suggestions=["Wait for it, or cancel it first."])
     if job.parent_id is not None:
@@ -57,12 +88,13 @@ def remove_job(session: Session, store: Store, job: Job) -> None:
             f"{job.id} is a trial of {job.parent_id}.",
             suggestions=[f"DELETE /v1/jobs/{job.parent_id}: its trials go with it."],
         )
-    gone = select(Job.id).where(or_(Job.id == job.id, Job.parent_id == job.id))
-    ids = session.scalars(gone).all()
-    digests = session.scalars(select(Artifact.digest).where(Artifact.job_id.in_(ids))).all()
+    trials = families.children(session, job.id, hold=True)  # one that is just ending has its files by then
+    if any(trial.state in UNFINISHED for trial in trials):
+        raise InUse(f"Trials of {job.id} have not stopped yet.", suggestions=["Try again in a few seconds."])
+    ids = [job.id, *(trial.id for trial in trials)]
+    removal.freed.extend(session.scalars(select(Artifact.digest).where(Artifact.job_id.in_(ids))))
     session.execute(delete(Job).where(Job.id.in_(ids)))
     session.flush()
-    blobs.remove_unneeded(session, store, digests)
 
 
 def expired_jobs(session: Session, *, now: datetime, limit: int) -> Sequence[str]:

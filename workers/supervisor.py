@@ -184,12 +184,11 @@ class Supervisor:
         return False
 
     def _drop_rejected(self, upload_id: str) -> None:
-        """Delete the bytes of a rejected upload while its row is locked, so that nobody uploads them meanwhile."""
-        with self.means.database.write() as session:
-            upload = session.get(Upload, upload_id, with_for_update=True)
-            if upload is None or upload.state != UploadState.REJECTED:
-                return
-            blobs.remove_unneeded(session, self.means.store, [upload.digest])
+        """Delete the bytes of a rejected upload, unless somebody has uploaded them again by now."""
+        with self.means.database.read() as session:
+            upload = session.get(Upload, upload_id)
+        if upload is not None and upload.state == UploadState.REJECTED:
+            blobs.remove_unneeded(self.means.database, self.means.store, [upload.digest])
 
     def _publish(self, job: Job) -> None:
         """Wake a worker at once; if that fails, a sweep does it later."""

@@ -70,10 +70,10 @@ def keep_job(parts: UseParts, caller: UseCaller, job_id: str, keeping: Keeping) 
 )
 def delete_job(parts: UseParts, caller: UseCaller, job_id: str) -> None:
     """Delete a job that has ended, its trials, its files and, when nothing else has the same content, their bytes."""
-    with parts.database.write() as session:
-        job = job_routes.found(session.get(Job, job_id, with_for_update=True), job_id, caller)
+    with retention.removing(parts.database, parts.store) as removal:
+        job = job_routes.found(removal.session.get(Job, job_id, with_for_update=True), job_id, caller)
         if job.upload_id is not None:
             raise errors.InUse(
                 f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload: its check goes with it."]
             )
-        retention.remove_job(session, parts.store, job)
+        retention.remove_job(removal, job)

@@ -185,9 +185,9 @@ def delete_dataset(parts: UseParts, caller: UseCaller, dataset_id: str) -> None:
 
 
 def _delete(parts: Parts, caller: Caller, kind: uploads.Kind, upload_id: str) -> None:
-    with parts.database.write() as session:
-        upload = found(uploads.get(session, kind, upload_id, hold=True), kind, upload_id, caller)
-        retention.remove_upload(session, parts.store, upload)
+    with retention.removing(parts.database, parts.store) as removal:
+        upload = found(uploads.get(removal.session, kind, upload_id, hold=True), kind, upload_id, caller)
+        retention.remove_upload(removal, upload)
 
 
 def found(row: Upload | None, kind: uploads.Kind, upload_id: str, caller: Caller) -> Upload:

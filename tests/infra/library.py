@@ -65,16 +65,16 @@ class Library:
         return held.id
 
     def remove_upload(self, upload_id: str) -> None:
-        with self.database.write() as session:
-            upload = session.get(Upload, upload_id, with_for_update=True)
+        with retention.removing(self.database, self.store) as removal:
+            upload = removal.session.get(Upload, upload_id, with_for_update=True)
             if upload is not None:
-                retention.remove_upload(session, self.store, upload)
+                retention.remove_upload(removal, upload)
 
     def remove_job(self, job_id: str) -> None:
-        with self.database.write() as session:
-            job = session.get(Job, job_id, with_for_update=True)
+        with retention.removing(self.database, self.store) as removal:
+            job = removal.session.get(Job, job_id, with_for_update=True)
             if job is not None:
-                retention.remove_job(session, self.store, job)
+                retention.remove_job(removal, job)
 
     def stored(self) -> set[str]:
         """Digests of all bytes that are there."""

@@ -7,13 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
-from infra import blobs, jobs, retention
+from infra import blobs, families, jobs, retention
 from infra.collect import collect
 from infra.database import Database
+from infra.jobs import Outcome, StoredFile
 from infra.store import Store
-from infra.tables import Artifact, Job, Upload
-from jobspec.errors import InUse
+from infra.tables import Artifact, Job, JobLabel, Upload
+from jobspec.errors import InUse, Unavailable
+from jobspec.states import JobState
 from tests.infra.library import Library, digest
 from tests.infra.rows import at
 
@@ -81,43 +86,140 @@ def test_a_sweep_takes_its_trials_along_and_no_trial_goes_alone(local: Library) 
         assert session.query(Job).count() == 0
 
 
-def test_a_store_that_does_not_answer_leaves_the_rows(local: Library) -> None:
-    """Otherwise bytes would stay for which nothing is left that could be deleted."""
+class Slow(Store):
+    """Takes its time to remove something."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store._objects)
+        self.has_begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def delete(self, digest: str) -> None:
+        self.has_begun.set()
+        assert self.may_go_on.wait(10)
+        super().delete(digest)
+
+
+class Down(Store):
+    """Removes nothing, because it does not answer."""
+
+    def delete(self, digest: str) -> None:
+        raise Unavailable("The artifact store does not answer.")
+
+
+def break_a_promise(session: Session) -> None:
+    """Let the commit of a transaction fail: what it checks in its end is not so."""
+    if session.get_bind().dialect.name == "sqlite":
+        session.execute(text("PRAGMA defer_foreign_keys=ON"))
+    else:
+        constraint = "ALTER CONSTRAINT fk_job_labels_job_id DEFERRABLE INITIALLY DEFERRED"
+        session.execute(text(f"ALTER TABLE job_labels {constraint}"))
+    session.add(JobLabel(job_id="job_of_nobody", key="a", value="b"))
+    session.flush()
+
+
+def test_a_removal_whose_commit_fails_leaves_rows_and_bytes(local: Library) -> None:
+    """A row that promises bytes which are gone cannot be mended by anybody."""
+    model_id, job_id = local.upload("model"), local.leave(local.running(), "file")
+
+    def remove() -> None:
+        with retention.removing(local.database, local.store) as removal:
+            break_a_promise(removal.session)
+            retention.remove_upload(removal, removal.session.get_one(Upload, model_id))
+            retention.remove_job(removal, removal.session.get_one(Job, job_id))
+
+    with pytest.raises(IntegrityError):
+        remove()
+
+    assert local.needed() == local.stored() == {digest("model"), digest("file")}
+
+
+def test_bytes_that_outlive_their_rows_are_found_by_the_collection(local: Library) -> None:
+    """The store does not answer, or whoever removed the rows is killed before the bytes."""
     model_id = local.upload("model")
 
-    class Down(Store):
-        def delete(self, digest: str) -> None:
-            raise ConnectionError
+    Library(local.database, Down(local.store._objects)).remove_upload(model_id)
+    assert (local.needed(), local.stored()) == (set(), {digest("model")})
+    collect(local.database, local.store, grace_seconds=0, now=at(10**9))
 
-    with pytest.raises(ConnectionError):
-        Library(local.database, Down(local.store._objects)).remove_upload(model_id)
+    assert local.stored() == set()
 
-    with local.database.read() as session:
-        assert session.get(Upload, model_id) is not None
+
+def test_who_uploads_content_between_the_end_of_its_rows_and_of_its_bytes_keeps_it(local: Library) -> None:
+    first = local.upload("same", "ann")
+    with local.database.write() as session:
+        removal = retention.Removal(session)
+        retention.remove_upload(removal, session.get_one(Upload, first))
+
+    local.upload("same", "bob")
+    assert blobs.remove_unneeded(local.database, local.store, removal.freed) == 0
+
+    assert local.stored() == local.needed() == {digest("same")}
 
 
 def test_who_uploads_content_that_is_being_removed_gets_its_bytes(local: Library) -> None:
     """The one has looked and found that nobody needs the bytes; the other must not find them still there."""
-    first = local.upload("same", "ann")
-    has_removed, may_end = threading.Event(), threading.Event()
-
-    def remove() -> None:
-        with local.database.write() as session:
-            retention.remove_upload(session, local.store, session.get_one(Upload, first))
-            has_removed.set()
-            may_end.wait(5)
+    first, slow = local.upload("same", "ann"), Slow(local.store)
 
     with ThreadPoolExecutor(2) as pool:
-        removal = pool.submit(remove)
-        assert has_removed.wait(5)
+        removal = pool.submit(Library(local.database, slow).remove_upload, first)
+        assert slow.has_begun.wait(5)
         upload = pool.submit(local.upload, "same", "bob")
         time.sleep(0.2)
         assert not upload.done(), "it waits for the removal"
-        may_end.set()
+        slow.may_go_on.set()
         removal.result(5)
         upload.result(5)
 
     assert local.stored() == local.needed() == {digest("same")}
+
+
+def cancelled_sweep(local: Library) -> tuple[Job, Job]:
+    """A sweep that was cancelled while a worker has its trial, and the trial, which has not stopped yet."""
+    parent, trial = local.running(), local.running()
+    with local.database.write() as session:
+        session.get_one(Job, trial.id).parent_id = parent.id
+        session.get_one(Job, parent.id).lease_until = None
+    with local.database.write() as session:
+        families.cancel(session, parent.id, now=at(1))
+        jobs.cancel(session, parent.id, now=at(1))
+        families.cancel(session, parent.id, now=at(1))
+    return parent, trial
+
+
+def test_a_sweep_stays_until_its_trials_have_stopped(local: Library) -> None:
+    """A worker that is about to store a trial's files must find the trial, or nobody knows of the files."""
+    parent, trial = cancelled_sweep(local)
+
+    with pytest.raises(InUse, match="not stopped"):
+        local.remove_job(parent.id)
+
+    with local.database.write() as session:
+        jobs.finish(session, trial.id, trial.attempt, Outcome(JobState.CANCELLED), steps=[], now=at(2))
+    local.remove_job(parent.id)
+    with local.database.read() as session:
+        assert session.query(Job).count() == 0
+
+
+def test_a_trial_that_ends_while_its_sweep_is_removed_takes_its_files_along(local: Library) -> None:
+    """Its end is written and not yet committed when the removal looks: it must wait, and then see the files."""
+    parent, trial = local.running(), local.running()
+    with local.database.write() as session:
+        session.get_one(Job, trial.id).parent_id = parent.id
+    local.leave(parent, "table")
+    stored = StoredFile("file-0", "x/y", *local.put("trial"))
+
+    with ThreadPoolExecutor(1) as pool:
+        with local.database.write() as session:
+            done = Outcome(JobState.SUCCEEDED, files=[stored])
+            assert jobs.finish(session, trial.id, trial.attempt, done, steps=[], now=at(2))
+            removal = pool.submit(local.remove_job, parent.id)
+            time.sleep(0.3)
+            assert not removal.done(), "it waits for the end of the trial"
+        removal.result(10)
+
+    assert local.stored() == local.needed() == set()
+    with local.database.read() as session:
+        assert session.query(Job).count() == 0
 
 
 def test_who_removes_content_that_is_being_uploaded_leaves_it(local: Library) -> None:
@@ -125,14 +227,14 @@ def test_who_removes_content_that_is_being_uploaded_leaves_it(local: Library) ->
     first = local.upload("same", "ann")
     has_begun, may_end = threading.Event(), threading.Event()
 
-    class Slow(Library):
+    class SlowLibrary(Library):
         def put(self, content: str) -> tuple[str, int]:
             has_begun.set()
             may_end.wait(5)
             return super().put(content)
 
     with ThreadPoolExecutor(2) as pool:
-        upload = pool.submit(Slow(local.database, local.store).upload, "same", "bob")
+        upload = pool.submit(SlowLibrary(local.database, local.store).upload, "same", "bob")
         assert has_begun.wait(5)
         removal = pool.submit(local.remove_upload, first)
         time.sleep(0.2)

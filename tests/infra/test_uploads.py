@@ -153,8 +153,8 @@ def test_an_upload_takes_its_check_along(database: Database, store: Store) -> No
     with database.write() as session:
         jobs.claim(session, check.id, lease_seconds=LEASE, now=at(1))
 
-    with database.write() as session:
-        retention.remove_upload(session, store, session.get_one(Upload, row.id))
+    with retention.removing(database, store) as removal:
+        retention.remove_upload(removal, removal.session.get_one(Upload, row.id))
 
     assert counted(database, Job) == 0
     with database.write() as session:
