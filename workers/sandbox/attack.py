@@ -19,19 +19,49 @@ from pathlib import Path
 from typing import Final
 
 from workers.sandbox.confinement import Confinement, enter
-from workers.sandbox.identity import PR_SET_PDEATHSIG
+from workers.sandbox.files import readable
+from workers.sandbox.identity import PR_SET_PDEATHSIG, become
 
 SECRET: Final = "secret"
+OURS: Final = Path(__file__).resolve().parents[2]
 
 
 class Target:
-    """What the attacks are aimed at."""
+    """What the attacks are aimed at.
+
+    ``others`` are the worker, and a process of the attacker's own account: a worker that is not root is one too.
+    """
 
     def __init__(self, confinement: Confinement, canaries: Path) -> None:
         self.confinement = confinement
         self.canaries = canaries
         self.parent = os.getppid()
+        self.others = (self.parent, _sibling(confinement))
+        self.is_installed = OURS in readable()
         self.libc = ctypes.CDLL(None, use_errno=True)
+
+    def any_of_others(self, attack: Callable[[int], object]) -> bool:
+        """Whether an attack on one of them is let through."""
+        return any(_succeeds(partial(_let_through, attack, pid)) for pid in self.others)
+
+
+def _let_through(attack: Callable[[int], object], pid: int) -> bool:
+    attack(pid)
+    return True
+
+
+def _sibling(confinement: Confinement) -> int:
+    """Start a process of the account that the attacker will have; it ends with it."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(reading)
+        return pid
+    os.close(writing)
+    if confinement.uid is not None:
+        become(confinement.uid, reads_all=False)
+    os.read(reading, 1)
+    os._exit(0)
 
 
 def read_a_file_outside(target: Target) -> bool:
@@ -74,14 +104,35 @@ def read_the_environment_of_the_worker(target: Target) -> bool:
 
 def signal_the_worker(target: Target) -> bool:
     """Number 0 asks for the right alone."""
-    os.kill(target.parent, 0)
-    return True
+    return target.any_of_others(lambda pid: os.kill(pid, 0))
 
 
 def limit_the_worker(target: Target) -> bool:
     """A worker that may open no file is as good as dead."""
-    resource.prlimit(target.parent, resource.RLIMIT_CORE, (0, 0))
-    return True
+    return target.any_of_others(lambda pid: resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0)))
+
+
+def bind_the_worker_to_a_processor(target: Target) -> bool:
+    """All processes of an account on one processor are as slow as one."""
+    return target.any_of_others(lambda pid: os.sched_setaffinity(pid, os.sched_getaffinity(pid)))
+
+
+def starve_the_worker(target: Target) -> bool:
+    """Who runs only when nobody else wants to renews no lease."""
+    idle = os.sched_param(0)
+    return any(
+        target.any_of_others(call)
+        for call in (
+            lambda pid: os.sched_setscheduler(pid, os.SCHED_OTHER, idle),
+            lambda pid: os.sched_setparam(pid, idle),
+            lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 19),
+        )
+    )
+
+
+def list_the_checkout(target: Target) -> bool:
+    """The folder that our packages lie in may hold the data of a service that is run in place, by digest and by job."""
+    return not target.is_installed and any(_succeeds(partial(os.listdir, OURS / name)) for name in ("", "var", "docs"))
 
 
 def start_a_process(target: Target) -> bool:
@@ -159,6 +210,9 @@ ATTACKS: Final[tuple[Callable[[Target], bool], ...]] = (
     read_the_environment_of_the_worker,
     signal_the_worker,
     limit_the_worker,
+    bind_the_worker_to_a_processor,
+    starve_the_worker,
+    list_the_checkout,
     start_a_process,
     run_a_program,
     outlive_the_worker,

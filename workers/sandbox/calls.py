@@ -34,6 +34,10 @@ KERNEL: Final = (
     *("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid"),
     *("capset",),
 )
+TO_THE_CALLER: Final = ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
+"""Calls whose first argument is a process, or 0 for who calls: only 0. By a number a thread of its own cannot be told
+from another process of the same account, which could be bound to one processor, or never be given one again."""
+
 TO_ITSELF: Final = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
 """Calls whose first argument is a process: only this one."""
 
@@ -79,7 +83,8 @@ def loaded() -> Callable[[], None]:
                 rules.add_rule(refuse, name, pyseccomp.Arg(1, pyseccomp.EQ, command))
         for name in TO_ITSELF:
             rules.add_rule(refuse, name, pyseccomp.Arg(0, pyseccomp.NE, os.getpid()))
-        rules.add_rule(refuse, "prlimit64", pyseccomp.Arg(0, pyseccomp.NE, 0))
+        for name in filter(_exists, TO_THE_CALLER):
+            rules.add_rule(refuse, name, pyseccomp.Arg(0, pyseccomp.NE, 0))
         rules.add_rule(refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, CLONE_THREAD, 0))
         # The flags of clone3 are behind a pointer, which a filter cannot follow. The C library then uses clone.
         rules.add_rule(absent, "clone3")

@@ -64,6 +64,7 @@ def enter(confinement: Confinement) -> None:
         OSError, RuntimeError: a part that is asked for is not there; see ``why_missing``.
     """
     use_seccomp = calls.loaded() if "seccomp" in confinement.parts else None  # looked up while files can be opened
+    files.know()
     _limit(confinement)
     readable = files.readable()
     _change_account(confinement, readable)

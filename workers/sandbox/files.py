@@ -4,6 +4,7 @@ The own folder is there to read and write; Python, the libraries and the few fil
 at can be read; everything else cannot be opened, whoever owns it.
 """
 
+import importlib
 import os
 import stat
 import sys
@@ -14,10 +15,12 @@ from typing import Final
 
 from landlockpy import AccessFS, Ruleset, Scope, abi_version
 
-__all__ = ["abi_version", "reachable_by_others", "readable", "restrict"]
+__all__ = ["abi_version", "know", "reachable_by_others", "readable", "restrict"]
 
 PACKAGES: Final = ("jobspec", "screening", "reporting", "engine", "workers")
-"""Ours that a child imports. Its checkout also holds data when it is run in place, so never the whole of it."""
+"""Ours that a child imports. Its checkout also holds data when it is run in place, so never the whole of it, not even
+its names, which are digests and jobs. So a package is found only if it was imported before (``know``); what is in it
+can be imported later."""
 
 SYSTEM: Final = (
     "/usr/lib",
@@ -52,6 +55,12 @@ WRITE: Final = (
 """In the own folder. No links, devices, sockets and pipes: whoever collects the files need not meet them."""
 
 
+def know() -> None:
+    """Import the packages, which are empty by themselves. The import system finds none in a folder it may not list."""
+    for name in PACKAGES:
+        importlib.import_module(name)
+
+
 def readable() -> tuple[Path, ...]:
     """Python and its libraries, as this process has them."""
     ours = Path(__file__).resolve().parents[2]
@@ -77,12 +86,9 @@ def restrict(folder: Path, readable: Iterable[Path]) -> None:
     Raises:
         OSError: the kernel has no Landlock, or it is switched off.
     """
-    ours = Path(__file__).resolve().parents[2]
     with Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as rules:
         for path in (*readable, *map(Path, SYSTEM)):
             _allow(rules, path, READ)
-        if ours not in readable:
-            _allow(rules, ours, AccessFS.READ_DIR)  # the import system lists it: names, not contents
         for name in (*PROC, *ACCELERATORS_PROC):
             _allow_in_proc(rules, Path(name))
         for path in (*map(Path, WRITABLE_DEVICES), *_devices()):
