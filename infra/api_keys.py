@@ -7,14 +7,14 @@ import hmac
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from infra import key_text
-from infra.lists import newest_first
+from infra.lists import Position, newest_first
 from infra.tables import ApiKey
 from jobspec.ids import new_id
-from jobspec.keys import SCOPES, Scope
+from jobspec.keys import SCOPES, KeyState, Scope
 
 TOUCH_SECONDS = 60.0
 """How exactly it is known when a key was last used: a write for every request would be too many."""
@@ -84,7 +84,7 @@ def rotate(session: Session, key: ApiKey, *, grace_seconds: float, now: datetime
 
 
 def revoke(key: ApiKey, *, now: datetime) -> None:
-    """Make a key unusable, at once and for good. Twice is once."""
+    """Make a key unusable, at once and for good."""
     key.revoked_at = key.revoked_at or now
 
 
@@ -93,6 +93,16 @@ def get(session: Session, key_id: str, *, hold: bool = False) -> ApiKey | None:
     return session.get(ApiKey, key_id, with_for_update=hold)
 
 
-def page(session: Session, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[ApiKey]:
-    """Keys, newest first, that come after the position ``(created_at, id)``."""
-    return newest_first(session, ApiKey, select(ApiKey), limit=limit, after=after)
+def page(
+    session: Session, *, limit: int, now: datetime, state: KeyState | None = None, after: Position | None = None
+) -> Sequence[ApiKey]:
+    """Keys of that state, or of all, newest first, that come after a position."""
+    query = select(ApiKey) if state is None else select(ApiKey).where(_is(state, now))
+    return newest_first(session, ApiKey, query, limit=limit, after=after)
+
+
+def _is(state: KeyState, now: datetime) -> ColumnElement[bool]:
+    if state == "revoked":
+        return ApiKey.revoked_at.is_not(None)
+    lasts = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    return and_(ApiKey.revoked_at.is_(None), lasts if state == "valid" else ApiKey.expires_at <= now)

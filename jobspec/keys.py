@@ -7,6 +7,8 @@ from pydantic import StringConstraints
 Scope = Literal["read", "write", "metrics", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "metrics", "admin")
 
+KeyState = Literal["valid", "expired", "revoked"]
+
 LOCAL_OWNER: Final = "local"
 """Whose everything is as long as a service has no keys."""
 

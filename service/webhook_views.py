@@ -12,7 +12,11 @@ from jobspec.webhooks import NoticeType, Subscription
 ALL_OF_JOBS: Final[tuple[Subscription, ...]] = tuple(name for name in get_args(Subscription) if name.startswith("job."))
 DAY_SECONDS: Final = 86_400
 
-Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+URL_PATTERN: Final = r"^https?://[^\s/@:#?]+(:[0-9]{1,5})?([/?][^\s#]*)?$"
+"""Told, not asked: ``infra.outbound.check_url`` judges, and says how to mend it."""
+Url = Annotated[
+    str, StringConstraints(min_length=1, max_length=2048), Field(json_schema_extra={"pattern": URL_PATTERN})
+]
 Subscriptions = Annotated[tuple[Subscription, ...], Field(min_length=1, max_length=len(get_args(Subscription)))]
 
 

@@ -21,12 +21,15 @@ from service.views import ArtifactList, artifact_view
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["artifacts"])
 
-BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+ANY = {"content": {"*/*": {}}}
+"""The list of files tells of what type each is."""
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: BINARY | {"description": "The file."},
-    206: BINARY | {"description": "A part of the file."},
+    200: ANY | {"description": "The file."},
+    206: ANY | {"description": "A part of the file."},
     304: {"description": "The file is what `If-None-Match` says."},
-    **responses(errors.InvalidRequest, errors.NotFound, errors.RangeNotSatisfiable, errors.Unavailable),
+    **responses(
+        errors.InvalidRequest, errors.NotFound, errors.NotReady, errors.RangeNotSatisfiable, errors.Unavailable
+    ),
 }
 LIST_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailable)
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from infra import families, job_list, jobs, locks, quotas
@@ -27,6 +28,7 @@ from service.views import JobPage, JobView, job_view
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 LOOK_SECONDS = 1.0
+Label = Annotated[str, Field(json_schema_extra={"pattern": "^[^:]*:"})]
 AT_ONCE: dict[int | str, dict[str, Any]] = {
     200: {"model": JobView, "description": "The job was here already, or has ended while you waited."}
 }
@@ -100,7 +102,7 @@ def list_jobs(
     model_id: str | None = None,
     dataset_id: str | None = None,
     parent_id: Annotated[str | None, Query(description="The trials of this sweep. Default: all but trials.")] = None,
-    label: Annotated[Sequence[str], Query(description="`key:value`; several must all be there.")] = (),
+    label: Annotated[Sequence[Label], Query(description="`key:value`; several must all be there.")] = (),
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> JobPage:
@@ -157,9 +159,9 @@ async def _when_changed(
     deadline, latest = time.monotonic() + seconds, first
     async with parts.feed.reading(first.id) as channel:
         while channel is not None and latest == first and (left := deadline - time.monotonic()) > 0:
-            await channel.wait(min(left, LOOK_SECONDS), since=channel.changed)
             if parts.leaving.is_set() or await request.is_disconnected():
                 break
+            await channel.wait(min(left, LOOK_SECONDS), since=channel.changed)
             latest = await parts.feed.in_thread(read)
     return latest
 

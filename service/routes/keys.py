@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import Field
 
 from infra import api_keys
@@ -12,7 +12,7 @@ from infra.tables import ApiKey
 from jobspec import errors
 from jobspec.frozen import Frozen
 from jobspec.ids import kind_of
-from jobspec.keys import Owner, Scope
+from jobspec.keys import KeyState, Owner, Scope
 from service import paging
 from service.caller import UseCaller
 from service.owner_views import KeyPage, KeyView, NewKey, key_view, new_key_view
@@ -62,17 +62,22 @@ def create_key(parts: UseParts, caller: UseCaller, response: Response, wanted: K
 
 
 @router.get("", operation_id="list_keys", responses=responses(errors.InvalidRequest, errors.Unavailable))
-def list_keys(parts: UseParts, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> KeyPage:
-    """Keys, newest first, revoked ones too."""
+def list_keys(
+    parts: UseParts,
+    state: Annotated[KeyState | None, Query(description="Default: all, those that were revoked too.")] = None,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> KeyPage:
+    """Keys, newest first."""
     with parts.database.read() as session:
-        rows = api_keys.page(session, limit=limit + 1, after=paging.decode(cursor))
+        rows = api_keys.page(session, state=state, now=now(), limit=limit + 1, after=paging.decode(cursor))
     shown, next_cursor = paging.cut(rows, limit)
     return KeyPage(data=tuple(map(key_view, shown)), next_cursor=next_cursor)
 
 
 @router.get("/{key_id}", operation_id="get_key", responses=LOOKUP_ERRORS)
 def get_key(parts: UseParts, key_id: str) -> KeyView:
-    """A key, without its secret."""
+    """A key that was not revoked, without its secret."""
     with parts.database.read() as session:
         return key_view(_found(api_keys.get(session, key_id), key_id))
 
@@ -82,20 +87,21 @@ def rotate_key(parts: UseParts, key_id: str, rotation: Annotated[Rotation, Body(
     """Give a key a new secret, in this answer and nowhere else. The one before stays valid for the grace."""
     with parts.database.write() as session:
         key = _found(api_keys.get(session, key_id, hold=True), key_id)
-        if key.revoked_at is not None:
-            raise errors.InvalidRequest(f"{key_id} was revoked.", suggestions=["Make a new key: POST /v1/keys."])
         text = api_keys.rotate(session, key, grace_seconds=rotation.grace_seconds, now=now())
         return new_key_view(key, text)
 
 
 @router.delete("/{key_id}", operation_id="revoke_key", status_code=204, responses=WRITE_ERRORS)
 def revoke_key(parts: UseParts, key_id: str) -> None:
-    """Make a key unusable, at once and for good. What it owns stays."""
+    """Make a key unusable, at once and for good; the list alone knows it from now on. What it owns stays."""
     with parts.database.write() as session:
         api_keys.revoke(_found(api_keys.get(session, key_id, hold=True), key_id), now=now())
 
 
 def _found(key: ApiKey | None, key_id: str) -> ApiKey:
+    if key is not None and key.revoked_at is not None:
+        hints = ["GET /v1/keys?state=revoked lists it.", "Make a new key: POST /v1/keys."]
+        raise errors.NotFound(f"{key_id} was revoked.", suggestions=hints)
     if key is None:
         kind = kind_of(key_id)
         named = f" {key_id} names {kind}." if kind not in (None, "an API key") else ""

@@ -27,6 +27,7 @@ from service.intake import Wanted, take_in
 from service.parts import Parts, UseParts
 from service.problems import responses
 from service.routes.uploads import UPLOAD_ERRORS
+from service.tus_headers import BEGINS, CONTINUES, SPEAKS, with_headers
 from service.views import ResumableView, resumable_view
 
 router = APIRouter(prefix=tus.PATH, tags=["uploads"])
@@ -56,6 +57,7 @@ async def describe_uploads(parts: UseParts) -> Response:
     status_code=201,
     response_class=Response,
     responses=UPLOAD_ERRORS | responses(errors.ProtocolUnserved),
+    openapi_extra=with_headers(BEGINS),
 )
 def begin_upload(request: Request, parts: UseParts, caller: UseCaller) -> Response:
     """Begin an upload. `Upload-Metadata` has `kind`, `name`, perhaps `digest`, and how a data set is to be read."""
@@ -93,7 +95,13 @@ def _make_folder(parts: Parts) -> None:
         ) from fault
 
 
-@router.head("/{upload_id}", operation_id="get_upload_offset", response_class=Response, responses=LOOKUP_ERRORS)
+@router.head(
+    "/{upload_id}",
+    operation_id="get_upload_offset",
+    response_class=Response,
+    responses=LOOKUP_ERRORS,
+    openapi_extra=with_headers([SPEAKS]),
+)
 def get_upload_offset(request: Request, parts: UseParts, caller: UseCaller, upload_id: str) -> Response:
     """Where to go on: `Upload-Offset`."""
     tus.check_version(request)
@@ -117,9 +125,10 @@ async def get_upload(parts: UseParts, caller: UseCaller, upload_id: str) -> Resu
     status_code=204,
     response_class=Response,
     responses=PIECE_ERRORS,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {tus.PIECE: {"schema": {"type": "string", "format": "binary"}}}}
-    },
+    openapi_extra=with_headers(
+        CONTINUES,
+        requestBody={"required": True, "content": {tus.PIECE: {"schema": {"type": "string", "format": "binary"}}}},
+    ),
 )
 async def continue_upload(request: Request, parts: UseParts, caller: UseCaller, upload_id: str) -> Response:
     """Send a piece from `Upload-Offset` on. The last one makes the model or data set, or answers why it cannot."""
@@ -144,7 +153,13 @@ async def continue_upload(request: Request, parts: UseParts, caller: UseCaller, 
     return Response(status_code=204, headers=tus.progress(row))
 
 
-@router.delete("/{upload_id}", operation_id="terminate_upload", status_code=204, responses=LOOKUP_ERRORS)
+@router.delete(
+    "/{upload_id}",
+    operation_id="terminate_upload",
+    status_code=204,
+    responses=LOOKUP_ERRORS,
+    openapi_extra=with_headers([SPEAKS]),
+)
 def terminate_upload(request: Request, parts: UseParts, caller: UseCaller, upload_id: str) -> None:
     """Give an upload up. The model or data set that it became stays."""
     tus.check_version(request)

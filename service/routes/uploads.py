@@ -12,6 +12,7 @@ from jobspec import errors
 from jobspec.ids import kind_of
 from jobspec.reading import Reading, check_reading
 from jobspec.summaries import DatasetFormat
+from screening.formats import ACCEPTED
 from service import paging, receive
 from service.caller import Caller, UseCaller
 from service.intake import Wanted, take_in
@@ -22,7 +23,6 @@ from service.views import DatasetPage, DatasetView, ModelPage, ModelView, datase
 
 router = APIRouter(prefix="/v1")
 
-NAME = Query(max_length=256, description="File name; its ending tells the format.")
 UPLOAD_ERRORS = responses(
     errors.InvalidRequest,
     errors.UploadTooLarge,
@@ -49,6 +49,17 @@ LOOKUP_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavail
 LIST_ERRORS = responses(errors.InvalidRequest, errors.Unavailable)
 
 
+def _name(kind: uploads.Kind) -> Any:
+    """The query parameter, with the endings that are accepted, in any case."""
+    cased = (
+        "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in ending[1:])
+        for ending in ACCEPTED[kind]
+    )
+    pattern = rf"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f/\\]\.({'|'.join(cased)})$"
+    text = "File name; its ending tells the format. Default: that of Content-Disposition, or of the form."
+    return Query(max_length=receive.MAX_NAME, description=text, json_schema_extra={"pattern": pattern})
+
+
 def upload_body(*media_types: str) -> dict[str, Any]:
     """What OpenAPI says of a body that is read by hand."""
     binary = {"type": "string", "format": "binary"}
@@ -66,7 +77,11 @@ def upload_body(*media_types: str) -> dict[str, Any]:
     openapi_extra=upload_body("application/vnd.keras", "application/x-hdf5", "application/zip"),
 )
 async def upload_model(
-    request: Request, response: Response, parts: UseParts, caller: UseCaller, name: Annotated[str | None, NAME] = None
+    request: Request,
+    response: Response,
+    parts: UseParts,
+    caller: UseCaller,
+    name: Annotated[str | None, _name("model")] = None,
 ) -> ModelView:
     """Upload a Keras model, as the body or as the form field `file`. A worker then checks it.
 
@@ -92,7 +107,7 @@ async def upload_dataset(
     parts: UseParts,
     caller: UseCaller,
     reading: DeclaredReading,
-    name: Annotated[str | None, NAME] = None,
+    name: Annotated[str | None, _name("dataset")] = None,
 ) -> DatasetView:
     """Upload a data set and declare how it is to be read. A worker then checks it.
 

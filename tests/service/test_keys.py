@@ -122,7 +122,27 @@ def test_rotating_and_revoking_work_on_those_who_use_the_key(fresh: Running) -> 
         assert admin.get(path).json()["last_used_at"] is not None
         admin.delete(path)
         assert status(at_once) == 401
-        assert admin.post(f"{path}/rotate").status_code == 422
+        assert admin.post(f"{path}/rotate").status_code == 404
+
+
+def test_a_revoked_key_is_told_of_by_the_list_alone(fresh: Running) -> None:
+    """What was deleted is not there; but whose it was can still be looked up."""
+    with as_(fresh, "ops", ["admin"]) as admin:
+        made = admin.post("/v1/keys", json={"name": "leaked"})
+        path, key_id = made.headers["location"], made.json()["id"]
+
+        def listed(**params: str) -> list[str]:
+            return [row["id"] for row in admin.get("/v1/keys", params=params).json()["data"]]
+
+        assert key_id in listed(state="valid")
+        assert admin.delete(path).status_code == 204
+        answers = [admin.get(path), admin.delete(path)]
+
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].json()["suggestions"][0] == "GET /v1/keys?state=revoked lists it."
+        assert listed(state="revoked") == [key_id]
+        assert key_id in listed()
+        assert key_id not in listed(state="valid") + listed(state="expired")
 
 
 @pytest.mark.parametrize(

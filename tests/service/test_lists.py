@@ -75,8 +75,8 @@ def test_uploads_are_listed_by_kind_and_page(path: str, kind: Any, fresh: Runnin
     ("params", "field"),
     [
         ({"cursor": "garbage"}, "cursor"),
-        ({"cursor": "bnVsbA=="}, "cursor"),
-        ({"cursor": "WyIyMDI2LTAxLTAxIiwgMV0="}, "cursor"),
+        ({"cursor": "1795262400000000-job_989651fb785aefefabd0\n"}, "cursor"),
+        ({"cursor": "1795262400-job_989651fb785aefefabd0"}, "cursor"),
         ({"limit": 0}, "limit"),
         ({"limit": 201}, "limit"),
         ({"state": "sleeping"}, "state"),
