@@ -40,4 +40,10 @@ def _caller(request: Request) -> Caller:
     return cast(Caller, request.state.caller)
 
 
+def _maybe_caller(request: Request) -> Caller | None:
+    return cast(Caller | None, request.state.caller)
+
+
 UseCaller = Annotated[Caller, Depends(_caller)]
+MaybeCaller = Annotated[Caller | None, Depends(_maybe_caller)]
+"""None: a stranger, where strangers are let in."""

@@ -12,6 +12,7 @@ from infra.settings import Settings
 from infra.store import Store
 from service.feed import Feed
 from service.metrics import Requests
+from service.readiness import Probe
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,12 @@ class Parts:
     """Set when the process was told to go: whoever waits is answered at once."""
     requests: Requests = field(default_factory=Requests)
     feed: Feed = field(init=False)
+    probe: Probe = field(init=False)
 
     def __post_init__(self) -> None:
+        alive = 3 * self.settings.sweep_seconds
         object.__setattr__(self, "feed", Feed(self.database, self.leaving))
+        object.__setattr__(self, "probe", Probe(self.database, self.publisher, self.store, alive_seconds=alive))
 
 
 def _parts(request: Request) -> Parts:

@@ -144,9 +144,10 @@ class Readiness(Frozen):
     """Whether jobs can be taken, and what is missing."""
 
     status: Literal["ready", "not_ready"]
-    checks: Mapping[str, str] = Field(description="`ok`, or what is wrong, for each part.")
+    checks: Mapping[str, str] = Field(description="`ok`, or for each part that is missing why: to admins only.")
     sandbox: Mapping[str, str] = Field(
-        default_factory=dict, description="What the jobs of each worker are confined by, by the worker's name."
+        default_factory=dict,
+        description="What the jobs of each worker are confined by, by the worker's name. To admins only.",
     )
 
 

@@ -21,7 +21,7 @@ from service.views import ArtifactList, artifact_view
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["artifacts"])
 
-ANY = {"content": {"*/*": {}}}
+ANY: dict[str, Any] = {"content": {"*/*": {}}}
 """The list of files tells of what type each is."""
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: ANY | {"description": "The file."},

@@ -1,12 +1,16 @@
 """Health: alive is about this process, ready is about everything that a job needs."""
 
+import asyncio
 import time
 from datetime import timedelta
 
 from infra import workers
 from infra.database import now
+from infra.store import Store
 from jobspec.work import QUEUES
-from tests.service.conftest import Running, Start
+from service.readiness import Probe, Verdict
+from tests.service.conftest import Running, Start, eventually
+from tests.service.keys import as_, key
 
 OK = dict.fromkeys(("database", "broker", "store", *(f"worker:{queue}" for queue in QUEUES)), "ok")
 
@@ -26,6 +30,65 @@ def test_with_everything_there_the_service_is_ready(fresh: Running) -> None:
 
     sandbox = {"one": "landlock+seccomp", "two": "off"}
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": OK, "sandbox": sandbox})
+
+
+def test_strangers_learn_what_is_missing_and_not_why_or_where(fresh: Running) -> None:
+    """Load balancers ask without a key. Names of hosts, and what is weak about them, are no business of everybody."""
+    see(fresh, "gpu-host-7", "jobs", sandbox="off")
+    admin, reader = as_(fresh, "ops", ["admin"]), as_(fresh, "team", ["read"])
+
+    told = [http.get("/health/ready") for http in (admin, reader, fresh.http)]
+
+    hidden = OK | {"worker:checks": "missing"}
+    shown = OK | {"worker:checks": "No worker takes from this queue."}
+    assert [answer.status_code for answer in told] == [503] * 3
+    assert [answer.json()["checks"] for answer in told] == [shown, hidden, hidden]
+    assert [answer.json()["sandbox"] for answer in told] == [{"gpu-host-7": "off"}, {}, {}]
+
+
+def test_a_key_that_is_no_good_does_not_make_a_gateway_unhealthy(fresh: Running) -> None:
+    """Somebody rotated it: that is no reason to take the gateway out of service."""
+    see(fresh, "one", "checks,jobs")
+    key(fresh, "ops", ["admin"])
+
+    answer = fresh.http.get("/health/ready", headers={"Authorization": "Bearer sk_old"})
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": OK, "sandbox": {}})
+
+
+class Watched(Store):
+    """A store that counts how often it is asked, and takes its time."""
+
+    looks = 0
+
+    def ping(self) -> None:
+        self.looks += 1
+        time.sleep(0.1)
+        super().ping()
+
+
+def test_however_many_ask_at_once_the_gateway_looks_once(fresh: Running) -> None:
+    """Each look writes into the store, and everybody may ask."""
+    see(fresh, "one", "checks,jobs")
+    store = Watched.from_url(fresh.parts.settings.store)
+    probe = Probe(fresh.parts.database, fresh.parts.publisher, store, alive_seconds=60)
+
+    async def ask() -> list[Verdict]:
+        first = await asyncio.gather(*(probe.verdict() for _ in range(100)))
+        return [*first, await probe.verdict()]
+
+    verdicts = asyncio.run(ask())
+
+    assert isinstance(store, Watched)
+    assert [found.is_ready for found in verdicts] == [True] * 101
+    assert store.looks == 1
+
+
+def test_what_comes_back_is_seen_soon(fresh: Running) -> None:
+    assert fresh.http.get("/health/ready").status_code == 503
+    see(fresh, "one", "checks,jobs")
+
+    assert eventually(lambda: fresh.http.get("/health/ready").status_code == 200)
 
 
 def test_a_queue_without_a_worker_is_named(fresh: Running) -> None:
