@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         default=True, description="Whether a job's process is started before its job is there, one per slot."
     )
 
+    deliver_webhooks: bool = Field(
+        default=True, description="Whether workers that run jobs deliver webhooks too; false where a courier does."
+    )
     webhook_targets: Literal["public", "any"] = Field(
         default="public",
         description="Where webhooks may go: https to public addresses only, or also http and private networks.",

@@ -28,9 +28,11 @@ RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=1
 """Few: an answer of 503 soon is worth more than a late one, and workers try again by themselves."""
 
 CHUNK_BYTES = 1 << 20
-PART_BYTES = 8 << 20
-PARTS_ON_THEIR_WAY = 3
-"""More only fill the memory when the disk or the bucket is slower than the client."""
+PART_BYTES = 6 << 20
+"""Of an object in S3, which wants 5 MiB at least and 10,000 parts at most."""
+LOCAL_PART_BYTES = 1 << 20
+PARTS_ON_THEIR_WAY = 2
+"""More, or larger ones, only fill the memory when the disk or the bucket is slower than the client."""
 
 
 Between = Callable[[], object]
@@ -68,6 +70,7 @@ class Store:
     def __init__(self, objects: ObjectStore, folder: Path | None = None) -> None:
         self._objects = objects
         self._folder = folder
+        self._part_bytes = PART_BYTES if folder is None else LOCAL_PART_BYTES
 
     @classmethod
     def from_url(cls, url: str) -> "Store":
@@ -89,7 +92,7 @@ class Store:
         digest, num_bytes = hashlib.sha256(), 0
         with _translated():
             async with obstore.open_writer_async(
-                self._objects, key, buffer_size=PART_BYTES, max_concurrency=PARTS_ON_THEIR_WAY
+                self._objects, key, buffer_size=self._part_bytes, max_concurrency=PARTS_ON_THEIR_WAY
             ) as writer:
                 async for chunk in chunks:
                     num_bytes += len(chunk)
@@ -186,8 +189,8 @@ class Store:
                     self._objects,
                     _key(digest),
                     _verified(file, digest, between),
-                    use_multipart=num_bytes > PART_BYTES,
-                    chunk_size=PART_BYTES,
+                    use_multipart=num_bytes > self._part_bytes,
+                    chunk_size=self._part_bytes,
                     max_concurrency=PARTS_ON_THEIR_WAY,
                 )
         return num_bytes

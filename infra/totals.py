@@ -51,7 +51,7 @@ def read(session: Session, *, workers_within_seconds: float, now: datetime | Non
         queued=queued,
         oldest_queued_seconds=ages,
         workers={queue: sum(queue in row.queues.split(",") for row in alive) for queue in QUEUES},
-        sandboxes=Counter(row.sandbox or "unknown" for row in alive),
+        sandboxes=Counter(row.sandbox or "unknown" for row in alive if row.queues),
     )
 
 

@@ -11,7 +11,7 @@ from infra.tables import Worker
 
 
 def say_alive(session: Session, worker_id: str, *, queues: str, sandbox: str = "", now: datetime | None = None) -> None:
-    """Write or refresh a worker's row. ``sandbox`` tells what its jobs are confined by."""
+    """Write or refresh a worker's row. ``sandbox`` tells what its jobs are confined by; without queues it has none."""
     seen_at = clock.read(session, now)
     session.merge(Worker(id=worker_id, queues=queues, sandbox=sandbox[:256], seen_at=seen_at))
 

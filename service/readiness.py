@@ -95,7 +95,7 @@ class Probe:
         rows = self._alive()
         served = {queue for row in rows for queue in row.queues.split(",")}
         checks |= {f"worker:{name}": OK if name in served else "No worker takes from this queue." for name in QUEUES}
-        return Verdict(checks, {row.id: row.sandbox or "unknown" for row in rows})
+        return Verdict(checks, {row.id: row.sandbox or "unknown" for row in rows if row.queues})
 
     def _alive(self) -> Sequence[Worker]:
         with self.database.read() as session:

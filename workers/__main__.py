@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sweep = Sweep(database, publisher, settings, options.queues, sandbox=sandbox.level)
         opened.enter_context(sweeping(sweep, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
-        opened.enter_context(delivering(Courier(database, settings.webhook_targets)))
+        if settings.deliver_webhooks:
+            opened.enter_context(delivering(Courier(database, settings.webhook_targets)))
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
         bounds = Bounds(settings.job_output_files, settings.job_output_bytes)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from infra.settings import Settings
+from tests.deploy.extras import canonical, installed_with, third_parties
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -148,7 +150,7 @@ def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
 
 @per_service
 def test_only_the_gateway_is_reachable_and_only_from_this_machine(name: str) -> None:
-    """There is no authentication yet; Docker's ports pass by the host's firewall."""
+    """Docker's ports pass by the host's firewall. The courier alone has a way out: a stranger's model has none."""
     ports = SERVICES[name].get("ports", [])
 
     if name == "gateway":
@@ -156,7 +158,7 @@ def test_only_the_gateway_is_reachable_and_only_from_this_machine(name: str) -> 
         assert len(ports) == 1
     else:
         assert ports == []
-        assert SERVICES[name]["networks"] == ["backend"]
+        assert SERVICES[name]["networks"] == (["backend", "outside"] if name == "courier" else ["backend"])
     assert COMPOSE["networks"]["backend"]["internal"] is True
 
 
@@ -168,6 +170,35 @@ def test_a_service_names_only_settings_that_exist(name: str) -> None:
 
     assert named | in_image <= {f"SECATEUR_{field.upper()}" for field in Settings.model_fields}
     assert named >= {"SECATEUR_DATABASE_URL", "SECATEUR_BROKER_URL", "SECATEUR_STORE_URL"}
+
+
+def test_webhooks_are_delivered_by_whoever_has_a_way_out_and_by_nobody_else() -> None:
+    """Each try of a worker that reaches nobody would put a notice off, in the end for hours."""
+    delivers = SERVICES["worker"]["environment"]["SECATEUR_DELIVER_WEBHOOKS"]
+
+    assert Settings.model_validate({"deliver_webhooks": delivers}).deliver_webhooks is False
+    assert SERVICES["courier"]["command"] == ["python", "-m", "workers.courier"]
+    assert COMPOSE["networks"]["outside"] == {}
+    assert "volumes" not in SERVICES["courier"]
+
+
+@pytest.mark.parametrize(
+    ("target", "modules"),
+    [
+        ("gateway", ["service.__main__", "infra.__main__", "workers.courier"]),
+        ("worker", ["workers.__main__", "workers.child"]),
+    ],
+    ids=["gateway", "worker"],
+)
+def test_what_an_image_runs_finds_what_it_imports(target: str, modules: list[str]) -> None:
+    """Where all extras are installed, as for tests, a package that an image lacks is not missed."""
+    installed, givers = installed_with(target), packages_distributions()
+
+    imported = third_parties(*modules)
+
+    assert {"pydantic", "sqlalchemy"} <= imported
+    assert {name for name in imported if not {canonical(giver) for giver in givers.get(name, [])} & installed} == set()
+    assert ("tensorflow" in installed) == (target == "worker")
 
 
 def test_passwords_have_no_default_and_are_not_in_the_file() -> None:
@@ -185,6 +216,9 @@ def test_everything_starts_after_what_it_needs() -> None:
     for name in ("gateway", "worker"):
         waits = {needed: how["condition"] for needed, how in SERVICES[name]["depends_on"].items()}
         assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
+    for name in ("migrate", "courier"):
+        assert "redis" not in SERVICES[name]["depends_on"]
+    assert SERVICES["courier"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
 
