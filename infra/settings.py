@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to have the settings that were made here, and no others."""
+        made = self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        prefix = self.model_config["env_prefix"]
+        return {f"{prefix}{name.upper()}": str(value) for name, value in made.items()}
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'secateur.db'}"

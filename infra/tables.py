@@ -23,7 +23,7 @@ from jobspec.keys import LOCAL_OWNER
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC times on every database; SQLite by itself forgets the zone."""
+    """UTC on every database: SQLite by itself forgets the zone, and PostgreSQL tells times in that of its session."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -32,9 +32,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Table(DeclarativeBase):

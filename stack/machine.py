@@ -51,12 +51,8 @@ def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
     data_dir = settings.data_dir.resolve()
     with owned(data_dir), socket_for(data_dir / "broker") as broker_socket:
         url = settings.broker_url or broker_url(broker_socket)
-        environment = os.environ | {
-            "SECATEUR_DATA_DIR": str(data_dir),
-            "SECATEUR_BROKER_URL": url,
-            "SECATEUR_HOST": settings.host,
-            "SECATEUR_PORT": str(port),
-        }
+        fixed = settings.model_copy(update={"data_dir": data_dir, "broker_url": url, "port": port})
+        environment = os.environ | fixed.environment()
         keeper = Keeper(data_dir / "logs", environment, interrupts)
         try:
             if not settings.broker_url:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from infra.settings import Settings
 from tests.chaos.storm import storm
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     console = Console(highlight=False, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
         result = storm(
-            Path(folder),
+            Settings(data_dir=Path(folder) / "var", host="127.0.0.1", port=0),
             num_jobs=options.jobs,
             num_shots=options.shots,
             seed=options.seed,

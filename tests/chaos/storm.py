@@ -69,20 +69,18 @@ class Result:
 
 
 @contextmanager
-def under_fire(folder: Path, *, seed: int) -> Iterator[Killer]:
+def under_fire(settings: Settings, *, seed: int) -> Iterator[Killer]:
     """A stack with two workers for jobs, and who shoots at it."""
-    settings = Settings(data_dir=folder, host="127.0.0.1", port=0)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         with machine(settings, Interrupts()) as running:
             running.keeper.start("worker-jobs-2", [sys.executable, "-m", "workers", "--queues", "jobs"])
-            broker = f"redis+socket://{folder.resolve() / 'broker' / 'broker.sock'}"
-            yield Killer(running, broker, random.Random(seed))
+            yield Killer(running, settings.broker, random.Random(seed))
 
 
 def storm(
-    folder: Path,
+    settings: Settings,
     *,
     num_jobs: int,
     num_shots: int,
@@ -94,6 +92,7 @@ def storm(
     """Submit jobs while parts die at drawn times, and wait until all have ended or the time is up.
 
     Args:
+        settings: of the stack; it has its own broker in the data folder.
         num_shots: how often something is killed at most.
         pause_seconds: mean time between two shots. Jobs that take longer than it takes to hit each child get nowhere.
         limit_seconds: after which whatever is not over counts as stuck.
@@ -104,8 +103,8 @@ def storm(
     def told(line: str) -> None:
         say(f"{time.monotonic() - began:7.1f} s  {line}")
 
-    files = trained_on_the_plane(folder)
-    with under_fire(folder / "var", seed=seed) as killer, httpx.Client(base_url=killer.machine.url, timeout=10) as http:
+    files = trained_on_the_plane(settings.data_dir.parent)
+    with under_fire(settings, seed=seed) as killer, httpx.Client(base_url=killer.machine.url, timeout=10) as http:
         client = _Patient(http, killer.machine)
         ids = client.upload(*files)
         fire = _Fire(killer, told, pause_seconds, num_shots)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.backing import Backing
 from tests.chaos.storm import storm
 from tests.chaos.victims import ROUND
 
@@ -11,12 +12,12 @@ NUM_JOBS, NUM_SHOTS = 10, 2 * len(ROUND)
 
 
 @pytest.mark.timeout(600)
-def test_every_job_ends_once_whatever_dies(tmp_path: Path) -> None:
+def test_every_job_ends_once_whatever_dies(backing: Backing, tmp_path: Path) -> None:
     """Children, workers, the gateway and the broker are killed, and the broker is emptied, while jobs run."""
     lines: list[str] = []
 
     result = storm(
-        tmp_path,
+        backing.settings(tmp_path / "var", host="127.0.0.1", port=0),
         num_jobs=NUM_JOBS,
         num_shots=NUM_SHOTS,
         seed=1,

@@ -11,6 +11,7 @@ from client.api import Secateur
 from infra.settings import Settings
 from stack.interrupts import Interrupts
 from stack.machine import machine
+from tests.backing import Backing, stored
 from tests.badfiles import good_keras, good_npz
 from tests.plane import trained_on_the_plane
 
@@ -21,12 +22,11 @@ class Service:
 
     client: Secateur
     http: httpx.Client
-    data_dir: Path
+    settings: Settings
 
     def stored(self) -> set[str]:
         """Every object that the store holds, staged ones too."""
-        store = self.data_dir / "store"
-        return {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+        return stored(self.settings)
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,15 @@ class Inputs:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, lasting_backing: Backing) -> Iterator[Service]:
     """One service for all tests here; starting it costs seconds."""
-    data_dir = tmp_path_factory.mktemp("var")
-    settings = Settings(data_dir=data_dir, host="127.0.0.1", port=0)
+    settings = lasting_backing.settings(tmp_path_factory.mktemp("var"), host="127.0.0.1", port=0)
     with (
         machine(settings, Interrupts()) as running,
         Secateur(running.url) as client,
         httpx.Client(base_url=running.url, timeout=60) as http,
     ):
-        yield Service(client, http, data_dir)
+        yield Service(client, http, settings)
 
 
 @pytest.fixture(scope="session")

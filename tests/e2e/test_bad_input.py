@@ -38,7 +38,7 @@ def test_a_bad_upload_is_refused_with_its_own_code_and_leaves_nothing(
     while service.stored() - before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert service.stored() == before
-    assert not list((service.data_dir / "scratch").glob("worker-*/job_*"))
+    assert not list((service.settings.data_dir / "scratch").glob("worker-*/job_*"))
 
 
 SPECS = {

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -123,13 +124,14 @@ def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
 
 
 def test_times_come_back_as_they_went_in(database: Database) -> None:
-    """SQLite forgets time zones; leases and cursors depend on them."""
+    """SQLite forgets time zones, PostgreSQL has one of its own; leases, cursors and HTTP's dates depend on them."""
     at = now()
     with database.write() as session:
         workers.say_alive(session, "w1", queues="jobs", now=at)
 
     with database.read() as session:
-        assert session.scalars(select(Worker.seen_at)).one() == at
+        seen_at = session.scalars(select(Worker.seen_at)).one()
+    assert (seen_at, seen_at.tzinfo) == (at, UTC)
 
 
 def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:

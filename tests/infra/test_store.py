@@ -14,6 +14,7 @@ import pytest
 from infra.settings import Settings
 from infra.store import PART_BYTES, Staged, Store
 from jobspec.errors import InternalError, Unavailable, UploadEmpty, UploadTooLarge
+from tests.servers import Servers
 
 SIZES = [pytest.param(1, id="a byte"), pytest.param(2 * PART_BYTES + 3, id="several parts")]
 LIMIT = 1 << 30
@@ -110,14 +111,15 @@ def test_a_source_that_fails_leaves_nothing(store: Store, size: int) -> None:
     assert keys(store) == []
 
 
-def test_no_unfinished_upload_is_left_in_s3_either(s3_url: str, s3_server: str) -> None:
+@pytest.mark.only("servers", reason="a folder has no multipart uploads")
+def test_no_unfinished_upload_is_left_in_s3_either(s3_url: str, real_servers: Servers) -> None:
     """Parts of a multipart upload that was not aborted cannot be listed as objects, and cost money."""
     store = Store.from_url(s3_url)
 
     with pytest.raises(HungUp):
         stage(store, bytes(3 * PART_BYTES), fault=HungUp())
 
-    client = boto3.client("s3", endpoint_url=s3_server)
+    client = boto3.client("s3", endpoint_url=real_servers.s3)
     assert client.list_multipart_uploads(Bucket=s3_url.split("/")[2]).get("Uploads", []) == []
 
 
@@ -223,6 +225,7 @@ def test_a_folder_that_has_become_a_file_is_unavailable(tmp_path: Path) -> None:
         store.ping()
 
 
+@pytest.mark.only("servers", reason="it is about S3")
 def test_an_s3_that_is_away_is_unavailable_soon(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readiness must be told while its asker still listens."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")

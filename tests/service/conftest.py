@@ -18,13 +18,13 @@ from fastapi import FastAPI
 from sqlalchemy import func, select
 
 from infra.broker import KEY_PREFIX, connect
-from infra.database import Database
 from infra.settings import Settings
 from infra.tables import Job, Upload
 from service.__main__ import bind
 from service.app import create_app
 from service.parts import Parts
 from tests import waiting
+from tests.backing import Backing, staged, stored
 from tests.badfiles import good_arrays, keras_file, layer, npz, sequential
 
 
@@ -40,8 +40,11 @@ class Running:
 
     def stored(self) -> set[str]:
         """Every file that the store holds, half uploads too."""
-        store = self.data_dir / "store"
-        return {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+        return stored(self.parts.settings)
+
+    def staged(self) -> set[str]:
+        """Every file of an upload that has not ended."""
+        return staged(self.parts.settings)
 
     def num_rows(self) -> tuple[int, int]:
         """How many uploads and jobs there are."""
@@ -65,12 +68,8 @@ Start = Callable[..., AbstractContextManager[Running]]
 
 
 @contextmanager
-def serving(settings: Settings, *, migrated: bool = True) -> Iterator[Running]:
+def serving(settings: Settings) -> Iterator[Running]:
     """A gateway in a thread of this process, until the block ends."""
-    if migrated:
-        database = Database(settings.database)
-        database.migrate()
-        database.close()
     app = create_app(settings)
     listener = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -86,19 +85,19 @@ def serving(settings: Settings, *, migrated: bool = True) -> Iterator[Running]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, broker_server: str) -> Start:
+def start(tmp_path: Path, backing: Backing, broker_server: str) -> Start:
     """Starts a gateway of the test's own, with settings of its own."""
 
     def start(*, migrated: bool = True, **changes: Any) -> AbstractContextManager[Running]:
-        settings = Settings(**{"data_dir": tmp_path / "var", "broker_url": broker_server} | changes)
-        return serving(settings, migrated=migrated)
+        settings = backing.settings(tmp_path / "var", migrated=migrated, **{"broker_url": broker_server} | changes)
+        return serving(settings)
 
     return start
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, broker_server: str) -> Iterator[Running]:
-    with serving(Settings(data_dir=tmp_path_factory.mktemp("var"), broker_url=broker_server)) as running:
+def shared(tmp_path_factory: pytest.TempPathFactory, lasting_backing: Backing, broker_server: str) -> Iterator[Running]:
+    with serving(lasting_backing.settings(tmp_path_factory.mktemp("var"), broker_url=broker_server)) as running:
         yield running
 
 

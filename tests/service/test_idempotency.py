@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -17,7 +16,6 @@ from infra.jobs import Outcome
 from infra.tables import IdempotencyKey, Job
 from jobspec.errors import TrainingDiverged
 from jobspec.states import JobState
-from tests.infra.conftest import migrated_url, postgres_server  # noqa: F401
 from tests.service.conftest import Running, Start, eventually, messages
 from tests.service.inputs import PRUNE, end, job, pair, take
 from tests.service.keys import as_
@@ -31,21 +29,14 @@ def post(gateway: Running, spec: dict[str, Any], key: str | None = None, **more:
     return gateway.http.post("/v1/jobs", json=spec, headers=headers | more.pop("headers", {}), **more)
 
 
-@pytest.fixture
-def anywhere(start: Start, broker: str, migrated_url: str) -> Iterator[Running]:  # noqa: F811
-    """A gateway on SQLite, and one on PostgreSQL."""
-    with start(database_url=migrated_url) as running:
-        yield running
-
-
-def test_of_twenty_requests_with_one_key_one_makes_a_job(anywhere: Running, broker: str) -> None:
+def test_of_twenty_requests_with_one_key_one_makes_a_job(gateway: Running, broker: str) -> None:
     """A client that hears nothing sends again; a proxy may do so at the same instant."""
-    spec = pair(anywhere).spec()
-    before = anywhere.num_rows()[1]
+    spec = pair(gateway).spec()
+    before = gateway.num_rows()[1]
     barrier = threading.Barrier(20)
 
     def rush(_: int) -> httpx.Response:
-        with httpx.Client(base_url=anywhere.url, timeout=30) as client:
+        with httpx.Client(base_url=gateway.url, timeout=30) as client:
             barrier.wait()
             return client.post("/v1/jobs?force=true", json=spec, headers={"Idempotency-Key": "rush"})
 
@@ -55,20 +46,20 @@ def test_of_twenty_requests_with_one_key_one_makes_a_job(anywhere: Running, brok
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.content for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
-    assert anywhere.num_rows()[1] == before + 1
+    assert gateway.num_rows()[1] == before + 1
     assert messages(broker, "jobs") == [[answers[0].json()["id"]]]
 
 
-def test_of_twenty_equal_specs_one_makes_a_job(anywhere: Running) -> None:
+def test_of_twenty_equal_specs_one_makes_a_job(gateway: Running) -> None:
     """An impatient second click is not a second job, also without a key."""
-    spec = pair(anywhere).spec()
-    before = anywhere.num_rows()[1]
+    spec = pair(gateway).spec()
+    before = gateway.num_rows()[1]
 
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: post(anywhere, spec), range(20)))
+        answers = list(pool.map(lambda _: post(gateway, spec), range(20)))
 
     assert sorted(answer.status_code for answer in answers) == [200] * 19 + [202]
-    assert anywhere.num_rows()[1] == before + 1
+    assert gateway.num_rows()[1] == before + 1
 
 
 def test_a_replay_is_the_first_answer_also_after_a_restart(start: Start, broker: str) -> None:

@@ -1,22 +1,16 @@
 """Uploads that break off: whatever has come so far is gone, and the gateway goes on."""
 
-import os
-import signal
 import socket
 import struct
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from infra.database import Database
-from infra.settings import Settings
+from tests.backing import Backing, staged
 from tests.service.conftest import Running, eventually
+from tests.service.test_process import gateway_process
 
-ROOT = Path(__file__).parents[2]
 FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.npz"\r\n\r\n'
 FILLING = b"x" * 300_000
 
@@ -56,8 +50,7 @@ def test_half_an_upload_leaves_nothing(sent: bytes, is_reset: bool, gateway: Run
     before = gateway.traces()
     connection = gateway.connect()
     connection.sendall(sent)
-    staging = gateway.data_dir / "store" / "staging"
-    eventually(lambda: staging.is_dir() and any(staging.iterdir()), within_seconds=0.2)
+    eventually(lambda: bool(gateway.staged()), within_seconds=0.2)
 
     if is_reset:
         reset(connection)
@@ -71,40 +64,23 @@ def test_half_an_upload_leaves_nothing(sent: bytes, is_reset: bool, gateway: Run
 def test_an_upload_that_is_under_way_is_on_its_way_into_the_store(gateway: Running) -> None:
     """Otherwise the test above would find nothing because nothing was ever written."""
     connection = gateway.connect()
-    staging = gateway.data_dir / "store" / "staging"
 
     connection.sendall(request("Content-Length: 100000000", body=b"x" * 20_000_000))
 
-    assert eventually(lambda: any(path.stat().st_size for path in staging.iterdir()))
+    assert eventually(lambda: bool(gateway.staged()))
     connection.close()
-    assert eventually(lambda: not any(staging.iterdir()))
+    assert eventually(lambda: not gateway.staged())
 
 
-@pytest.fixture
-def process(tmp_path: Path, broker_server: str) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
-    """A gateway as a process of its own."""
-    settings = Settings(data_dir=tmp_path, broker_url=broker_server)
-    database = Database(settings.database)
-    database.migrate()
-    database.close()
-    environment = os.environ | {"SECATEUR_DATA_DIR": str(tmp_path), "SECATEUR_PORT": "0", "SECATEUR_LOG_FORMAT": "json"}
-    started = subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=subprocess.PIPE)
-    yield started, settings
-    started.kill()
-    started.communicate()
-
-
-def test_a_gateway_that_is_told_to_go_drops_half_uploads(process: tuple[subprocess.Popen[bytes], Settings]) -> None:
+def test_a_gateway_that_is_told_to_go_drops_half_uploads(backing: Backing, tmp_path: Path) -> None:
     """The next one would not know of them."""
-    gateway, settings = process
-    assert gateway.stderr is not None
-    url = httpx.URL(gateway.stderr.readline().split(b'"url": "')[1].split(b'"')[0].decode())
-    staging = settings.data_dir / "store" / "staging"
-    with socket.create_connection((url.host, url.port or 0), timeout=10) as connection:
-        connection.sendall(request("Content-Length: 100000000", body=b"x" * 20_000_000))
-        assert eventually(lambda: staging.is_dir() and any(staging.iterdir()))
+    settings = backing.settings(tmp_path)
+    with gateway_process(settings) as gateway:
+        url = httpx.URL(gateway.url)
+        with socket.create_connection((url.host, url.port or 0), timeout=10) as connection:
+            connection.sendall(request("Content-Length: 100000000", body=b"x" * 20_000_000))
+            assert eventually(lambda: bool(staged(settings)))
 
-        gateway.send_signal(signal.SIGTERM)
-        gateway.wait(timeout=5)
+            gateway.stop()
 
-    assert list(staging.iterdir()) == []
+    assert not staged(settings)

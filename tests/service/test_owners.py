@@ -10,9 +10,9 @@ import pytest
 from infra import families, jobs
 from infra.database import now
 from infra.jobs import Outcome
-from infra.settings import Settings
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState
+from tests.backing import Backing
 from tests.service.conftest import Running, Start, dataset_file, model_file, serving
 from tests.service.inputs import PRUNE, succeed
 from tests.service.keys import as_
@@ -49,8 +49,8 @@ class Party:
 
 
 @pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory, broker_server: str) -> Iterator[Running]:
-    with serving(Settings(data_dir=tmp_path_factory.mktemp("keyed"), broker_url=broker_server)) as running:
+def keyed(tmp_path_factory: pytest.TempPathFactory, lasting_backing: Backing, broker_server: str) -> Iterator[Running]:
+    with serving(lasting_backing.settings(tmp_path_factory.mktemp("keyed"), broker_url=broker_server)) as running:
         yield running
 
 

@@ -18,9 +18,9 @@ import httpx
 import psutil
 import pytest
 
-from infra.database import Database
 from infra.settings import Settings
 from service.__main__ import bind
+from tests.backing import Backing, stored
 from tests.service.conftest import eventually, model_file, serving
 from tests.service.inputs import job
 
@@ -60,13 +60,10 @@ class Process:
 
 
 @contextmanager
-def gateway_process(folder: Path, **environment: str) -> Iterator[Process]:
-    database = Database(Settings(data_dir=folder).database)
-    database.migrate()
-    database.close()
-    own = {"SECATEUR_DATA_DIR": str(folder), "SECATEUR_PORT": "0", "SECATEUR_LOG_FORMAT": "json"}
+def gateway_process(settings: Settings) -> Iterator[Process]:
+    own = {"SECATEUR_PORT": "0", "SECATEUR_LOG_FORMAT": "json"} | settings.environment()
     command = [sys.executable, "-m", "service"]
-    popen = subprocess.Popen(command, cwd=ROOT, env=os.environ | own | environment, stderr=subprocess.PIPE)
+    popen = subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stderr=subprocess.PIPE)
     try:
         yield Process(popen)
     finally:
@@ -74,16 +71,16 @@ def gateway_process(folder: Path, **environment: str) -> Iterator[Process]:
         popen.wait()
 
 
-def test_it_takes_a_free_port_and_says_which(tmp_path: Path) -> None:
-    with gateway_process(tmp_path) as process:
+def test_it_takes_a_free_port_and_says_which(backing: Backing, tmp_path: Path) -> None:
+    with gateway_process(backing.settings(tmp_path)) as process:
         answer = httpx.get(f"{process.url}/health/live")
 
         assert answer.status_code == 200
         assert len(process.logged("listening")) == 1
 
 
-def test_a_request_is_one_log_line_with_its_id(tmp_path: Path) -> None:
-    with gateway_process(tmp_path) as process:
+def test_a_request_is_one_log_line_with_its_id(backing: Backing, tmp_path: Path) -> None:
+    with gateway_process(backing.settings(tmp_path)) as process:
         httpx.get(f"{process.url}/v1/jobs?limit=1", headers={"X-Request-Id": "mine"})
         process.stop()
 
@@ -93,11 +90,12 @@ def test_a_request_is_one_log_line_with_its_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_it_leaves_soon_although_somebody_waits(sign: signal.Signals, tmp_path: Path) -> None:
+def test_it_leaves_soon_although_somebody_waits(sign: signal.Signals, backing: Backing, tmp_path: Path) -> None:
     """A long poll would hold it for a minute. Who waits is answered, and asks the next gateway."""
-    with serving(Settings(data_dir=tmp_path)) as other:
+    settings = backing.settings(tmp_path)
+    with serving(settings) as other:
         job_id = job(other)
-    with gateway_process(tmp_path) as process, httpx.Client(base_url=process.url, timeout=70) as client:
+    with gateway_process(settings) as process, httpx.Client(base_url=process.url, timeout=70) as client:
 
         def wait() -> None:
             answers.append(client.get(f"/v1/jobs/{job_id}", params={"wait": 60}).status_code)
@@ -117,11 +115,12 @@ def test_it_leaves_soon_although_somebody_waits(sign: signal.Signals, tmp_path: 
     assert not [line for line in process.lines if "Traceback" in str(line)]
 
 
-def test_a_stream_of_events_ends_when_it_leaves(tmp_path: Path) -> None:
+def test_a_stream_of_events_ends_when_it_leaves(backing: Backing, tmp_path: Path) -> None:
     """Its reader connects to the next gateway, with the number of the last event that it has seen."""
-    with serving(Settings(data_dir=tmp_path)) as other:
+    settings = backing.settings(tmp_path)
+    with serving(settings) as other:
         job_id = job(other)
-    with gateway_process(tmp_path) as process, httpx.Client(base_url=process.url, timeout=20) as client:
+    with gateway_process(settings) as process, httpx.Client(base_url=process.url, timeout=20) as client:
         headers = {"Accept": "text/event-stream"}
         with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
             lines = answer.iter_lines()
@@ -161,13 +160,14 @@ def peak_bytes(process: psutil.Process) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.parametrize("form", [False, True], ids=["raw", "form"])
-def test_a_big_upload_takes_constant_memory(form: bool, tmp_path: Path) -> None:
+def test_a_big_upload_takes_constant_memory(form: bool, backing: Backing, tmp_path: Path) -> None:
     """Otherwise a few uploads at once would end the process, and all others with it."""
-    size = 400 * MIB
+    size = 200 * MIB
     head, tail = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.npz"\r\n\r\n', b"\r\n--b--\r\n"
     content = zeros(size, head, tail) if form else zeros(size)
     headers = {"Content-Type": "multipart/form-data; boundary=b"} if form else {}
-    with gateway_process(tmp_path) as process, httpx.Client(base_url=process.url, timeout=120) as client:
+    settings = backing.settings(tmp_path)
+    with gateway_process(settings) as process, httpx.Client(base_url=process.url, timeout=120) as client:
         client.post("/v1/datasets?name=a.npz", content=b"x")  # what only the first upload costs
         observed = psutil.Process(process.popen.pid)
         before = peak_bytes(observed)
@@ -176,7 +176,7 @@ def test_a_big_upload_takes_constant_memory(form: bool, tmp_path: Path) -> None:
 
         assert answer.json()["code"] == "archive_unreadable"  # all of it came, and was looked at
         assert peak_bytes(observed) - before < 64 * MIB
-        assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+        assert not stored(settings)
 
 
 def test_the_gateway_process_never_loads_numerics(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tusclient.client import TusClient
 
 from infra.tables import ResumableUpload
+from tests.backing import Backing
 from tests.service.conftest import Running, Start, dataset_file, eventually, model_file
 from tests.service.test_process import gateway_process
 
@@ -270,11 +271,12 @@ def test_however_an_upload_is_cut_into_pieces_its_bytes_are_the_same(gateway: Ru
 CUT = model_file("cut")
 
 
-def test_a_gateway_that_is_killed_while_it_writes_goes_on_with_what_is_on_its_disk(tmp_path: Path) -> None:
+def test_a_gateway_that_is_killed_while_it_writes_goes_on_from_its_disk(backing: Backing, tmp_path: Path) -> None:
     """Offset and file agree after the restart, at whatever byte it was killed."""
     content = model_file("killed")
     size = len(content)
-    with gateway_process(tmp_path) as process, httpx.Client(base_url=process.url, timeout=10) as http:
+    mine = backing.settings(tmp_path)
+    with gateway_process(mine) as process, httpx.Client(base_url=process.url, timeout=10) as http:
         path = begin(http, size)
         assert send(http, path, content[:2000], 0).status_code == 204
         killer = threading.Timer(0.3, lambda: os.kill(process.popen.pid, signal.SIGKILL))
@@ -292,7 +294,7 @@ def test_a_gateway_that_is_killed_while_it_writes_goes_on_with_what_is_on_its_di
     with partial.open("ab") as file:
         file.write(b"bytes behind the offset that were never counted")
 
-    with gateway_process(tmp_path) as process, httpx.Client(base_url=process.url, timeout=10) as http:
+    with gateway_process(mine) as process, httpx.Client(base_url=process.url, timeout=10) as http:
         offset = offset_of(http, path)
         assert 2000 <= offset <= size
         assert send(http, path, content[offset:], offset).status_code == 204

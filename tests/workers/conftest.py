@@ -26,6 +26,7 @@ from jobspec.reading import Reading
 from jobspec.states import UploadState
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
+from tests.backing import Backing
 from workers.attempt import Means
 from workers.children import Children
 from workers.supervisor import Supervisor
@@ -47,7 +48,6 @@ class Bench:
 
     database: Database
     store: Store
-    store_folder: Path
     settings: Settings
     scratch: Path
     draining: threading.Event = field(default_factory=threading.Event)
@@ -106,8 +106,8 @@ class Bench:
             return list(job_list.artifacts(session, job_id))
 
     def has_blob(self, content: bytes) -> bool:
-        digest = hashlib.sha256(content).hexdigest()
-        return (self.store_folder / "sha256" / digest[:2] / digest).exists()
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return any(blob.digest == digest for blob in self.store.blobs())
 
     def start(self, behaviour: str, job_id: str) -> threading.Thread:
         """Run a job in a thread, as Celery would."""
@@ -118,20 +118,20 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, backing: Backing) -> Iterator[Bench]:
     """A fresh world. At its end no process and no working folder may be left."""
-    settings = Settings(
-        data_dir=tmp_path,
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    settings = backing.settings(
+        tmp_path,
+        scratch_dir=scratch,
         heartbeat_seconds=0.05,
         lease_seconds=5,
         max_attempts=2,
         broker_url=f"redis+socket://{tmp_path}/no-broker.sock",
     )
-    scratch, store_folder = tmp_path / "scratch", tmp_path / "store"
-    scratch.mkdir()
     database = Database(settings.database)
-    database.migrate()
-    yield Bench(database, Store.from_url(store_folder.as_uri()), store_folder, settings, scratch)
+    yield Bench(database, Store.from_url(settings.store), settings, scratch)
     database.close()
     assert list(scratch.iterdir()) == [], "a working folder was left behind"
     assert eventually(lambda: not living_in(scratch), within_seconds=3), "a process was left behind"

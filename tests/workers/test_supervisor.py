@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from infra import jobs, lapses
 from infra.database import now
+from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
 from workers import supervisor
 
@@ -252,27 +253,32 @@ def test_a_job_whose_upload_was_rejected_meanwhile_says_so(bench: Bench) -> None
     assert "no config.json" in failure["detail"]
 
 
+@pytest.mark.only("embedded", reason="it moves the store's folder away")
 def test_a_store_that_is_away_for_a_while_only_delays_a_job(bench: Bench) -> None:
     """An outage is not the job's fault: it waits, holding its lease."""
     job_id = bench.compress()
-    away = bench.store_folder.with_name("away")
-    bench.store_folder.rename(away)
-    bench.store_folder.write_text("not a folder")
+    folder = bench.settings.data_dir / "store"
+    away = folder.rename(folder.with_name("away"))
+    folder.write_text("not a folder")
     thread = threading.Thread(target=bench.supervisor("succeed").run, args=[job_id])
     thread.start()
     assert eventually(lambda: bench.job(job_id).state == "running")
     time.sleep(0.5)
 
-    bench.store_folder.unlink()
-    away.rename(bench.store_folder)
+    folder.unlink()
+    away.rename(folder)
     thread.join(timeout=20)
 
     assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 1)
 
 
 @contextmanager
-def locked(bench: Bench) -> Iterator[None]:
-    """A database in which nobody else can write, and whose worker is told so at once."""
+def away(bench: Bench, backing: Backing) -> Iterator[None]:
+    """A database that answers nobody; a file that is locked, and whose worker is told so at once."""
+    if backing.kind == "servers":
+        with backing.database_away(bench.settings):
+            yield
+        return
     event.listen(bench.database.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout=20"))
     bench.database.engine.dispose()
     with sqlite3.connect(bench.settings.data_dir / "secateur.db", isolation_level=None) as other:
@@ -281,27 +287,29 @@ def locked(bench: Bench) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def test_a_database_that_is_away_when_a_job_ends_only_delays_it(bench: Bench) -> None:
+def test_a_database_that_is_away_when_a_job_ends_only_delays_it(bench: Bench, backing: Backing) -> None:
     """The result of hours of work must not depend on one bad second."""
     job_id = bench.compress()
     thread = bench.start("succeed_when_told", job_id)
 
-    with locked(bench):
+    with away(bench, backing):
         (bench.settings.data_dir / "go").touch()
         time.sleep(1.0)
-        assert bench.job(job_id).state == "running"
+        assert thread.is_alive()
     thread.join(timeout=20)
 
     assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("succeeded", 1)
 
 
-def test_a_draining_worker_waits_only_so_long_for_the_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draining_worker_waits_only_so_long_for_the_database(
+    bench: Bench, backing: Backing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It must go; the lease will lapse and another worker takes the job."""
     monkeypatch.setattr(supervisor, "LAST_WORDS_SECONDS", 0.5)
     job_id = bench.compress()
     thread = bench.start("hang", job_id)
 
-    with locked(bench):
+    with away(bench, backing):
         bench.draining.set()
         thread.join(timeout=10)
 

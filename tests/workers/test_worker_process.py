@@ -25,14 +25,14 @@ from workers.sweep import RESEND_SECONDS
 @contextmanager
 def worker(bench: Bench, broker: str, *arguments: str, lease_seconds: str = "2") -> Iterator[subprocess.Popen[bytes]]:
     """A worker process; ended when the block ends."""
-    environment = os.environ | {
-        "SECATEUR_DATA_DIR": str(bench.settings.data_dir),
+    changes = {
         "SECATEUR_BROKER_URL": broker,
-        "SECATEUR_SCRATCH_DIR": str(bench.scratch),
+        "SECATEUR_MAX_ATTEMPTS": "3",
         "SECATEUR_HEARTBEAT_SECONDS": "0.1",
         "SECATEUR_LEASE_SECONDS": lease_seconds,
         "SECATEUR_SWEEP_SECONDS": "0.5",
     }
+    environment = os.environ | bench.settings.environment() | changes
     process = subprocess.Popen([sys.executable, "-m", "workers", *arguments], env=environment)
     try:
         yield process
@@ -130,12 +130,14 @@ def test_a_worker_that_requires_a_sandbox_it_cannot_have_does_not_start(bench: B
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "pyseccomp.py").write_text("raise RuntimeError('Unable to find libseccomp')")
-    environment = os.environ | {
-        "SECATEUR_DATA_DIR": str(bench.settings.data_dir),
-        "SECATEUR_SCRATCH_DIR": str(bench.scratch),
-        "SECATEUR_SANDBOX": "require",
-        "PYTHONPATH": os.pathsep.join([str(broken), str(Path(__file__).parents[2])]),
-    }
+    environment = (
+        os.environ
+        | bench.settings.environment()
+        | {
+            "SECATEUR_SANDBOX": "require",
+            "PYTHONPATH": os.pathsep.join([str(broken), str(Path(__file__).parents[2])]),
+        }
+    )
 
     done = subprocess.run(
         [sys.executable, "-m", "workers"], env=environment, capture_output=True, text=True, timeout=60, check=False
