@@ -9,12 +9,14 @@ from infra import workers
 from infra.__main__ import main
 from infra.database import Database, now
 from infra.settings import Settings
+from tests.backing import Backing
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+def database(backing: Backing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     """A fresh database that the settings of this process point at."""
-    monkeypatch.setenv("SECATEUR_DATA_DIR", str(tmp_path / "data"))
+    for name, value in backing.settings(tmp_path / "data", migrated=False).environment().items():
+        monkeypatch.setenv(name, value)
     database = Database(Settings().database)
     main(["migrate"])
     return database

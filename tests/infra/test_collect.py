@@ -13,6 +13,7 @@ from infra.collect import STAGED_SECONDS, Collected, collect
 from infra.database import Database
 from infra.store import Store
 from infra.tables import Job, Upload
+from tests.backing import Backing
 from tests.infra.library import Library, digest
 from tests.infra.rows import at
 
@@ -93,11 +94,16 @@ def test_what_a_killed_gateway_was_writing_to_a_local_folder_goes_too(database: 
 
 
 def test_the_command_tells_what_went(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    backing: Backing,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("SECATEUR_DATABASE_URL", database.url)
-    monkeypatch.setenv("SECATEUR_DATA_DIR", str(tmp_path))
-    Library(database, Store.from_url((tmp_path / "store").as_uri())).upload("old", expires_at=at(-(10**9)))
+    settings = backing.settings(tmp_path, migrated=False, database_url=database.url)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    Library(database, Store.from_url(settings.store)).upload("old", expires_at=at(-(10**9)))
 
     main(["collect"])
 

@@ -4,7 +4,6 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -26,12 +25,6 @@ from tests.infra.rows import at
 @pytest.fixture
 def library(database: Database, store: Store) -> Library:
     return Library(database, store)
-
-
-@pytest.fixture
-def local(database: Database, tmp_path: Path) -> Library:
-    """With a store in a folder: for what is about the database."""
-    return Library(database, Store.from_url((tmp_path / "store").as_uri()))
 
 
 def test_the_last_upload_of_some_content_takes_its_bytes_along(library: Library) -> None:
@@ -57,32 +50,32 @@ def test_a_job_takes_its_files_along_but_not_what_others_need(library: Library) 
         assert {row.job_id for row in session.query(Artifact)} == {other}
 
 
-def test_what_an_unfinished_job_needs_or_is_stays(local: Library) -> None:
-    model_id = local.upload("model")
-    held = local.running(model_id)
+def test_what_an_unfinished_job_needs_or_is_stays(library: Library) -> None:
+    model_id = library.upload("model")
+    held = library.running(model_id)
 
     with pytest.raises(InUse, match=held.id):
-        local.remove_upload(model_id)
+        library.remove_upload(model_id)
     with pytest.raises(InUse, match="running"):
-        local.remove_job(held.id)
+        library.remove_job(held.id)
 
-    assert local.stored() == {digest("model")}
+    assert library.stored() == {digest("model")}
 
 
-def test_a_sweep_takes_its_trials_along_and_no_trial_goes_alone(local: Library) -> None:
+def test_a_sweep_takes_its_trials_along_and_no_trial_goes_alone(library: Library) -> None:
     """A sweep that is tried again gathers the reports of all of its trials."""
-    parent, trial = local.running(), local.running()
-    with local.database.write() as session:
+    parent, trial = library.running(), library.running()
+    with library.database.write() as session:
         session.get_one(Job, trial.id).parent_id = parent.id
-    local.leave(trial, "trial")
+    library.leave(trial, "trial")
 
-    local.leave(parent, "table")
+    library.leave(parent, "table")
     with pytest.raises(InUse, match=parent.id):
-        local.remove_job(trial.id)
-    local.remove_job(parent.id)
+        library.remove_job(trial.id)
+    library.remove_job(parent.id)
 
-    assert local.stored() == set()
-    with local.database.read() as session:
+    assert library.stored() == set()
+    with library.database.read() as session:
         assert session.query(Job).count() == 0
 
 
@@ -117,12 +110,12 @@ def break_a_promise(session: Session) -> None:
     session.flush()
 
 
-def test_a_removal_whose_commit_fails_leaves_rows_and_bytes(local: Library) -> None:
+def test_a_removal_whose_commit_fails_leaves_rows_and_bytes(library: Library) -> None:
     """A row that promises bytes which are gone cannot be mended by anybody."""
-    model_id, job_id = local.upload("model"), local.leave(local.running(), "file")
+    model_id, job_id = library.upload("model"), library.leave(library.running(), "file")
 
     def remove() -> None:
-        with retention.removing(local.database, local.store) as removal:
+        with retention.removing(library.database, library.store) as removal:
             break_a_promise(removal.session)
             retention.remove_upload(removal, removal.session.get_one(Upload, model_id))
             retention.remove_job(removal, removal.session.get_one(Job, job_id))
@@ -130,101 +123,101 @@ def test_a_removal_whose_commit_fails_leaves_rows_and_bytes(local: Library) -> N
     with pytest.raises(IntegrityError):
         remove()
 
-    assert local.needed() == local.stored() == {digest("model"), digest("file")}
+    assert library.needed() == library.stored() == {digest("model"), digest("file")}
 
 
-def test_bytes_that_outlive_their_rows_are_found_by_the_collection(local: Library) -> None:
+def test_bytes_that_outlive_their_rows_are_found_by_the_collection(library: Library) -> None:
     """The store does not answer, or whoever removed the rows is killed before the bytes."""
-    model_id = local.upload("model")
+    model_id = library.upload("model")
 
-    Library(local.database, Down(local.store._objects)).remove_upload(model_id)
-    assert (local.needed(), local.stored()) == (set(), {digest("model")})
-    collect(local.database, local.store, grace_seconds=0, now=at(10**9))
+    Library(library.database, Down(library.store._objects)).remove_upload(model_id)
+    assert (library.needed(), library.stored()) == (set(), {digest("model")})
+    collect(library.database, library.store, grace_seconds=0, now=at(10**9))
 
-    assert local.stored() == set()
+    assert library.stored() == set()
 
 
-def test_who_uploads_content_between_the_end_of_its_rows_and_of_its_bytes_keeps_it(local: Library) -> None:
-    first = local.upload("same", "ann")
-    with local.database.write() as session:
+def test_who_uploads_content_between_the_end_of_its_rows_and_of_its_bytes_keeps_it(library: Library) -> None:
+    first = library.upload("same", "ann")
+    with library.database.write() as session:
         removal = retention.Removal(session)
         retention.remove_upload(removal, session.get_one(Upload, first))
 
-    local.upload("same", "bob")
-    assert blobs.remove_unneeded(local.database, local.store, removal.freed) == 0
+    library.upload("same", "bob")
+    assert blobs.remove_unneeded(library.database, library.store, removal.freed) == 0
 
-    assert local.stored() == local.needed() == {digest("same")}
+    assert library.stored() == library.needed() == {digest("same")}
 
 
-def test_who_uploads_content_that_is_being_removed_gets_its_bytes(local: Library) -> None:
+def test_who_uploads_content_that_is_being_removed_gets_its_bytes(library: Library) -> None:
     """The one has looked and found that nobody needs the bytes; the other must not find them still there."""
-    first, slow = local.upload("same", "ann"), Slow(local.store)
+    first, slow = library.upload("same", "ann"), Slow(library.store)
 
     with ThreadPoolExecutor(2) as pool:
-        removal = pool.submit(Library(local.database, slow).remove_upload, first)
+        removal = pool.submit(Library(library.database, slow).remove_upload, first)
         assert slow.has_begun.wait(5)
-        upload = pool.submit(local.upload, "same", "bob")
+        upload = pool.submit(library.upload, "same", "bob")
         time.sleep(0.2)
         assert not upload.done(), "it waits for the removal"
         slow.may_go_on.set()
         removal.result(5)
         upload.result(5)
 
-    assert local.stored() == local.needed() == {digest("same")}
+    assert library.stored() == library.needed() == {digest("same")}
 
 
-def cancelled_sweep(local: Library) -> tuple[Job, Job]:
+def cancelled_sweep(library: Library) -> tuple[Job, Job]:
     """A sweep that was cancelled while a worker has its trial, and the trial, which has not stopped yet."""
-    parent, trial = local.running(), local.running()
-    with local.database.write() as session:
+    parent, trial = library.running(), library.running()
+    with library.database.write() as session:
         session.get_one(Job, trial.id).parent_id = parent.id
         session.get_one(Job, parent.id).lease_until = None
-    with local.database.write() as session:
+    with library.database.write() as session:
         families.cancel(session, parent.id, now=at(1))
         jobs.cancel(session, parent.id, now=at(1))
         families.cancel(session, parent.id, now=at(1))
     return parent, trial
 
 
-def test_a_sweep_stays_until_its_trials_have_stopped(local: Library) -> None:
+def test_a_sweep_stays_until_its_trials_have_stopped(library: Library) -> None:
     """A worker that is about to store a trial's files must find the trial, or nobody knows of the files."""
-    parent, trial = cancelled_sweep(local)
+    parent, trial = cancelled_sweep(library)
 
     with pytest.raises(InUse, match="not stopped"):
-        local.remove_job(parent.id)
+        library.remove_job(parent.id)
 
-    with local.database.write() as session:
+    with library.database.write() as session:
         jobs.finish(session, trial.id, trial.attempt, Outcome(JobState.CANCELLED), steps=[], now=at(2))
-    local.remove_job(parent.id)
-    with local.database.read() as session:
+    library.remove_job(parent.id)
+    with library.database.read() as session:
         assert session.query(Job).count() == 0
 
 
-def test_a_trial_that_ends_while_its_sweep_is_removed_takes_its_files_along(local: Library) -> None:
+def test_a_trial_that_ends_while_its_sweep_is_removed_takes_its_files_along(library: Library) -> None:
     """Its end is written and not yet committed when the removal looks: it must wait, and then see the files."""
-    parent, trial = local.running(), local.running()
-    with local.database.write() as session:
+    parent, trial = library.running(), library.running()
+    with library.database.write() as session:
         session.get_one(Job, trial.id).parent_id = parent.id
-    local.leave(parent, "table")
-    stored = StoredFile("file-0", "x/y", *local.put("trial"))
+    library.leave(parent, "table")
+    stored = StoredFile("file-0", "x/y", *library.put("trial"))
 
     with ThreadPoolExecutor(1) as pool:
-        with local.database.write() as session:
+        with library.database.write() as session:
             done = Outcome(JobState.SUCCEEDED, files=[stored])
             assert jobs.finish(session, trial.id, trial.attempt, done, steps=[], now=at(2))
-            removal = pool.submit(local.remove_job, parent.id)
+            removal = pool.submit(library.remove_job, parent.id)
             time.sleep(0.3)
             assert not removal.done(), "it waits for the end of the trial"
         removal.result(10)
 
-    assert local.stored() == local.needed() == set()
-    with local.database.read() as session:
+    assert library.stored() == library.needed() == set()
+    with library.database.read() as session:
         assert session.query(Job).count() == 0
 
 
-def test_who_removes_content_that_is_being_uploaded_leaves_it(local: Library) -> None:
+def test_who_removes_content_that_is_being_uploaded_leaves_it(library: Library) -> None:
     """The row of the other is not there yet for anybody else to see."""
-    first = local.upload("same", "ann")
+    first = library.upload("same", "ann")
     has_begun, may_end = threading.Event(), threading.Event()
 
     class SlowLibrary(Library):
@@ -234,47 +227,47 @@ def test_who_removes_content_that_is_being_uploaded_leaves_it(local: Library) ->
             return super().put(content)
 
     with ThreadPoolExecutor(2) as pool:
-        upload = pool.submit(SlowLibrary(local.database, local.store).upload, "same", "bob")
+        upload = pool.submit(SlowLibrary(library.database, library.store).upload, "same", "bob")
         assert has_begun.wait(5)
-        removal = pool.submit(local.remove_upload, first)
+        removal = pool.submit(library.remove_upload, first)
         time.sleep(0.2)
         may_end.set()
         upload.result(5)
         removal.result(5)
 
-    assert local.stored() == local.needed() == {digest("same")}
+    assert library.stored() == library.needed() == {digest("same")}
 
 
-def test_files_that_a_worker_has_announced_stay_until_their_rows_are_there(local: Library) -> None:
+def test_files_that_a_worker_has_announced_stay_until_their_rows_are_there(library: Library) -> None:
     """It finds the bytes in the store, and stores nothing; then their last upload is deleted; then it ends its job."""
-    model_id, held = local.upload("same"), local.running()
-    with local.database.write() as session:
+    model_id, held = library.upload("same"), library.running()
+    with library.database.write() as session:
         blobs.announce(session, held.id, [digest("same")], now=at(0))
 
-    local.remove_upload(model_id)
-    assert local.stored() == {digest("same")}
-    job_id = local.leave(held, "same")
+    library.remove_upload(model_id)
+    assert library.stored() == {digest("same")}
+    job_id = library.leave(held, "same")
 
-    assert local.stored() == local.needed() == {digest("same")}
-    local.remove_job(job_id)
-    assert local.stored() == set()
+    assert library.stored() == library.needed() == {digest("same")}
+    library.remove_job(job_id)
+    assert library.stored() == set()
 
 
-def test_what_was_announced_by_a_worker_that_never_came_back_goes_in_the_end(local: Library) -> None:
-    held = local.running()
-    with local.database.write() as session:
+def test_what_was_announced_by_a_worker_that_never_came_back_goes_in_the_end(library: Library) -> None:
+    held = library.running()
+    with library.database.write() as session:
         blobs.announce(session, held.id, [digest("stray")], now=at(0))
-    local.put("stray")
+    library.put("stray")
 
-    collect(local.database, local.store, grace_seconds=0, now=at(blobs.HOLD_SECONDS - 1))
-    assert local.stored() == {digest("stray")}
-    collect(local.database, local.store, grace_seconds=0, now=at(blobs.HOLD_SECONDS + 1))
+    collect(library.database, library.store, grace_seconds=0, now=at(blobs.HOLD_SECONDS - 1))
+    assert library.stored() == {digest("stray")}
+    collect(library.database, library.store, grace_seconds=0, now=at(blobs.HOLD_SECONDS + 1))
 
-    assert local.stored() == set()
+    assert library.stored() == set()
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_whatever_is_done_side_by_side_no_row_loses_its_bytes(local: Library, seed: int) -> None:
+def test_whatever_is_done_side_by_side_no_row_loses_its_bytes(library: Library, seed: int) -> None:
     """Uploads, deletions, jobs and collections of the same three contents by four at once."""
     ids: list[str] = []
 
@@ -284,39 +277,39 @@ def test_whatever_is_done_side_by_side_no_row_loses_its_bytes(local: Library, se
             content, owner = chance.choice("abc"), chance.choice(["ann", "bob"])
             match chance.randrange(5):
                 case 0 | 1:
-                    ids.append(local.upload(content, owner))
+                    ids.append(library.upload(content, owner))
                 case 2:
-                    ids.append(local.leave(local.running(), content))
+                    ids.append(library.leave(library.running(), content))
                 case 3 if ids:
                     gone = ids.pop(chance.randrange(len(ids))) if ids else ""
-                    (local.remove_job if gone.startswith("job_") else local.remove_upload)(gone)
+                    (library.remove_job if gone.startswith("job_") else library.remove_upload)(gone)
                 case _:
-                    collect(local.database, local.store, grace_seconds=0, now=at(10**9))
+                    collect(library.database, library.store, grace_seconds=0, now=at(10**9))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(live, range(4)))
 
-    assert local.needed() <= local.stored()
-    collect(local.database, local.store, grace_seconds=0, now=at(10**9))
-    assert local.needed() == local.stored()
+    assert library.needed() <= library.stored()
+    collect(library.database, library.store, grace_seconds=0, now=at(10**9))
+    assert library.needed() == library.stored()
 
 
-def test_uploading_again_begins_the_time_of_an_upload_anew(local: Library) -> None:
-    model_id = local.upload("model", expires_at=at(10))
-    assert local.upload("model", expires_at=at(20)) == model_id
+def test_uploading_again_begins_the_time_of_an_upload_anew(library: Library) -> None:
+    model_id = library.upload("model", expires_at=at(10))
+    assert library.upload("model", expires_at=at(20)) == model_id
 
-    with local.database.read() as session:
+    with library.database.read() as session:
         assert session.get_one(Upload, model_id).expires_at == at(20)
         assert retention.expired_uploads(session, now=at(15), limit=9) == []
 
 
-def test_jobs_come_to_their_end_before_they_expire(local: Library) -> None:
-    running, ended = local.running(expires_at=at(10)), local.running(expires_at=at(10))
-    local.leave(ended, "file")
-    local.leave(local.running(), "kept for ever")
+def test_jobs_come_to_their_end_before_they_expire(library: Library) -> None:
+    running, ended = library.running(expires_at=at(10)), library.running(expires_at=at(10))
+    library.leave(ended, "file")
+    library.leave(library.running(), "kept for ever")
 
-    with local.database.read() as session:
+    with library.database.read() as session:
         assert retention.expired_jobs(session, now=at(9), limit=9) == []
         assert retention.expired_jobs(session, now=at(11), limit=9) == [ended.id]
-    with local.database.write() as session:
+    with library.database.write() as session:
         assert jobs.requeue(session, running.id, running.attempt, why="drained", detail="told to stop")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import Settings
 from infra.store import CHUNK_BYTES, Store
 from jobspec.errors import InternalError, OutputsTooLarge
 from jobspec.progress import ProducedFile
+from tests.backing import Backing, stored
 from workers.outputs import Bounds, Disbelieved, collect
 
 ANY = Bounds()
@@ -31,8 +33,13 @@ def after(num_pieces: int) -> Callable[[], None]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.from_url((tmp_path / "store").as_uri())
+def settings(backing: Backing, tmp_path: Path) -> Settings:
+    return backing.settings(tmp_path, migrated=False)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    return Store.from_url(settings.store)
 
 
 @pytest.fixture
@@ -49,10 +56,6 @@ def take(
     files = [ProducedFile(name=name, media_type="x/y") for name in names]
     collect(store, out, files, announce=announced.extend, bounds=bounds, between=between)
     return announced
-
-
-def everything(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_plain_files_are_announced_then_stored(store: Store, out: Path) -> None:
@@ -107,23 +110,25 @@ def test_files_that_are_too_large_together_are_refused_unread(store: Store, out:
 
 
 @pytest.mark.parametrize("num_pieces", [2, 7], ids=["while it is hashed", "while it is stored"])
-def test_nothing_is_left_of_what_is_wanted_no_longer(store: Store, out: Path, tmp_path: Path, num_pieces: int) -> None:
+def test_nothing_is_left_of_what_is_wanted_no_longer(
+    settings: Settings, store: Store, out: Path, num_pieces: int
+) -> None:
     """Cancelling a job need not wait until gigabytes are hashed, and leaves no half of them."""
     (out / "model").write_bytes(b"m" * (5 * CHUNK_BYTES))
 
     with pytest.raises(Enough):
         take(store, out, "model", between=after(num_pieces))
 
-    assert everything(tmp_path / "store") == []
+    assert stored(settings) == set()
 
 
-def test_bytes_are_not_stored_under_the_digest_of_others(store: Store, tmp_path: Path) -> None:
+def test_bytes_are_not_stored_under_the_digest_of_others(settings: Settings, store: Store, tmp_path: Path) -> None:
     """Should a file change between the two times that it is read, its name would lie for ever."""
     (tmp_path / "file").write_bytes(b"other")
     with (tmp_path / "file").open("rb") as file, pytest.raises(InternalError, match="changed"):
         store.put_open(file, "sha256:" + "0" * 64)
 
-    assert everything(tmp_path / "store") == []
+    assert stored(settings) == set()
 
 
 def test_fetching_ends_with_the_reason_for_it(store: Store, tmp_path: Path) -> None:
