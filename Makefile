@@ -17,8 +17,8 @@ demo: $(STAMP) ## compress a real MNIST model, end to end, and show what came of
 up: $(STAMP) ## run the service on 127.0.0.1:8000 until Ctrl-C; data in ./var
 	@$(BIN)/python -m stack up
 
-test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -q
+test: $(STAMP) ## run all tests, on SQLite and a folder and on PostgreSQL and S3
+	@$(BIN)/python -m tests
 
 chaos: $(STAMP) ## 200 jobs while children, workers, gateway and broker are killed; half an hour
 	$(BIN)/python -m tests.chaos --jobs 200

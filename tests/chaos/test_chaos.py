@@ -8,6 +8,8 @@ from tests.backing import Backing
 from tests.chaos.storm import storm
 from tests.chaos.victims import ROUND
 
+pytestmark = pytest.mark.alone
+
 NUM_JOBS, NUM_SHOTS = 10, 2 * len(ROUND)
 
 

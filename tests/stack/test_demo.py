@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 from rich.console import Console
 
 from jobspec.report import Report
@@ -15,6 +16,8 @@ from stack.demo import demo
 from stack.interrupts import Interrupts
 from tests.badfiles import good_keras, good_npz
 from tests.stack.test_stack import eventually, gone
+
+pytestmark = pytest.mark.alone
 
 
 def test_the_demo_leaves_its_results_and_no_state(tmp_path: Path) -> None:

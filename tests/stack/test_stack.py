@@ -19,6 +19,8 @@ from jobspec.errors import SecateurError
 from stack.machine import usable_port
 from tests import waiting
 
+pytestmark = pytest.mark.alone
+
 
 @dataclass
 class Running:
