@@ -69,7 +69,8 @@ class Store:
 
     def __init__(self, objects: ObjectStore, folder: Path | None = None) -> None:
         self._objects = objects
-        self._folder = folder
+        self.folder = folder
+        """Of a local store; None: it is a bucket."""
         self._part_bytes = PART_BYTES if folder is None else LOCAL_PART_BYTES
 
     @classmethod
@@ -219,7 +220,7 @@ class Store:
                     if item["last_modified"] < moment:
                         obstore.delete(self._objects, item["path"])
                         num += 1
-        return num + (0 if self._folder is None else _discard_parts(self._folder / "staging", moment))
+        return num + (0 if self.folder is None else _discard_parts(self.folder / "staging", moment))
 
     def ping(self) -> None:
         """Raise ``Unavailable`` or ``StorageFull`` unless the store takes and gives back an object."""

@@ -1,7 +1,7 @@
 """From bytes to an upload with its check: staged, screened, kept and written down, however the bytes came."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -41,13 +41,14 @@ def _nothing_else(session: Session, upload: Upload) -> None:
 async def take_in(
     parts: Parts,
     wanted: Wanted,
-    chunks: AsyncIterator[bytes],
+    staging: Awaitable[Staged],
     *,
     also: Callable[[Session, Upload], None] = _nothing_else,
 ) -> tuple[Upload, bool]:
     """Stage, screen, keep, write the rows, and ring for a worker. Whatever fails leaves nothing behind.
 
     Args:
+        staging: of the bytes, into the store.
         also: what else belongs into the transaction that writes the rows.
 
     Returns:
@@ -56,7 +57,7 @@ async def take_in(
     Raises:
         RequestError: the bytes are too many, not those that were promised, or refused by screening.
     """
-    staged = await parts.store.stage(chunks, limit_bytes=parts.settings.max_upload_bytes)
+    staged = await staging
     try:
         receive.check_digest(wanted.digest, staged.digest)
         format = await run_in_threadpool(_screen, parts, wanted, staged)

@@ -20,7 +20,6 @@ from jobspec.errors import ChecksumMismatch, InternalError, StorageFull, UploadL
 WRITE_BYTES = 1 << 20
 SYNC_BYTES = 16 << 20
 """After so many bytes they are forced onto the disk and counted: as many at most are sent again after a crash."""
-READ_BYTES = 1 << 20
 ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 Count = Callable[[int], Awaitable[None]]
@@ -120,13 +119,6 @@ async def append_checked(
         )
     await count(end)
     return end
-
-
-async def read(path: Path) -> AsyncIterator[bytes]:
-    """The bytes of a file, in pieces."""
-    with path.open("rb") as file:
-        while piece := await run_in_threadpool(file.read, READ_BYTES):
-            yield piece
 
 
 def _write(file: IO[bytes], buffer: bytearray, offset: int) -> int:

@@ -10,9 +10,6 @@ from pathlib import PurePosixPath
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
-from streaming_form_data import StreamingFormDataParser
-from streaming_form_data.parser import ParseFailedException
-from streaming_form_data.targets import BaseTarget
 
 from infra.store import too_large
 from jobspec.errors import FieldError, UploadIncomplete
@@ -40,7 +37,9 @@ async def begin(request: Request, name: str | None, *, limit_bytes: int) -> Inco
         raise too_large(limit_bytes)
     if not _is_multipart(request):
         return Incoming(checked_name(name or _header_name(request)), raw(request))
-    form = _Form(request)
+    from service.forms import Form  # only here: its parser brings packages that most gateways never need
+
+    form = Form(request)
     await form.read_until_named()
     return Incoming(checked_name(name or form.name), form.chunks())
 
@@ -129,84 +128,3 @@ def checked_name(name: str | None) -> str:
             suggestions=["Add ?name=model.keras to the address, or send a Content-Disposition with a filename."],
         )
     return plain
-
-
-class _Field(BaseTarget):  # type: ignore[misc]
-    """Collects what the parser finds of the field, until it is taken away."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started = False
-        self.ended = False
-        self.pieces: list[bytes] = []
-
-    def on_start(self) -> None:
-        if self.started:
-            raise UploadIncomplete(
-                "The form has more than one field named file.", suggestions=["Upload one at a time."]
-            )
-        self.started = True
-
-    def on_finish(self) -> None:
-        self.ended = True
-
-    def on_data_received(self, chunk: bytes) -> None:
-        self.pieces.append(chunk)
-
-
-class _Form:
-    """A multipart body, parsed while it streams; Starlette's own parser would write it to disk first."""
-
-    def __init__(self, request: Request) -> None:
-        self._body = raw(request)
-        self._field = _Field()
-        try:
-            self._parser = StreamingFormDataParser(headers=dict(request.headers))
-        except ParseFailedException as fault:
-            raise _no_file() from fault
-        self._parser.register("file", self._field)
-        self.name: str | None = None
-
-    async def read_until_named(self) -> None:
-        """Feed the parser until the field has begun.
-
-        Raises:
-            UploadIncomplete: the form has no such field.
-        """
-        while not self._field.started:
-            if not await self._feed():
-                raise _no_file()
-        self.name = self._field.multipart_filename
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the field.
-
-        Raises:
-            UploadIncomplete: the form stops before its last boundary, or has the field twice.
-        """
-        while True:
-            pieces, self._field.pieces = self._field.pieces, []
-            if pieces:
-                yield b"".join(pieces)
-            elif not await self._feed():
-                break
-        if not self._field.ended:
-            raise UploadIncomplete("The form stops in the middle of the file.", suggestions=["Upload again."])
-
-    async def _feed(self) -> bool:
-        chunk = await anext(self._body, None)
-        if chunk is None:
-            return False
-        try:
-            self._parser.data_received(chunk)
-        except ParseFailedException as fault:
-            raise _no_file() from fault
-        return True
-
-
-def _no_file() -> UploadIncomplete:
-    return UploadIncomplete(
-        "The form has no field named file.",
-        errors=[FieldError(field="file", messages=("missing",))],
-        suggestions=["curl -F file=@model.keras ..., or send the bytes as the body with ?name=model.keras."],
-    )

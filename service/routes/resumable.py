@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from infra import locks, quotas, resumable
+from infra.adopted import stage_file
 from infra.database import now
 from infra.tables import ResumableUpload, Upload
 from infra.uploads import Kind
@@ -203,7 +204,7 @@ async def _complete(parts: Parts, row: ResumableUpload) -> None:
         session.get_one(ResumableUpload, row.id).upload_id = upload.id
 
     try:
-        await take_in(parts, wanted, pieces.read(_path(parts, row)), also=remember)
+        await take_in(parts, wanted, stage_file(parts.store, _path(parts, row)), also=remember)
     except errors.QuotaExceeded:
         raise  # there may be room later
     except errors.RequestError as refusal:

@@ -131,7 +131,8 @@ async def _take_in(
     if kind == "dataset":
         check_reading(reading, cast(DatasetFormat, promised))
     wanted = Wanted(caller.owner, kind, incoming.name, reading, expected)
-    return await take_in(parts, wanted, incoming.chunks)
+    staging = parts.store.stage(incoming.chunks, limit_bytes=parts.settings.max_upload_bytes)
+    return await take_in(parts, wanted, staging)
 
 
 def _check_room(parts: Parts, owner: str, num_bytes: int) -> None:
