@@ -4,7 +4,7 @@ A limit of 0 is none. Whoever checks a limit and then writes holds the owner fir
 place one is refused.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from infra import jobs, locks
-from infra.settings import Settings
 from infra.tables import Artifact, Job, ResumableUpload, Upload
 from jobspec.errors import QuotaExceeded
 from jobspec.states import JobState, UploadState
@@ -27,9 +26,8 @@ class Amounts:
     running_jobs: int
 
 
-def limits_of(settings: Settings) -> Amounts:
-    """What the settings allow each owner."""
-    return Amounts(settings.quota_stored_bytes, settings.quota_queued_jobs, settings.quota_running_jobs)
+LimitsOf = Callable[[Session, str], Amounts]
+"""What an owner, given by name, may use."""
 
 
 def usage(session: Session, owner: str) -> Amounts:
@@ -81,27 +79,27 @@ def check_queue(session: Session, owner: str, limits: Amounts) -> None:
 
 
 def claim(
-    session: Session, job_id: str, limits: Amounts, *, lease_seconds: float, now: datetime | None = None
+    session: Session, job_id: str, limits_of: LimitsOf, *, lease_seconds: float, now: datetime | None = None
 ) -> Job | None:
     """Take a job as ``jobs.claim`` does, unless its owner has as many running as allowed.
 
     Then it stays queued without a message: the slot is free for others, and the job's turn comes with the end of
     another job of its owner, or with a sweep.
     """
-    if limits.running_jobs:
-        job = session.get(Job, job_id)
-        if job is not None and job.upload_id is None:
-            locks.hold(session, "owner", [job.owner])
-            if _count(session, job.owner, _running()) >= limits.running_jobs:
-                session.execute(update(Job).where(Job.id == job_id).values(published_at=None))
-                return None
+    job = session.get(Job, job_id)
+    if job is not None and job.upload_id is None and (most := limits_of(session, job.owner).running_jobs):
+        locks.hold(session, "owner", [job.owner])
+        if _count(session, job.owner, _running()) >= most:
+            session.execute(update(Job).where(Job.id == job_id).values(published_at=None))
+            return None
     return jobs.claim(session, job_id, lease_seconds=lease_seconds, now=now)
 
 
-def startable(session: Session, waiting: Iterable[Job], limits: Amounts) -> list[Job]:
+def startable(session: Session, waiting: Iterable[Job], limits_of: LimitsOf) -> list[Job]:
     """Those of the waiting jobs that their owners may run now, in their order; checks of uploads always may."""
     found = list(waiting)
-    if not limits.running_jobs:
+    most = {owner: limits_of(session, owner).running_jobs for owner in {job.owner for job in found}}
+    if not any(most.values()):
         return found
     running = select(Job.owner, func.count()).where(_running()).group_by(Job.owner)
     taken: dict[str, int] = {owner: count for owner, count in session.execute(running).tuples()}  # noqa: C416
@@ -109,7 +107,7 @@ def startable(session: Session, waiting: Iterable[Job], limits: Amounts) -> list
     for job in found:
         if job.upload_id is None:
             taken[job.owner] = taken.get(job.owner, 0) + 1
-            if taken[job.owner] > limits.running_jobs:
+            if most[job.owner] and taken[job.owner] > most[job.owner]:
                 continue
         chosen.append(job)
     return chosen

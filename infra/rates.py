@@ -32,25 +32,25 @@ class Allowance:
 class Rates:
     """Counts the requests of owners. Called by any number of threads."""
 
-    def __init__(self, broker_url: str, *, per_minute: int) -> None:
-        self._item = RateLimitItemPerMinute(per_minute)
+    def __init__(self, broker_url: str) -> None:
         pool = connect(broker_url).connection_pool
         shared = RedisStorage("redis://", connection_pool=pool, key_prefix=f"{KEY_PREFIX}rates")
         self._shared = SlidingWindowCounterRateLimiter(shared)
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._alone_until = 0.0
 
-    def take(self, owner: str) -> Allowance:
-        """Count one request."""
+    def take(self, owner: str, per_minute: int) -> Allowance:
+        """Count one request of an owner who may send so many. With another number the window begins anew."""
+        item = RateLimitItemPerMinute(per_minute)
         if time.monotonic() >= self._alone_until:
             try:
-                return self._take(self._shared, owner)
+                return self._take(self._shared, owner, item)
             except (redis.RedisError, OSError) as fault:
                 self._alone_until = time.monotonic() + ALONE_SECONDS
                 logger("gateway").warning("requests are counted by this gateway alone", reason=str(fault))
-        return self._take(self._own, owner)
+        return self._take(self._own, owner, item)
 
-    def _take(self, limiter: SlidingWindowCounterRateLimiter, owner: str) -> Allowance:
-        is_allowed = limiter.hit(self._item, owner)
-        reset, remaining = limiter.get_window_stats(self._item, owner)
-        return Allowance(is_allowed, self._item.amount, remaining, max(1, math.ceil(reset - time.time())))
+    def _take(self, limiter: SlidingWindowCounterRateLimiter, owner: str, item: RateLimitItemPerMinute) -> Allowance:
+        is_allowed = limiter.hit(item, owner)
+        reset, remaining = limiter.get_window_stats(item, owner)
+        return Allowance(is_allowed, item.amount, remaining, max(1, math.ceil(reset - time.time())))

@@ -237,6 +237,20 @@ class ApiKey(Table):
     revoked_at: Mapped[datetime | None]
 
 
+class OwnerLimits(Table):
+    """What one owner may use where that is not what the settings say; null: it is. 0 is any amount."""
+
+    __tablename__ = "owner_limits"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    queued_jobs: Mapped[int | None]
+    running_jobs: Mapped[int | None]
+    requests_per_minute: Mapped[int | None]
+    max_upload_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    changed_at: Mapped[datetime]
+
+
 class Webhook(Table):
     """Where an owner wants to be told. ``subscriptions`` are kinds of notices with commas between.
 

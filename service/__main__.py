@@ -28,7 +28,7 @@ GRACE_SECONDS = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what was asked for: serve, print the document, or make a key."""
+    """Do what was asked for: serve, print the document, or see to keys and limits."""
     parser = argparse.ArgumentParser(prog="python -m service", description="The gateway.")
     actions = parser.add_subparsers(dest="action")
     actions.add_parser("serve", help="serve until SIGTERM; also without any action")
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.action == "openapi":
         sys.stdout.write(document())
     elif options.action == "keys":
-        keys_command.create(options, Settings())
+        keys_command.run(options, Settings())
     else:
         serve(Settings())
 

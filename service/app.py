@@ -27,6 +27,7 @@ from service.routes import (
     health,
     jobs,
     keys,
+    limits,
     monitoring,
     resumable,
     retention,
@@ -56,7 +57,7 @@ def create_app(settings: Settings) -> Gateway:
     app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
     first = (discovery, health, monitoring, uploads, resumable, jobs, events)
-    for module in (*first, artifacts, retention, keys, usage, webhooks):
+    for module in (*first, artifacts, retention, keys, limits, usage, webhooks):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra import api_keys
+from infra import api_keys, owner_limits
 from infra.database import Database, now
 from infra.rates import Allowance, Rates
 from infra.tables import ApiKey
@@ -27,7 +27,7 @@ OPEN = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.jso
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TELLS_ADMINS_MORE = "/health/ready"
 FOR_MONITORS = "/metrics"
-FOR_ADMINS = "/v1/keys"
+FOR_ADMINS = ("/v1/keys", "/v1/limits")
 CREATE_COMMAND = "python -m service keys create --admin"
 
 
@@ -38,8 +38,8 @@ class Guard:
         self._app = app
         self._database = parts.database
         self._has_keys = not is_loopback(parts.settings.host)
-        per_minute = parts.settings.requests_per_minute
-        self._rates = Rates(parts.settings.broker, per_minute=per_minute) if per_minute else None
+        self._settings = parts.settings
+        self._rates = Rates(parts.settings.broker)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == TELLS_ADMINS_MORE:
@@ -67,23 +67,24 @@ class Guard:
         return None
 
     def _admit(self, request: Request) -> tuple[Caller, Allowance | None]:
-        caller = self._identify(request)
-        counted = self._rates is not None and caller.key_id is not None
-        return caller, self._rates.take(caller.owner) if counted and self._rates else None
+        caller, per_minute = self._identify(request)
+        return caller, self._rates.take(caller.owner, per_minute) if per_minute else None
 
-    def _identify(self, request: Request) -> Caller:
+    def _identify(self, request: Request) -> tuple[Caller, int]:
+        """Who asks, and how many requests a minute it may send; 0: any number."""
         at, header = now(), request.headers.get("authorization")
         with self._database.read() as session:
             self._has_keys = self._has_keys or api_keys.exist(session)
             if header is None and not self._has_keys:
                 _check_own(request)
-                return LOCAL
+                return LOCAL, 0
             key = api_keys.identify(session, _bearer(header), now=at)
-        if key is None:
+            limits = None if key is None else owner_limits.of(session, key.owner, settings=self._settings)
+        if key is None or limits is None:
             raise _Refused("The API key is unknown, expired or revoked.", 'error="invalid_token"')
         if api_keys.is_stale(key, now=at):
             self._touch(key)
-        return Caller.of(key)
+        return Caller.of(key), limits.requests_per_minute
 
     def _touch(self, key: ApiKey) -> None:
         with suppress(ServiceError), self._database.write() as session:  # nobody should wait for this
@@ -96,7 +97,7 @@ def needed_scope(method: str, path: str) -> keys.Scope:
     >>> needed_scope("GET", "/v1/jobs"), needed_scope("DELETE", "/v1/models/mdl_0"), needed_scope("GET", "/v1/keys")
     ('read', 'write', 'admin')
     """
-    if path == FOR_ADMINS or path.startswith(FOR_ADMINS + "/"):
+    if any(path == prefix or path.startswith(prefix + "/") for prefix in FOR_ADMINS):
         return "admin"
     if path == FOR_MONITORS:
         return "metrics"

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import locks, quotas, retention, uploads
+from infra import locks, owner_limits, quotas, retention, uploads
 from infra.database import now
 from infra.logs import logger
 from infra.store import Staged
@@ -98,7 +98,8 @@ def _register(
                 now=at,
             )
             also(session, upload)
-            quotas.check_room(session, wanted.owner, 0, quotas.limits_of(parts.settings))  # with the new row counted
+            limits = owner_limits.of(session, wanted.owner, settings=parts.settings)
+            quotas.check_room(session, wanted.owner, 0, limits)  # with the new row counted
             from_thread.run(parts.store.keep, staged)
             return upload, check
 

@@ -1,10 +1,13 @@
 """What the API answers about owners: their keys, and what they use."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
+from infra.owner_limits import Limits
 from infra.tables import ApiKey
 from jobspec.frozen import Frozen
 from jobspec.keys import Scope
@@ -45,6 +48,31 @@ class Amount(Frozen):
     limit: int | None = Field(description="null: as much as you like.")
 
 
+class OwnLimits(Frozen):
+    """What an owner may use where that is not what the settings say. null: it is. 0: as much as it likes."""
+
+    stored_bytes: int | None = Field(default=None, ge=0, le=2**62)
+    queued_jobs: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    running_jobs: int | None = Field(default=None, ge=0, le=2**31 - 1, description="At once.")
+    requests_per_minute: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    max_upload_bytes: int | None = Field(default=None, ge=1, le=2**62, description="Of one upload.")
+
+
+class LimitsView(Frozen):
+    """What an owner may use."""
+
+    owner: str
+    own: OwnLimits = Field(description="What was set for this owner.")
+    in_force: OwnLimits = Field(description="That, and the settings where nothing was set. 0: as much as it likes.")
+
+
+class LimitsPage(Frozen):
+    """Some owners with limits of their own, by name."""
+
+    data: tuple[LimitsView, ...]
+    next_cursor: str | None
+
+
 class UsageView(Frozen):
     """What an owner uses and may use."""
 
@@ -56,6 +84,11 @@ class UsageView(Frozen):
     requests_per_minute: int | None = Field(
         description="null: any number. `RateLimit` of every answer tells what is left."
     )
+
+
+def limits_view(owner: str, own: Mapping[str, int], usual: Limits) -> LimitsView:
+    """What was set for an owner, beside what holds for it."""
+    return LimitsView(owner=owner, own=OwnLimits(**own), in_force=OwnLimits(**asdict(usual) | dict(own)))
 
 
 def key_view(key: ApiKey) -> KeyView:

@@ -11,7 +11,7 @@ from fastapi import Response
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from infra import idempotency, job_list, jobs, locks, quotas, retention, uploads
+from infra import idempotency, job_list, jobs, locks, owner_limits, quotas, retention, uploads
 from infra.database import now
 from infra.idempotency import Known
 from infra.logs import logger
@@ -82,7 +82,7 @@ def take(parts: Parts, order: Order) -> Answer:
 
 
 def _take(parts: Parts, order: Order) -> Answer:
-    owner, limits = order.caller.owner, quotas.limits_of(parts.settings)
+    owner = order.caller.owner
     with parts.database.write() as session:
         locks.hold(session, "owner", [owner])
         known = idempotency.find(session, owner, order.key) if order.key else None
@@ -91,6 +91,7 @@ def _take(parts: Parts, order: Order) -> Answer:
         _check(session, order)
         twin = None if order.force else job_list.twin(session, owner, order.spec)
         if twin is None:
+            limits = owner_limits.of(session, owner, settings=parts.settings)
             quotas.check_queue(session, owner, limits)
             quotas.check_room(session, owner, 0, limits)
             expires_at = retention.expiry(parts.settings.keep_jobs_days, now=now())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from infra import blobs, families, jobs, quotas, tallies
+from infra import blobs, families, jobs, owner_limits, quotas, tallies
 from infra.broker import Publisher
 from infra.events import Entry
 from infra.jobs import Outcome
@@ -51,7 +51,9 @@ class Supervisor:
         if self.means.draining.is_set():
             return
         with self.means.database.write() as session:
-            job = quotas.claim(session, job_id, self.limits, lease_seconds=self.settings.lease_seconds)
+            job = quotas.claim(
+                session, job_id, owner_limits.by(self.settings), lease_seconds=self.settings.lease_seconds
+            )
         if job is None:
             return
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
@@ -70,11 +72,6 @@ class Supervisor:
         if written:
             with suppress(SecateurError):  # then a sweep of some worker notices
                 self._wake_next(job.owner)
-
-    @property
-    def limits(self) -> quotas.Amounts:
-        """What each owner may use."""
-        return quotas.limits_of(self.settings)
 
     def _count(self, counts: Mapping[tallies.Key, float]) -> None:
         with self.means.database.write() as session:
@@ -159,7 +156,8 @@ class Supervisor:
     def _wake_next(self, owner: str) -> None:
         """Send the job that was not taken because its owner had as many running as allowed."""
         with self.means.database.read() as session:
-            waiting = quotas.next_in_line(session, owner, self.limits)
+            limits = owner_limits.of(session, owner, settings=self.settings)
+            waiting = quotas.next_in_line(session, owner, limits)
         if waiting is not None:
             self._publish(waiting)
 

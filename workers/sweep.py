@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
-from infra import clock, idempotency, jobs, lapses, quotas, tallies, workers
+from infra import clock, idempotency, jobs, lapses, owner_limits, quotas, tallies, workers
 from infra.broker import Publisher
 from infra.database import Database
 from infra.logs import logger
@@ -55,7 +55,7 @@ class Sweep:
                 resend_seconds=RESEND_SECONDS,
                 on_lost=lost.append,
             )
-            due = quotas.startable(session, due, quotas.limits_of(self._settings))
+            due = quotas.startable(session, due, owner_limits.by(self._settings))
             idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
             now = clock.read(session)
             tallies.add(session, tallies.together(map(counted.lost, lost)))

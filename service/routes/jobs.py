@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from infra import families, job_list, jobs, locks, quotas
+from infra import families, job_list, jobs, locks, owner_limits, quotas
 from infra.tables import Job
 from jobspec import errors
 from jobspec.ids import kind_of
@@ -215,7 +215,7 @@ def retry_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
         job = found(job_list.get(session, job_id), job_id, caller)
         _check_retryable(job)
         locks.hold(session, "owner", [job.owner])
-        quotas.check_queue(session, job.owner, quotas.limits_of(parts.settings))
+        quotas.check_queue(session, job.owner, owner_limits.of(session, job.owner, settings=parts.settings))
         submit.held_input(session, caller, "model", str(job.model_id), field="model_id")
         submit.held_input(session, caller, "dataset", str(job.dataset_id), field="dataset_id")
         again = families.retry(session, job)

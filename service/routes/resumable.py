@@ -14,9 +14,10 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from infra import locks, quotas, resumable
+from infra import locks, owner_limits, quotas, resumable
 from infra.adopted import stage_file
 from infra.database import now
+from infra.owner_limits import Limits
 from infra.tables import ResumableUpload, Upload
 from infra.uploads import Kind
 from jobspec import errors
@@ -47,9 +48,14 @@ PIECE_ERRORS = UPLOAD_ERRORS | responses(
 
 
 @router.options("", operation_id="describe_uploads", status_code=204, response_class=Response, responses=responses())
-async def describe_uploads(parts: UseParts) -> Response:
-    """What of tus is spoken here."""
-    return Response(status_code=204, headers=tus.abilities(parts.settings.max_upload_bytes))
+def describe_uploads(parts: UseParts, caller: UseCaller) -> Response:
+    """What of tus is spoken here, and how large an upload of yours may be."""
+    return Response(status_code=204, headers=tus.abilities(_limits(parts, caller).max_upload_bytes))
+
+
+def _limits(parts: Parts, caller: Caller) -> Limits:
+    with parts.database.read() as session:
+        return owner_limits.of(session, caller.owner, settings=parts.settings)
 
 
 @router.post(
@@ -63,13 +69,14 @@ async def describe_uploads(parts: UseParts) -> Response:
 def begin_upload(request: Request, parts: UseParts, caller: UseCaller) -> Response:
     """Begin an upload. `Upload-Metadata` has `kind`, `name`, perhaps `digest`, and how a data set is to be read."""
     tus.check_version(request)
-    num_bytes = tus.length(request, max_bytes=parts.settings.max_upload_bytes)
+    limits = _limits(parts, caller)
+    num_bytes = tus.length(request, max_bytes=limits.max_upload_bytes)
     wanted = tus.wanted(request, caller.owner)
     _make_folder(parts)
     _tidy(parts)
     with parts.database.write() as session:
         locks.hold(session, "owner", [caller.owner])
-        quotas.check_room(session, caller.owner, num_bytes, quotas.limits_of(parts.settings))
+        quotas.check_room(session, caller.owner, num_bytes, limits)
         row = resumable.create(
             session,
             wanted.kind,

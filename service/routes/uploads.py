@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import quotas, retention, uploads
+from infra import owner_limits, quotas, retention, uploads
+from infra.owner_limits import Limits
 from infra.tables import Upload
 from jobspec import errors
 from jobspec.ids import kind_of
@@ -124,21 +125,23 @@ async def _take_in(
     parts: Parts, caller: Caller, request: Request, kind: uploads.Kind, name: str | None, *, reading: Reading
 ) -> tuple[Upload, bool]:
     """Look at the head of an upload, then take in its bytes."""
-    await run_in_threadpool(_check_room, parts, caller.owner, receive.declared_bytes(request))
+    limits = await run_in_threadpool(_check_room, parts, caller.owner, receive.declared_bytes(request))
     expected = receive.expected_digest(request)
-    incoming = await receive.begin(request, name, limit_bytes=parts.settings.max_upload_bytes)
+    incoming = await receive.begin(request, name, limit_bytes=limits.max_upload_bytes)
     promised = screening.format_of(kind, incoming.name)
     if kind == "dataset":
         check_reading(reading, cast(DatasetFormat, promised))
     wanted = Wanted(caller.owner, kind, incoming.name, reading, expected)
-    staging = parts.store.stage(incoming.chunks, limit_bytes=parts.settings.max_upload_bytes)
+    staging = parts.store.stage(incoming.chunks, limit_bytes=limits.max_upload_bytes)
     return await take_in(parts, wanted, staging)
 
 
-def _check_room(parts: Parts, owner: str, num_bytes: int) -> None:
+def _check_room(parts: Parts, owner: str, num_bytes: int) -> Limits:
     """Refuse what will not fit before it is sent; what counts is looked at again when it is here."""
     with parts.database.read() as session:
-        quotas.check_room(session, owner, num_bytes, quotas.limits_of(parts.settings))
+        limits = owner_limits.of(session, owner, settings=parts.settings)
+        quotas.check_room(session, owner, num_bytes, limits)
+    return limits
 
 
 @router.get("/models", operation_id="list_models", tags=["models"], responses=LIST_ERRORS)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from infra import quotas
+from infra import owner_limits, quotas
 from jobspec import errors
 from service.caller import UseCaller
 from service.owner_views import Amount, UsageView
@@ -16,15 +16,18 @@ router = APIRouter(prefix="/v1/usage", tags=["usage"])
 def get_usage(parts: UseParts, caller: UseCaller) -> UsageView:
     """Bytes and jobs of your owner, with the limits."""
     with parts.database.read() as session:
-        used, limits = quotas.usage(session, caller.owner), quotas.limits_of(parts.settings)
-    counts_requests = caller.key_id is not None and parts.settings.requests_per_minute
+        used, limits = (
+            quotas.usage(session, caller.owner),
+            owner_limits.of(session, caller.owner, settings=parts.settings),
+        )
+    counts_requests = caller.key_id is not None and limits.requests_per_minute
     return UsageView(
         owner=caller.owner,
         stored_bytes=_amount(used.stored_bytes, limits.stored_bytes),
         queued_jobs=_amount(used.queued_jobs, limits.queued_jobs),
         running_jobs=_amount(used.running_jobs, limits.running_jobs),
-        max_upload_bytes=parts.settings.max_upload_bytes,
-        requests_per_minute=parts.settings.requests_per_minute if counts_requests else None,
+        max_upload_bytes=limits.max_upload_bytes,
+        requests_per_minute=limits.requests_per_minute if counts_requests else None,
     )
 
 

@@ -41,7 +41,7 @@ def queued(database: Database, owner: str, *, seconds: float = 0) -> str:
 
 def claim(database: Database, job_id: str, limits: Amounts) -> Job | None:
     with database.write() as session:
-        return quotas.claim(session, job_id, limits, lease_seconds=LEASE, now=at(1))
+        return quotas.claim(session, job_id, lambda *_: limits, lease_seconds=LEASE, now=at(1))
 
 
 def end(database: Database, held: Job, *, files: tuple[StoredFile, ...] = ()) -> None:
@@ -134,9 +134,21 @@ def test_an_owner_at_the_limit_keeps_nobody_else_waiting(database: Database) -> 
     assert job(database, second).state == JobState.QUEUED
     with database.write() as session:
         due = lapses.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
-        assert [row.id for row in quotas.startable(session, due, limits)] == [others]
-        assert [row.id for row in quotas.startable(session, due, NONE)] == [second, others]
+        assert [row.id for row in quotas.startable(session, due, lambda *_: limits)] == [others]
+        assert [row.id for row in quotas.startable(session, due, lambda *_: NONE)] == [second, others]
     assert claim(database, others, limits) is not None
+
+
+def test_owners_have_limits_of_their_own(database: Database) -> None:
+    own = {"ann": replace(NONE, running_jobs=1), "bob": NONE}
+    first, second, others = queued(database, "ann"), queued(database, "ann", seconds=1), queued(database, "bob")
+
+    with database.write() as session:
+        waiting = lapses.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        found = quotas.startable(session, waiting, lambda _, owner: own[owner])
+
+    assert {row.id for row in found} == {first, others}
+    assert second not in {row.id for row in found}
 
 
 def test_the_end_of_a_job_lets_the_oldest_waiting_one_of_its_owner_start(database: Database) -> None:

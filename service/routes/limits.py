@@ -1,0 +1,62 @@
+"""Limits of single owners, which go before those of the settings. For admins."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from infra import owner_limits
+from infra.database import now
+from infra.owner_limits import Limits
+from infra.tables import OwnerLimits
+from jobspec import errors
+from jobspec.keys import Owner
+from service import paging
+from service.owner_views import LimitsPage, LimitsView, OwnLimits, limits_view
+from service.parts import Parts, UseParts
+from service.problems import responses
+
+router = APIRouter(prefix="/v1/limits", tags=["limits"])
+
+READ_ERRORS = responses(errors.InvalidRequest, errors.Unavailable)
+WRITE_ERRORS = responses(errors.InvalidRequest, errors.Unavailable, errors.StorageFull)
+OwnerName = Annotated[Owner, Path(description="Whose limits.")]
+After = Annotated[Owner | None, Query(description="`next_cursor` of the page before.")]
+
+
+@router.get("", operation_id="list_limits", responses=READ_ERRORS)
+def list_limits(parts: UseParts, limit: paging.Limit = 50, cursor: After = None) -> LimitsPage:
+    """Owners with limits of their own, by name."""
+    with parts.database.read() as session:
+        rows = owner_limits.page(session, limit=limit + 1, after=cursor)
+    shown = rows[:limit]
+    usual = owner_limits.usual(parts.settings)
+    views = tuple(limits_view(row.owner, owner_limits.own(row), usual) for row in shown)
+    return LimitsPage(data=views, next_cursor=shown[-1].owner if len(rows) > limit else None)
+
+
+@router.get("/{owner}", operation_id="get_limits", responses=READ_ERRORS)
+def get_limits(parts: UseParts, owner: OwnerName) -> LimitsView:
+    """What an owner may use, and which of it is not what the settings say. Any name is an owner, also an unused one."""
+    with parts.database.read() as session:
+        return _view(parts, owner, owner_limits.get(session, owner))
+
+
+@router.put("/{owner}", operation_id="set_limits", responses=WRITE_ERRORS)
+def set_limits(parts: UseParts, owner: OwnerName, wanted: OwnLimits) -> LimitsView:
+    """Set an owner's own limits, all of them. They hold from the next request and the next job on."""
+    with parts.database.write() as session:
+        return _view(parts, owner, owner_limits.put(session, owner, wanted.model_dump(), now=now()))
+
+
+@router.delete("/{owner}", operation_id="reset_limits", status_code=204, responses=WRITE_ERRORS)
+def reset_limits(parts: UseParts, owner: OwnerName) -> None:
+    """Let the settings say again what an owner may use. Twice is once."""
+    with parts.database.write() as session:
+        row = owner_limits.get(session, owner, hold=True)
+        if row is not None:
+            session.delete(row)
+
+
+def _view(parts: Parts, owner: str, row: OwnerLimits | None) -> LimitsView:
+    usual: Limits = owner_limits.usual(parts.settings)
+    return limits_view(owner, {} if row is None else owner_limits.own(row), usual)
