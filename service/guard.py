@@ -63,7 +63,7 @@ class Guard:
     def _known(self, request: Request) -> Caller | None:
         """Who asks, if that can be told; what is open stays open for a key that is no good, and without a database."""
         with suppress(Unauthorized, ServiceError):
-            return self._identify(request)
+            return self._identify(request)[0]
         return None
 
     def _admit(self, request: Request) -> tuple[Caller, Allowance | None]:
