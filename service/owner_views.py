@@ -51,11 +51,11 @@ class Amount(Frozen):
 class OwnLimits(Frozen):
     """What an owner may use where that is not what the settings say. null: it is. 0: as much as it likes."""
 
-    stored_bytes: int | None = Field(default=None, ge=0, le=2**62)
+    stored_bytes: int | None = Field(default=None, ge=0, le=2**53)
     queued_jobs: int | None = Field(default=None, ge=0, le=2**31 - 1)
     running_jobs: int | None = Field(default=None, ge=0, le=2**31 - 1, description="At once.")
     requests_per_minute: int | None = Field(default=None, ge=0, le=2**31 - 1)
-    max_upload_bytes: int | None = Field(default=None, ge=1, le=2**62, description="Of one upload.")
+    max_upload_bytes: int | None = Field(default=None, ge=1, le=2**53, description="Of one upload.")
 
 
 class LimitsView(Frozen):

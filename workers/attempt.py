@@ -91,6 +91,8 @@ class Attempt:
         self._job = job
         self._lease = lease
         self._deadline: float | None = None
+        self.announced: tuple[str, ...] = ()
+        """The digests of files that are stored, or were about to be."""
 
     def ending(self) -> Ending:
         """Do the work; tell how it ended. Whatever a user or an outage did comes back as a value."""
@@ -164,6 +166,7 @@ class Attempt:
     def _announce(self, digests: Sequence[str]) -> None:
         with self._means.database.write() as session:
             blobs.announce(session, self._job.id, digests, now=now())
+        self.announced = tuple(digests)
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """Try until the database or the store answers, or there is a reason to stop."""

@@ -61,12 +61,16 @@ class Supervisor:
         began = time.monotonic()
         times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
         with Lease(self.means.database, job, **times) as lease:
-            ending = Attempt(self.means, job, lease).ending()
+            attempt = Attempt(self.means, job, lease)
+            ending = attempt.ending()
             if isinstance(ending, Death):
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
                 lease.record.note(_last_words(ending))
             written = self._settle(job, lease, ending)
         log.info("job left", ending=_name(ending), written=written)
+        if isinstance(ending, Stop) and attempt.announced:
+            with suppress(SecateurError):  # then the collector finds what was stored and has no row
+                blobs.remove_unneeded(self.means.database, self.means.store, attempt.announced)
         with suppress(SecateurError):  # a count that is missing is not worth a wait
             self._count(counted.attempt(job, ending, ran_seconds=time.monotonic() - began, is_written=written))
         if written:

@@ -177,6 +177,14 @@ def leave_a_hole() -> None:
     say(event="succeeded", files=[{"name": "model.tflite", "media_type": "application/vnd.tflite"}])
 
 
+def leave_two() -> None:
+    assignment = take_assignment()
+    say(event="step_started", step="prune")
+    for name in ("one", "two"):
+        Path(assignment["out"], name).write_text(name)
+    say(event="succeeded", files=[{"name": name, "media_type": "x/y"} for name in ("one", "two")])
+
+
 def hang() -> None:
     take_assignment()
     say(event="step_started", step="prune")
@@ -246,6 +254,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             announce_link,
             replace_out,
             leave_a_hole,
+            leave_two,
             hang,
             hang_with_family,
             orphan_family,

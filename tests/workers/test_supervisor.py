@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import IO
 
 import pytest
 from sqlalchemy import event
@@ -13,6 +14,7 @@ from sqlalchemy import event
 from infra import jobs, lapses
 from infra.database import now
 from tests.backing import Backing
+from infra.store import Between, Store
 from tests.workers.conftest import Bench, eventually
 from workers import supervisor
 
@@ -170,6 +172,34 @@ def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str)
     assert bench.job(job_id).state == "cancelled"
     assert time.monotonic() - asked < 5
     assert "running" not in {step["state"] for step in bench.job(job_id).steps}
+
+
+def test_a_job_that_is_cancelled_while_its_files_are_stored_leaves_none(bench: Bench) -> None:
+    """Its user is told that it left nothing, so nothing may be stored that nobody can delete."""
+
+    class Stuck(Store):
+        def put_open(self, file: IO[bytes], digest: str, *, between: Between = lambda: None) -> int:
+            file.seek(0)
+            while file.read() == b"two":
+                file.seek(0)
+                has_begun.set()
+                between()
+            return super().put_open(file, digest, between=between)
+
+    has_begun, store = threading.Event(), bench.store
+    bench.store = Stuck(store._objects)
+    job_id = bench.compress()
+    thread = bench.start("leave_two", job_id)
+    assert has_begun.wait(10)
+    assert bench.has_blob(b"one")
+
+    with bench.database.write() as session:
+        jobs.cancel(session, job_id, now=now())
+    thread.join(timeout=10)
+
+    assert bench.job(job_id).state == "cancelled"
+    assert not bench.has_blob(b"one")
+    assert bench.artifacts(job_id) == []
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "deaf", "close_pipe", "leave_a_hole"])
