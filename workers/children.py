@@ -8,7 +8,7 @@ thread that lives as long as the worker: the kernel kills a child when the threa
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 
 from infra.logs import logger
 from jobspec.work import WorkKind
+from workers import fonts
 from workers.assignments import OUT
 from workers.process import Child, child_command
 from workers.sandbox.confinement import Confinement
@@ -60,6 +61,7 @@ class Children:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _looked_at: threading.Event = field(default_factory=threading.Event)
     _num_lent: int = 0
+    _fonts: Mapping[str, bytes] = field(default_factory=dict)
 
     @contextmanager
     def lend(self, kind: WorkKind) -> Iterator[Lent]:
@@ -113,6 +115,7 @@ class Children:
                 dead = [lent for lent in self._waiting if lent.child.has_exited()]
                 self._waiting = [lent for lent in self._waiting if lent not in dead]
                 wanted = slots - self._num_lent - len(self._waiting)
+                self._learn_fonts()
             for lent in dead:
                 logger("workers").warning("a waiting child died", how=lent.child.how_it_died())
                 _end(lent)
@@ -127,6 +130,11 @@ class Children:
             waiting, self._waiting = self._waiting, []
         for lent in waiting:
             _end(lent)
+
+    def _learn_fonts(self) -> None:
+        """Held by the lock, so that none of those that wait gets a job meanwhile."""
+        ready = () if self._fonts else (lent for lent in self._waiting if lent.child.has_spoken())
+        self._fonts = next(filter(None, (fonts.learned(lent.folder) for lent in ready)), self._fonts)
 
     def _add(self, kinds: Sequence[WorkKind]) -> None:
         try:
@@ -144,6 +152,7 @@ class Children:
         (folder / OUT).mkdir(parents=True)
         try:
             folder.chmod(0o700)
+            fonts.leave(self._fonts, folder)
             confinement = self.sandbox.confinement(folder, number)
             give(folder, confinement)
             child = Child.spawn(self.command(kinds, confinement), folder=folder, memory_bytes=self.memory_bytes)

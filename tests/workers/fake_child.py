@@ -222,6 +222,15 @@ def deaf() -> None:
     time.sleep(60)
 
 
+def list_fonts() -> None:
+    """Makes a list of fonts, unless there is one, as matplotlib does when it is imported."""
+    cache = Path(".cache", "matplotlib")
+    cache.mkdir(parents=True, exist_ok=True)
+    if not (cache / "fontlist-v1.json").exists():
+        (cache / "fontlist-v1.json").write_text(str(os.getpid()))
+    deaf()
+
+
 def tell() -> None:
     """Tells its log what it can see."""
     sys.stderr.write(json.dumps({"environ": dict(os.environ), "cwd": str(Path.cwd()), "session": os.getsid(0)}))
@@ -255,6 +264,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             replace_out,
             leave_a_hole,
             leave_two,
+            list_fonts,
             hang,
             hang_with_family,
             orphan_family,

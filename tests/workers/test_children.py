@@ -15,6 +15,7 @@ from jobspec.progress import Failed, Ready, Succeeded
 from jobspec.work import Assignment, CheckDataset, CheckModel
 from tests.badfiles import good_keras, good_npz, hdf5_file
 from tests.workers.conftest import eventually, fake, living_in
+from workers import fonts
 from workers.children import Children, Lent
 from workers.process import Death
 from workers.sandbox.level import FULL, Sandbox
@@ -53,6 +54,34 @@ def test_a_job_gets_the_child_that_waits_and_the_next_one_starts_when_it_has_end
         assert eventually(lambda: len(waiting(children)) == 1)
         assert waiting(children) != [first]
         assert not psutil.pid_exists(first)
+
+
+def test_the_fonts_that_the_first_child_found_are_known_to_the_next(root: Path) -> None:
+    """To look for them takes a second of a processor, for each job."""
+
+    def found(child: Lent) -> str:
+        return (child.folder / ".cache" / "matplotlib" / "fontlist-v1.json").read_text()
+
+    children = of_fakes(root, "list_fonts")
+    with children.kept_warm(("compress",), slots=1):
+        assert eventually(lambda: bool(children._fonts))
+        with children.lend("compress") as first:
+            finder = first.child.pid
+        assert eventually(lambda: bool(waiting(children)) and waiting(children) != [finder])
+        with children.lend("compress") as second:
+            assert second.child.next_event(10) == Ready()
+
+            assert (found(second), second.child.pid != finder) == (str(finder), True)
+
+
+def test_what_is_no_list_of_fonts_is_not_handed_on(tmp_path: Path) -> None:
+    cache = tmp_path / ".cache" / "matplotlib"
+    cache.mkdir(parents=True)
+    (tmp_path / "secret").write_text("of somebody else")
+    (cache / "fontlist-link.json").symlink_to(tmp_path / "secret")
+    os.mkfifo(cache / "fontlist-pipe.json")
+
+    assert fonts.learned(tmp_path) == {}
 
 
 def test_a_job_that_finds_nobody_waiting_gets_a_child_of_its_own(root: Path) -> None:
