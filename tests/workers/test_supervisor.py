@@ -13,8 +13,8 @@ from sqlalchemy import event
 
 from infra import jobs, lapses
 from infra.database import now
-from tests.backing import Backing
 from infra.store import Between, Store
+from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
 from workers import supervisor
 
