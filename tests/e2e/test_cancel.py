@@ -16,7 +16,7 @@ TRAINING = [{"kind": "finetune", "epochs": 1000}]
 
 def working_folders(service: Service) -> list[Path]:
     """Folders of children that have a job: those that wait for one have nothing in theirs."""
-    return [path.parent for path in (service.data_dir / "scratch").glob("worker-*/child-*/data.npz")]
+    return [path.parent for path in service.settings.scratch.glob("worker-*/child-*/data.npz")]
 
 
 def test_a_job_in_the_middle_of_training_is_cancelled_and_leaves_nothing(
