@@ -121,8 +121,7 @@ def test_all_announced_files_are_left(finished: tuple[Report, Path]) -> None:
     assert (out / "report.html").read_text().startswith("<!doctype html>")
 
 
-@pytest.mark.parametrize("batch_size", [640, 64, 9])
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize(("batch_size", "optimizer"), [(640, "adam"), (64, "sgd"), (9, "adamw")])
 def test_the_sparsity_that_was_asked_for_is_delivered_however_the_steps_line_up(
     batch_size: int, optimizer: str, model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:

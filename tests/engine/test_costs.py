@@ -68,11 +68,8 @@ def test_a_convolution_in_groups_costs_what_its_groups_cost_alone() -> None:
     assert num_macs(grouped) == 2 * num_macs(alone) == 2 * 36 * 27 * 2
 
 
-@pytest.mark.parametrize(
-    "make", [keras.applications.MobileNetV2, keras.applications.DenseNet121], ids=lambda make: make.__name__
-)
-def test_a_whole_network_costs_what_tensorflow_counts(make: Any) -> None:
-    model = make(weights=None, input_shape=(32, 32, 3), classes=10)
+def test_a_whole_network_costs_what_tensorflow_counts() -> None:
+    model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=10)
 
     assert num_macs(model) == sum(macs_by_layer(model).values()) == counted_by_tensorflow(model)
 

@@ -1,0 +1,37 @@
+"""Tests of what keeps state run on every backing: none of them may choose one by itself."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+PACKAGES = ("infra", "service", "workers", "client", "e2e", "hostile", "chaos", "deploy")
+CHOICES: Final = re.compile(r"Settings\(data_dir|sqlite:///|Store\.from_url\(\(|file:///")
+"""How a database or a store of one kind is asked for."""
+
+REASONS: Final = {
+    "chaos/__main__.py": "a command, not a test",
+    "infra/test_database.py": "a database that is not there",
+    "infra/test_store.py": "what a folder is in the way of, and where the default one lies",
+    "service/test_metrics.py": "a database that is not there",
+    "service/test_openapi.py": "an application that is never started",
+    "service/test_process.py": "which modules a gateway loads",
+}
+
+
+def choosers() -> list[str]:
+    """Files of tests that choose."""
+    files = [file for package in PACKAGES for file in (TESTS / package).rglob("*.py")]
+    return sorted(str(file.relative_to(TESTS)) for file in files if CHOICES.search(file.read_text()))
+
+
+@pytest.mark.parametrize("file", choosers())
+def test_a_test_leaves_the_choice_of_database_and_store_to_its_run(file: str) -> None:
+    """Ask the fixture ``backing`` for settings; what is about SQLite or folders as such stands in the list above."""
+    assert file in REASONS
+
+
+def test_the_list_names_nobody_who_does_not_choose() -> None:
+    assert REASONS.keys() <= set(choosers())
