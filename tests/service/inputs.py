@@ -104,6 +104,7 @@ def end(running: Running, job_id: str, outcome: Outcome) -> None:
 def succeed(running: Running, job_id: str, files: dict[str, tuple[str, bytes]]) -> None:
     """End a job with these files: name to media type and content."""
     stored = []
+    running.data_dir.mkdir(exist_ok=True)  # where all its state is elsewhere, a gateway makes none
     for name, (media_type, content) in files.items():
         path = running.data_dir / name
         path.write_bytes(content)

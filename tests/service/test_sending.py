@@ -1,6 +1,7 @@
 """The client's uploads in pieces against a real gateway, with a connection that fails between."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from jobspec.errors import ArchiveUnreadable, Unavailable
 from tests.service.conftest import Running, dataset_file, model_file
 
 PACE = Pace(piece_bytes=1000, pause_seconds=0.01, patience_seconds=0.5)
+PATIENT = replace(PACE, patience_seconds=60)
 
 
 class Flaky(httpx.HTTPTransport):
@@ -43,7 +45,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_an_upload_goes_on_through_lost_pieces_and_lost_answers(gateway: Running, file: Path) -> None:
     with Secateur(gateway.url, api_key="", transport=Flaky()) as service:
-        upload_id = in_pieces(service._send, "model", file, {}, pace=PACE)
+        upload_id = in_pieces(service._send, "model", file, {}, pace=PATIENT)
 
     digest = gateway.http.get(f"/v1/models/{upload_id}").json()["digest"]
     assert digest == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
