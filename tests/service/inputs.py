@@ -107,6 +107,7 @@ def succeed(running: Running, job_id: str, files: dict[str, tuple[str, bytes]]) 
     running.data_dir.mkdir(exist_ok=True)  # where all its state is elsewhere, a gateway makes none
     for name, (media_type, content) in files.items():
         path = running.data_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         digest, num_bytes = running.parts.store.put(path)
         stored.append(StoredFile(name, media_type, digest, num_bytes))

@@ -32,6 +32,7 @@ def things(running: Running) -> dict[str, str]:
     return made | {"SECATEUR_API_KEY": key(running, "local", ["admin"])}
 
 
+@pytest.mark.only("servers", reason="once is enough, and PostgreSQL refuses values that SQLite takes")
 @pytest.mark.timeout(900)
 def test_the_service_does_what_its_document_says(start: Start, broker: str) -> None:
     """Thousands of requests, right ones and wrong ones, and chains of them: never an answer that it does not tell."""
