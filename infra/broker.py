@@ -33,7 +33,10 @@ def celery_app(broker_url: str) -> Celery:
         task_create_missing_queues=False,
         task_queues=[entity.Queue(name) for name in QUEUES],
         task_default_queue="jobs",
-        worker_prefetch_multiplier=1,
+        # a worker takes a message when a slot is free, however many it could not acknowledge: a broker that goes away
+        # while all slots are busy would leave it deaf for ever, were those counted
+        worker_prefetch_multiplier=0,
+        worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from jobspec.errors import InvalidRequest, StorageFull, Unavailable
+from jobspec.room import lacks_room
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_SECONDS = 10.0
@@ -141,7 +142,7 @@ def _translated() -> Iterator[None]:
         raise InvalidRequest("A value holds characters that cannot be stored.") from fault
     except DBAPIError as fault:
         reason = str(fault.orig)
-        if "disk is full" in reason or "No space left" in reason:
+        if lacks_room(fault):
             raise StorageFull("The disk of the database is full.") from fault
         if "no such table" in reason or "UndefinedTable" in type(fault.orig).__name__:
             hint = "Run python -m infra migrate."

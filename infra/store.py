@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -20,6 +20,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from jobspec.errors import InternalError, SecateurError, StorageFull, Unavailable, UploadEmpty, UploadTooLarge
+from jobspec.room import lacks_room
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
@@ -41,6 +42,14 @@ Between = Callable[[], object]
 
 def _nothing() -> None:
     """The default of ``between``."""
+
+
+class WorkDiskFull(StorageFull):
+    """It is not the store that is full, but the disk that its files are copied to."""
+
+    def __init__(self) -> None:
+        hint = "Try again later, or tell the operator: the disk of SECATEUR_SCRATCH_DIR is full."
+        super().__init__("The worker's disk has no room for the files of the job.", suggestions=[hint])
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,7 @@ class Store:
         Raises:
             InternalError: the blob is missing or damaged.
             Whatever ``between`` raises.
+            WorkDiskFull: the disk of the file is full.
         """
         actual = hashlib.sha256()
         with _translated():
@@ -160,11 +170,11 @@ class Store:
                 answer = obstore.get(self._objects, _key(digest))
             except FileNotFoundError as fault:
                 raise InternalError(f"The store has lost {digest}.") from fault
-            with path.open("wb") as file:
+            with path.open("wb", buffering=0) as file:
                 for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                     between()
                     actual.update(piece)
-                    file.write(piece)
+                    _write(file, piece)
         if digest != f"sha256:{actual.hexdigest()}":
             raise InternalError(f"The store has damaged {digest}.")
 
@@ -276,6 +286,18 @@ def _key(digest: str) -> str:
     return f"{algorithm}/{value[:2]}/{value}"
 
 
+def _write(file: IO[bytes], piece: Any) -> None:
+    """Write all of it to a local file."""
+    rest = memoryview(piece)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as fault:
+        if lacks_room(fault):
+            raise WorkDiskFull() from fault
+        raise
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Faults of the store as errors of our tree: never the user's fault."""
@@ -284,6 +306,6 @@ def _translated() -> Iterator[None]:
     except SecateurError:
         raise
     except (BaseError, OSError) as fault:
-        if "No space left" in str(fault) or "os error 28" in str(fault):
+        if lacks_room(fault):
             raise StorageFull("The artifact store is full.", suggestions=["Free some room and try again."]) from fault
         raise Unavailable("The artifact store does not answer.", suggestions=["Try again in a moment."]) from fault

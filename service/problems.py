@@ -26,7 +26,7 @@ from jobspec.ids import kind_of
 from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = {503: 5, 429: 60}
+RETRY_SECONDS = {503: 5, 507: 60, 429: 60}
 """When to ask again, by status, unless the error knows better."""
 
 

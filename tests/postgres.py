@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,30 +21,58 @@ class NoPostgres(Exception):
     """There is no server to be had on this machine; says why."""
 
 
+@dataclass
+class Server:
+    """A server that only a unix socket leads to. It can be stopped and started again, with what is in it."""
+
+    folder: Path
+    account: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """With a gap for the name of a database."""
+        return f"postgresql://postgres@/{{name}}?host={self.folder}"
+
+    def start(self) -> None:
+        folder, log_file = self.folder, self.folder / "log"
+        command = [_binaries() / "postgres", "-D", folder / "data", "-k", folder, "-h", "", "-c", "fsync=off"]
+        with log_file.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, **self.account)
+        _wait(self.url.format(name="postgres"), self.process, log_file)
+
+    def stop(self) -> None:
+        """At once, and whoever is connected is cut off."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(timeout=30)
+            self.process = None
+
+
 @contextmanager
-def running() -> Iterator[str]:
-    """The URL of a fresh server that only a unix socket leads to, without the name of a database.
+def server() -> Iterator[Server]:
+    """A fresh server, running.
 
     Raises:
         NoPostgres: the package has no binaries for this machine, or they do not run.
     """
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="sct-pg-"))
-    account = _account(folder)
+    made = Server(folder, _account(folder))
     try:
-        _run([binaries / "initdb", "-D", folder / "data", "-U", "postgres", *INITDB], folder, account)
-        command: list[Any] = [binaries / "postgres", "-D", folder / "data", "-k", folder, "-h", "", "-c", "fsync=off"]
-        with (folder / "log").open("wb") as log:
-            server: subprocess.Popen[bytes] = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, **account)
-        try:
-            url = f"postgresql://postgres@/{{name}}?host={folder}"
-            _wait(url.format(name="postgres"), server, folder / "log")
-            yield url
-        finally:
-            server.send_signal(signal.SIGQUIT)  # at once: nobody needs the data any more
-            server.wait(timeout=30)
+        _run([binaries / "initdb", "-D", folder / "data", "-U", "postgres", *INITDB], folder, made.account)
+        made.start()
+        yield made
     finally:
+        made.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """The URL of a fresh server, with a gap for the name of a database. Raises ``NoPostgres`` as ``server`` does."""
+    with server() as made:
+        yield made.url
 
 
 INITDB = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]

@@ -20,10 +20,11 @@ from infra import blobs
 from infra.database import Database, now
 from infra.jobs import Outcome
 from infra.logs import logger
-from infra.store import Store
+from infra.store import Store, WorkDiskFull
 from infra.tables import Job
-from jobspec.errors import InternalError, SecateurError, Unavailable
+from jobspec.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
 from jobspec.progress import Failed, Ready, Succeeded
+from jobspec.room import lacks_room
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState, StepState
 from workers import outputs
@@ -110,6 +111,8 @@ class Attempt:
         except SecateurError as fault:
             return failed(fault, self._lease)
         except OSError as fault:
+            if lacks_room(fault):
+                return failed(WorkDiskFull(), self._lease)
             return Death(f"could not be started: {fault.strerror}")
         except Exception as fault:  # noqa: BLE001 - a job that nobody ends would be tried for ever
             logger("workers").exception("unexpected error", job_id=self._job.id)
@@ -159,7 +162,10 @@ class Attempt:
             except ValidationError as fault:
                 raise Disbelieved("The process that ran the check found out something else than was asked.") from fault
         collect = partial(outputs.collect, announce=self._announce, bounds=self._means.bounds, between=self._go_on)
-        files = self._patiently(lambda: collect(self._means.store, folder / OUT, result.files))
+        files = self._patiently(
+            lambda: collect(self._means.store, folder / OUT, result.files),
+            worth=(Unavailable, StorageFull),  # the work is done: better to wait for room than to throw it away
+        )
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
         return Spread(outcome, work.children) if work.children else outcome
 
@@ -168,13 +174,13 @@ class Attempt:
             blobs.announce(session, self._job.id, digests, now=now())
         self.announced = tuple(digests)
 
-    def _patiently(self, action: Callable[[], T]) -> T:
-        """Try until the database or the store answers, or there is a reason to stop."""
+    def _patiently(self, action: Callable[[], T], *, worth: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
+        """Try until nothing fails that is worth the wait, or there is a reason to stop."""
         pause = FIRST_PAUSE_SECONDS
         while (stop := self._stop()) is None:
             try:
                 return action()
-            except Unavailable as fault:
+            except worth as fault:
                 logger("workers").warning("waiting", job_id=self._job.id, fault=fault.detail)
                 self._means.draining.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from jobspec.errors import InternalError, OutOfMemory, SecateurError
+from jobspec.errors import InternalError, OutOfMemory, SecateurError, StorageFull
 from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, StepFinished, StepStarted, Succeeded
+from jobspec.room import lacks_room
 from jobspec.work import (
     Assignment,
     CheckDataset,
@@ -163,6 +164,11 @@ def _as_one_step(run: Run) -> Run:
 
 def as_error(fault: BaseException) -> SecateurError:
     """The error of the tree that tells a user what an exception of the engine means."""
+    if lacks_room(fault):  # first: what could not be written whole looks like a damaged file to who reads it
+        return StorageFull(
+            "The worker's disk has no room for the files of the job.",
+            suggestions=["Try again later, or tell the operator: the disk of SECATEUR_SCRATCH_DIR is full."],
+        )
     if isinstance(fault, SecateurError):
         return fault
     if isinstance(fault, MemoryError) or type(fault).__name__ == "ResourceExhaustedError":

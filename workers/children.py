@@ -149,8 +149,8 @@ class Children:
     def _start(self, kinds: Sequence[WorkKind]) -> Lent:
         number = next(self._numbers)
         folder = self.root / f"child-{number}"
-        (folder / OUT).mkdir(parents=True)
         try:
+            (folder / OUT).mkdir(parents=True)
             folder.chmod(0o700)
             fonts.leave(self._fonts, folder)
             confinement = self.sandbox.confinement(folder, number)

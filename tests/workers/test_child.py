@@ -1,12 +1,13 @@
 """The real child with the real engine: what it says, in which order, and when it stops."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from jobspec.errors import NothingToPrune
+from jobspec.errors import ArchiveUnreadable, NothingToPrune
 from jobspec.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
 from jobspec.reading import Reading
 from jobspec.summaries import DatasetSummary
@@ -82,6 +83,20 @@ def test_every_exception_becomes_an_error_of_the_tree(fault: Exception, code: st
     assert error.code == code
     assert str(fault) in error.detail or code == "out_of_memory"
     assert error.suggestions or error is fault
+
+
+def test_a_file_that_is_damaged_because_the_disk_is_full_is_not_the_users_fault() -> None:
+    """Whoever reads what was written in half sees a damaged file, and the file that was uploaded is as it was."""
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as fault:
+            raise ArchiveUnreadable("The HDF5 file is damaged.") from fault
+    except ArchiveUnreadable as fault:
+        error = as_error(fault)
+
+    assert (error.code, error.blame, error.retryable) == ("storage_full", "service", True)
+    assert as_error(ArchiveUnreadable("It says: No space left on device.")).blame == "request"
 
 
 @pytest.mark.parametrize("busy", [True, False], ids=["while working", "while waiting"])
