@@ -25,10 +25,10 @@ COPY client client
 COPY stack stack
 
 FROM source AS gateway-packages
-RUN pip install --constraint constraints.txt ".[gateway]"
+RUN pip install --constraint constraints.txt ".[gateway,tracing]"
 
 FROM source AS worker-packages
-RUN pip install --constraint constraints.txt ".[worker]" && pip install --no-deps --requirement no-deps.txt
+RUN pip install --constraint constraints.txt ".[worker,tracing]" && pip install --no-deps --requirement no-deps.txt
 
 FROM base AS gateway
 COPY --from=gateway-packages /opt/venv /opt/venv

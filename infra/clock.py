@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from infra.tables import UtcDateTime
+from infra.utc import UtcDateTime
 
 
 def later(now: datetime | None, seconds: float = 0.0) -> ColumnElement[datetime]:

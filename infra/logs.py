@@ -6,11 +6,14 @@ from typing import Literal
 
 import structlog
 
+from infra import trace_context
+
 
 def configure(log_format: Literal["console", "json"], level: str) -> None:
     """Set up structlog and send the standard library's logging through it. Called once, by each process's main."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        trace_context.add_to_log,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

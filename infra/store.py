@@ -12,13 +12,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from infra.work_disk import write
 from jobspec.errors import InternalError, SecateurError, StorageFull, Unavailable, UploadEmpty, UploadTooLarge
 from jobspec.room import lacks_room
 
@@ -42,14 +43,6 @@ Between = Callable[[], object]
 
 def _nothing() -> None:
     """The default of ``between``."""
-
-
-class WorkDiskFull(StorageFull):
-    """It is not the store that is full, but the disk that its files are copied to."""
-
-    def __init__(self) -> None:
-        hint = "Try again later, or tell the operator: the disk of SECATEUR_SCRATCH_DIR is full."
-        super().__init__("The worker's disk has no room for the files of the job.", suggestions=[hint])
 
 
 @dataclass(frozen=True)
@@ -174,7 +167,7 @@ class Store:
                 for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                     between()
                     actual.update(piece)
-                    _write(file, piece)
+                    write(file, piece)
         if digest != f"sha256:{actual.hexdigest()}":
             raise InternalError(f"The store has damaged {digest}.")
 
@@ -284,18 +277,6 @@ def _discard_parts(staging: Path, moment: datetime) -> int:
 def _key(digest: str) -> str:
     algorithm, _, value = digest.partition(":")
     return f"{algorithm}/{value[:2]}/{value}"
-
-
-def _write(file: IO[bytes], piece: Any) -> None:
-    """Write all of it to a local file."""
-    rest = memoryview(piece)
-    try:
-        while rest:
-            rest = rest[file.write(rest) :]
-    except OSError as fault:
-        if lacks_room(fault):
-            raise WorkDiskFull() from fault
-        raise
 
 
 @contextmanager

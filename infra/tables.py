@@ -1,13 +1,11 @@
 """The rows that hold the truth. Messages and processes come and go; what is not here did not happen."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    DateTime,
-    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -17,24 +15,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
 
+from infra import trace_context
+from infra.utc import UtcDateTime as UtcDateTime  # migrations know it by this module
 from jobspec.keys import LOCAL_OWNER
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """UTC on every database: SQLite by itself forgets the zone, and PostgreSQL tells times in that of its session."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Table(DeclarativeBase):
@@ -107,7 +91,7 @@ class Job(Table):
     ``attempt`` is the fencing token: every write of a worker names the attempt that it holds. ``charged`` counts those
     that ``max_attempts`` bounds: an attempt that a worker gave back because it shut down is not among them. A trial
     of a sweep has the sweep's job as ``parent_id`` and its number among the trials as ``position``. ``last_event``
-    is the number of the newest of its events.
+    is the number of the newest of its events. ``traceparent`` is the span that the job was made in, if it was traced.
     """
 
     __tablename__ = "jobs"
@@ -140,6 +124,7 @@ class Job(Table):
     finished_at: Mapped[datetime | None]
     pending_until: Mapped[datetime | None]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    traceparent: Mapped[str | None] = mapped_column(String(trace_context.MAX_CHARACTERS), default=trace_context.current)
 
 
 class JobLabel(Table):

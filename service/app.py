@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from fastapi.telemetry import TelemetryConfig
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.broker import Publisher, celery_app
@@ -12,9 +14,11 @@ from infra.database import Database
 from infra.logs import logger
 from infra.settings import Settings
 from infra.store import Store
+from infra.trace_context import working_for
+from infra.traces import Traces
 from service import problems
 from service.body_limit import BodyLimit
-from service.guard import Guard
+from service.guard import FOR_MONITORS, Guard
 from service.linger import Linger
 from service.metrics import Requests
 from service.openapi import Gateway
@@ -47,14 +51,22 @@ def create_app(settings: Settings) -> Gateway:
         Database(settings.database),
         Store.from_url(settings.store),
         Publisher(celery_app(settings.broker)),
+        traces=Traces.from_environment("secateur-gateway"),
     )
 
     @asynccontextmanager
     async def lifespan(_: Gateway) -> AsyncIterator[None]:
         yield
         parts.database.close()
+        await run_in_threadpool(parts.traces.close)
 
-    app = Gateway(title="Secateur", version=version("secateur"), description=DESCRIPTION, lifespan=lifespan)
+    app = Gateway(
+        title="Secateur",
+        version=version("secateur"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        telemetry=_telemetry(parts.traces),
+    )
     app.state.parts = parts
     first = (discovery, health, monitoring, uploads, resumable, jobs, events)
     for module in (*first, artifacts, retention, keys, limits, usage, webhooks):
@@ -63,22 +75,43 @@ def create_app(settings: Settings) -> Gateway:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Guard, parts=parts)
     app.add_middleware(TusHeader)
-    app.add_middleware(RequestLog, requests=parts.requests)
+    app.add_middleware(RequestLog, requests=parts.requests, traces=parts.traces)
     app.add_middleware(Linger)
     return app
 
 
-class RequestLog:
-    """Gives each request an id, sends it back, and counts it and writes one line when the answer is out."""
+def _telemetry(traces: Traces) -> TelemetryConfig:
+    """One span for each request, by the framework; not for those that come every few seconds for ever."""
+    return {
+        "tracing": traces.provider is not None,
+        "tracer_provider": traces.provider,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope["path"] == FOR_MONITORS or scope["path"].startswith("/health/"),
+    }
 
-    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+
+class RequestLog:
+    """Gives each request an id, sends it back, and counts it and writes one line when the answer is out.
+
+    What the request makes (jobs, lines of the log) belongs to its span.
+    """
+
+    def __init__(self, app: ASGIApp, requests: Requests, traces: Traces) -> None:
         self._app = app
         self._requests = requests
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with working_for(self._traces.here()):
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         start, status = time.perf_counter(), 500

@@ -10,6 +10,7 @@ from infra.broker import Publisher
 from infra.database import Database
 from infra.settings import Settings
 from infra.store import Store
+from infra.traces import Traces
 from service.feed import Feed
 from service.metrics import Requests
 from service.readiness import Probe
@@ -26,6 +27,7 @@ class Parts:
     leaving: threading.Event = field(default_factory=threading.Event)
     """Set when the process was told to go: whoever waits is answered at once."""
     requests: Requests = field(default_factory=Requests)
+    traces: Traces = field(default_factory=Traces)
     feed: Feed = field(init=False)
     probe: Probe = field(init=False)
 

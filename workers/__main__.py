@@ -15,6 +15,7 @@ from infra.database import Database
 from infra.logs import logger
 from infra.settings import Settings
 from infra.store import Store
+from infra.traces import Traces
 from jobspec.errors import SandboxMissing
 from jobspec.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
@@ -49,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
         bounds = Bounds(settings.job_output_files, settings.job_output_bytes)
-        means = Means(database, store, draining, children, bounds)
+        traces = Traces.from_environment("secateur-worker")
+        opened.callback(traces.close)
+        means = Means(database, store, draining, children, bounds, traces)
         supervisor = Supervisor(means, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()

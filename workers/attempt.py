@@ -20,8 +20,10 @@ from infra import blobs
 from infra.database import Database, now
 from infra.jobs import Outcome
 from infra.logs import logger
-from infra.store import Store, WorkDiskFull
+from infra.store import Store
 from infra.tables import Job
+from infra.traces import Span, Traces
+from infra.work_disk import WorkDiskFull
 from jobspec.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
 from jobspec.progress import Failed, Ready, Succeeded
 from jobspec.room import lacks_room
@@ -33,6 +35,7 @@ from workers.children import Children
 from workers.lease import Lease
 from workers.outputs import Bounds, Disbelieved
 from workers.process import Child, Death
+from workers.step_spans import StepSpans
 
 LISTEN_SECONDS = 0.2
 FIRST_PAUSE_SECONDS: Final = 0.2
@@ -82,15 +85,18 @@ class Means:
     draining: threading.Event
     children: Children
     bounds: Bounds = field(default_factory=Bounds)
+    traces: Traces = field(default_factory=Traces)
 
 
 class Attempt:
     """The work of one attempt, from fetching its inputs to storing its files."""
 
-    def __init__(self, means: Means, job: Job, lease: Lease) -> None:
+    def __init__(self, means: Means, job: Job, lease: Lease, span: Span) -> None:
         self._means = means
         self._job = job
         self._lease = lease
+        self._span = span
+        self._steps = StepSpans(span)
         self._deadline: float | None = None
         self.announced: tuple[str, ...] = ()
         """The digests of files that are stored, or were about to be."""
@@ -100,12 +106,17 @@ class Attempt:
         try:
             work = self._patiently(self._read_work)
             self._deadline = time.monotonic() + work.max_runtime_seconds
+            self._steps.begin("child")
             with self._means.children.lend(work.assignment.kind) as lent:
-                self._fetch(work, lent.folder)
+                with self._span.within("fetch inputs"):
+                    self._fetch(work, lent.folder)
                 lent.admit()
                 result = self._listen(lent.child, work)
                 lent.child.kill()
-                return self._keep(result, work, lent.folder) if isinstance(result, Succeeded) else result
+                if not isinstance(result, Succeeded):
+                    return result
+                with self._span.within("store files"):
+                    return self._keep(result, work, lent.folder)
         except Stopped as stopped:
             return stopped.why
         except SecateurError as fault:
@@ -117,6 +128,8 @@ class Attempt:
         except Exception as fault:  # noqa: BLE001 - a job that nobody ends would be tried for ever
             logger("workers").exception("unexpected error", job_id=self._job.id)
             return failed(InternalError(f"{type(fault).__name__}: {fault}"), self._lease)
+        finally:
+            self._steps.close("not finished")
 
     def _read_work(self) -> Work:
         with self._means.database.read() as session:
@@ -144,6 +157,7 @@ class Attempt:
                 case Death() as death:
                     return death
                 case Ready():
+                    self._steps.end("child")
                     seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + SPARE_SECONDS
                     child.assign(work.assignment, processor_seconds=seconds)
                 case Succeeded() as result:
@@ -152,6 +166,7 @@ class Attempt:
                     return Outcome(JobState.FAILED, failure)
                 case event:
                     self._lease.record.tell(event)
+                    self._steps.tell(event)
         return stop
 
     def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | Spread:

@@ -18,6 +18,8 @@ from infra.jobs import Outcome
 from infra.logs import logger
 from infra.settings import Settings
 from infra.tables import Job, Upload
+from infra.trace_context import working_for
+from infra.traces import Span, Value
 from jobspec.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, StepState, UploadState
@@ -56,12 +58,20 @@ class Supervisor:
             )
         if job is None:
             return
+        told: dict[str, Value] = {"job": job.id, "kind": job.kind, "attempt": job.attempt}
+        span = self.means.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **told)
+        with working_for(span.traceparent):
+            ending = self._attempt(job, span)
+            span.note(ending=_name(ending))
+            span.end(None if isinstance(ending, Spread) or _name(ending) == JobState.SUCCEEDED else _name(ending))
+
+    def _attempt(self, job: Job, span: Span) -> Ending:
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
         log.info("job taken")
         began = time.monotonic()
         times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
         with Lease(self.means.database, job, **times) as lease:
-            attempt = Attempt(self.means, job, lease)
+            attempt = Attempt(self.means, job, lease, span)
             ending = attempt.ending()
             if isinstance(ending, Death):
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
@@ -76,6 +86,7 @@ class Supervisor:
         if written:
             with suppress(SecateurError):  # then a sweep of some worker notices
                 self._wake_next(job.owner)
+        return ending
 
     def _count(self, counts: Mapping[tallies.Key, float]) -> None:
         with self.means.database.write() as session:

@@ -96,7 +96,7 @@ def test_an_image_holds_the_pinned_packages_of_its_extra_and_no_others(target: s
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
     apart = " && pip install --no-deps --requirement no-deps.txt" if target == "worker" else ""
-    assert installs == [f'RUN pip install --constraint constraints.txt ".[{extra}]"{apart}']
+    assert installs == [f'RUN pip install --constraint constraints.txt ".[{extra},tracing]"{apart}']
     assert any("tensorflow" in requirement for requirement in extras["engine"])
     assert ("secateur[engine]" in extras[extra]) == (target == "worker")
 

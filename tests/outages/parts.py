@@ -16,8 +16,8 @@ from infra.broker import Publisher, celery_app
 from jobspec.errors import Unavailable
 from stack.broker import broker_command, broker_url
 from stack.machine import usable_port
-from tests.infra import postgres
-from tests.infra.postgres import Server
+from tests import postgres
+from tests.postgres import Server
 from tests.valkey import short_folder
 from tests.waiting import eventually
 

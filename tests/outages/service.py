@@ -29,7 +29,6 @@ from tests.plane import trained_on_the_plane
 from tests.waiting import eventually
 
 QUICK: Final = {
-    "SECATEUR_LEASE_SECONDS": "8",
     "SECATEUR_HEARTBEAT_SECONDS": "0.5",
     "SECATEUR_SWEEP_SECONDS": "1",
 }
@@ -48,6 +47,8 @@ class Service:
     http: httpx.Client
     keeper: Keeper
     inputs: dict[str, str] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    """Jobs that have succeeded."""
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -98,18 +99,25 @@ class Service:
         for artifact in artifacts:
             content = self.ask("GET", f"/v1/jobs/{job_id}/artifacts/{artifact['name']}").content
             assert f"sha256:{hashlib.sha256(content).hexdigest()}" == artifact["digest"]
+        self.done.append(job_id)
         return job
+
+    def download(self) -> httpx.Response:
+        """A file of a job that was done before."""
+        return self.ask("GET", f"/v1/jobs/{self.done[0]}/artifacts/model.tflite")
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
         """All events of a job."""
         found: list[dict[str, Any]] = self.ask("GET", f"/v1/jobs/{job_id}/events?limit=1000").json()["data"]
         return found
 
-    def is_whole(self) -> None:
-        """What one does with the service works, and it is still the same processes that do it."""
+    def is_whole(self, submitted: httpx.Response | None = None) -> None:
+        """New uploads and jobs, or one that was submitted meanwhile, come to their end, in still the same processes."""
         uploaded = self.upload()
         assert uploaded.status_code == 201, uploaded.text
-        self.succeeds(self.submit().raise_for_status().json()["id"])
+        submitted = submitted or self.submit()
+        assert submitted.status_code == 202, submitted.text
+        self.succeeds(submitted.json()["id"])
         self.becomes_ready(uploaded.json()["id"])
         self.until(lambda: self.ask("GET", "/health/ready").status_code == 200)
         self.lives()
@@ -127,8 +135,8 @@ class Service:
 
     def missing(self) -> set[str]:
         """Which parts are missing, as the readiness of the gateway tells it."""
+        self.until(lambda: self.ask("GET", "/health/ready").status_code == 503)
         answer = self.ask("GET", "/health/ready")
-        assert answer.status_code == 503, answer.text
         return {name for name, said in answer.json()["checks"].items() if said != "ok"}
 
     def logs(self) -> str:
@@ -198,6 +206,7 @@ def serving(folder: Path, environment: Mapping[str, str], *, logs: Path) -> Iter
             service = Service(http, keeper)
             service.until(lambda: _is_ready(service))
             _fill(service, logs)
+            service.succeeds(service.begun())
             yield service
         finally:
             keeper.stop()

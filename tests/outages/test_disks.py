@@ -18,7 +18,7 @@ LOCKED_SECONDS = 3.0
 """Beyond the ten that a writer waits."""
 
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +51,12 @@ def service(disks: tuple[Disk, Disk], tmp_path_factory: pytest.TempPathFactory) 
 def test_a_full_disk_takes_nothing_and_then_goes_on(service: Service, disks: tuple[Disk, Disk]) -> None:
     """Database, store and broker are on it. What is there can be read; the job's work is kept until there is room."""
     kept, _ = disks
-    before = service.begun()
-    service.succeeds(before)
     job_id = service.begun()
 
     with kept.full():
         with service.held_up():
             answers = [service.ask("GET", f"/v1/jobs/{job_id}"), service.submit(), service.upload()]
-            answers.append(service.ask("GET", f"/v1/jobs/{before}/artifacts/model.tflite"))
+            answers.append(service.download())
             missing = service.missing()
         pause(2.0)
         service.lives()

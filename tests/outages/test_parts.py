@@ -1,15 +1,15 @@
 """Database, broker and store go away while a job runs, and come back. Nobody starts the service again."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.infra.postgres import NoPostgres
 from tests.outages.parts import Surroundings, surroundings
 from tests.outages.service import Reader, Service, pause, serving
+from tests.postgres import NoPostgres
 
-
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,8 @@ def around() -> Iterator[Surroundings]:
         with surroundings() as found:
             yield found
     except NoPostgres as reason:
+        if "CI" in os.environ:
+            raise
         pytest.skip(f"no PostgreSQL: {reason}")
 
 
@@ -65,21 +67,18 @@ def test_a_broker_that_was_away_delays_nothing_that_runs(around: Surroundings, s
 
     assert [answer.status_code for answer in (looked, submitted, uploaded)] == [200, 202, 201]
     assert missing == {"broker"}
-    service.succeeds(submitted.json()["id"])
     service.becomes_ready(uploaded.json()["id"])
-    service.is_whole()
+    service.is_whole(submitted)
 
 
 def test_a_store_that_was_away_gets_the_files_later(around: Surroundings, service: Service) -> None:
     """The job is done and its files have nowhere to go: its worker keeps them until they have."""
-    before = service.begun()
-    service.succeeds(before)
     job_id = service.begun()
 
     with service.held_up():
         around.store.stop()
         looked, submitted, uploaded = service.ask("GET", f"/v1/jobs/{job_id}"), service.submit(), service.upload()
-        downloaded = service.ask("GET", f"/v1/jobs/{before}/artifacts/model.tflite")
+        downloaded = service.download()
         missing = service.missing()
     pause(2.0)
     service.lives()
@@ -90,5 +89,4 @@ def test_a_store_that_was_away_gets_the_files_later(around: Surroundings, servic
     assert missing == {"store"}
     assert unfinished == "running"
     assert service.succeeds(job_id)["attempt"] == 1
-    service.succeeds(submitted.json()["id"])
-    service.is_whole()
+    service.is_whole(submitted)
