@@ -3,7 +3,7 @@
 Inside the caller's transaction. Any number of workers may do it at once: every move is a compare-and-swap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -23,26 +23,29 @@ def sweep(
     max_attempts: int,
     resend_seconds: float,
     on_lost: Callable[[Job], object] = lambda job: None,
+    spare: bool = False,
     now: datetime | None = None,
 ) -> list[Job]:
     """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
 
     Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
-    their limit, and never started, expire. ``on_lost`` is told of each job whose
-    worker fell silent. Safe to run at any time, any number of times, side by side.
+    their limit, and never started, expire. ``on_lost`` is told of each job whose worker fell silent. ``spare`` leaves
+    such jobs alone this time: their workers could not speak. Safe to run at any time, any number of times, side by
+    side.
     """
-    lapsed = session.scalars(
-        select(Job)
-        .where(Job.state.in_([JobState.RUNNING, JobState.CANCELLING]), Job.lease_until < clock.later(now))
-        .with_for_update(skip_locked=True)
-    ).all()
-    for job in lapsed:
+    for job in () if spare else _lapsed(session, now):
         on_lost(job)
         _set_right(session, job, max_attempts, now)
     _expire(session, now)
     unsent = or_(Job.published_at.is_(None), Job.published_at < clock.later(now, -resend_seconds))
     wanted = select(Job).where(or_(Job.state == JobState.QUEUED, due()), unsent)
     return list(session.scalars(wanted.order_by(Job.created_at, Job.position)))
+
+
+def _lapsed(session: Session, now: datetime | None) -> Sequence[Job]:
+    held = Job.state.in_([JobState.RUNNING, JobState.CANCELLING])
+    lapsed = select(Job).where(held, Job.lease_until < clock.later(now))
+    return session.scalars(lapsed.with_for_update(skip_locked=True)).all()
 
 
 def _set_right(session: Session, job: Job, max_attempts: int, now: datetime | None) -> None:

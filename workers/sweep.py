@@ -3,10 +3,12 @@
 Any number of workers may sweep at once: each step is a compare-and-swap, and a message sent twice runs a job once.
 """
 
+import math
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
@@ -16,7 +18,7 @@ from infra.database import Database
 from infra.logs import logger
 from infra.settings import Settings
 from infra.tables import Job
-from jobspec.errors import SecateurError
+from jobspec.errors import SecateurError, ServiceError
 from jobspec.work import QUEUE_OF, Queue
 from workers import counted
 
@@ -31,13 +33,22 @@ class Sweep:
     """What is done again and again; ``tick`` does it once."""
 
     def __init__(
-        self, database: Database, publisher: Publisher, settings: Settings, queues: Iterable[str], *, sandbox: str = ""
+        self,
+        database: Database,
+        publisher: Publisher,
+        settings: Settings,
+        queues: Iterable[str],
+        *,
+        sandbox: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._publisher = publisher
         self._settings = settings
         self._queues = ",".join(queues)
         self._sandbox = sandbox
+        self._clock = clock
+        self._spare_until = -math.inf
         self._worker_id = f"{socket.gethostname()}-{os.getpid()}"
 
     def tick(self) -> int:
@@ -46,19 +57,11 @@ class Sweep:
         Raises:
             Unavailable: the database or the broker does not answer. Nothing is lost; the next tick goes on.
         """
-        with self._database.write() as session:
-            workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
-            lost: list[Job] = []
-            due = lapses.sweep(
-                session,
-                max_attempts=self._settings.max_attempts,
-                resend_seconds=RESEND_SECONDS,
-                on_lost=lost.append,
-            )
-            due = quotas.startable(session, due, owner_limits.by(self._settings))
-            idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
-            now = clock.read(session)
-            tallies.add(session, tallies.together(map(counted.lost, lost)))
+        try:
+            due, now = self._set_right()
+        except ServiceError:  # whoever holds a job cannot renew its lease either, and may do so first
+            self._spare_until = self._clock() + self._settings.lease_seconds
+            raise
         sent: list[Job] = []
         try:
             for job in self._missing(due, now):
@@ -70,6 +73,24 @@ class Sweep:
                     for job in sent:
                         jobs.mark_published(session, job.id)
         return len(sent)
+
+    def _set_right(self) -> tuple[Sequence[Job], datetime]:
+        """The jobs whose messages are due, and what the database's clock shows."""
+        with self._database.write() as session:
+            workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
+            lost: list[Job] = []
+            due = lapses.sweep(
+                session,
+                max_attempts=self._settings.max_attempts,
+                resend_seconds=RESEND_SECONDS,
+                on_lost=lost.append,
+                spare=self._clock() < self._spare_until,
+            )
+            due = quotas.startable(session, due, owner_limits.by(self._settings))
+            idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
+            now = clock.read(session)
+            tallies.add(session, tallies.together(map(counted.lost, lost)))
+            return due, now
 
     def _missing(self, due: Iterable[Job], now: datetime) -> Iterator[Job]:
         """Jobs whose message was never sent, or was sent to a queue that is empty now: it cannot be there any more.

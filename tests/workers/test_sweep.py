@@ -1,13 +1,15 @@
 """The sweep against a real broker: no message stays lost, and none is sent without need."""
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
-from infra import workers
+from infra import jobs, workers
 from infra.broker import Publisher, celery_app, connect
-from infra.database import now
+from infra.database import Database, now
 from infra.tables import Job
 from jobspec.errors import Unavailable
 from tests.workers.conftest import Bench
@@ -82,3 +84,36 @@ def test_a_sweeping_worker_is_known_to_live_until_it_says_goodbye(bench: Bench, 
 
     assert queues == ["jobs,checks"]
     assert after == []
+
+
+class Leaving(Database):
+    """A database that is away whenever a test says so."""
+
+    away = False
+
+    def write(self) -> AbstractContextManager[Session]:
+        if self.away:
+            raise Unavailable("The database does not answer.")
+        return super().write()
+
+
+def test_who_could_not_speak_is_not_given_up(bench: Bench, broker: str) -> None:
+    """When the database comes back after longer than a lease, every lease has run out, and every worker still works."""
+    job_id, time = bench.compress(), 0.0
+    with bench.database.write() as session:
+        jobs.claim(session, job_id, lease_seconds=-1.0)
+    database = Leaving(bench.settings.database)
+    publisher = Publisher(celery_app(broker))
+    sweep = Sweep(database, publisher, bench.settings, ["jobs"], clock=lambda: time)
+
+    database.away = True
+    with pytest.raises(Unavailable):
+        sweep.tick()
+    database.away = False
+    sweep.tick()
+    spared = bench.job(job_id).state
+    time = bench.settings.lease_seconds
+    sweep.tick()
+    database.close()
+
+    assert (spared, bench.job(job_id).state) == ("running", "queued")
