@@ -43,7 +43,7 @@ class Disk:
 
     def _fill(self) -> None:
         with self._filler.open("ab", buffering=0) as file:
-            for piece in (PIECE, b"\\0"):
+            for piece in (PIECE, b"\0"):
                 try:
                     while True:
                         file.write(piece)
@@ -75,7 +75,7 @@ def small_disk(folder: Path, *, megabytes: int) -> Iterator[Disk]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdin is not None
         assert holder.stdout is not None
-        if holder.stdout.readline() != b"mounted\\n":
+        if holder.stdout.readline() != b"mounted\n":
             raise NoDisk("neither mount nor a user namespace with a mount is allowed here")
         try:
             yield Disk(Path(f"/proc/{holder.pid}/root{folder}"))
