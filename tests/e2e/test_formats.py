@@ -19,6 +19,8 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 
+pytestmark = pytest.mark.only("embedded", reason="rows and files go the road of test_compress; the engine differs")
+
 Written = tuple[str, list[str]]
 """Name of the file, and what is declared of it."""
 
