@@ -1,7 +1,7 @@
 """``python -m tests``: every test, on every backing, by all cores; what failed stands at the end.
 
 Tests that start and kill whole services, and those that look at a clock, have the mark ``alone`` and come by
-themselves, one after the other. Options of pytest may follow: ``python -m tests -x``.
+themselves, one after the other. Options of pytest and paths may follow: ``python -m tests -x tests/infra``.
 """
 
 import os
@@ -32,7 +32,7 @@ NOTHING_TO_RUN: Final = 5
 def passes(num_workers: int) -> dict[str, list[str]]:
     """The options of pytest for each pass, by its name."""
     together = ["-m", "not alone", "-n", str(num_workers), "--dist", "loadfile"]
-    servers = ["--backing", "servers", "tests"]
+    servers = ["--backing", "servers"]
     return {
         "SQLite and folders": together,
         "SQLite and folders, alone": ["-m", "alone"],
