@@ -103,6 +103,7 @@ def speeds(model: Path, data: Path) -> dict[str, float]:
     from engine.data.formats import read
     from engine.data.rows import Rows
     from engine.feed import Feed, training_batches
+    from engine.order import Order
     from jobspec.reading import Reading
 
     train = read(data, Reading()).splits["train"]
@@ -112,7 +113,7 @@ def speeds(model: Path, data: Path) -> dict[str, float]:
     for _ in range(2):
         for name, x in (("streamed", train.x), ("in_memory", train.x[:])):
             network = keras.models.load_model(model)
-            batches = training_batches(feed, x, train.y, batch_size=128, seed=0)
+            batches = training_batches(feed, x, train.y, order=Order(len(x), 128, seed=0))
             network.fit(batches.take(4), verbose=0)  # compiles
             began = time.monotonic()
             network.fit(batches, verbose=0)

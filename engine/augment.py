@@ -1,22 +1,24 @@
-"""Small random changes of training images, on batches in ``tf.data``; the same ones for the same seed."""
+"""Small random changes of training images, on batches in ``tf.data``; the same ones for the same seed and epoch."""
 
 from typing import Any
 
+from engine.order import Order, asked_each_time
 from jobspec.training import Augment
 
 
-def augmented(batches: Any, augment: Augment, *, seed: int) -> Any:
+def augmented(batches: Any, augment: Augment, *, order: Order) -> Any:
     """Batches with their images changed, and all that travels beside them as it was.
 
     Args:
         batches: a ``tf.data.Dataset`` of tuples that begin with images, shape (n, height, width, channels).
+        order: tells what chance brings to each batch of the epoch.
     """
     import tensorflow as tf
 
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
+    seeds = asked_each_time(order.chances, like=order.chances())
 
     def change(batch: tuple[Any, ...], chance: Any) -> tuple[Any, ...]:
-        return (changed(batch[0], augment, tf.cast(chance % 2**31, tf.int32)), *batch[1:])
+        return (changed(batch[0], augment, tf.cast(chance, tf.int32)), *batch[1:])
 
     return tf.data.Dataset.zip(batches, seeds).map(change, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 

@@ -1,19 +1,19 @@
 """The original, exported and measured before anything is changed; once for all trials of a sweep."""
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zipfile import BadZipFile
 
 import numpy as np
 
 from engine.job import Job
-from engine.measuring import litert, measure
+from engine.measuring import exports, measure
 from engine.objectives import judged_name
 from engine.parts import arrays_of, output_names, side_by_side
+from engine.trail import Section, as_array, from_array
 from jobspec.progress import ProducedFile
-from jobspec.report import Quality, Sizes, Variant
+from jobspec.report import Quality, Variant
 
 FILE: Final = ProducedFile(name="baseline.npz", media_type="application/octet-stream")
 
@@ -33,53 +33,51 @@ def measured(job: Job, folder: Path) -> measure.Baseline:
     return measure.Baseline(exported, found, outputs, measure.qualities(job.objective, test.y, said, outputs))
 
 
-def save(job: Job, baseline: measure.Baseline, tflite: Path, path: Path) -> Variant:
+def told(job: Job, baseline: measure.Baseline) -> Section:
+    """All of a baseline, for other jobs on the same model and data, or for this one in another process."""
+    qualities = {name: found.model_dump(mode="json") for name, found in baseline.by_output.items()}
+    about = {"key": key(job), "quality": baseline.quality.model_dump(mode="json"), "by_output": qualities}
+    outputs = {f"outputs_{place}": array for place, array in enumerate(arrays_of(baseline.outputs))}
+    return {"about": as_array(about), **exports.told(baseline.exported), **outputs}
+
+
+def taken_up(job: Job, section: Section) -> measure.Baseline | None:
+    """The baseline that was told; None when it was of another test split, scaling or metric, or makes no sense."""
+    try:
+        about, names = from_array(section["about"]), output_names(job.model)
+        if about["key"] != key(job):
+            return None
+        return measure.Baseline(
+            exports.taken_up(job.model, section),
+            Quality.model_validate(about["quality"]),
+            side_by_side(names, [section[f"outputs_{place}"] for place in range(len(names))]),
+            {name: Quality.model_validate(each) for name, each in about["by_output"].items()},
+        )
+    except (KeyError, TypeError, ValueError):  # not what we wrote
+        return None
+
+
+def save(job: Job, baseline: measure.Baseline, path: Path) -> Variant:
     """Keep a baseline for the trials of a sweep. Returns it with its latency, for the sweep's own report."""
     (variant,) = measure.variants([(baseline.exported, baseline.quality)], job.probe())
-    told = {
-        "key": key(job),
-        "model_name": job.model.name,
-        "variant": variant.model_dump(mode="json"),
-        "by_output": {name: found.model_dump(mode="json") for name, found in baseline.by_output.items()},
-    }
-    arrays: dict[str, Any] = {
-        "told": np.frombuffer(json.dumps(told).encode(), np.uint8),
-        "tflite": np.frombuffer(tflite.read_bytes(), np.uint8),
-    }
-    arrays |= {f"outputs_{place}": array for place, array in enumerate(arrays_of(baseline.outputs))}
-    np.savez(path, **arrays)
+    seen = {"model_name": job.model.name, "variant": variant.model_dump(mode="json")}
+    np.savez(path, allow_pickle=False, seen=as_array(seen), **told(job, baseline))
     return variant
 
 
-def told(path: Path) -> tuple[str, Variant]:
-    """Name of the model, and the baseline as the sweep's report shows it."""
-    with np.load(path, allow_pickle=False) as kept:
-        found = json.loads(kept["told"].tobytes())
-    return found["model_name"], Variant.model_validate(found["variant"])
-
-
-def taken_up(job: Job, path: Path) -> measure.Baseline | None:
-    """The baseline that a sweep measured; None when it was of another test split, scaling or metric."""
+def read(path: Path) -> Section:
+    """What ``save`` wrote; nothing when it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            found, names = json.loads(kept["told"].tobytes()), output_names(job.model)
-            outputs = side_by_side(names, [kept[f"outputs_{place}"] for place in range(len(names))])
-            by_output = {name: Quality.model_validate(each) for name, each in found["by_output"].items()}
-            content, variant = kept["tflite"].tobytes(), Variant.model_validate(found["variant"])
-        if found["key"] != key(job):
-            return None
-    except (KeyError, TypeError, ValueError, BadZipFile, OSError):  # not what we wrote
-        return None
-    exported = measure.Export(
-        "baseline",
-        variant.scheme,
-        litert.runner_of(job.model, content),
-        Sizes.model_validate(variant.sizes),
-        variant.num_params,
-        variant.num_nonzero_params,
-        variant.num_macs or 0,
-    )
-    return measure.Baseline(exported, Quality.model_validate(variant.quality), outputs, by_output)
+            return {name: kept[name] for name in kept.files}
+    except (TypeError, ValueError, BadZipFile, OSError):
+        return {}
+
+
+def seen(path: Path) -> tuple[str, Variant]:
+    """Name of the model, and the baseline as the sweep's report shows it."""
+    found = from_array(read(path)["seen"])
+    return found["model_name"], Variant.model_validate(found["variant"])
 
 
 def key(job: Job) -> str:

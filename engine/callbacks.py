@@ -15,13 +15,18 @@ from engine.watch import Watch
 class Cutter(keras.callbacks.Callback):  # type: ignore[misc]
     """Calls ``cut`` after the steps that the plan names; 0 is before the first."""
 
-    def __init__(self, cuts: Sequence[Cut], cut: Callable[[float], None]) -> None:
+    def __init__(self, cuts: Sequence[Cut], cut: Callable[[float], None], *, done: int = 0) -> None:
+        """Begin.
+
+        Args:
+            done: steps that an earlier process has taken, with their cuts.
+        """
         super().__init__()
         self._due = {planned.step: planned.sparsity for planned in cuts}
-        self._cut, self._step = cut, 0
+        self._cut, self._step = cut, done
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if 0 in self._due:
+        if self._step == 0 and 0 in self._due:
             self._cut(self._due[0])
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -33,9 +38,9 @@ class Cutter(keras.callbacks.Callback):  # type: ignore[misc]
 class Rates(keras.callbacks.Callback):  # type: ignore[misc]
     """Sets the learning rate before each step, and tells it with the values of the epoch."""
 
-    def __init__(self, regime: Regime, num_steps: int) -> None:
+    def __init__(self, regime: Regime, num_steps: int, *, done: int = 0) -> None:
         super().__init__()
-        self._regime, self._total, self._step = regime, num_steps, 0
+        self._regime, self._total, self._step = regime, num_steps, done
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._rate = self._regime.rate(self._step, self._total)
@@ -53,30 +58,31 @@ class Choice(keras.callbacks.Callback):  # type: ignore[misc]
     Masks stay as they are after the last cut, and so do the zeros of all the epochs that count.
     """
 
-    def __init__(self, epochs: Epochs, regime: Regime) -> None:
+    def __init__(self, epochs: Epochs, regime: Regime, *, done: int = 0) -> None:
         super().__init__()
-        self._epochs, self._keeps = epochs, regime.best_epoch
-        self._weights: list[Array] | None = None
-        self._step, self._last = 0, -1
+        self.keeps = regime.best_epoch
+        self.weights: list[Array] | None = None
+        """Those of the best epoch so far, when they are kept."""
+        self._epochs, self._step, self._last = epochs, done, -1
 
     @property
     def kept(self) -> int | None:
         """The epoch of which the weights came out, when it was chosen."""
-        return self._epochs.best if self._keeps else None
+        return self._epochs.best if self.keeps else None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step += 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._last = epoch
-        if self._epochs.ended(epoch, self._step, logs or {}) and self._keeps:
-            self._weights = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.model.weights]
+        if self._epochs.ended(epoch, self._step, logs or {}) and self.keeps:
+            self.weights = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.model.weights]
         if self._epochs.stopped is not None:
             self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self._weights is not None and self._epochs.best != self._last:
-            for variable, values in zip(self.model.weights, self._weights, strict=True):
+        if self.weights is not None and self._epochs.best != self._last:
+            for variable, values in zip(self.model.weights, self.weights, strict=True):
                 variable.assign(values)
 
 
@@ -92,3 +98,15 @@ class Watched(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._watch.epoch_ended(epoch, logs)
+
+
+class Milestones(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls ``reached`` after each epoch that another follows. Goes last: what others do at its end is done by then."""
+
+    def __init__(self, reached: Callable[[], None], *, last: int) -> None:
+        super().__init__()
+        self._reached, self._last = reached, last
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch < self._last and not self.model.stop_training:
+            self._reached()

@@ -18,7 +18,9 @@ from engine.measuring import measure
 from engine.measuring.evidence import make_report
 from engine.preflight import check_steps
 from engine.pruning.cutting import Cutting
+from engine.snapshot import kept, take_up
 from engine.steps import finetune, prune, quantize
+from engine.trail import Section, Trail, as_array, from_array
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
@@ -44,19 +46,38 @@ class Clock:
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
         self.seconds: dict[str, float] = {}
+        self._began, self._earlier = 0.0, 0.0
 
     @contextmanager
-    def step(self, name: str) -> Iterator[list[str]]:
-        """A step; what is put into the list becomes its closing message."""
+    def step(self, name: str, *, silent: bool = False) -> Iterator[list[str]]:
+        """A step; what is put into the list becomes its closing message.
+
+        Args:
+            silent: nothing is told of it, because it has been told before.
+        """
+        message = list[str]()
+        if silent:
+            yield message
+            return
         self._emit(StepStarted(step=name))
-        start, message = time.monotonic(), list[str]()
+        self._began, self._earlier = time.monotonic() - self._earlier, 0.0
         yield message
-        self.seconds[name] = time.monotonic() - start
+        self.seconds[name] = time.monotonic() - self._began
         self._emit(StepFinished(step=name, seconds=self.seconds[name], message="; ".join(message) or None))
 
     def advance(self, name: str) -> Callable[[Advance], None]:
         """A listener for the training inside a step."""
         return lambda at: self._emit(StepAdvanced(step=name, **vars(at)))
+
+    def told(self) -> Section:
+        """What it has measured, and how long the step under way has taken so far."""
+        return {"about": as_array({"seconds": self.seconds, "under_way": time.monotonic() - self._began})}
+
+    def take_up(self, section: Section | None) -> None:
+        """Go on with the step that another process was in."""
+        if section is not None:
+            about = from_array(section["about"])
+            self.seconds, self._earlier = about["seconds"], about["under_way"]
 
 
 def compress(
@@ -69,6 +90,7 @@ def compress(
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
     known_baseline: Path | None = None,
+    trail: Trail | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Run a recipe and leave its files in a folder.
 
@@ -78,6 +100,7 @@ def compress(
         emit: told about every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
         known_baseline: the original as a sweep measured it for all of its trials.
+        trail: where to go on, and whom to tell how far it is.
 
     Returns:
         What was left: ``FILES``, and ``sensitivity.json`` when layers were measured.
@@ -96,6 +119,7 @@ def compress(
             clock=Clock(emit),
             known=known,
             known_baseline=known_baseline,
+            trail=trail or Trail(),
         )
     except BaseException:
         for file in FILES:  # what failed is not handed out, not even by accident
@@ -113,31 +137,46 @@ def _run(
     clock: Clock,
     known: Sequence[Path],
     known_baseline: Path | None,
+    trail: Trail,
 ) -> tuple[ProducedFile, ...]:
     keras.utils.set_random_seed(recipe.seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        with clock.step("baseline") as message:
-            job = load(recipe, model=model, dataset=dataset, reading=reading)
+    clock.take_up(trail.take("clock"))
+    with clock.step("baseline", silent=trail.goes_on) as message:
+        job = load(recipe, model=model, dataset=dataset, reading=reading)
+        if not trail.goes_on:
             check_steps(job)
-            before = None if known_baseline is None else baseline.taken_up(job, known_baseline)
-            before = before or baseline.measured(job, Path(scratch))
-            found = before.quality
-            message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
+        before = original(job, known_baseline, trail.take("baseline"))
+        found = before.quality
+        message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
+    job.trail, told = trail, baseline.told(job, before)
+    with trail.telling("clock", clock.told), trail.telling("baseline", lambda: told):
         carry_out(job, before, out=out, clock=clock, known=known)
     measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
     return (*FILES, sensitivity.FILE) if measured else FILES
 
 
+def original(job: Job, known: Path | None, kept: Section | None) -> measure.Baseline:
+    """The original's numbers: those of this job or of its sweep, if they fit, else measured now."""
+    for section in (kept, None if known is None else baseline.read(known)):
+        if section is not None and (found := baseline.taken_up(job, section)) is not None:
+            return found
+    with tempfile.TemporaryDirectory() as scratch:
+        return baseline.measured(job, Path(scratch))
+
+
 def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
     """Take every step of a job that has been loaded, measure what comes out, and leave ``FILES`` in a folder."""
     steps = job.recipe.steps
-    for number, (name, step) in enumerate(zip(step_names(each.kind for each in steps), steps, strict=True), start=1):
-        with clock.step(name) as message, samples_blamed():
+    done, names = take_up(job, out), step_names(each.kind for each in steps)
+    known = [out / sensitivity.FILE.name, *known]
+    for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
+        keras.utils.set_random_seed(job.recipe.seed)  # whatever came before, here or elsewhere
+        with kept(job, number, out), clock.step(name) as message, samples_blamed():
             match step:
                 case Prune():
                     advance = clock.advance(name)
                     curves = _measurer(job, step, out, known, advance)
-                    message.append(prune(job, step, name, steps[number:], advance, curves))
+                    message.append(prune(job, step, name, steps[number + 1 :], advance, curves))
                 case PruneChannels():
                     message.append(prune_channels(job, step, name, clock.advance(name)))
                 case Finetune():
@@ -146,7 +185,7 @@ def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, kn
                     message.append(quantize(job, step, out))
                 case _:
                     assert_never(step)
-    with clock.step("measure") as message:
+    with kept(job, len(steps), out), clock.step("measure") as message:
         if job.result is None:
             quantize(job, Quantize(scheme="none"), out)
         files = [out / file.name for file in FILES[:2]]
@@ -165,9 +204,15 @@ def _measurer(
     def tell(at: Advance) -> None:
         on_advance(replace(at, progress=0.0))  # the step itself begins after it, and must not fall back
 
-    def curves(cutting: Cutting) -> Curves:
-        found = sensitivity.curves(job, step, names=cutting.among, cut=cutting.alone(), known=known, on_advance=tell)
+    def keep(found: Curves) -> None:
         (out / sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
+        job.trail.mark()
+
+    def curves(cutting: Cutting) -> Curves:
+        found = sensitivity.curves(
+            job, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=tell
+        )
+        keep(found)
         return found
 
     return curves

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.data.rows import Samples, Stored, stored_parts
+from engine.order import Order, asked_each_time
 from engine.parts import Inputs, Outputs, Parts, arrays_of
 from jobspec.fit_samples import fed_shape
 from jobspec.scale import MeanDeviation, NamedScale, Scale, Scales, scale_of
@@ -112,16 +113,13 @@ class Feeds:
             yield self(samples[start : start + size])
 
 
-def training_batches(feed: Feeding, x: Samples, y: Outputs, *, batch_size: int, seed: int) -> Any:
-    """An endless shuffle over a split as ``tf.data``: new order each epoch, the same orders for the same seed.
+def training_batches(feed: Feeding, x: Samples, y: Outputs, *, order: Order) -> Any:
+    """A split as ``tf.data``, each time in the order of the epoch that ``order`` stands at.
 
     Only places are shuffled, so that every order is equally likely however large the samples are; a batch reads its
     own samples.
     """
-    import tensorflow as tf
-
-    places = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed, reshuffle_each_iteration=True)
-    return _batches(places, feed, x, y, batch_size)
+    return _batches(asked_each_time(order.places, like=order.places()), feed, x, y, order.batch_size)
 
 
 def ordered_batches(feed: Feeding, x: Samples, y: Outputs, *, batch_size: int) -> Any:

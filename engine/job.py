@@ -25,6 +25,7 @@ from engine.pruning.masking import Masks
 from engine.pruning.observe import Batch, Observer
 from engine.repair.batchnorm import MAX_BATCHES, reestimate_if_better
 from engine.repair.equations import Samples
+from engine.trail import Trail
 from engine.train import starting_learning_rate
 from jobspec.fit import check_fit
 from jobspec.reading import Reading
@@ -70,6 +71,8 @@ class Job:
     """What the uploaded model says of each training sample, when a step learns from it."""
     teacher_held_out: Array | None = None
     """The same of each validation sample."""
+    trail: Trail = field(default_factory=Trail)
+    """Where the steps tell how far they are."""
 
     def again(self, recipe: Recipe, model: Any) -> "Job":
         """Another job on the same data, with steps of its own, that begins with this model and changes it."""

@@ -111,11 +111,12 @@ class Epochs:
         """
         self.best: int | None = None
         """The best epoch that counts, from 0."""
+        self.held: Held | None = None
+        """How good that one was."""
         self.stopped: int | None = None
         """The epoch after which patience was lost, from 0."""
         self._regime, self._sign, self._since = regime, 1.0 if higher_is_better else -1.0, since
         self._by_loss = by_loss
-        self._held: Held | None = None
         self._last: int | None = None
 
     def ended(self, epoch: int, step: int, logs: Mapping[str, float]) -> bool:
@@ -125,8 +126,8 @@ class Epochs:
             return False
         goodness = 0.0 if self._by_loss else self._sign * float(logs["val_metric"])
         held = Held(goodness, float(logs["val_loss"]))
-        if np.isfinite((held.goodness, held.loss)).all() and held.beats(self._held):
-            self.best, self._held = epoch, held
+        if np.isfinite((held.goodness, held.loss)).all() and held.beats(self.held):
+            self.best, self.held = epoch, held
             return True
         patience, best = self._regime.patience, self.best
         if patience is not None and best is not None and epoch - best >= patience:

@@ -16,15 +16,18 @@ from typing import Any, Final, Literal
 import keras
 
 from engine import baseline
+from engine.arrays import Array
 from engine.compress import FILES as TRIAL_FILES
-from engine.compress import Clock, carry_out
+from engine.compress import Clock, carry_out, original
 from engine.job import Job, load
 from engine.measuring import measure
 from engine.measuring.host import host
 from engine.model import copy_of
 from engine.preflight import check_steps
 from engine.search_verdicts import verdicts
+from engine.state import take_up_variables, variables_told
 from engine.steps import trains
+from engine.trail import Section, Trail, as_array, bytes_as_array, from_array
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnreachable, TrialsFailed
@@ -58,11 +61,13 @@ def run(
     out: Path,
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
+    trail: Trail | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Search and leave ``FILES`` in a folder: the best file, its own report as ``best.html``, and all trials.
 
     Args:
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+        trail: where to go on, and whom to tell how far it is.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work.
@@ -70,16 +75,25 @@ def run(
         TrialsFailed: no trial could be carried out at all.
     """
     keras.utils.set_random_seed(recipe.seed)
-    clock = Clock(emit)
+    clock, trail = Clock(emit), trail or Trail()
+    clock.take_up(trail.take("clock"))
     with tempfile.TemporaryDirectory() as folder:
-        with clock.step("baseline") as message:
+        with clock.step("baseline", silent=trail.goes_on) as message:
             job = load(recipe.recipe_of(recipe.highest), model=model, dataset=dataset, reading=reading, asked=recipe)
             with suppress(TargetUnreachable):  # less may be in reach, which trials find out
-                check_steps(job)
-            before = baseline.measured(job, Path(folder))
+                if not trail.goes_on:
+                    check_steps(job)
+            before = original(job, None, trail.take("baseline"))
             message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")
-        with clock.step("search") as message:
-            search = Search(recipe, job, before, Path(folder), clock.advance("search"), known)
+        job.trail, told = trail, baseline.told(job, before)
+        search = Search(recipe, job, before, Path(folder), clock.advance("search"), known)
+        with (
+            clock.step("search") as message,
+            trail.telling("clock", clock.told),
+            trail.telling("baseline", lambda: told),
+            trail.telling("search", search.told),
+        ):
+            search.take_up(trail.take("search"))
             stopped_by = search.until_it_ends()
             best = search.best
             if best is None:
@@ -106,6 +120,7 @@ class Found:
     trial: SearchTrial
     report: Report
     model: Any
+    """None when another process has made it and no trial needs it."""
     folder: Path
 
 
@@ -125,8 +140,9 @@ class Search:
 
     def until_it_ends(self) -> Literal["resolution", "trials", "seconds"]:
         """Run trials. Returns what ended them."""
-        began, budget = time.monotonic(), self.recipe.budget
+        began, budget = time.monotonic() - sum(trial.seconds for trial in self.trials), self.recipe.budget
         while len(self.trials) < budget.trials:
+            self.job.trail.mark()
             spent = time.monotonic() - began
             if self.trials and spent + spent / len(self.trials) > budget.seconds:
                 return "seconds"
@@ -136,6 +152,39 @@ class Search:
             self._tell(sparsity)
             self._try(sparsity)
         return "trials"
+
+    def told(self) -> Section:
+        """The trials that have ended, and all of the best one."""
+        section: dict[str, Array] = {"trials": as_array([trial.model_dump(mode="json") for trial in self.trials])}
+        if self.best is not None:
+            section["best"] = as_array(self.best.trial.model_dump(mode="json"))
+            section |= {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in self.best.folder.iterdir()}
+            section |= variables_told(self.best.model.variables) if self._goes_on_from_best else {}
+        return section
+
+    def take_up(self, section: Section | None) -> None:
+        """Go on behind the trials of another process."""
+        if section is None:
+            return
+        self.trials[:] = map(SearchTrial.model_validate, from_array(section["trials"]))
+        if "best" not in section:
+            return
+        (folder := self.folder / "earlier").mkdir()
+        for name, content in section.items():
+            if name.startswith("file/"):
+                (folder / Path(name).name).write_bytes(content.tobytes())
+        model = None
+        if self._goes_on_from_best:
+            model = _compiled_copy(self.job.model, like=self.job.model)
+            take_up_variables(section, model.variables)
+        report = Report.model_validate_json((folder / "report.json").read_bytes())
+        self.best = Found(SearchTrial.model_validate(from_array(section["best"])), report, model, folder)
+
+    @property
+    def _goes_on_from_best(self) -> bool:
+        """Whether trials train on from the best. A cut without training is best made in what nobody has cut before."""
+        steps = self.recipe.steps
+        return any(map(trains, steps)) and not any(isinstance(step, PruneChannels) for step in steps)
 
     def _try(self, sparsity: float) -> None:
         began, start = time.monotonic(), self._start()
@@ -165,11 +214,9 @@ class Search:
         self._keep(Found(trial, report, job.model, folder))
 
     def _start(self) -> Found | None:
-        """What a trial trains on from. A cut without training is best made in what nobody has cut before."""
-        steps = self.recipe.steps
-        if not any(map(trains, steps)) or any(isinstance(step, PruneChannels) for step in steps):
-            return None
-        return self.best if self.best is not None and self.best.trial.met else None
+        """What a trial trains on from."""
+        best = self.best if self._goes_on_from_best else None
+        return best if best is not None and best.trial.met else None
 
     def _keep(self, found: Found) -> None:
         if self.best is None or _rank(found.trial) > _rank(self.best.trial):

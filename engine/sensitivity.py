@@ -53,6 +53,7 @@ def curves(
     names: Sequence[str],
     cut: Cut,
     known: Iterable[Path] = (),
+    keep: Callable[[Curves], None] = lambda found: None,
     on_advance: Callable[[Advance], None] = lambda at: None,
 ) -> Curves:
     """The sensitivity of these layers: what earlier jobs have measured is taken up, the rest is measured.
@@ -60,6 +61,7 @@ def curves(
     Args:
         step: says how layers are cut, and ``sensitivity`` the grid and how many samples.
         known: ``sensitivity.json`` of earlier jobs, newest first; what does not fit, or is no such file, is ignored.
+        keep: told what is known after each layer that was measured.
     """
     grid, key = step.sensitivity, digest(job, step)
     fitting = [
@@ -82,6 +84,7 @@ def curves(
         samples=grid.samples,
         units=step.structure == "unit",
         key=key,
+        keep=lambda found: keep(found.model_copy(update={"layers": {**earlier, **found.layers}})),
         on_advance=on_advance,
     )
     return found.model_copy(update={"layers": {name: {**earlier, **found.layers}[name] for name in names}})
@@ -96,6 +99,7 @@ def measure(
     samples: int,
     units: bool,
     key: str,
+    keep: Callable[[Curves], None],
     on_advance: Callable[[Advance], None] = lambda at: None,
 ) -> Curves:
     """Cut each of these layers alone to each sparsity, measure, and put it back.
@@ -104,8 +108,18 @@ def measure(
         samples: how many of the held-out samples to measure on, the first ones.
         units: whether a unit without weights loses its bias as well.
         key: goes into the result.
+        keep: told what was found so far after each layer.
     """
     bench = Bench.of(job, samples)
+    found = Curves(
+        key=key,
+        metric=job.objective.metric,
+        higher_is_better=job.objective.higher_is_better,
+        num_samples=len(bench.x),
+        dense=job.objective.head.score(bench.y, _outputs(job, bench.x)),
+        sparsities=tuple(sparsities),
+        layers={},
+    )
     kernels = {kernel.name: kernel for kernel in job.masks.kernels}
     began, total, scores = time.monotonic(), len(names) * len(sparsities), dict[str, list[float]]()
     for name in names:
@@ -116,15 +130,9 @@ def measure(
             done = sum(map(len, scores.values()))
             left = (time.monotonic() - began) / done * (total - done)
             on_advance(Advance(done / total, left, message=f"{name} at {words.grid_point(sparsity)}"))
-    return Curves(
-        key=key,
-        metric=job.objective.metric,
-        higher_is_better=job.objective.higher_is_better,
-        num_samples=len(bench.x),
-        dense=job.objective.head.score(bench.y, _outputs(job, bench.x)),
-        sparsities=tuple(sparsities),
-        layers={name: tuple(found) for name, found in scores.items()},
-    )
+        found = found.model_copy(update={"layers": {**found.layers, name: tuple(scores[name])}})
+        keep(found)
+    return found
 
 
 @dataclass(frozen=True)

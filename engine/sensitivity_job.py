@@ -15,6 +15,7 @@ from engine.job import Job, load
 from engine.measuring.host import host
 from engine.pruning.cutting import choose
 from engine.sensitivity_verdicts import verdicts
+from engine.trail import Trail, bytes_as_array
 from jobspec.metrics import in_words
 from jobspec.progress import Event, ProducedFile
 from jobspec.reading import Reading
@@ -39,6 +40,7 @@ def run(
     out: Path,
     emit: Callable[[Event], None],
     known: Iterable[Path] = (),
+    trail: Trail | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Measure how much each layer takes and leave ``FILES`` in a folder.
 
@@ -47,24 +49,44 @@ def run(
         out: an existing folder.
         emit: told about every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+        trail: where to go on, and whom to tell how far it is.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
     """
     keras.utils.set_random_seed(recipe.seed)
-    clock = Clock(emit)
-    with clock.step("baseline") as message:
+    clock, trail, file = Clock(emit), trail or Trail(), out / sensitivity.FILE.name
+    clock.take_up(trail.take("clock"))
+    with clock.step("baseline", silent=trail.goes_on) as message:
         job = load(recipe.as_recipe(), model=model, dataset=dataset, reading=reading, asked=recipe)
         message.append(f"{len(job.data.validation):,} held-out samples")
-    with clock.step("sensitivity") as message, samples_blamed():
+    if (earlier := trail.take("curves")) is not None:
+        file.write_bytes(earlier["file"].tobytes())
+
+    def keep(found: Curves) -> None:
+        file.write_text(found.model_dump_json(indent=2) + "\n")
+        trail.mark()
+
+    with (
+        clock.step("sensitivity") as message,
+        samples_blamed(),
+        trail.telling("clock", clock.told),
+        trail.telling("curves", lambda: {"file": bytes_as_array(file.read_bytes())}),
+    ):
         cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
         found = sensitivity.curves(
-            job, recipe.prune, names=cutting.among, cut=cutting.alone(), known=known, on_advance=listen
+            job,
+            recipe.prune,
+            names=cutting.among,
+            cut=cutting.alone(),
+            known=[file, *known],
+            keep=keep,
+            on_advance=listen,
         )
         message.append(f"most sensitive: {found.by_sensitivity()[0]}")
     with clock.step("report"):
         report = _report(recipe, job, found, clock.seconds)
-        (out / "sensitivity.json").write_text(found.model_dump_json(indent=2) + "\n")
+        file.write_text(found.model_dump_json(indent=2) + "\n")
         (out / "sensitivity.png").write_bytes(png(report))
         (out / "report.html").write_text(html(report))
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")

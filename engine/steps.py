@@ -74,20 +74,16 @@ def _prune(
         cutting.to(cutting.final)
         return cutting.targets
     schedule, size = step.schedule, job.recipe.training.batch_size
-    train_on(
-        job,
-        name,
+    cuts = plan(
         schedule,
-        job.learning_rate,
-        on_advance,
-        cuts=plan(
-            schedule,
-            cutting.final,
-            num_steps=num_steps(job.data, batch_size=size, epochs=schedule.epochs),
-            existing=job.masks.sparsity(cutting.names),
-        ),
-        cut=cutting.to,
+        cutting.final,
+        num_steps=num_steps(job.data, batch_size=size, epochs=schedule.epochs),
+        existing=job.masks.sparsity(cutting.names),
     )
+    if (earlier := job.trail.take("cutting")) is not None:
+        cutting.take_up(earlier)
+    with job.trail.telling("cutting", cutting.told):
+        train_on(job, name, schedule, job.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
     return cutting.targets
 
 
@@ -195,5 +191,6 @@ def train_on(
         lesson=lesson,
         on_advance=on_advance,
         notes=job.notes,
+        trail=job.trail,
         **cutting,
     )

@@ -53,7 +53,7 @@ def measure_baseline(
             with suppress(TargetUnreachable):  # less may be in reach, which trials find out
                 check_steps(job)
         found = baseline.measured(job, Path(scratch))
-        baseline.save(job, found, Path(scratch) / "model.tflite", out / baseline.FILE.name)
+        baseline.save(job, found, out / baseline.FILE.name)
         message.append(f"{found.quality.metric.replace('_', ' ')} {found.quality.score.value:.4f}")
     return (baseline.FILE,)
 
@@ -79,7 +79,7 @@ def gather(
     message = f"{len(found)} of {len(ended)} succeeded"
     emit(StepFinished(step=TRIALS, seconds=given.seconds, message=message))
     with clock.step("report"):
-        name, original = baseline.told(Path(given.baseline))
+        name, original = baseline.seen(Path(given.baseline))
         results = tuple(_results(recipe, ended, reports))
         report = SweepReport(
             model_name=name,

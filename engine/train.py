@@ -1,6 +1,7 @@
 """Training with masks: one compiled ``fit``, cuts at planned steps, progress as events."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -8,23 +9,26 @@ import keras
 import numpy as np
 
 from engine.augment import augmented
-from engine.callbacks import Choice, Cutter, Rates, Watched
+from engine.callbacks import Choice, Cutter, Milestones, Rates, Watched
 from engine.data.split import Dataset
 from engine.distill import Lesson
 from engine.faults import samples_blamed
 from engine.feed import Feeding, ordered_batches, training_batches
 from engine.objectives import Aim, Objectives
+from engine.order import Order
 from engine.parts import said_by
 from engine.precision import precision_of, scaled
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
 from engine.regime import Epochs, Regime
+from engine.trail import Trail
+from engine.underway import Underway, epochs_done
 from engine.watch import Advance, Watch
 from engine.weighting import apart, beside, sample_weights
 from jobspec.errors import TrainingDiverged
 from jobspec.metrics import in_words
 from jobspec.report import TrainingPoint
-from jobspec.training import Optimizer, Training
+from jobspec.training import Optimizer, Precision, Training
 
 LEARNING_RATES: Mapping[str, float] = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2}
 """What Keras itself begins with, where the model's own rate was for another optimiser, or there is none."""
@@ -78,6 +82,7 @@ def train(
     lesson: Lesson | None = None,
     on_advance: Callable[[Advance], None],
     notes: list[str] | None = None,
+    trail: Trail | None = None,
 ) -> list[TrainingPoint]:
     """Train in place and make the planned cuts on the way.
 
@@ -87,6 +92,7 @@ def train(
         cuts: when to call ``cut`` with which sparsity; steps count from 1, and 0 is before training.
         lesson: what to learn from a teacher besides the labels.
         notes: gets a line when the training ended early, or other weights came out than the last.
+        trail: told how far the training is at the end of each epoch; one that was told before goes on from there.
 
     Returns:
         One point an epoch.
@@ -94,33 +100,51 @@ def train(
     Raises:
         TrainingDiverged: the loss, or a weight, became NaN or infinite.
     """
-    own = model.get_compile_config() or None  # of a model that was never compiled it is empty
-    total = num_steps(dataset, batch_size=training.batch_size, epochs=regime.epochs)
+    trail = trail or Trail()
+    earlier = trail.take("training")
+    first, total = epochs_done(earlier), num_steps(dataset, batch_size=training.batch_size, epochs=regime.epochs)
+    done = first * total // regime.epochs
     watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=masks.sparsity, on_advance=on_advance)
-    alone = lesson is not None and lesson.alone
-    better = objective.higher_is_better
-    epochs = Epochs(regime, higher_is_better=better, since=_last(cuts), by_loss=alone)
-    choice = Choice(epochs, regime)
-    with precision_of(model, training.precision):
-        _compile(model, objective, lesson, scaled(optimizer, training.precision))
-        fit(
-            model,
-            dataset,
-            feed,
-            objective,
-            epochs=regime.epochs,
-            training=training,
-            seed=seed,
-            callbacks=[Cutter(cuts, cut), Rates(regime, total), Watched(watch), choice],
-            lesson=lesson,
-        )
+    epochs = _epochs(regime, objective, lesson, cuts)
+    choice = Choice(epochs, regime, done=done)
+    callbacks = [
+        Cutter(cuts, cut, done=done),
+        Rates(regime, total, done=done),
+        Watched(watch),
+        choice,
+        Milestones(trail.mark, last=regime.epochs - 1),
+    ]
+    with _compiled(model, objective, lesson, optimizer, training.precision):
+        underway = Underway(model, masks, epochs, choice, watch)
+        underway.take_up(earlier)
+        with trail.telling("training", underway.told):
+            ahead = range(first, regime.epochs)
+            fit(model, dataset, feed, objective, ahead, training, seed=seed, callbacks=callbacks, lesson=lesson)
     check_finite(model, step_name)
     watch.ended(choice.kept)
     if notes is not None and (note := epochs.note(in_words(objective.metric))):
         notes.append(f"{step_name}: {note}.")
+    return watch.points
+
+
+def _epochs(regime: Regime, objective: Aim, lesson: Lesson | None, cuts: Sequence[Cut]) -> Epochs:
+    """Who tells which epoch is the best: of those that begin when all is cut."""
+    last_cut = max((planned.step for planned in cuts), default=0)
+    alone = lesson is not None and lesson.alone
+    return Epochs(regime, higher_is_better=objective.higher_is_better, since=last_cut, by_loss=alone)
+
+
+@contextmanager
+def _compiled(
+    model: Any, objective: Aim, lesson: Lesson | None, optimizer: Any, precision: Precision
+) -> Iterator[None]:
+    """While the block runs the model is compiled for a training, and afterwards as it was uploaded."""
+    own = model.get_compile_config() or None  # of a model that was never compiled it is empty
+    with precision_of(model, precision):
+        _compile(model, objective, lesson, scaled(optimizer, precision))
+        yield
     if own is not None:
         model.compile_from_config(own)
-    return watch.points
 
 
 def _compile(model: Any, objective: Aim, lesson: Lesson | None, optimizer: Any) -> None:
@@ -133,24 +157,23 @@ def _compile(model: Any, objective: Aim, lesson: Lesson | None, optimizer: Any) 
     model.compile(optimizer=optimizer, loss=loss, metrics=[metric] if metric else [], jit_compile=False)
 
 
-def _last(cuts: Sequence[Cut]) -> int:
-    """The step of the last cut."""
-    return max((planned.step for planned in cuts), default=0)
-
-
 def fit(
     model: Any,
     dataset: Dataset,
     feed: Feeding,
     objective: Aim,
-    *,
-    epochs: int,
+    epochs: range,
     training: Training,
+    *,
     seed: int,
     callbacks: Sequence[Any],
     lesson: Lesson | None = None,
 ) -> None:
-    """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed."""
+    """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed.
+
+    Args:
+        epochs: those that the model has not behind it yet, from 0.
+    """
     validation = dataset.validation
     rows = objective.encode(validation.y)
     rows = rows if lesson is None else lesson.held_out_rows(rows)
@@ -160,39 +183,50 @@ def fit(
         said = model.predict(held_out, verbose=0)
         logs["val_metric"] = objective.head.score(objective.of(validation.y), objective.of(said_by(model, said)))
 
+    order = Order(len(dataset.train), training.batch_size, seed)
+
+    def begin(epoch: int, logs: Any = None) -> None:
+        order.epoch = epoch
+
     library = keras if isinstance(model, keras.Model) else import_module("tf_keras")
+    hook = library.callbacks.LambdaCallback
     metered = isinstance(objective, Objectives) or objective.head.keras_metric() is None
     with samples_blamed():
         model.fit(
-            _batches(dataset, feed, objective, training, lesson, seed=seed),
-            epochs=epochs,
+            _batches(dataset, feed, objective, training, lesson, order),
+            epochs=epochs.stop,
+            initial_epoch=epochs.start,
             validation_data=held_out,
             shuffle=False,  # the batches come shuffled
-            callbacks=[*([library.callbacks.LambdaCallback(on_epoch_end=measure)] if metered else []), *callbacks],
+            callbacks=[
+                hook(on_epoch_begin=begin),
+                *([hook(on_epoch_end=measure)] if metered else []),
+                *callbacks,
+            ],
             verbose=0,
         )
 
 
 def _batches(
-    dataset: Dataset, feed: Feeding, objective: Aim, training: Training, lesson: Lesson | None, *, seed: int
+    dataset: Dataset, feed: Feeding, objective: Aim, training: Training, lesson: Lesson | None, order: Order
 ) -> Any:
     """Training batches: inputs, what the loss takes of each sample, and when asked how much it counts."""
-    x, size = dataset.train.x, training.batch_size
+    x = dataset.train.x
     if lesson is None and training.class_weight is None:
         rows = objective.encode(dataset.train.y)
-        batches = training_batches(feed, x, rows, batch_size=size, seed=seed)
+        batches = training_batches(feed, x, rows, order=order)
     else:
         one, y = objective.head, objective.of(dataset.train.y)
         rows = labels = one.encode(y) if lesson is None else lesson.labels(one, y)
         if lesson is not None:
             rows = lesson.rows(labels)
         if training.class_weight is None:
-            batches = training_batches(feed, x, rows, batch_size=size, seed=seed)
+            batches = training_batches(feed, x, rows, order=order)
         else:
             both = beside(rows, sample_weights(one.truths(labels), training.class_weight))
-            batches = training_batches(feed, x, both, batch_size=size, seed=seed)
+            batches = training_batches(feed, x, both, order=order)
             batches = apart(batches, flat=rows.ndim == 1)
-    return batches if training.augment is None else augmented(batches, training.augment, seed=seed)
+    return batches if training.augment is None else augmented(batches, training.augment, order=order)
 
 
 def check_finite(model: Any, step_name: str) -> None:

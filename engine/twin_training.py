@@ -98,8 +98,8 @@ def train_twin(
         dataset,
         feed,
         objective,
-        epochs=regime.epochs,
-        training=training,
+        range(regime.epochs),
+        training,
         seed=seed,
         callbacks=[*callbacks, _watched(watch, regime, total)],
     )

@@ -1,7 +1,7 @@
 """How far a training is, its history, and whether it goes anywhere: the same whichever library trains."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -48,6 +48,20 @@ class Watch:
         self._per_epoch = num_steps // epochs
         self._sparsity, self._on_advance = sparsity, on_advance
         self._done, self._start, self._told = 0, time.monotonic(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the training began, without the time in which nobody went on with it."""
+        return time.monotonic() - self._start
+
+    def go_on(self, points: Sequence[TrainingPoint], *, seconds: float) -> None:
+        """Go on where another process was at the end of an epoch.
+
+        Args:
+            seconds: how long that had taken.
+        """
+        self.points[:] = points
+        self._done, self._start = len(points) * self._per_epoch, time.monotonic() - seconds
 
     def batch_ended(self, logs: Mapping[str, Any] | None) -> None:
         """Tell, unless that was done a moment ago."""

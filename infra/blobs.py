@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from infra import locks
 from infra.database import Database
 from infra.store import Store
-from infra.tables import Artifact, BlobHold, Upload
+from infra.tables import Artifact, BlobHold, Job, Upload
 from jobspec.states import UploadState
 
 HOLD_SECONDS = 86_400.0
@@ -26,8 +26,10 @@ def is_referenced(session: Session, digest: str) -> bool:
     """Whether any row needs these bytes. A rejected upload does not: it only remembers why."""
     upload = select(Upload.id).where(Upload.digest == digest, Upload.state != UploadState.REJECTED)
     artifact = select(Artifact.job_id).where(Artifact.digest == digest)
+    checkpoint = select(Job.id).where(Job.checkpoint_digest == digest)
     hold = select(BlobHold.digest).where(BlobHold.digest == digest)
-    return session.scalar(select(or_(upload.exists(), artifact.exists(), hold.exists()))) is True
+    needed = or_(upload.exists(), artifact.exists(), checkpoint.exists(), hold.exists())
+    return session.scalar(select(needed)) is True
 
 
 def remove_unneeded(database: Database, store: Store, digests: Iterable[str]) -> int:

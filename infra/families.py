@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from infra import blobs, clock, jobs
+from infra import blobs, clock, job_steps, jobs
 from infra.events import Entry
 from infra.jobs import Outcome
 from infra.moves import move, told
@@ -59,7 +59,7 @@ def spread(
         lease_until=None,
         published_at=now,
         charged=Job.charged - 1,
-        steps=[step.model_dump(mode="json") for step in steps],
+        steps=job_steps.dump(steps),
     )
     if let_go is None:
         return []
@@ -107,7 +107,7 @@ def seconds(session: Session, job_id: str) -> float:
 
 def steps_of(session: Session, job: Job) -> tuple[StepProgress, ...]:
     """The steps of a job; of one that waits for its trials, with what has become of them so far."""
-    steps = jobs.steps_of(job)
+    steps = job_steps.steps_of(job)
     if job.kind != "sweep" or job.state not in (JobState.RUNNING, JobState.CANCELLING) or job.lease_until is not None:
         return steps
     found = count(session, job.id)
@@ -175,5 +175,5 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Jo
     )
     if waiting is None:
         return []
-    waiting.steps = jobs.afresh(waiting)
+    waiting.steps = job_steps.afresh(waiting)
     return [trial for trial in missed if jobs.retry(session, trial, now=now)] or [waiting]

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from infra import blobs, clock, events, webhooks
 from infra.events import Entry
+from infra.job_steps import afresh, dump
 from infra.moves import move, told
 from infra.tables import Artifact, Job, JobLabel, Upload
 from jobspec.errors import Failure
@@ -21,7 +22,7 @@ from jobspec.ids import new_id
 from jobspec.keys import LOCAL_OWNER
 from jobspec.kinds import JobSpec, spec_digest
 from jobspec.progress import StepProgress, planned
-from jobspec.states import RETRYABLE, UNFINISHED, JobState, StepState, UploadState, sources
+from jobspec.states import RETRYABLE, UNFINISHED, JobState, UploadState, sources
 from jobspec.work import WorkKind
 
 Why = Literal["worker_lost", "child_died", "service_fault", "drained", "retried"]
@@ -67,7 +68,7 @@ def create(
         dataset_id=spec.dataset_id,
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec),
-        steps=_dump(planned(spec)),
+        steps=dump(planned(spec)),
         attempt=0,
         created_at=now,
         pending_until=now + timedelta(seconds=spec.limits.max_pending_seconds),
@@ -88,7 +89,7 @@ def create_check(session: Session, upload: Upload, *, now: datetime | None = Non
         state=JobState.QUEUED,
         upload_id=upload.id,
         spec={},
-        steps=_dump([StepProgress(name="check")]),
+        steps=dump([StepProgress(name="check")]),
         attempt=0,
         created_at=clock.read(session, now),
     )
@@ -145,7 +146,7 @@ def renew(
 ) -> JobState | None:
     """Extend the lease and save progress. Returns the state, or None when the attempt no longer holds the job."""
     lease = clock.later(now, lease_seconds)
-    job = move(session, held(job_id, attempt), now=now, entries=entries, lease_until=lease, steps=_dump(steps))
+    job = move(session, held(job_id, attempt), now=now, entries=entries, lease_until=lease, steps=dump(steps))
     return None if job is None else JobState(job.state)
 
 
@@ -170,7 +171,7 @@ def finish(
         entries=[*entries, told(outcome.state, failure=failure)],
         state=outcome.state,
         failure=failure,
-        steps=_dump(steps),
+        steps=dump(steps),
         finished_at=clock.later(now),
         lease_until=None,
     )
@@ -231,12 +232,6 @@ def requeue(
     return job is not None
 
 
-def afresh(job: Job) -> list[dict[str, Any]]:
-    """The steps of a job that begins again; what a sweep did before its trials stays done."""
-    kept = {StepState.SUCCEEDED} if job.kind == "sweep" else set()
-    return _dump(step if step.state in kept else StepProgress(name=step.name) for step in steps_of(job))
-
-
 def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> JobState | None:
     """Ask a job to stop. Returns its new state, or None when it has ended already."""
     here, state = Job.id == job_id, JobState.CANCELLED
@@ -282,17 +277,3 @@ def kept_anew(session: Session, job: Job, *, now: datetime | None = None) -> dat
 def mark_published(session: Session, job_id: str, *, now: datetime | None = None) -> None:
     """Remember that a message for this job was sent, so that the sweep does not send it at once again."""
     session.execute(update(Job).where(Job.id == job_id).values(published_at=clock.later(now)))
-
-
-def steps_of(job: Job) -> tuple[StepProgress, ...]:
-    """The steps of a row, as models."""
-    return tuple(StepProgress.model_validate(step) for step in job.steps)
-
-
-def running_step(job: Job) -> str | None:
-    """The name of the step that was under way."""
-    return next((step.name for step in steps_of(job) if step.state == StepState.RUNNING), None)
-
-
-def _dump(steps: Iterable[StepProgress]) -> list[dict[str, Any]]:
-    return [step.model_dump(mode="json") for step in steps]

@@ -10,7 +10,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from infra import clock
-from infra.jobs import Outcome, due, finish, requeue, running_step, steps_of
+from infra.job_steps import running_step, steps_of
+from infra.jobs import Outcome, due, finish, requeue
 from infra.moves import move, told
 from infra.tables import Job
 from jobspec.errors import PendingTimeExceeded, WorkerCrashed

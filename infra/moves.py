@@ -1,6 +1,6 @@
 """One move of one job: a compare-and-swap, and in the same transaction the events and notices that tell of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +11,15 @@ from infra import clock, events, webhooks
 from infra.events import Entry
 from infra.tables import Job
 from jobspec.events import Level
-from jobspec.states import JobState
+from jobspec.states import FINAL, JobState
 
 
 def move(
     session: Session, *conditions: ColumnElement[bool], now: datetime | None, entries: Sequence[Entry], **values: Any
 ) -> Job | None:
     """Change the one job that meets the conditions. None when there is none any more: then nothing was written."""
+    if _ends_for_good(values):
+        values |= {"checkpoint_digest": None, "checkpoint_steps": None}
     row = session.execute(
         update(Job)
         .where(*conditions)
@@ -32,6 +34,12 @@ def move(
     if "state" in values:
         webhooks.tell_job(session, job, now=at)
     return job
+
+
+def _ends_for_good(values: Mapping[str, Any]) -> bool:
+    """Whether nobody will go on where the job was. Who tries a job again that failed by our fault goes on."""
+    failure = values.get("failure") or {}
+    return values.get("state") in FINAL and failure.get("blame") != "service"
 
 
 def told(state: JobState, *, level: Level = "info", **more: Any) -> Entry:

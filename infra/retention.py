@@ -93,6 +93,8 @@ def remove_job(removal: Removal, job: Job) -> None:
         raise InUse(f"Trials of {job.id} have not stopped yet.", suggestions=["Try again in a few seconds."])
     ids = [job.id, *(trial.id for trial in trials)]
     removal.freed.extend(session.scalars(select(Artifact.digest).where(Artifact.job_id.in_(ids))))
+    kept = select(Job.checkpoint_digest).where(Job.id.in_(ids), Job.checkpoint_digest.is_not(None))
+    removal.freed.extend(filter(None, session.scalars(kept)))
     session.execute(delete(Job).where(Job.id.in_(ids)))
     session.flush()
 

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     job_output_bytes: int = Field(
         default=64 * 1024**3, gt=0, description="How many bytes the files that a job leaves may hold together."
     )
+    checkpoint_seconds: float = Field(
+        default=5.0, ge=0, description="How often a job keeps how far it is, at most; 0: at every epoch and step."
+    )
+    checkpoint_bytes: int = Field(
+        default=8 * 1024**3, ge=0, description="Largest state that a job may keep; 0: none is kept."
+    )
     sandbox: Literal["require", "prefer", "off"] = Field(
         default="prefer", description="Whether a worker starts only when the kernel confines its jobs."
     )

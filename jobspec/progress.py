@@ -64,6 +64,12 @@ class StepFinished(Frozen):
     message: Text | None = None
 
 
+class Saved(Frozen):
+    """How far the job is lies in a file, for its next attempt; the next such file is written when this one is gone."""
+
+    event: Literal["saved"] = "saved"
+
+
 class LogLine(Frozen):
     """A line that the child's own code logged."""
 
@@ -96,7 +102,7 @@ class Failed(Frozen):
 
 
 Event = Annotated[
-    Ready | StepStarted | StepAdvanced | StepFinished | LogLine | Succeeded | Failed,
+    Ready | StepStarted | StepAdvanced | StepFinished | Saved | LogLine | Succeeded | Failed,
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -138,7 +144,11 @@ def planned(recipe: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe) -> 
 
 
 def advance(steps: tuple[StepProgress, ...], event: Event) -> tuple[StepProgress, ...]:
-    """The list of steps after one more event. Events of steps that were not planned change nothing."""
+    """The list of steps after one more event. Events of steps that were not planned change nothing.
+
+    When a step begins, those behind it have not: an attempt that could not go on where another was begins anew.
+    """
+    begins = next((place for place, step in enumerate(steps) if _is_beginning(event, step)), len(steps))
 
     def moved(step: StepProgress) -> StepProgress:
         match event:
@@ -154,4 +164,8 @@ def advance(steps: tuple[StepProgress, ...], event: Event) -> tuple[StepProgress
             case _:
                 return step
 
-    return tuple(moved(step) for step in steps)
+    return tuple(moved(step) if place <= begins else StepProgress(name=step.name) for place, step in enumerate(steps))
+
+
+def _is_beginning(event: Event, step: StepProgress) -> bool:
+    return isinstance(event, StepStarted) and event.step == step.name

@@ -16,6 +16,9 @@ from jobspec.sweep import SweepSpec
 
 RUN_TASK: Final = "secateur.run"
 
+CHECKPOINT: Final = "checkpoint.npz"
+"""The file in which a child keeps how far it is, in its folder."""
+
 Queue = Literal["checks", "jobs"]
 QUEUES: Final[tuple[Queue, ...]] = ("checks", "jobs")
 
@@ -55,6 +58,7 @@ class Compress(Frozen):
     reading: Reading = Field(default_factory=Reading, description="What the data set was uploaded with.")
     sensitivity: tuple[str, ...] = Field(default=(), description="Earlier measurements of layers, newest first.")
     baseline: str | None = Field(default=None, description="The original, measured by the job that this one is for.")
+    earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
     out: str
 
 
@@ -67,6 +71,7 @@ class MeasureSensitivity(Frozen):
     dataset: str
     reading: Reading = Field(default_factory=Reading)
     sensitivity: tuple[str, ...] = ()
+    earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
     out: str
 
 
@@ -79,6 +84,7 @@ class Search(Frozen):
     dataset: str
     reading: Reading = Field(default_factory=Reading)
     sensitivity: tuple[str, ...] = ()
+    earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
     out: str
 
 
@@ -123,7 +129,11 @@ ASSIGNMENT: TypeAdapter[Assignment] = TypeAdapter(Assignment)
 
 
 class Order(Frozen):
-    """What a child is told, once: its work, and how much processor time, on all processors together, it may take."""
+    """What a child is told, once: its work, and how much processor time, on all processors together, it may take.
+
+    Where ``checkpoint_seconds`` is set, it keeps how far it is so often at most.
+    """
 
     assignment: Assignment
     processor_seconds: float | None = None
+    checkpoint_seconds: float | None = None

@@ -20,6 +20,7 @@ from jobspec.errors import SandboxMissing
 from jobspec.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.attempt import Means
+from workers.checkpoints import Keeping
 from workers.children import Children
 from workers.collector import Collector, collecting
 from workers.outputs import Bounds
@@ -50,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
         bounds = Bounds(settings.job_output_files, settings.job_output_bytes)
+        keeping = Keeping(settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes)
         traces = Traces.from_environment("secateur-worker")
         opened.callback(traces.close)
-        means = Means(database, store, draining, children, bounds, traces)
+        means = Means(database, store, draining, children, bounds, keeping, traces)
         supervisor = Supervisor(means, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()

@@ -35,6 +35,9 @@ CHECK_SECONDS: Final = 600.0
 """How long the check of an upload may run; a user's job says so itself."""
 
 OUT: Final = "out"
+EARLIER: Final = "earlier.npz"
+"""How far an earlier attempt of the job was."""
+
 BASELINE: Final = "baseline.npz"
 """The original as a sweep measured it, for its trials."""
 
@@ -101,15 +104,18 @@ def _compress(session: Session, job: Job) -> Work:
         sensitivity=tuple(known),
         baseline=next(iter(baseline), None),
         **_files(model, dataset),
+        **_going_on(job),
     )
-    return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known | baseline)
+    known |= baseline | _checkpoint(job)
+    return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
 
 def _sensitivity(session: Session, job: Job) -> Work:
     spec = SensitivitySpec.model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     known = _known(session, job, model, dataset)
-    assignment = MeasureSensitivity(spec=spec, sensitivity=tuple(known), **_files(model, dataset))
+    assignment = MeasureSensitivity(spec=spec, sensitivity=tuple(known), **_files(model, dataset), **_going_on(job))
+    known |= _checkpoint(job)
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
 
@@ -117,6 +123,15 @@ def _files(model: Upload, dataset: Upload) -> dict[str, Any]:
     """What every assignment that leaves files says of them."""
     names = {"model": _model_name(model), "dataset": _dataset_name(dataset), "out": OUT}
     return names | {"reading": Reading.model_validate(dataset.reading)}
+
+
+def _going_on(job: Job) -> dict[str, Any]:
+    """What an assignment says of an earlier attempt."""
+    return {"earlier": next(iter(_checkpoint(job)), None)}
+
+
+def _checkpoint(job: Job) -> dict[str, str]:
+    return {} if job.checkpoint_digest is None else {EARLIER: job.checkpoint_digest}
 
 
 def _named(model: Upload, dataset: Upload) -> dict[str, str]:
@@ -127,7 +142,8 @@ def _search(session: Session, job: Job) -> Work:
     spec = SearchSpec.model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     known = _known(session, job, model, dataset)
-    assignment = Search(spec=spec, sensitivity=tuple(known), **_files(model, dataset))
+    assignment = Search(spec=spec, sensitivity=tuple(known), **_files(model, dataset), **_going_on(job))
+    known |= _checkpoint(job)
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
 

@@ -25,16 +25,18 @@ from infra.tables import Job
 from infra.traces import Span, Traces
 from infra.work_disk import WorkDiskFull
 from jobspec.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
-from jobspec.progress import Failed, Ready, Succeeded
+from jobspec.progress import Failed, Ready, Saved, Succeeded
 from jobspec.room import lacks_room
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState, StepState
+from jobspec.work import Order
 from workers import outputs
 from workers.assignments import OUT, SUMMARIES, Work, work_of
-from workers.children import Children
+from workers.checkpoints import Checkpoints, Keeping
+from workers.children import Children, Lent
 from workers.lease import Lease
 from workers.outputs import Bounds, Disbelieved
-from workers.process import Child, Death
+from workers.process import Death
 from workers.step_spans import StepSpans
 
 LISTEN_SECONDS = 0.2
@@ -85,6 +87,7 @@ class Means:
     draining: threading.Event
     children: Children
     bounds: Bounds = field(default_factory=Bounds)
+    keeping: Keeping = field(default_factory=Keeping)
     traces: Traces = field(default_factory=Traces)
 
 
@@ -95,6 +98,7 @@ class Attempt:
         self._means = means
         self._job = job
         self._lease = lease
+        self.checkpoints = Checkpoints(means.database, means.store, job, max_bytes=means.keeping.max_bytes)
         self._span = span
         self._steps = StepSpans(span)
         self._deadline: float | None = None
@@ -111,7 +115,7 @@ class Attempt:
                 with self._span.within("fetch inputs"):
                     self._fetch(work, lent.folder)
                 lent.admit()
-                result = self._listen(lent.child, work)
+                result = self._listen(lent, work)
                 lent.child.kill()
                 if not isinstance(result, Succeeded):
                     return result
@@ -149,9 +153,9 @@ class Attempt:
     def _copy(self, digest: str, path: Path) -> Callable[[], None]:
         return partial(self._means.store.fetch, digest, path, between=self._go_on)
 
-    def _listen(self, child: Child, work: Work) -> Succeeded | Outcome | Death | Stop:
+    def _listen(self, lent: Lent, work: Work) -> Succeeded | Outcome | Death | Stop:
         while (stop := self._stop()) is None:
-            match child.next_event(LISTEN_SECONDS):
+            match lent.child.next_event(LISTEN_SECONDS):
                 case None:
                     continue
                 case Death() as death:
@@ -159,7 +163,15 @@ class Attempt:
                 case Ready():
                     self._steps.end("child")
                     seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + SPARE_SECONDS
-                    child.assign(work.assignment, processor_seconds=seconds)
+                    lent.child.assign(
+                        Order(
+                            assignment=work.assignment,
+                            processor_seconds=seconds,
+                            checkpoint_seconds=self._means.keeping.every_seconds,
+                        )
+                    )
+                case Saved():
+                    self.checkpoints.take(lent.folder, steps=self._lease.record.steps, between=self._go_on)
                 case Succeeded() as result:
                     return result
                 case Failed(failure=failure):

@@ -16,12 +16,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobspec.errors import InternalError, OutOfMemory, SecateurError, StorageFull
-from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, StepFinished, StepStarted, Succeeded
+from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, Saved, StepFinished, StepStarted, Succeeded
 from jobspec.room import lacks_room
 from jobspec.work import (
-    Assignment,
+    CHECKPOINT,
     CheckDataset,
     CheckModel,
     Compress,
@@ -33,8 +34,11 @@ from jobspec.work import (
 )
 from workers import child_log
 
+if TYPE_CHECKING:
+    from engine.trail import Trail
+
 Emit = Callable[[Event], None]
-Run = Callable[[Assignment, Emit], Succeeded]
+Run = Callable[[Order, Emit], Succeeded]
 
 
 class Speaker:
@@ -63,7 +67,8 @@ def _model_checker() -> Run:
     import engine.reading.compare  # noqa: F401
     from engine.inspect import inspect_model
 
-    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+    def run(order: Order, emit: Emit) -> Succeeded:
+        assignment = order.assignment
         assert isinstance(assignment, CheckModel)
         return Succeeded(summary=inspect_model(Path(assignment.model)).model_dump(mode="json"))
 
@@ -73,7 +78,8 @@ def _model_checker() -> Run:
 def _dataset_checker() -> Run:
     from engine.inspect import inspect_dataset
 
-    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+    def run(order: Order, emit: Emit) -> Succeeded:
+        assignment = order.assignment
         assert isinstance(assignment, CheckDataset)
         summary = inspect_dataset(Path(assignment.dataset), assignment.reading)
         return Succeeded(summary=summary.model_dump(mode="json"))
@@ -84,11 +90,12 @@ def _dataset_checker() -> Run:
 def _compressor() -> Run:
     from engine.compress import compress
 
-    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+    def run(order: Order, emit: Emit) -> Succeeded:
+        assignment = order.assignment
         assert isinstance(assignment, Compress)
         baseline = assignment.baseline if assignment.baseline and Path(assignment.baseline).is_file() else None
         known_baseline = None if baseline is None else Path(baseline)
-        return _leaving_files(partial(compress, known_baseline=known_baseline))(assignment, emit)
+        return _leaving_files(partial(compress, known_baseline=known_baseline))(order, emit)
 
     return run
 
@@ -108,7 +115,8 @@ def _searcher() -> Run:
 def _sweeper() -> Run:
     from engine.sweep_job import gather, measure_baseline
 
-    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+    def run(order: Order, emit: Emit) -> Succeeded:
+        assignment = order.assignment
         assert isinstance(assignment, MeasureBaseline | GatherTrials)
         recipe, out = assignment.spec.recipe(), Path(assignment.out)
         if isinstance(assignment, MeasureBaseline):
@@ -135,7 +143,8 @@ RUNNERS: dict[str, Callable[[], Run]] = {
 
 
 def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
-    def run(assignment: Assignment, emit: Emit) -> Succeeded:
+    def run(order: Order, emit: Emit) -> Succeeded:
+        assignment = order.assignment
         assert isinstance(assignment, Compress | MeasureSensitivity | Search)
         files = work(
             assignment.spec.recipe(),
@@ -145,17 +154,30 @@ def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
             out=Path(assignment.out),
             emit=emit,
             known=tuple(map(Path, assignment.sensitivity)),
+            trail=_trail(order, assignment, emit),
         )
         return Succeeded(files=files)
 
     return run
 
 
+def _trail(order: Order, assignment: Compress | MeasureSensitivity | Search, emit: Emit) -> "Trail":
+    """Where to go on, and where to keep how far the job is."""
+    from engine import checkpoint
+    from engine.trail import Trail
+
+    recipe, every = assignment.spec.recipe(), order.checkpoint_seconds
+    keeper = None
+    if every is not None:
+        keeper = checkpoint.File(Path(CHECKPOINT), recipe, every_seconds=every, announce=lambda: emit(Saved()))
+    return Trail(keeper, {} if assignment.earlier is None else checkpoint.read(Path(assignment.earlier), recipe))
+
+
 def _as_one_step(run: Run) -> Run:
-    def stepped(assignment: Assignment, emit: Emit) -> Succeeded:
+    def stepped(order: Order, emit: Emit) -> Succeeded:
         emit(StepStarted(step="check"))
         began = time.monotonic()
-        result = run(assignment, emit)
+        result = run(order, emit)
         emit(StepFinished(step="check", seconds=time.monotonic() - began))
         return result
 
@@ -215,7 +237,7 @@ def serve(kinds: Sequence[str], speaker: Speaker) -> None:
         order = Order.model_validate_json(line)
         if order.processor_seconds is not None:
             _limit_processor_time(order.processor_seconds)
-        result: Event = runners[order.assignment.kind](order.assignment, speaker.emit)
+        result: Event = runners[order.assignment.kind](order, speaker.emit)
     except Exception as fault:  # noqa: BLE001 - whatever the engine raises must reach the user as a failure
         traceback.print_exc()
         error = as_error(fault)

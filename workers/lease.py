@@ -8,7 +8,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from infra import jobs
+from infra import job_steps, jobs
 from infra.database import Database
 from infra.logs import logger
 from infra.tables import Job
@@ -20,7 +20,7 @@ class Lease:
     """The right to write one attempt of one job. What its ``record`` is told is saved at the next heartbeat."""
 
     def __init__(self, database: Database, job: Job, *, lease_seconds: float, heartbeat_seconds: float) -> None:
-        self.record = Recorder(jobs.steps_of(job))
+        self.record = Recorder(job_steps.steps_of(job))
         self.state: JobState | None = JobState.RUNNING
         self._database = database
         self._job = job

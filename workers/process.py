@@ -18,7 +18,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from jobspec.progress import EVENT, Event
-from jobspec.work import Assignment, Order, WorkKind
+from jobspec.work import Order, WorkKind
 from workers import launch
 from workers.sandbox.confinement import Confinement
 
@@ -124,9 +124,8 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def assign(self, assignment: Assignment, *, processor_seconds: float | None = None) -> None:
+    def assign(self, order: Order) -> None:
         """Hand over the job. It is sent while events are awaited, so a child that does not read blocks nobody."""
-        order = Order(assignment=assignment, processor_seconds=processor_seconds)
         self._unsent = memoryview(order.model_dump_json().encode() + b"\n")
 
     def has_spoken(self) -> bool:

@@ -77,6 +77,7 @@ class Supervisor:
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
                 lease.record.note(_last_words(ending))
             written = self._settle(job, lease, ending)
+            attempt.checkpoints.remove_unneeded()
         log.info("job left", ending=_name(ending), written=written)
         if isinstance(ending, Stop) and attempt.announced:
             with suppress(SecateurError):  # then the collector finds what was stored and has no row

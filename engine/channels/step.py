@@ -1,18 +1,18 @@
 """The prune step that takes channels away: score, plan, build the smaller model, repair it, train it, and again."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+import keras
 import numpy as np
 
 from engine.arrays import Mask
-from engine.channels.groups import Channels, channels_of
+from engine.channels.course import Course, OnAdvance, Progress, go_on, kept, rounds_of
+from engine.channels.groups import channels_of
 from engine.channels.latency import measure
-from engine.channels.planning import Cost, Cuttable, cuttable, plan
+from engine.channels.planning import Cost, cuttable, plan
 from engine.channels.repair import fold, mean_shifts, solve_readers
 from engine.channels.savings import Costs, group_infos
 from engine.channels.scoring import scores_of
@@ -21,61 +21,15 @@ from engine.job import Job
 from engine.model import summarise
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.pruning.schedule import plan as cuts_of
 from engine.steps import RETRAIN, train_on
-from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.errors import FieldError, NothingToPrune, TargetUnreachable
 from jobspec.fit_channels import why_left_alone
 from jobspec.fit_pruning import check_structure
-from jobspec.pruning import Constant, OneShot, Polynomial, Prune
+from jobspec.pruning import Constant, OneShot, Prune
 from jobspec.report import GroupCut
 from jobspec.spec import Quantize, Step
-from jobspec.summaries import ChannelGroup
 from jobspec.training import Trained
-
-OnAdvance = Callable[[Advance], None]
-
-
-@dataclass(frozen=True)
-class Round:
-    """A cut, and the training that follows it."""
-
-    progress: float
-    """How much of what the step asks for is cut by then."""
-    epochs: int
-
-
-def rounds_of(step: PruneChannels) -> list[Round]:
-    """When the step cuts. Shapes change, so that cuts fall between epochs.
-
-    >>> rounds_of(PruneChannels(sparsity=0.5))
-    [Round(progress=1.0, epochs=0)]
-    >>> [round.epochs for round in rounds_of(PruneChannels(sparsity=0.5, schedule=Polynomial(epochs=4, ramp=0.5)))]
-    [1, 3]
-    """
-    schedule, amount = step.schedule, step.amount[1]
-    if isinstance(schedule, OneShot):
-        return [Round(1.0, 0)]
-    cuts = cuts_of(schedule, amount, num_steps=schedule.epochs)
-    early = 1 if isinstance(schedule, Polynomial) else 0  # it cuts after a step; here the step is the epoch behind
-    starts = [cut.step - early for cut in cuts] + [schedule.epochs]
-    return [Round(cut.sparsity / amount, starts[number + 1] - starts[number]) for number, cut in enumerate(cuts)]
-
-
-@dataclass
-class Course:
-    """A step under way. Channels keep their numbers, however often the model is cut."""
-
-    first: Channels
-    now: Channels
-    """Those of the job's model as it is."""
-    costs: Costs
-    infos: tuple[ChannelGroup, ...]
-    groups: list[Cuttable]
-    cost: Cost
-    alive: Mask
-    """The channels that are still there."""
 
 
 def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvance) -> str:
@@ -87,12 +41,15 @@ def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvan
     """
     course = begin(job, step)
     rounds = rounds_of(step)
-    told = _Progress(on_advance, parts=len(rounds))
-    for number, each in enumerate(rounds):
+    told = Progress(on_advance, parts=len(rounds))
+    begun = go_on(job, course)
+    for number, each in list(enumerate(rounds))[max(begun, 0) :]:
         cut = 0.2 if each.epochs else 1.0
-        _cut(job, step, course, each.progress, told.within(number, 0.0, cut))
+        if number != begun:
+            _cut(job, step, course, each.progress, told.within(number, 0.0, cut))
         if each.epochs:
-            _train(job, step, name, each.epochs, told.within(number, cut, 1.0))
+            with kept(job, course, number):
+                _train(job, step, name, each.epochs, told.within(number, cut, 1.0))
     _record(job, step, course)
     check_later(job, step, job.model)
     return _summary(course)
@@ -182,6 +139,7 @@ def _cost(job: Job, step: PruneChannels, costs: Costs) -> Cost:
 
 def _cut(job: Job, step: PruneChannels, course: Course, progress: float, on_progress: Callable[[float], None]) -> None:
     """One cut, and its repair. The job's model is a smaller one afterwards."""
+    keras.utils.set_random_seed(job.recipe.seed)  # new layers draw seeds of their own, in any process the same
     now = course.now
     names = {each.group.name for each in course.groups}
     groups = [group for group in now.groups if group.name in names]
@@ -246,21 +204,3 @@ def _summary(course: Course) -> str:
     macs, params = (1 - cost(course.alive) / (cost(whole) or 1) for cost in (costs.macs, costs.params))
     gone = int(np.count_nonzero(~course.alive))
     return f"{gone:,} channels gone, {macs:.1%} of the multiply-accumulates, {params:.1%} of the parameters"
-
-
-class _Progress:
-    """Turns what parts of rounds tell of themselves into the progress of a step."""
-
-    def __init__(self, on_advance: OnAdvance, *, parts: int) -> None:
-        self._on_advance, self._parts, self._began = on_advance, parts, time.monotonic()
-
-    def within(self, part: int, start: float, end: float) -> Callable[[float], None]:
-        """A listener for a stretch of one part."""
-
-        def tell(share: float) -> None:
-            progress = (part + start + (end - start) * share) / self._parts
-            if progress > 0:
-                elapsed = time.monotonic() - self._began
-                self._on_advance(Advance(min(progress, 1.0), elapsed * (1 - progress) / progress))
-
-        return tell

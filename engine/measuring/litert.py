@@ -73,7 +73,7 @@ class Runner:
                 LiteRT keeps them in an order of its own.
             outputs: names of the outputs in the order of the model; needed when there are several.
         """
-        self._content = content
+        self.content = content
         self._interpreter = Interpreter(model_content=content, num_threads=1)
         self._inputs = self._input_details(inputs)
         self._names = tuple(outputs)
@@ -119,7 +119,7 @@ class Runner:
 
     def constants(self) -> list[tuple[str, Array]]:
         """Name and value of every tensor that is stored in the file: weights, biases, shapes."""
-        model = schema.ModelT.InitFromPackedBuf(self._content, 0)
+        model = schema.ModelT.InitFromPackedBuf(self.content, 0)
         found = []
         for index, tensor in enumerate(model.subgraphs[0].tensors):
             data = model.buffers[tensor.buffer].data

@@ -17,6 +17,7 @@ from engine.pruning.distribution import DISTRIBUTIONS, Layers, Ranked, uniform
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Observer, mean_scores
 from engine.pruning.structure import grouping_of, keep_of
+from engine.trail import Section, as_array, from_array
 from jobspec.pruning import Prune
 
 Weights = Mapping[str, Array]
@@ -75,6 +76,19 @@ class Cutting:
             self._masks.replace(name, layout.kernel(weights[name]), layout.kernel(mask))
             if self._step.structure == "unit":
                 self._biases[name] = self._masks.silence(name, self._biases.get(name))
+
+    def told(self) -> Section:
+        """What its cuts so far have left behind, beside the masks."""
+        arrays = {f"memory/{name}": weights for name, weights in (self._memory or {}).items()}
+        biases = {f"bias/{name}": bias for name, bias in self._biases.items() if bias is not None}
+        return {"targets": as_array(self.targets), **arrays, **biases}
+
+    def take_up(self, section: Section) -> None:
+        """Go on as the other one would, that took stock of the same masks."""
+        self.targets = from_array(section["targets"])
+        if self._memory is not None:
+            self._memory = {name: section[f"memory/{name}"] for name in self._memory}
+        self._biases = {name: section[f"bias/{name}"] for name in self.names if f"bias/{name}" in section}
 
     def plan(self) -> dict[str, float]:
         """The sparsity that each kernel will have in the end, as things stand."""

@@ -14,6 +14,7 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.layout import Layout
 from engine.prunable import Kernel
+from engine.trail import Section
 
 
 class _Masked(keras.constraints.Constraint):  # type: ignore[misc]
@@ -92,6 +93,18 @@ class Masks:
     def mask(self, name: str) -> Mask:
         """Which weights of a kernel stay."""
         return np.asarray(_numpy(self._masks[name]), dtype=np.bool_)
+
+    def told(self) -> Section:
+        """All masks, of kernels and of biases, as they are."""
+        kernels = {f"kernel/{name}": self.mask(name) for name in self._masks}
+        return kernels | {f"bias/{name}": _numpy(mask) != 0 for name, mask in self._bias_masks.items()}
+
+    def take_up(self, section: Section) -> None:
+        """Put back the masks of a model with the same kernels; weights are the caller's business."""
+        for name, mask in self._masks.items():
+            mask.assign(section[f"kernel/{name}"].astype(np.float32))
+        for name, mask in self._bias_masks.items():
+            mask.assign(section[f"bias/{name}"].astype(np.float32))
 
     def sparsity(self, names: Sequence[str] | None = None) -> float:
         """Share of zeros in kernels together: in those named, else in all."""

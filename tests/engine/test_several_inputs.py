@@ -12,6 +12,7 @@ from engine.data.rows import Rows, scratch_file
 from engine.feed import Feed, Feeds, ordered_batches, training_batches
 from engine.measuring import litert
 from engine.measuring.measure import predict
+from engine.order import Order
 from engine.parts import Parts
 from engine.sensitivity_job import run as measure_layers
 from jobspec.errors import InputShapeMismatch, TrainingUnserved
@@ -163,7 +164,7 @@ def test_training_sees_what_measuring_sees_of_every_input() -> None:
     feeds = Feeds((Feed("1/255", (4,), "float32"), Feed("none", (1,), "int32")))
     samples = Parts(("pixels", "words"), (pixels, rows))
 
-    shuffled = list(training_batches(feeds, samples, np.arange(10), batch_size=4, seed=3))
+    shuffled = list(training_batches(feeds, samples, np.arange(10), order=Order(10, 4, seed=3)))
     ordered = list(ordered_batches(feeds, samples, np.arange(10), batch_size=4))
 
     fed = feeds(samples[:])

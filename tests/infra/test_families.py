@@ -1,6 +1,6 @@
 """A job that is made of jobs: it lets them go, waits without a worker, and is taken again when all have ended."""
 
-from infra import families, job_list, jobs
+from infra import families, job_list, job_steps, jobs
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
@@ -16,7 +16,7 @@ KEPT = Outcome(JobState.SUCCEEDED, files=[StoredFile("baseline.npz", "x", "sha25
 
 def spread(database: Database, parent: Job) -> list[str]:
     with database.write() as session:
-        steps = jobs.steps_of(parent)
+        steps = job_steps.steps_of(parent)
         children = [SPEC.job_of(trial) for trial in SPEC.trials()]
         return [row.id for row in families.spread(session, parent, KEPT, children, steps=steps, now=at(5))]
 
@@ -201,5 +201,5 @@ def test_a_gathering_that_is_given_back_keeps_what_was_done_before(database: Dat
     with database.write() as session:
         assert jobs.requeue(session, parent.id, taken.attempt, why="child_died", now=at(11))
 
-    states = [(step.name, step.state) for step in jobs.steps_of(job(database, parent.id))]
+    states = [(step.name, step.state) for step in job_steps.steps_of(job(database, parent.id))]
     assert states == [("baseline", StepState.SUCCEEDED), ("trials", StepState.PENDING)]

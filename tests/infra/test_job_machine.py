@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from infra import job_list, jobs, lapses
+from infra import job_list, job_steps, jobs, lapses
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
@@ -71,7 +71,7 @@ class Jobs(RuleBasedStateMachine):
     def heartbeat(self, held: Held) -> None:
         job_id, attempt = held
         with self.database.write() as session:
-            steps = jobs.steps_of(job(self.database, job_id))
+            steps = job_steps.steps_of(job(self.database, job_id))
             state = jobs.renew(session, *held, steps=steps, lease_seconds=LEASE, now=at(self.clock))
         row = job(self.database, job_id)
         holds = row.attempt == attempt and row.state in (JobState.RUNNING, JobState.CANCELLING)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra import job_list, jobs, lapses
+from infra import job_list, job_steps, jobs, lapses
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
@@ -53,7 +53,7 @@ def test_a_new_job_waits_with_its_steps_planned(database: Database) -> None:
     row = job(database, job_id)
 
     assert (row.state, row.attempt, row.pending_until) == (JobState.QUEUED, 0, at(60))
-    assert [step.name for step in jobs.steps_of(row)] == ["baseline", "prune", "measure"]
+    assert [step.name for step in job_steps.steps_of(row)] == ["baseline", "prune", "measure"]
     assert row.spec == spec(labels={"team": "vision"}, limits={"max_pending_seconds": 60}).model_dump(mode="json")
 
 
@@ -90,7 +90,7 @@ def test_a_heartbeat_saves_progress_and_extends_the_lease(database: Database) ->
     row = job(database, job_id)
     assert state == JobState.RUNNING
     assert row.lease_until == at(20 + LEASE)
-    assert jobs.steps_of(row)[0].progress == 0.5
+    assert job_steps.steps_of(row)[0].progress == 0.5
 
 
 def test_a_heartbeat_tells_that_the_job_was_cancelled(database: Database) -> None:
@@ -186,7 +186,7 @@ def test_a_job_that_is_given_back_starts_again_from_its_first_step(database: Dat
 
     row = job(database, job_id)
     assert (row.state, row.lease_until, row.published_at) == (JobState.QUEUED, None, None)
-    assert {step.state for step in jobs.steps_of(row)} == {StepState.PENDING}
+    assert {step.state for step in job_steps.steps_of(row)} == {StepState.PENDING}
     again = claim(database, job_id, seconds=8)
     assert again is not None
     assert (again.attempt, again.started_at) == (2, at(0))

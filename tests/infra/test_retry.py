@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from infra import families, job_list, jobs
+from infra import families, job_list, job_steps, jobs
 from infra.database import Database
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
@@ -55,7 +55,7 @@ def test_a_job_that_did_not_succeed_waits_again_and_runs_as_its_next_attempt(
 
     row = job(database, job_id)
     assert (row.state, row.attempt, row.charged, row.failure, row.finished_at) == ("queued", before, 0, None, None)
-    assert {step.state for step in jobs.steps_of(row)} <= {StepState.PENDING}
+    assert {step.state for step in job_steps.steps_of(row)} <= {StepState.PENDING}
     again = claim(database, job_id, seconds=20)
     assert again is not None
     assert (again.attempt, again.charged, again.started_at) == (before + 1, 1, at(20))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from infra import jobs, uploads
+from infra import job_steps, jobs, uploads
 from infra.database import now
 from infra.jobs import Outcome, StoredFile
 from infra.tables import Job
@@ -98,7 +98,7 @@ def end(running: Running, job_id: str, outcome: Outcome) -> None:
     """Claim a job and end it, as a worker does."""
     claimed = take(running, job_id)
     with running.parts.database.write() as session:
-        assert jobs.finish(session, job_id, claimed.attempt, outcome, steps=jobs.steps_of(claimed), now=now())
+        assert jobs.finish(session, job_id, claimed.attempt, outcome, steps=job_steps.steps_of(claimed), now=now())
 
 
 def succeed(running: Running, job_id: str, files: dict[str, tuple[str, bytes]]) -> None:

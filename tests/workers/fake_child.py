@@ -108,6 +108,50 @@ def crash_once() -> None:
     succeed()
 
 
+def keep(content: bytes) -> None:
+    """Say how far it is, and wait until somebody has taken it."""
+    Path("checkpoint.part").write_bytes(content)
+    Path("checkpoint.part").rename("checkpoint.npz")
+    say(event="saved")
+    while os.path.lexists("checkpoint.npz"):
+        time.sleep(0.01)
+
+
+def keep_and_crash() -> None:
+    """Keeps how far it is and dies in its next step; told how far an earlier attempt was, it goes on and succeeds."""
+    assignment = take_assignment()
+    if assignment["earlier"] is None:
+        say(event="step_started", step="baseline")
+        keep(b"far")
+        say(event="step_finished", step="baseline", seconds=0.5, message="baseline done")
+        keep(b"farther")
+        say(event="step_started", step="prune")
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(assignment["out"], "model.tflite").write_bytes(b"from " + Path(assignment["earlier"]).read_bytes())
+    say(event="step_started", step="prune")
+    say(event="step_finished", step="prune", seconds=0.5)
+    say(event="succeeded", files=[{"name": "model.tflite", "media_type": "application/vnd.tflite"}])
+
+
+def keep_and_hang() -> None:
+    take_assignment()
+    say(event="step_started", step="baseline")
+    keep(b"far")
+    time.sleep(60)
+
+
+def keep_what_is_not_its_own() -> None:
+    assignment = take_assignment()
+    Path("checkpoint.npz").symlink_to("/etc/hostname")
+    say(event="saved")
+    while os.path.lexists("checkpoint.npz"):
+        time.sleep(0.01)
+    Path("checkpoint.npz").mkdir()
+    say(event="saved")
+    Path(assignment["out"], "model.tflite").write_bytes(b"done")
+    say(event="succeeded", files=[{"name": "model.tflite", "media_type": "application/vnd.tflite"}])
+
+
 def quit_quietly() -> None:
     take_assignment()
 
@@ -272,6 +316,9 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             mute,
             deaf,
             tell,
+            keep_and_crash,
+            keep_and_hang,
+            keep_what_is_not_its_own,
         ),
     )
 }

@@ -30,7 +30,7 @@ def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[E
                 case event:
                     said.append(event)
             if isinstance(event, Ready):
-                child.assign(assignment)
+                child.assign(Order(assignment=assignment))
             if isinstance(event, (Succeeded, Failed)):
                 return said
     finally:
@@ -104,7 +104,7 @@ def test_a_child_whose_parent_is_gone_exits(busy: bool, tmp_path: Path) -> None:
     """The end of standard input is the one sign that reaches a child in every sandbox."""
     program = (
         "import sys, time, workers.child as child;"
-        "child.RUNNERS['check_model'] = lambda: lambda assignment, emit: time.sleep(60);"
+        "child.RUNNERS['check_model'] = lambda: lambda order, emit: time.sleep(60);"
         "child.main(['check_model', 'none', sys.argv[1]])"
     )
     with (tmp_path / "events").open("wb") as events:
@@ -127,7 +127,7 @@ def test_a_child_that_uses_more_processor_time_than_its_job_may_is_ended_by_the_
     """The worker watches the clock; this holds when nobody does, and for all threads together."""
     program = (
         "import sys, workers.child as child\n"
-        "def spin(assignment, emit):\n"
+        "def spin(order, emit):\n"
         "    while True: pass\n"
         "child.RUNNERS['check_model'] = lambda: spin\n"
         "child.main(['check_model', 'none', sys.argv[1]])\n"
@@ -135,7 +135,7 @@ def test_a_child_that_uses_more_processor_time_than_its_job_may_is_ended_by_the_
     child = Child.spawn([sys.executable, "-c", program], folder=tmp_path)
     assert child.next_event(30) == Ready()
 
-    child.assign(CheckModel(model="m"), processor_seconds=0.5)
+    child.assign(Order(assignment=CheckModel(model="m"), processor_seconds=0.5))
     death = child.next_event(60)
     child.kill()
 

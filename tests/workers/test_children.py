@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from jobspec.progress import Failed, Ready, Succeeded
-from jobspec.work import Assignment, CheckDataset, CheckModel
+from jobspec.work import Assignment, CheckDataset, CheckModel, Order
 from tests.badfiles import good_keras, good_npz, hdf5_file
 from tests.workers.conftest import eventually, fake, living_in
 from workers import fonts
@@ -142,7 +142,7 @@ def answer(lent: Lent, assignment: Assignment) -> Succeeded | Failed:
     while True:
         match lent.child.next_event(60):
             case Ready():
-                lent.child.assign(assignment)
+                lent.child.assign(Order(assignment=assignment))
             case Succeeded() | Failed() as ended:
                 return ended
             case Death() as death:

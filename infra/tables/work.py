@@ -1,36 +1,22 @@
-"""The rows that hold the truth. Messages and processes come and go; what is not here did not happen."""
+"""Uploads, jobs, what jobs leave, and who runs them."""
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Double,
     ForeignKey,
     Index,
-    MetaData,
     String,
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from infra import trace_context
-from infra.utc import UtcDateTime as UtcDateTime  # migrations know it by this module
+from infra.tables.table import Table
 from jobspec.keys import LOCAL_OWNER
-
-
-class Table(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[dict[str, Any]]: JSON}  # noqa: RUF012
 
 
 class Upload(Table):
@@ -91,7 +77,9 @@ class Job(Table):
     ``attempt`` is the fencing token: every write of a worker names the attempt that it holds. ``charged`` counts those
     that ``max_attempts`` bounds: an attempt that a worker gave back because it shut down is not among them. A trial
     of a sweep has the sweep's job as ``parent_id`` and its number among the trials as ``position``. ``last_event``
-    is the number of the newest of its events. ``traceparent`` is the span that the job was made in, if it was traced.
+    is the number of the newest of its events. ``checkpoint_digest`` is that of a file from which the next attempt
+    goes on, and ``checkpoint_steps`` are the steps as they were then. ``traceparent`` is the span that the job was
+    made in, if it was traced.
     """
 
     __tablename__ = "jobs"
@@ -113,6 +101,8 @@ class Job(Table):
     spec: Mapped[dict[str, Any]]
     spec_digest: Mapped[str | None] = mapped_column(String(80), index=True)
     steps: Mapped[list[dict[str, Any]]]
+    checkpoint_digest: Mapped[str | None] = mapped_column(String(80), index=True)
+    checkpoint_steps: Mapped[list[dict[str, Any]] | None]
     failure: Mapped[dict[str, Any] | None]
     attempt: Mapped[int]
     charged: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -198,80 +188,6 @@ class Worker(Table):
     queues: Mapped[str] = mapped_column(String(64))
     sandbox: Mapped[str | None] = mapped_column(String(256))
     seen_at: Mapped[datetime]
-
-
-class ApiKey(Table):
-    """What a caller proves itself with. Of the secret only the digest is here, and that of the one it replaced.
-
-    ``owner`` is whose things the key works on; ``scopes`` are names with commas between.
-    """
-
-    __tablename__ = "api_keys"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    prefix: Mapped[str] = mapped_column(String(16), unique=True)
-    owner: Mapped[str] = mapped_column(String(64))
-    name: Mapped[str] = mapped_column(String(256))
-    scopes: Mapped[str] = mapped_column(String(64))
-    secret_digest: Mapped[str] = mapped_column(String(80))
-    former_digest: Mapped[str | None] = mapped_column(String(80))
-    former_until: Mapped[datetime | None]
-    created_at: Mapped[datetime]
-    expires_at: Mapped[datetime | None]
-    last_used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-
-
-class OwnerLimits(Table):
-    """What one owner may use where that is not what the settings say; null: it is. 0 is any amount."""
-
-    __tablename__ = "owner_limits"
-
-    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
-    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    queued_jobs: Mapped[int | None]
-    running_jobs: Mapped[int | None]
-    requests_per_minute: Mapped[int | None]
-    max_upload_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    changed_at: Mapped[datetime]
-
-
-class Webhook(Table):
-    """Where an owner wants to be told. ``subscriptions`` are kinds of notices with commas between.
-
-    The secrets stand here as they are: to sign takes the secret itself.
-    """
-
-    __tablename__ = "webhooks"
-    __table_args__ = (Index(None, "owner", "created_at", "id"),)
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    owner: Mapped[str] = mapped_column(String(64))
-    url: Mapped[str] = mapped_column(String(2048))
-    subscriptions: Mapped[str] = mapped_column(String(256))
-    description: Mapped[str] = mapped_column(String(256))
-    secret: Mapped[str] = mapped_column(String(80))
-    former_secret: Mapped[str | None] = mapped_column(String(80))
-    former_until: Mapped[datetime | None]
-    disabled_because: Mapped[str | None] = mapped_column(String(256))
-    created_at: Mapped[datetime]
-
-
-class Delivery(Table):
-    """One notice for one webhook: its exact body, how each try went, and when the next one is due."""
-
-    __tablename__ = "deliveries"
-    __table_args__ = (Index(None, "state", "due_at"), Index(None, "webhook_id", "created_at", "id"))
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
-    type: Mapped[str] = mapped_column(String(32))
-    body: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(String(16))
-    tries: Mapped[list[dict[str, Any]]]
-    failed_tries: Mapped[int] = mapped_column(default=0)
-    due_at: Mapped[datetime]
-    created_at: Mapped[datetime]
 
 
 class Tally(Table):

@@ -1,0 +1,108 @@
+"""A process is killed in the middle of an epoch; whoever comes after it goes on, to the same weights."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import psutil
+import pytest
+
+from client.api import Secateur
+from jobspec.events import JobEvent
+from jobspec.states import FINAL
+from stack.interrupts import Interrupts
+from stack.machine import Machine, machine
+from tests.backing import Backing
+from tests.plane import trained_on_the_plane
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.alone
+
+ENVIRONMENT: Final = {
+    "SECATEUR_CHECKPOINT_SECONDS": "0",
+    "SECATEUR_LEASE_SECONDS": "3",
+    "SECATEUR_HEARTBEAT_SECONDS": "0.2",
+    "SECATEUR_SWEEP_SECONDS": "1",
+}
+EPOCHS, KILLED_IN = 5, 3
+STEPS: Final = [
+    {"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}},
+    {"kind": "finetune", "epochs": EPOCHS, "best_epoch": False},
+    {"kind": "quantize", "scheme": "int8", "calibration_samples": 32},
+]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, lasting_backing: Backing) -> Iterator[Machine]:
+    settings = lasting_backing.settings(tmp_path_factory.mktemp("var"), host="127.0.0.1", port=0)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        with machine(settings, Interrupts()) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def spec(running: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A job whose epochs take a second: two samples are a batch."""
+    model, dataset = trained_on_the_plane(tmp_path_factory.mktemp("plane"))
+    with Secateur(running.url) as client:
+        ids = {"model_id": client.upload_model(model).id, "dataset_id": client.upload_dataset(dataset).id}
+        client.wait_ready("model", ids["model_id"])
+        client.wait_ready("dataset", ids["dataset_id"])
+    return ids | {"kind": "compress", "steps": STEPS, "training": {"batch_size": 2, "optimizer": "adam"}}
+
+
+def run(running: Machine, spec: dict[str, Any], folder: Path, *, kill: str | None) -> tuple[Path, list[JobEvent]]:
+    """Run the job to its end, with a kill -9 in the middle of an epoch. Returns its files and its events."""
+    folder.mkdir()
+    with Secateur(running.url) as client:
+        job = client.submit(spec, force=True)
+        if kill is not None:
+            _strike(running, client, job.id, kill)
+        while (ended := client.job(job.id, wait_seconds=1.0)).state not in FINAL:
+            running.tend()
+        assert ended.state == "succeeded", ended.failure
+        for artifact in client.artifacts(job.id):
+            client.download(job.id, artifact, folder)
+        return folder, list(client.events(job.id))
+
+
+def _strike(running: Machine, client: Secateur, job_id: str, kill: str) -> None:
+    """Kill the worker that runs the job, or all that it has started, once an epoch is under way."""
+    assert eventually(lambda: _epoch(client, job_id) >= KILLED_IN, within_seconds=120)
+    (part,) = [part for part in running.keeper.parts if part.name == "worker-jobs"]
+    worker = psutil.Process(part.process.pid)
+    for victim in [worker] if kill == "worker" else worker.children(recursive=True):
+        victim.kill()
+
+
+def _epoch(client: Secateur, job_id: str) -> int:
+    return next(step.epoch or 0 for step in client.job(job_id).steps if step.name == "finetune")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(running: Machine, spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(running, spec, tmp_path_factory.mktemp("undisturbed") / "out", kill=None)[0]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kill", ["child", "worker"])
+def test_a_job_that_was_killed_in_an_epoch_ends_with_the_same_weights(
+    kill: str, running: Machine, spec: dict[str, Any], undisturbed: Path, tmp_path: Path
+) -> None:
+    out, events = run(running, spec, tmp_path / "out", kill=kill)
+
+    found, expected = (
+        keras.models.load_model(folder / "model.keras", compile=False).get_weights() for folder in (out, undisturbed)
+    )
+    assert all(map(np.array_equal, found, expected))
+    assert (out / "model.tflite").read_bytes() == (undisturbed / "model.tflite").read_bytes()
+    later = [event for event in events if event.attempt == 2]
+    done_again = [event.body["step"] for event in later if event.kind == "step" and event.body["state"] == "running"]
+    assert done_again == ["finetune", "quantize", "measure"], "the original was measured, and the cut made, before"
+    epochs = [event.body["epoch"] for event in later if event.kind == "progress" and "epoch" in event.body]
+    assert min(epochs) >= KILLED_IN, "epochs that had ended were not done again"
+    assert any("Going on in step" in event.body["message"] for event in later if event.kind == "log")

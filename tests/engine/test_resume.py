@@ -1,0 +1,213 @@
+"""Whoever goes on from a checkpoint comes to the same files, whichever checkpoint it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from engine import checkpoint
+from engine.compress import compress
+from engine.search_job import run as search
+from engine.sensitivity_job import run as measure_sensitivity
+from engine.trail import Section, Trail
+from jobspec.progress import Event, StepFinished, StepStarted
+from jobspec.reading import Reading
+from jobspec.report import Report
+from jobspec.search import SearchRecipe
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.spec import Recipe
+
+READING = Reading(scale="1/255")
+TRAINING = {"batch_size": 128}
+PRUNE = {"kind": "prune", "sparsity": 0.6}
+QUANTIZE = {"kind": "quantize", "scheme": "int8", "calibration_samples": 32}
+
+
+@pytest.fixture(scope="module")
+def lively_model(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with all that a process could forget: statistics of batches, and chance inside a layer."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.ReLU(name="relu"),
+            keras.layers.Flatten(name="flatten"),
+            keras.layers.Dropout(0.2, name="dropout"),
+            keras.layers.Dense(16, activation="relu", name="hidden"),
+            keras.layers.Dense(4, activation="softmax", name="classes"),
+        ],
+        name="lively",
+    )
+    model.compile(optimizer=keras.optimizers.Adam(3e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(arrays["x_train"][..., None] / 255.0, arrays["y_train"], epochs=6, batch_size=64, verbose=0)
+    model.save(path := tmp_path_factory.mktemp("lively") / "model.keras")
+    return path
+
+
+class Kept:
+    """Runs a job and keeps every checkpoint that it makes, as the next process would read them."""
+
+    def __init__(self, work: Callable[..., Any], recipe: Any, folder: Path, **files: Path) -> None:
+        self._work, self._recipe, self._folder, self._files = work, recipe, folder, files
+        self.checkpoints: list[dict[str, Section]] = []
+
+    def run(self, name: str, found: dict[str, Section] | None = None) -> tuple[Path, list[Event]]:
+        """One process: its folder, and what it told."""
+        (out := self._folder / name).mkdir()
+        path, events = self._folder / f"{name}.checkpoint", list[Event]()
+
+        def announce() -> None:
+            self.checkpoints.append(checkpoint.read(path, self._recipe))
+            path.unlink()
+
+        keeper = checkpoint.File(path, self._recipe, every_seconds=0.0, announce=announce) if found is None else None
+        trail = Trail(keeper, dict(found or {}))
+        self._work(self._recipe, reading=READING, out=out, emit=events.append, trail=trail, **self._files)
+        assert not trail.found, "all that was kept was taken up"
+        return out, events
+
+
+def some(checkpoints: list[dict[str, Section]]) -> list[tuple[int, dict[str, Section]]]:
+    """Of those inside trainings the first and the last, and of those between steps the last; each costs a run."""
+    inside = [number for number, found in enumerate(checkpoints) if "training" in found]
+    between = [number for number, found in enumerate(checkpoints) if "training" not in found]
+    return [(number, checkpoints[number]) for number in sorted({inside[0], inside[-1], between[-1]})]
+
+
+def weights(out: Path) -> list[np.ndarray]:
+    return [np.asarray(each) for each in keras.models.load_model(out / "model.keras", compile=False).get_weights()]
+
+
+def report_of(folder: Path) -> Report:
+    return Report.model_validate_json((folder / "report.json").read_bytes())
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "best epoch, then int8": {
+        "steps": [
+            PRUNE | {"schedule": {"kind": "polynomial", "epochs": 2, "recoverable": True}},
+            {"kind": "finetune", "epochs": 2, "best_epoch": True},
+            QUANTIZE,
+        ],
+    },
+    "units with biases, momentum, warm restarts, changed images": {
+        "steps": [PRUNE | {"structure": "unit", "schedule": {"kind": "iterative", "cycles": 3, "recoverable": True}}],
+        "training": TRAINING | {"optimizer": "sgd", "augment": {"shift": 0.1}, "class_weight": "balanced"},
+    },
+    "a teacher, and half precision": {
+        "steps": [
+            PRUNE | {"schedule": {"kind": "one_shot"}},
+            {"kind": "finetune", "epochs": 3, "best_epoch": False, "distill": {"weight": 0.5}},
+        ],
+        "training": TRAINING | {"precision": "mixed_float16"},
+    },
+    "channels, and weights in what is left": {
+        "steps": [
+            {"kind": "prune", "structure": "channel", "sparsity": 0.5}
+            | {"schedule": {"kind": "iterative", "cycles": 2, "epochs_per_cycle": 2}},
+            PRUNE | {"schedule": {"kind": "constant", "epochs": 2}},
+        ],
+    },
+    "shares by sensitivity": {
+        "steps": [
+            PRUNE
+            | {"distribution": "sensitivity", "sensitivity": {"sparsities": [0.5, 0.9], "samples": 50}}
+            | {"schedule": {"kind": "constant", "epochs": 2}},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_from_any_checkpoint_a_job_comes_to_the_same_weights(
+    recipe: dict[str, Any], lively_model: Path, data_file: Path, tmp_path: Path
+) -> None:
+    asked = Recipe.model_validate({"training": TRAINING, **recipe})
+    job = Kept(compress, asked, tmp_path, model=lively_model, dataset=data_file)
+
+    whole, _ = job.run("whole")
+    expected, tflite = weights(whole), (whole / "model.tflite").read_bytes()
+
+    assert len(job.checkpoints) >= len(asked.steps) + 2
+    for number, found in some(job.checkpoints):
+        out, events = job.run(f"from_{number}", found)
+        assert all(map(np.array_equal, weights(out), expected)), f"checkpoint {number} of {sorted(found)}"
+        assert (out / "model.tflite").read_bytes() == tflite
+        assert StepStarted(step="baseline") not in events, "what is finished is not done again"
+
+
+def test_what_is_finished_is_not_told_again_and_its_time_is_known(
+    lively_model: Path, data_file: Path, tmp_path: Path
+) -> None:
+    asked = Recipe.model_validate({"training": TRAINING, "steps": [{"kind": "finetune", "epochs": 2}, QUANTIZE]})
+    job = Kept(compress, asked, tmp_path, model=lively_model, dataset=data_file)
+    whole, _ = job.run("whole")
+
+    out, events = job.run("again", job.checkpoints[-1])
+
+    assert [event.step for event in events if isinstance(event, StepFinished)] == ["measure"]
+    reports = [report_of(folder) for folder in (whole, out)]
+    assert reports[1].seconds.keys() == reports[0].seconds.keys()
+    assert reports[1].seconds["finetune"] == reports[0].seconds["finetune"]
+    assert reports[1].history == reports[0].history
+    assert reports[1].notes == reports[0].notes
+
+
+def test_a_search_goes_on_behind_its_trials(lively_model: Path, data_file: Path, tmp_path: Path) -> None:
+    asked = SearchRecipe.model_validate(
+        {
+            "steps": [{"kind": "prune", "schedule": {"kind": "constant", "epochs": 2}}],
+            "training": TRAINING,
+            "budget": {"trials": 3},
+            "goals": {"max_accuracy_drop": 0.05},
+        }
+    )
+    job = Kept(search, asked, tmp_path, model=lively_model, dataset=data_file)
+
+    whole, _ = job.run("whole")
+
+    assert len(job.checkpoints) >= 6, "after trials and inside them"
+    for number, found in some(job.checkpoints):
+        out, _ = job.run(f"from_{number}", found)
+        assert (out / "model.tflite").read_bytes() == (whole / "model.tflite").read_bytes()
+
+
+def test_layers_that_were_measured_are_not_measured_again(lively_model: Path, data_file: Path, tmp_path: Path) -> None:
+    asked = SensitivityRecipe.model_validate({"sparsities": [0.5, 0.9], "samples": 50})
+    job = Kept(measure_sensitivity, asked, tmp_path, model=lively_model, dataset=data_file)
+
+    whole, _ = job.run("whole")
+    out, _ = job.run("again", job.checkpoints[0])
+
+    assert (out / "sensitivity.json").read_bytes() == (whole / "sensitivity.json").read_bytes()
+    assert "1 of 2 layers were measured earlier" in (out / "report.json").read_text()
+
+
+def test_a_checkpoint_of_other_work_or_of_none_is_not_taken_up(tmp_path: Path) -> None:
+    first, other = (Recipe.model_validate({"steps": [PRUNE], "seed": seed}) for seed in (0, 1))
+    path = tmp_path / "checkpoint"
+    keeper = checkpoint.File(path, first, every_seconds=0.0, announce=lambda: None)
+    keeper.keep({"job": {"number": np.arange(3)}})
+
+    assert checkpoint.read(path, first)["job"]["number"].tolist() == [0, 1, 2]
+    assert checkpoint.read(path, other) == {}
+    assert not keeper.is_due(), "nobody has taken it yet"
+    path.write_bytes(path.read_bytes()[:200])
+    assert checkpoint.read(path, first) == {}
+
+
+def test_a_job_goes_on_where_nothing_can_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk, or a limit on files: the work itself may still fit."""
+    recipe = Recipe.model_validate({"steps": [PRUNE]})
+    keeper = checkpoint.File(
+        tmp_path / "gone" / "checkpoint", recipe, every_seconds=0.0, announce=lambda: pytest.fail("nothing is there")
+    )
+
+    keeper.keep({"job": {"number": np.arange(3)}})
+
+    assert "could not be kept" in caplog.text
