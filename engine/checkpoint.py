@@ -55,16 +55,16 @@ class File:
         due = time.monotonic() >= self._kept_at + max(self.every_seconds, self._pause)
         return due and not self.path.exists()
 
-    def keep(self, sections: Sections) -> None:
+    def keep(self, tell: Callable[[], Sections]) -> None:
         """Write the file and announce it. Where there is no room for it the job goes on without."""
         began = time.monotonic()
         unfinished = self.path.with_suffix(".part")
         try:
-            self._write(sections, unfinished)
+            self._write(tell(), unfinished)
             os.replace(unfinished, self.path)
-        except OSError as fault:
+        except (OSError, MemoryError) as fault:
             unfinished.unlink(missing_ok=True)
-            _log.warning("How far the job is could not be kept: %s.", fault.strerror)
+            _log.warning("How far the job is could not be kept: %s.", fault)
             return
         finally:
             self._kept_at = time.monotonic()

@@ -171,7 +171,7 @@ def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, kn
     known = [out / sensitivity.FILE.name, *known]
     for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
         keras.utils.set_random_seed(job.recipe.seed)  # whatever came before, here or elsewhere
-        with kept(job, number, out), clock.step(name) as message, samples_blamed():
+        with clock.step(name) as message, kept(job, number, out), samples_blamed():
             match step:
                 case Prune():
                     advance = clock.advance(name)
@@ -185,7 +185,7 @@ def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, kn
                     message.append(quantize(job, step, out))
                 case _:
                     assert_never(step)
-    with kept(job, len(steps), out), clock.step("measure") as message:
+    with clock.step("measure") as message, kept(job, len(steps), out):
         if job.result is None:
             quantize(job, Quantize(scheme="none"), out)
         files = [out / file.name for file in FILES[:2]]

@@ -27,8 +27,8 @@ class Keeper(Protocol):
     def is_due(self) -> bool:
         """Whether it is time to keep something again."""
 
-    def keep(self, sections: Sections) -> None:
-        """Keep these in place of what was kept before."""
+    def keep(self, tell: Callable[[], Sections]) -> None:
+        """Keep what is told now in place of what was kept before."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Trail:
     def mark(self) -> None:
         """A safe point: keep what all tell, if it is time to."""
         if self.keeper is not None and self.keeper.is_due():
-            self.keeper.keep({name: tell() for name, tell in self._tellers.items()})
+            self.keeper.keep(lambda: {name: tell() for name, tell in self._tellers.items()})
 
 
 def as_array(value: Any) -> Array:

@@ -105,8 +105,7 @@ def train(
     first, total = epochs_done(earlier), num_steps(dataset, batch_size=training.batch_size, epochs=regime.epochs)
     done = first * total // regime.epochs
     watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=masks.sparsity, on_advance=on_advance)
-    epochs = _epochs(regime, objective, lesson, cuts)
-    choice = Choice(epochs, regime, done=done)
+    choice = Choice(epochs := _epochs(regime, objective, lesson, cuts), regime, done=done)
     callbacks = [
         Cutter(cuts, cut, done=done),
         Rates(regime, total, done=done),
@@ -117,6 +116,7 @@ def train(
     with _compiled(model, objective, lesson, optimizer, training.precision):
         underway = Underway(model, masks, epochs, choice, watch)
         underway.take_up(earlier)
+        del earlier  # as large as the model and its optimiser together
         with trail.telling("training", underway.told):
             ahead = range(first, regime.epochs)
             fit(model, dataset, feed, objective, ahead, training, seed=seed, callbacks=callbacks, lesson=lesson)

@@ -4,21 +4,24 @@ A job has at most one. It goes when the job ends, unless that was our fault: the
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from infra import blobs, job_steps, jobs
-from infra.moves import move
+from infra.jobs import StoredFile
+from infra.moves import NO_CHECKPOINT, move
 from infra.tables import Job
 from jobspec.progress import StepProgress
-from jobspec.states import JobState
+from jobspec.states import FINAL, JobState
 
 
-def keep(session: Session, job_id: str, attempt: int, digest: str, *, steps: Iterable[StepProgress]) -> bool:
+def keep(session: Session, job_id: str, attempt: int, file: StoredFile, *, steps: Iterable[StepProgress]) -> bool:
     """Name the bytes of a checkpoint in place of an earlier one's. False when the attempt no longer holds the job.
 
     Args:
-        digest: of bytes that were announced for this job.
+        file: its bytes were announced for this job.
         steps: as they were when it was made; those that have succeeded stay done in the next attempt.
     """
     written = move(
@@ -27,10 +30,22 @@ def keep(session: Session, job_id: str, attempt: int, digest: str, *, steps: Ite
         Job.state == JobState.RUNNING,
         now=None,
         entries=[],
-        checkpoint_digest=digest,
+        checkpoint_digest=file.digest,
+        checkpoint_bytes=file.num_bytes,
         checkpoint_steps=job_steps.dump(steps),
     )
     if written is None:
         return False
     blobs.let_go(session, job_id)
     return True
+
+
+def forget(session: Session, job_id: str, attempt: int) -> None:
+    """Let the job begin anew the next time, if this attempt still holds it."""
+    move(session, jobs.held(job_id, attempt), now=None, entries=[], **NO_CHECKPOINT)
+
+
+def forget_ended_before(session: Session, moment: datetime) -> None:
+    """Of jobs that failed by our fault before then: their users have had the time to try them again."""
+    over = (Job.state.in_(FINAL), Job.finished_at < moment, Job.checkpoint_digest.is_not(None))
+    session.execute(update(Job).where(*over).values(**NO_CHECKPOINT))

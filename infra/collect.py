@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from infra import blobs, retention
+from infra import blobs, checkpoints, retention
 from infra.database import Database
 from infra.logs import logger
 from infra.store import Store
@@ -55,6 +55,9 @@ def collect(database: Database, store: Store, *, grace_seconds: float, now: date
     return found
 
 
+RETRY_SECONDS = 86_400.0
+"""How long a job that failed by our fault can be tried again from where it was; after that, from its beginning."""
+
 STAGED_SECONDS = 86_400.0
 """An upload that is not there in full a day after its last byte will not be."""
 
@@ -92,6 +95,7 @@ def _remove_upload(database: Database, store: Store, upload_id: str, *, now: dat
 def _unneeded_blobs(database: Database, store: Store, *, before: datetime, now: datetime) -> int:
     with database.write() as session:
         blobs.let_go_of_old(session, now=now)
+        checkpoints.forget_ended_before(session, now - timedelta(seconds=RETRY_SECONDS))
     removed = 0
     for digests in _batches(blob.digest for blob in store.blobs() if blob.modified_at < before):
         with database.read() as session:

@@ -69,7 +69,12 @@ class Lookups:
                     self._under_way -= Counter([party])
 
         thread = threading.Thread(target=look, name=f"lookup-{host[:40]}", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as fault:  # the system has no room for one more
+            with self._lock:
+                self._under_way -= Counter([party])
+            raise LookupFailed("no look-up could be started") from fault
         thread.join(self._timeout_seconds)
         if not found:
             raise LookupFailed(f"{host} was not found within {self._timeout_seconds:.0f} seconds")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
@@ -13,13 +13,19 @@ from infra.tables import Job
 from jobspec.events import Level
 from jobspec.states import FINAL, JobState
 
+NO_CHECKPOINT: Final[Mapping[str, Any]] = {
+    "checkpoint_digest": None,
+    "checkpoint_bytes": None,
+    "checkpoint_steps": None,
+}
+
 
 def move(
     session: Session, *conditions: ColumnElement[bool], now: datetime | None, entries: Sequence[Entry], **values: Any
 ) -> Job | None:
     """Change the one job that meets the conditions. None when there is none any more: then nothing was written."""
     if _ends_for_good(values):
-        values |= {"checkpoint_digest": None, "checkpoint_steps": None}
+        values |= NO_CHECKPOINT
     row = session.execute(
         update(Job)
         .where(*conditions)

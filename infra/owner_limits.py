@@ -6,9 +6,10 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from infra import locks
 from infra.quotas import Amounts, LimitsOf
 from infra.settings import Settings
 from infra.tables import OwnerLimits
@@ -55,7 +56,14 @@ def own(row: OwnerLimits) -> dict[str, int]:
 
 def put(session: Session, owner: str, wanted: Mapping[str, int | None], *, now: datetime) -> OwnerLimits:
     """Set an owner's own limits, all of them: one that is None or missing is again what the settings say."""
+    locks.hold(session, "owner", [owner])
     return session.merge(OwnerLimits(owner=owner, changed_at=now, **{name: wanted.get(name) for name in NAMES}))
+
+
+def reset(session: Session, owner: str) -> None:
+    """Let the settings say again what an owner may use. Twice is once."""
+    locks.hold(session, "owner", [owner])
+    session.execute(delete(OwnerLimits).where(OwnerLimits.owner == owner))
 
 
 def get(session: Session, owner: str, *, hold: bool = False) -> OwnerLimits | None:

@@ -36,7 +36,7 @@ def usage(session: Session, owner: str) -> Amounts:
 
 
 def stored_bytes(session: Session, owner: str) -> int:
-    """Bytes of an owner's uploads that were not rejected, announced ones too, and of the files that jobs left."""
+    """Bytes of an owner's uploads that were not rejected, announced ones too, and of what jobs left and keep."""
     announced = select(func.coalesce(func.sum(ResumableUpload.num_bytes), 0)).where(
         ResumableUpload.owner == owner, ResumableUpload.upload_id.is_(None), ResumableUpload.failure.is_(None)
     )
@@ -48,7 +48,8 @@ def stored_bytes(session: Session, owner: str) -> int:
         .join(Job, Job.id == Artifact.job_id)
         .where(Job.owner == owner)
     )
-    return sum(int(session.scalar(part) or 0) for part in (uploaded, announced, left))
+    kept = select(func.coalesce(func.sum(Job.checkpoint_bytes), 0)).where(Job.owner == owner)
+    return sum(int(session.scalar(part) or 0) for part in (uploaded, announced, left, kept))
 
 
 def check_room(session: Session, owner: str, more_bytes: int, limits: Amounts) -> None:

@@ -177,14 +177,19 @@ class Store:
             digest = digest_of(file)
             return digest, self.put_open(file, digest)
 
-    def put_open(self, file: IO[bytes], digest: str, *, between: Between = _nothing) -> int:
+    def put_open(
+        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = _nothing
+    ) -> int:
         """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
+
+        Args:
+            num_bytes: how many are read at most, for a file that somebody may be making longer.
 
         Raises:
             InternalError: the file is another one by now; then it is not stored.
             Whatever ``between`` raises; then nothing is left either.
         """
-        num_bytes = os.fstat(file.fileno()).st_size
+        num_bytes = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
         with _translated():
             try:
                 obstore.head(self._objects, _key(digest))
@@ -192,7 +197,7 @@ class Store:
                 obstore.put(
                     self._objects,
                     _key(digest),
-                    _verified(file, digest, between),
+                    _verified(file, digest, num_bytes, between),
                     use_multipart=num_bytes > self._part_bytes,
                     chunk_size=self._part_bytes,
                     max_concurrency=PARTS_ON_THEIR_WAY,
@@ -233,25 +238,27 @@ class Store:
             obstore.delete(self._objects, key)
 
 
-def digest_of(file: IO[bytes], *, between: Between = _nothing) -> str:
-    """The digest of a local file, from its first byte."""
+def digest_of(file: IO[bytes], *, num_bytes: int | None = None, between: Between = _nothing) -> str:
+    """The digest of a local file, from its first byte; of so many bytes at most."""
     digest = hashlib.sha256()
-    for piece in _pieces(file, between):
+    for piece in _pieces(file, num_bytes, between):
         digest.update(piece)
     return f"sha256:{digest.hexdigest()}"
 
 
-def _pieces(file: IO[bytes], between: Between) -> Iterator[bytes]:
+def _pieces(file: IO[bytes], num_bytes: int | None, between: Between) -> Iterator[bytes]:
     file.seek(0)
-    while piece := file.read(CHUNK_BYTES):
+    left = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
+    while piece := file.read(min(CHUNK_BYTES, left)):
         between()
+        left -= len(piece)
         yield piece
 
 
-def _verified(file: IO[bytes], digest: str, between: Between) -> Iterator[bytes]:
+def _verified(file: IO[bytes], digest: str, num_bytes: int, between: Between) -> Iterator[bytes]:
     """The pieces of a file; an error in place of the end when they were not those of the digest."""
     actual = hashlib.sha256()
-    for piece in _pieces(file, between):
+    for piece in _pieces(file, num_bytes, between):
         actual.update(piece)
         yield piece
     if digest != f"sha256:{actual.hexdigest()}":

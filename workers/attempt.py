@@ -98,9 +98,9 @@ class Attempt:
         self._means = means
         self._job = job
         self._lease = lease
-        self.checkpoints = Checkpoints(means.database, means.store, job, max_bytes=means.keeping.max_bytes)
+        self.checkpoints = Checkpoints(means.database, means.store, job, means.keeping)
         self._span = span
-        self._steps = StepSpans(span)
+        self._steps = StepSpans(span, [step.name for step in lease.record.steps])
         self._deadline: float | None = None
         self.announced: tuple[str, ...] = ()
         """The digests of files that are stored, or were about to be."""

@@ -45,7 +45,7 @@ def collect(
     bounds: Bounds,
     between: Between,
 ) -> tuple[StoredFile, ...]:
-    """Put the announced files into the store. Call it when the child is dead: then nothing changes any more.
+    """Put the announced files into the store, each as long as it is now: a child that lives may change them.
 
     Args:
         announce: told the digests before any is stored, so that nobody removes what has no row yet.
@@ -64,14 +64,16 @@ def collect(
     with ExitStack() as opened:
         folder = opened.enter_context(_folder(out))
         found = [opened.enter_context(_plain(folder, name)) for name in names]
-        total = sum(os.fstat(file.fileno()).st_size for file in found)
-        if total > bounds.num_bytes:
-            raise _too_large(total, bounds.num_bytes)
-        digests = [digest_of(file, between=between) for file in found]
+        sizes = [os.fstat(file.fileno()).st_size for file in found]
+        if sum(sizes) > bounds.num_bytes:
+            raise _too_large(sum(sizes), bounds.num_bytes)
+        digests = [digest_of(file, num_bytes=size, between=between) for file, size in zip(found, sizes, strict=True)]
         announce(digests)
+        for file, digest, size in zip(found, digests, sizes, strict=True):
+            store.put_open(file, digest, num_bytes=size, between=between)
         return tuple(
-            StoredFile(file.name, file.media_type, digest, store.put_open(content, digest, between=between))
-            for file, content, digest in zip(files, found, digests, strict=True)
+            StoredFile(file.name, file.media_type, digest, size)
+            for file, digest, size in zip(files, digests, sizes, strict=True)
         )
 
 

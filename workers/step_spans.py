@@ -1,5 +1,7 @@
 """The stretches of an attempt as spans of its job's trace, made by the worker: the child itself reaches no network."""
 
+from collections.abc import Collection
+
 from infra.traces import Span
 from jobspec.progress import Event, StepFinished, StepStarted
 
@@ -7,8 +9,13 @@ from jobspec.progress import Event, StepFinished, StepStarted
 class StepSpans:
     """What is under way in one attempt. Called by one thread."""
 
-    def __init__(self, attempt: Span) -> None:
-        self._attempt = attempt
+    def __init__(self, attempt: Span, steps: Collection[str]) -> None:
+        """Begin.
+
+        Args:
+            steps: the names of those that are planned; what a child tells of others leaves no trace.
+        """
+        self._attempt, self._planned = attempt, frozenset(steps)
         self._open: dict[str, Span] = {}
 
     def begin(self, name: str) -> None:
@@ -23,9 +30,9 @@ class StepSpans:
     def tell(self, event: Event) -> None:
         """Take in one event of the child: a step is as long as the time between its two events."""
         match event:
-            case StepStarted():
+            case StepStarted() if event.step in self._planned:
                 self.begin(f"step {event.step}")
-            case StepFinished():
+            case StepFinished() if event.step in self._planned:
                 self.end(f"step {event.step}")
 
     def close(self, fault: str) -> None:

@@ -76,6 +76,8 @@ class Supervisor:
             if isinstance(ending, Death):
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
                 lease.record.note(_last_words(ending))
+            if isinstance(ending, Death) or _is_our_fault(ending):
+                attempt.checkpoints.forget_if_it_led_nowhere()
             written = self._settle(job, lease, ending)
             attempt.checkpoints.remove_unneeded()
         log.info("job left", ending=_name(ending), written=written)
@@ -210,6 +212,10 @@ class Supervisor:
             self.publisher.publish(job)
             with self.means.database.write() as session:
                 jobs.mark_published(session, job.id)
+
+
+def _is_our_fault(ending: Ending) -> bool:
+    return isinstance(ending, Outcome) and ending.failure is not None and ending.failure.blame == "service"
 
 
 def _last_words(death: Death) -> Entry:

@@ -102,6 +102,7 @@ class Job(Table):
     spec_digest: Mapped[str | None] = mapped_column(String(80), index=True)
     steps: Mapped[list[dict[str, Any]]]
     checkpoint_digest: Mapped[str | None] = mapped_column(String(80), index=True)
+    checkpoint_bytes: Mapped[int | None] = mapped_column(BigInteger)
     checkpoint_steps: Mapped[list[dict[str, Any]] | None]
     failure: Mapped[dict[str, Any] | None]
     attempt: Mapped[int]

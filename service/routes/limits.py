@@ -52,9 +52,7 @@ def set_limits(parts: UseParts, owner: OwnerName, wanted: OwnLimits) -> LimitsVi
 def reset_limits(parts: UseParts, owner: OwnerName) -> None:
     """Let the settings say again what an owner may use. Twice is once."""
     with parts.database.write() as session:
-        row = owner_limits.get(session, owner, hold=True)
-        if row is not None:
-            session.delete(row)
+        owner_limits.reset(session, owner)
 
 
 def _view(parts: Parts, owner: str, row: OwnerLimits | None) -> LimitsView:

@@ -192,7 +192,7 @@ def test_a_checkpoint_of_other_work_or_of_none_is_not_taken_up(tmp_path: Path) -
     first, other = (Recipe.model_validate({"steps": [PRUNE], "seed": seed}) for seed in (0, 1))
     path = tmp_path / "checkpoint"
     keeper = checkpoint.File(path, first, every_seconds=0.0, announce=lambda: None)
-    keeper.keep({"job": {"number": np.arange(3)}})
+    keeper.keep(lambda: {"job": {"number": np.arange(3)}})
 
     assert checkpoint.read(path, first)["job"]["number"].tolist() == [0, 1, 2]
     assert checkpoint.read(path, other) == {}
@@ -208,6 +208,6 @@ def test_a_job_goes_on_where_nothing_can_be_kept(tmp_path: Path, caplog: pytest.
         tmp_path / "gone" / "checkpoint", recipe, every_seconds=0.0, announce=lambda: pytest.fail("nothing is there")
     )
 
-    keeper.keep({"job": {"number": np.arange(3)}})
+    keeper.keep(lambda: {"job": {"number": np.arange(3)}})
 
     assert "could not be kept" in caplog.text

@@ -28,6 +28,7 @@ from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
 from tests.backing import Backing
 from workers.attempt import Means
+from workers.checkpoints import Keeping
 from workers.children import Children
 from workers.supervisor import Supervisor
 
@@ -54,7 +55,7 @@ class Bench:
 
     def supervisor(self, behaviour: str) -> Supervisor:
         children = Children(self.scratch, command=lambda kinds, rules: fake(behaviour))
-        means = Means(self.database, self.store, self.draining, children)
+        means = Means(self.database, self.store, self.draining, children, keeping=Keeping(every_seconds=0.0))
         return Supervisor(means, Publisher(celery_app(self.settings.broker)), self.settings)
 
     def upload(self, kind: uploads.Kind, content: bytes) -> tuple[str, str]:

@@ -115,6 +115,14 @@ def keep(content: bytes) -> None:
     say(event="saved")
     while os.path.lexists("checkpoint.npz"):
         time.sleep(0.01)
+    time.sleep(0.15)  # what comes sooner is not taken
+
+
+def keep_again_and_crash() -> None:
+    """Goes on from what is kept, keeps more, and dies."""
+    take_assignment()
+    keep(b"farthest")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def keep_and_crash() -> None:
@@ -317,6 +325,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             deaf,
             tell,
             keep_and_crash,
+            keep_again_and_crash,
             keep_and_hang,
             keep_what_is_not_its_own,
         ),

@@ -1,12 +1,16 @@
 """What a running job keeps of itself: who is given it, and when it goes."""
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from infra import checkpoints, job_steps, jobs, retention
+from infra import checkpoints, job_steps, jobs, quotas, retention
+from infra.collect import collect
 from infra.database import now
+from infra.jobs import StoredFile
+from jobspec.keys import LOCAL_OWNER
 from jobspec.states import StepState
 from tests.workers.conftest import Bench
 
@@ -73,7 +77,7 @@ def test_cancelling_removes_the_checkpoint(bench: Bench) -> None:
 def test_a_job_that_failed_by_our_fault_goes_on_when_its_user_tries_it_again(bench: Bench) -> None:
     job_id = bench.compress()
     bench.supervisor("keep_and_crash").run(job_id)
-    bench.supervisor("crash").run(job_id)
+    bench.supervisor("keep_again_and_crash").run(job_id)
     failed = bench.job(job_id)
 
     with bench.database.write() as session:
@@ -82,7 +86,36 @@ def test_a_job_that_failed_by_our_fault_goes_on_when_its_user_tries_it_again(ben
 
     assert failed.failure is not None
     assert (failed.state, failed.failure["code"]) == ("failed", "worker_crashed")
-    assert content(bench, job_id) == b"from farther"
+    assert content(bench, job_id) == b"from farthest"
+
+
+def test_a_checkpoint_that_led_nowhere_is_not_tried_twice(bench: Bench) -> None:
+    """What the attempt died of may lie in it."""
+    job_id = bench.compress()
+    bench.supervisor("keep_and_crash").run(job_id)
+
+    bench.supervisor("crash").run(job_id)
+
+    assert bench.job(job_id).checkpoint_digest is None
+    assert not bench.has_blob(b"farther")
+
+
+def test_what_is_kept_of_a_failed_job_goes_after_a_day(bench: Bench) -> None:
+    job_id = bench.compress()
+    bench.supervisor("keep_and_crash").run(job_id)
+    bench.supervisor("keep_again_and_crash").run(job_id)
+    with bench.database.read() as session:
+        owned = quotas.stored_bytes(session, LOCAL_OWNER)
+
+    collect(bench.database, bench.store, grace_seconds=0, now=now() + timedelta(hours=23))
+    kept = bench.job(job_id).checkpoint_digest
+    collect(bench.database, bench.store, grace_seconds=0, now=now() + timedelta(hours=25))
+
+    assert kept is not None
+    assert bench.job(job_id).checkpoint_digest is None
+    assert not bench.has_blob(b"farthest")
+    with bench.database.read() as session:
+        assert owned - quotas.stored_bytes(session, LOCAL_OWNER) == len(b"farthest")
 
 
 def test_a_job_that_failed_by_its_own_fault_begins_anew(bench: Bench) -> None:
@@ -124,7 +157,8 @@ def test_a_late_attempt_cannot_replace_the_checkpoint(bench: Bench) -> None:
         assert job is not None
         before = job.checkpoint_digest
 
-        assert not checkpoints.keep(session, job_id, job.attempt - 1, "sha256:late", steps=())
+        late = StoredFile("checkpoint.npz", "x", "sha256:late", 4)
+        assert not checkpoints.keep(session, job_id, job.attempt - 1, late, steps=())
 
     assert bench.job(job_id).checkpoint_digest == before
 
@@ -132,13 +166,13 @@ def test_a_late_attempt_cannot_replace_the_checkpoint(bench: Bench) -> None:
 def test_removing_a_job_removes_its_checkpoint(bench: Bench) -> None:
     job_id = bench.compress()
     bench.supervisor("keep_and_crash").run(job_id)
-    bench.supervisor("crash").run(job_id)
-    assert bench.has_blob(b"farther")
+    bench.supervisor("keep_again_and_crash").run(job_id)
+    assert bench.has_blob(b"farthest")
 
     with retention.removing(bench.database, bench.store) as removal:
         retention.remove_job(removal, bench.job(job_id))
 
-    assert not bench.has_blob(b"farther")
+    assert not bench.has_blob(b"farthest")
 
 
 @pytest.mark.parametrize("state", [StepState.RUNNING, StepState.PENDING])
@@ -150,7 +184,8 @@ def test_only_steps_that_were_done_stay_done(state: StepState, bench: Bench) -> 
         assert job is not None
         seen = job_steps.steps_of(job)
         told = [step.model_copy(update={"state": state}) if step.name == "prune" else step for step in seen]
-        assert checkpoints.keep(session, job_id, job.attempt, "sha256:new", steps=told)
+        new = StoredFile("checkpoint.npz", "x", "sha256:new", 3)
+        assert checkpoints.keep(session, job_id, job.attempt, new, steps=told)
         assert jobs.requeue(session, job_id, job.attempt, why="drained", now=now())
 
     assert steps(bench, job_id) == {"baseline": "succeeded", "prune": "pending", "measure": "pending"}

@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     with op.batch_alter_table("jobs") as jobs:
         jobs.add_column(sa.Column("checkpoint_digest", sa.String(length=80), nullable=True))
+        jobs.add_column(sa.Column("checkpoint_bytes", sa.BigInteger(), nullable=True))
         jobs.add_column(sa.Column("checkpoint_steps", sa.JSON(), nullable=True))
         jobs.create_index("ix_jobs_checkpoint_digest", ["checkpoint_digest"])
 
@@ -20,4 +21,5 @@ def downgrade() -> None:
     with op.batch_alter_table("jobs") as jobs:
         jobs.drop_index("ix_jobs_checkpoint_digest")
         jobs.drop_column("checkpoint_steps")
+        jobs.drop_column("checkpoint_bytes")
         jobs.drop_column("checkpoint_digest")
