@@ -99,7 +99,7 @@ def measure(
     samples: int,
     units: bool,
     key: str,
-    keep: Callable[[Curves], None],
+    keep: Callable[[Curves], None] = lambda found: None,
     on_advance: Callable[[Advance], None] = lambda at: None,
 ) -> Curves:
     """Cut each of these layers alone to each sparsity, measure, and put it back.
