@@ -21,7 +21,7 @@ __all__ = ["receiver"]
 @contextmanager
 def running(bench: Bench, module: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of ours on this bench, without any broker."""
-    own = {"SECATEUR_DATA_DIR": str(bench.settings.data_dir), "SECATEUR_WEBHOOK_TARGETS": "any"}
+    own = bench.settings.environment() | {"SECATEUR_WEBHOOK_TARGETS": "any"}
     own |= {"SECATEUR_SWEEP_SECONDS": "0.2", "SECATEUR_SCRATCH_DIR": str(bench.scratch)}
     process = subprocess.Popen([sys.executable, "-m", module], env=os.environ | own | settings)
     try:
