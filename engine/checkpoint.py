@@ -1,7 +1,7 @@
 """The one file in which a job's trail is kept: written beside, then named; read with suspicion.
 
-Whoever takes the file away is told of it, and takes it by moving it. As long as it lies there nothing new is kept, so
-a slow reader is never behind by more than one.
+Whoever takes it is told of it, and removes it in the end. As long as it lies there nothing new is kept, so a slow
+reader is never behind by more than one.
 """
 
 import hashlib

@@ -148,8 +148,8 @@ def _run(
         before = original(job, known_baseline, trail.take("baseline"))
         found = before.quality
         message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
-    job.trail, told = trail, baseline.told(job, before)
-    with trail.telling("clock", clock.told), trail.telling("baseline", lambda: told):
+    job.trail = trail
+    with trail.telling("clock", clock.told), trail.telling("baseline", lambda: baseline.told(job, before)):
         carry_out(job, before, out=out, clock=clock, known=known)
     measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
     return (*FILES, sensitivity.FILE) if measured else FILES

@@ -85,12 +85,12 @@ def run(
                     check_steps(job)
             before = original(job, None, trail.take("baseline"))
             message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")
-        job.trail, told = trail, baseline.told(job, before)
+        job.trail = trail
         search = Search(recipe, job, before, Path(folder), clock.advance("search"), known)
         with (
             clock.step("search") as message,
             trail.telling("clock", clock.told),
-            trail.telling("baseline", lambda: told),
+            trail.telling("baseline", lambda: baseline.told(job, before)),
             trail.telling("search", search.told),
         ):
             search.take_up(trail.take("search"))

@@ -2,8 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,26 +71,21 @@ FILES: Final = ("model.keras", "model.tflite", "sensitivity.json")
 """What steps leave in the output folder for later ones."""
 
 
-@contextmanager
-def kept(job: Job, number: int, out: Path) -> Iterator[None]:
+def kept(job: Job, number: int, out: Path) -> AbstractContextManager[None]:
     """While the block carries out a step, the job as it was before is what another process would begin with.
 
     Args:
         number: of the step, from 0.
     """
-    if job.trail.keeper is None:
-        yield
-        return
     reshaped = any(isinstance(step, PruneChannels) for step in job.recipe.steps[:number])
-    state = {"number": as_array(number), **job_told(job, structure=reshaped)}
 
-    def tell() -> Section:
-        left = [path for path in (out / name for name in FILES) if path.is_file()]
-        return {**state, **{f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in left}}
+    def left() -> Section:
+        found = [path for path in (out / name for name in FILES) if path.is_file()]
+        return {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in found}
 
-    with job.trail.telling("job", tell):
-        job.trail.mark()
-        yield
+    return job.trail.from_here(
+        "job", lambda: {"number": as_array(number), **job_told(job, structure=reshaped)}, live=left
+    )
 
 
 def take_up(job: Job, out: Path) -> int:

@@ -59,6 +59,22 @@ class Trail:
         finally:
             del self._tellers[name]
 
+    @contextmanager
+    def from_here(self, name: str, state: Callable[[], Section], live: Callable[[], Section] = dict) -> Iterator[None]:
+        """While the block runs, another process would begin with the state of now.
+
+        Args:
+            state: asked once, at the beginning; never where nothing is kept.
+            live: asked whenever something is kept; told in the same section.
+        """
+        if self.keeper is None:
+            yield
+            return
+        begun = state()
+        with self.telling(name, lambda: {**begun, **live()}):
+            self.mark()
+            yield
+
     def mark(self) -> None:
         """A safe point: keep what all tell, if it is time to."""
         if self.keeper is not None and self.keeper.is_due():

@@ -1,8 +1,8 @@
 """A channel step under way: its rounds, what it knows of the model, how far it is, where another process goes on."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from engine.arrays import Mask
@@ -65,20 +65,13 @@ class Course:
     """The channels that are still there."""
 
 
-@contextmanager
-def kept(job: Job, course: Course, number: int) -> Iterator[None]:
+def kept(job: Job, course: Course, number: int) -> AbstractContextManager[None]:
     """While the block trains what a round has cut, another process would begin behind that cut.
 
     Args:
         number: of the round, from 0.
     """
-    if job.trail.keeper is None:
-        yield
-        return
-    told = {"round": as_array(number), "alive": course.alive, **job_told(job)}
-    with job.trail.telling("course", lambda: told):
-        job.trail.mark()
-        yield
+    return job.trail.from_here("course", lambda: {"round": as_array(number), "alive": course.alive, **job_told(job)})
 
 
 def go_on(job: Job, course: Course) -> int:
