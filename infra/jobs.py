@@ -229,6 +229,7 @@ def requeue(
     )
     if job is not None:
         job.steps = afresh(job)
+        blobs.let_go(session, job_id)
     return job is not None
 
 

@@ -40,6 +40,7 @@ class Checkpoints:
         self._bounds = outputs.Bounds(num_files=1, num_bytes=keeping.max_bytes)
         self._pause = max(LEAST_PAUSE_SECONDS, (keeping.every_seconds or 0.0) / 2)
         self._newest = job.checkpoint_digest
+        self._stored = set[str]() if self._newest is None else {self._newest}
         self._not_before, self._is_warned = 0.0, False
 
     def take(self, folder: Path, *, steps: tuple[StepProgress, ...], between: Callable[[], None]) -> None:
@@ -69,8 +70,8 @@ class Checkpoints:
             with suppress(OSError):  # whatever the child has put there instead
                 (folder / CHECKPOINT).unlink()
         if kept:
-            former, self._newest = self._newest, file.digest
-            self._remove(former)
+            self._newest = file.digest
+            self.remove_unneeded()
 
     def forget_if_it_led_nowhere(self) -> None:
         """Let the next attempt begin anew, when this one went on from a checkpoint and died before it made another.
@@ -82,14 +83,15 @@ class Checkpoints:
                 checkpoints.forget(session, self._job.id, self._job.attempt)
 
     def remove_unneeded(self) -> None:
-        """Remove the newest too, if the job does not need it any more. Call it when the attempt has ended."""
-        self._remove(self._newest)
+        """Remove what the job does not need any more: all but the newest, and that too once the job has ended.
 
-    def _remove(self, digest: str | None) -> None:
+        One that was being stored when the work had to stop is among them.
+        """
         with suppress(SecateurError):  # then the collector finds it
-            if digest is not None:
-                blobs.remove_unneeded(self._database, self._store, [digest])
+            blobs.remove_unneeded(self._database, self._store, self._stored)
+            self._stored &= {self._newest}
 
     def _announce(self, digests: Sequence[str]) -> None:
         with self._database.write() as session:
             blobs.announce(session, self._job.id, digests, now=now())
+        self._stored.update(digests)

@@ -9,10 +9,11 @@ import pytest
 from infra import checkpoints, job_steps, jobs, quotas, retention
 from infra.collect import collect
 from infra.database import now
-from infra.jobs import StoredFile
+from infra.jobs import Outcome, StoredFile
 from jobspec.keys import LOCAL_OWNER
-from jobspec.states import StepState
+from jobspec.states import JobState, StepState
 from tests.workers.conftest import Bench
+from workers.checkpoints import Checkpoints, Keeping
 
 
 def steps(bench: Bench, job_id: str) -> dict[str, str]:
@@ -71,6 +72,25 @@ def test_cancelling_removes_the_checkpoint(bench: Bench) -> None:
     thread.join(timeout=10)
 
     assert (bench.job(job_id).state, bench.job(job_id).checkpoint_digest) == ("cancelled", None)
+    assert not bench.has_blob(b"far")
+
+
+def test_one_that_is_being_stored_while_the_job_is_cancelled_goes_too(bench: Bench) -> None:
+    job_id = bench.compress()
+    with bench.database.write() as session:
+        job = jobs.claim(session, job_id, lease_seconds=60)
+        assert job is not None
+        jobs.cancel(session, job_id)
+    kept = Checkpoints(bench.database, bench.store, job, Keeping())
+    (bench.scratch / "checkpoint.npz").write_bytes(b"far")
+
+    kept.take(bench.scratch, steps=(), between=lambda: None)
+    was_stored = bench.has_blob(b"far")
+    with bench.database.write() as session:
+        assert jobs.finish(session, job_id, job.attempt, Outcome(JobState.CANCELLED), steps=())
+    kept.remove_unneeded()
+
+    assert was_stored
     assert not bench.has_blob(b"far")
 
 
