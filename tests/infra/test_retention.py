@@ -266,6 +266,19 @@ def test_what_was_announced_by_a_worker_that_never_came_back_goes_in_the_end(lib
     assert library.stored() == set()
 
 
+def test_an_attempt_that_is_given_back_needs_nothing_any_more(library: Library) -> None:
+    held = library.running()
+    with library.database.write() as session:
+        blobs.announce(session, held.id, [digest("half")], now=at(0))
+    library.put("half")
+
+    with library.database.write() as session:
+        assert jobs.requeue(session, held.id, held.attempt, why="worker_lost", now=at(1))
+    collect(library.database, library.store, grace_seconds=0, now=at(2))
+
+    assert library.stored() == set()
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_is_done_side_by_side_no_row_loses_its_bytes(library: Library, seed: int) -> None:
     """Uploads, deletions, jobs and collections of the same three contents by four at once."""

@@ -94,6 +94,22 @@ def test_one_that_is_being_stored_while_the_job_is_cancelled_goes_too(bench: Ben
     assert not bench.has_blob(b"far")
 
 
+def test_one_that_comes_too_soon_after_another_is_dropped(bench: Bench) -> None:
+    """A child may make as many as it likes; hashing and storing them would be all that its worker does."""
+    job_id = bench.compress()
+    with bench.database.write() as session:
+        job = jobs.claim(session, job_id, lease_seconds=60)
+        assert job is not None
+    kept = Checkpoints(bench.database, bench.store, job, Keeping(every_seconds=3600))
+    for content in (b"far", b"farther"):
+        (bench.scratch / "checkpoint.npz").write_bytes(content)
+        kept.take(bench.scratch, steps=(), between=lambda: None)
+
+    assert bench.has_blob(b"far")
+    assert not bench.has_blob(b"farther")
+    assert not list(bench.scratch.iterdir())
+
+
 def test_a_job_that_failed_by_our_fault_goes_on_when_its_user_tries_it_again(bench: Bench) -> None:
     job_id = bench.compress()
     bench.supervisor("keep_and_crash").run(job_id)

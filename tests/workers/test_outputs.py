@@ -99,6 +99,13 @@ def test_more_files_than_allowed_are_not_believed(store: Store, out: Path) -> No
         take(store, out, *"abc", bounds=Bounds(num_files=2))
 
 
+def test_a_file_that_is_named_twice_is_not_believed(store: Store, out: Path) -> None:
+    (out / "a").write_bytes(b"x")
+
+    with pytest.raises(Disbelieved, match="twice"):
+        take(store, out, "a", "a")
+
+
 def test_files_that_are_too_large_together_are_refused_unread(store: Store, out: Path) -> None:
     """A file with a hole holds any number of bytes and takes none; read and stored it would take all of them."""
     with (out / "hole").open("wb") as file:
