@@ -17,8 +17,8 @@ from typing import Any
 
 import keras
 import numpy as np
+from families import SIZES
 
-from benchmarks.families import SIZES
 from engine.arrays import Array
 from engine.channels.groups import channels_of
 from engine.channels.surgery import shrink

@@ -11,15 +11,11 @@ import asyncio
 import json
 import os
 import platform
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,16 +23,15 @@ from typing import Any
 
 import httpx
 import psutil
+from gateways import gateway, prepared
 
 from infra import events, jobs
 from infra.database import Database
 from infra.events import Entry
 from infra.jobs import Outcome
-from infra.settings import Settings
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState
 
-ROOT = Path(__file__).parents[1]
 SPEC = CompressSpec.model_validate(
     {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20, "steps": [{"kind": "prune", "sparsity": 0.5}]}
 )
@@ -50,23 +45,6 @@ class Reader:
     job_id: str
     numbers: list[int] = field(default_factory=list)
     lags: list[float] = field(default_factory=list)
-
-
-@contextmanager
-def gateway(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """A gateway process, as its address and itself."""
-    own = {"SECATEUR_DATA_DIR": str(folder), "SECATEUR_PORT": "0", "SECATEUR_LOG_FORMAT": "json"}
-    own |= {"SECATEUR_REQUESTS_PER_MINUTE": "0"}
-    log = folder / "log"
-    with log.open("w") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=os.environ | own, stderr=stderr)
-    try:
-        while (url := re.search(r'"url": "([^"]+)"', log.read_text())) is None:
-            time.sleep(0.01)
-        yield url[1], psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def claimed(database: Database) -> str:
@@ -185,9 +163,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        database = Database(Settings(data_dir=Path(folder), database_url="").database)
-        database.migrate()
-        with gateway(Path(folder)) as (url, process):
+        database = prepared(Path(folder))
+        with gateway(Path(folder), requests_per_minute=0) as (url, process):
             result = asyncio.run(measure(url, process, database, options))
         database.close()
     asked = {"readers": options.readers, "jobs": options.jobs, "seconds": options.seconds}

@@ -14,18 +14,14 @@ import base64
 import json
 import os
 import platform
-import re
 import resource
 import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from io import BytesIO, FileIO
@@ -35,9 +31,7 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
-
-from infra.database import Database
-from infra.settings import Settings
+from gateways import gateway, prepared
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 1 << 20
@@ -83,27 +77,6 @@ def make(path: Path, num_bytes: int) -> None:
             member.write(head.getvalue())
             for _ in range(rows):
                 member.write(ZEROS)
-
-
-@contextmanager
-def gateway(folder: Path, max_bytes: int) -> Iterator[tuple[str, psutil.Process]]:
-    """A gateway process, as its address and itself."""
-    database = Database(Settings(data_dir=folder).database)
-    database.migrate()
-    database.close()
-    own = {"SECATEUR_DATA_DIR": str(folder), "SECATEUR_PORT": "0", "SECATEUR_LOG_FORMAT": "json"}
-    own |= {"SECATEUR_MAX_UPLOAD_BYTES": str(max_bytes)}
-    log = folder / "log"
-    with log.open("w") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=os.environ | own, stderr=stderr)
-    try:
-        while (url := re.search(r'"url": "([^"]+)"', log.read_text())) is None:
-            time.sleep(0.01)
-        httpx.get(f"{url[1]}/v1/datasets").raise_for_status()
-        yield url[1], psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def send(url: str, head: str, path: Path) -> int:
@@ -205,7 +178,9 @@ def main() -> None:
     try:
         make(folder / NAME, num_bytes)
         size = (folder / NAME).stat().st_size
-        with gateway(folder, size + 1) as (url, process):
+        prepared(folder).close()
+        with gateway(folder, max_upload_bytes=size + 1) as (url, process):
+            httpx.get(f"{url}/v1/datasets").raise_for_status()
             before = peak_mib(process)
             for _ in range(options.repetitions):
                 costs["sha256sum"].append(checksum(folder / NAME))
