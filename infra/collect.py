@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 from infra import blobs, checkpoints, retention
 from infra.database import Database
@@ -19,6 +20,8 @@ from infra.tables import Job, Upload
 from jobspec.errors import InUse
 
 BATCH = 200
+
+Row = TypeVar("Row", Job, Upload)
 
 Expired = Callable[..., Sequence[str]]
 """Finds ids of what has expired, given a session, ``now`` and a ``limit``."""
@@ -40,13 +43,11 @@ def collect(database: Database, store: Store, *, grace_seconds: float, now: date
     Raises:
         Unavailable: the database or the store does not answer. What went before is gone; the next call goes on.
     """
+    removal = partial(_remove, database, store, now=now)
+    gone = partial(_until_none_goes, database, now=now)
     found = Collected(
-        jobs=_until_none_goes(
-            database, retention.expired_jobs, partial(_remove_job, database, store, now=now), now=now
-        ),
-        uploads=_until_none_goes(
-            database, retention.expired_uploads, partial(_remove_upload, database, store, now=now), now=now
-        ),
+        jobs=gone(retention.expired_jobs, partial(removal, Job, retention.remove_job)),
+        uploads=gone(retention.expired_uploads, partial(removal, Upload, retention.remove_upload)),
         blobs=_unneeded_blobs(database, store, before=now - timedelta(seconds=grace_seconds), now=now),
         staged=store.discard_staged_before(now - timedelta(seconds=max(grace_seconds, STAGED_SECONDS))),
     )
@@ -74,20 +75,20 @@ def _until_none_goes(database: Database, expired: Expired, remove: Callable[[str
             return removed
 
 
-def _remove_job(database: Database, store: Store, job_id: str, *, now: datetime) -> bool:
-    with suppress(InUse), retention.removing(database, store) as removal:  # it was tried again a moment ago
-        job = removal.session.get(Job, job_id, with_for_update=True)
-        if job is not None and job.expires_at is not None and job.expires_at < now:
-            retention.remove_job(removal, job)
-            return True
-    return False
-
-
-def _remove_upload(database: Database, store: Store, upload_id: str, *, now: datetime) -> bool:
-    with suppress(InUse), retention.removing(database, store) as removal:  # a job was accepted for it meanwhile
-        upload = removal.session.get(Upload, upload_id, with_for_update=True)
-        if upload is not None and upload.expires_at is not None and upload.expires_at < now:
-            retention.remove_upload(removal, upload)
+def _remove(
+    database: Database,
+    store: Store,
+    of: type[Row],
+    remove: Callable[[retention.Removal, Row], None],
+    row_id: str,
+    *,
+    now: datetime,
+) -> bool:
+    """Remove one that has expired, if that is still so and nobody has come to need it meanwhile."""
+    with suppress(InUse), retention.removing(database, store) as removal:
+        row = removal.session.get(of, row_id, with_for_update=True)
+        if row is not None and row.expires_at is not None and row.expires_at < now:
+            remove(removal, row)
             return True
     return False
 
