@@ -48,56 +48,50 @@ class CheckDataset(Frozen):
     reading: Reading = Field(default_factory=Reading)
 
 
-class Compress(Frozen):
-    """Run a recipe; files go to ``out``."""
+class OnInputs(Frozen):
+    """Work on a model and a data set; files go to ``out``."""
 
-    kind: Literal["compress"] = "compress"
-    spec: CompressSpec
     model: str
     dataset: str
     reading: Reading = Field(default_factory=Reading, description="What the data set was uploaded with.")
-    sensitivity: tuple[str, ...] = Field(default=(), description="Earlier measurements of layers, newest first.")
-    baseline: str | None = Field(default=None, description="The original, measured by the job that this one is for.")
-    earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
     out: str
 
 
-class MeasureSensitivity(Frozen):
-    """Measure what each layer takes; files go to ``out``."""
+class InOneRun(OnInputs):
+    """Work that another attempt can go on with."""
+
+    sensitivity: tuple[str, ...] = Field(default=(), description="Earlier measurements of layers, newest first.")
+    earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
+
+
+class Compress(InOneRun):
+    """Run a recipe."""
+
+    kind: Literal["compress"] = "compress"
+    spec: CompressSpec
+    baseline: str | None = Field(default=None, description="The original, measured by the job that this one is for.")
+
+
+class MeasureSensitivity(InOneRun):
+    """Measure what each layer takes."""
 
     kind: Literal["sensitivity"] = "sensitivity"
     spec: SensitivitySpec
-    model: str
-    dataset: str
-    reading: Reading = Field(default_factory=Reading)
-    sensitivity: tuple[str, ...] = ()
-    earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
-    out: str
 
 
-class Search(Frozen):
-    """Find how much can go within a bound; files go to ``out``."""
+class Search(InOneRun):
+    """Find how much can go within a bound."""
 
     kind: Literal["search"] = "search"
     spec: SearchSpec
-    model: str
-    dataset: str
-    reading: Reading = Field(default_factory=Reading)
-    sensitivity: tuple[str, ...] = ()
-    earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
-    out: str
 
 
-class MeasureBaseline(Frozen):
+class MeasureBaseline(OnInputs):
     """Measure the original once, for all trials of a sweep, and refuse what no trial could do."""
 
     kind: Literal["sweep"] = "sweep"
     phase: Literal["baseline"] = "baseline"
     spec: SweepSpec
-    model: str
-    dataset: str
-    reading: Reading = Field(default_factory=Reading)
-    out: str
 
 
 class EndedTrial(Frozen):

@@ -1,18 +1,15 @@
 """The plot of a search: the metric of every trial over its sparsity, those that met the bound filled, and the bound."""
 
-import io
-from collections.abc import Callable
 from typing import Final
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jobspec.search import SearchReport
-from reporting import words
+from reporting import pictures, words
 from reporting.comparison import capitalized
+from reporting.pictures import Colour
 from reporting.plots import AFTER, INK, MUTED, svg
-from reporting.sensitivity_plot import LIGHT
-from reporting.sweep_plot import save
 
 HEIGHT: Final = 3.4
 
@@ -26,19 +23,15 @@ def trials(report: SearchReport) -> str:
 
 def png(report: SearchReport) -> bytes:
     """The plot as a picture, on white."""
-    buffer = io.BytesIO()
-    save(lambda figure: _draw(figure, report, LIGHT.__getitem__), buffer, "png", height=HEIGHT)
-    return buffer.getvalue()
+    return pictures.png(lambda figure, colour: _draw(figure, report, colour), height=HEIGHT)
 
 
 def svg_file(report: SearchReport) -> str:
     """The plot as a drawing of its own, on white."""
-    buffer = io.StringIO()
-    save(lambda figure: _draw(figure, report, LIGHT.__getitem__), buffer, "svg", height=HEIGHT)
-    return buffer.getvalue()
+    return pictures.svg_file(lambda figure, colour: _draw(figure, report, colour), height=HEIGHT)
 
 
-def _draw(figure: Figure, report: SearchReport, colour: Callable[[str], str]) -> None:
+def _draw(figure: Figure, report: SearchReport, colour: Colour) -> None:
     factor = 100 if words.is_share(report.metric) else 1
     axes = figure.subplots()
     dense = report.baseline.quality.score.value

@@ -3,35 +3,21 @@
 Of many layers the most sensitive have colours, marks and names; the others are there, in grey.
 """
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jobspec.sensitivity import Curves, SensitivityReport
-from reporting import words
+from reporting import pictures, words
 from reporting.comparison import capitalized
-from reporting.plots import AFTER, BEFORE, GRID, INK, MUTED, SERIES, STYLE, WIDTH, short, svg
+from reporting.pictures import Colour
+from reporting.plots import BEFORE, MUTED, SERIES, short, svg
 
 HEIGHT: Final = 3.6
 MARKERS: Final = ("o", "s", "^", "D", "v", "P")
-DOTS_PER_INCH: Final = 200
-
-LIGHT: Final[Mapping[str, str]] = {
-    INK: "#16191d",
-    MUTED: "#5a636e",
-    GRID: "#d9dde3",
-    BEFORE: "#9aa5b3",
-    AFTER: "#0b7a75",
-    **dict(zip(SERIES, ("#0063a6", "#c04a00", "#00785a", "#a3418a", "#8a6a00", "#5b3fa8"), strict=True)),
-}
-"""The colours of the page's light theme, for pictures, which know no themes."""
-
-Colour = Callable[[str], str]
 
 
 def named_layers(curves: Curves) -> tuple[str, ...]:
@@ -52,13 +38,7 @@ def lines(report: SensitivityReport) -> str:
 
 def png(report: SensitivityReport) -> bytes:
     """The plot as a picture, on white."""
-    style = {name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in STYLE.items()}
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
-        _draw(figure, report, LIGHT.__getitem__)
-        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    return buffer.getvalue()
+    return pictures.png(lambda figure, colour: _draw(figure, report, colour), height=HEIGHT)
 
 
 def _draw(figure: Figure, report: SensitivityReport, colour: Colour) -> None:

@@ -1,23 +1,20 @@
 """The plot of a sweep: the metric over sparsity, one line a method, random baselines dashed in the same colour."""
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jobspec.sweep import RANDOM, Point, SweepReport
-from reporting import words
+from reporting import pictures, words
 from reporting.comparison import capitalized
-from reporting.plots import MUTED, SERIES, STYLE, WIDTH, short, svg
-from reporting.sensitivity_plot import DOTS_PER_INCH, LIGHT, MARKERS
+from reporting.pictures import Colour
+from reporting.plots import MUTED, SERIES, short, svg
+from reporting.sensitivity_plot import MARKERS
 
 HEIGHT: Final = 3.8
-
-Colour = Callable[[str], str]
 
 
 def lines(report: SweepReport) -> str:
@@ -33,26 +30,12 @@ def lines(report: SweepReport) -> str:
 
 def png(report: SweepReport) -> bytes:
     """The plot as a picture, on white."""
-    buffer = io.BytesIO()
-    save(lambda figure: _draw(figure, report, LIGHT.__getitem__), buffer, "png", height=HEIGHT)
-    return buffer.getvalue()
+    return pictures.png(lambda figure, colour: _draw(figure, report, colour), height=HEIGHT)
 
 
 def svg_file(report: SweepReport) -> str:
     """The plot as a drawing of its own, on white."""
-    buffer = io.StringIO()
-    save(lambda figure: _draw(figure, report, LIGHT.__getitem__), buffer, "svg", height=HEIGHT)
-    return buffer.getvalue()
-
-
-def save(draw: Callable[[Figure], None], buffer: io.BytesIO | io.StringIO, kind: str, *, height: float) -> None:
-    """Draw a figure on white and write it as ``png`` or ``svg``, the same bytes for the same figure."""
-    style = {name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in STYLE.items()}
-    nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    with matplotlib.rc_context(style | {"svg.hashsalt": "plot"}):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
-        draw(figure)
-        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=nothing)
+    return pictures.svg_file(lambda figure, colour: _draw(figure, report, colour), height=HEIGHT)
 
 
 def _draw(figure: Figure, report: SweepReport, colour: Colour) -> None:

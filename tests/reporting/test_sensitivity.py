@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport
-from reporting import sensitivity_plot, words
+from reporting import pictures, sensitivity_plot, words
 from reporting.sensitivity_page import html, shades
 from reporting.terminal import table
 from tests.reporting import factory
@@ -157,7 +157,7 @@ def test_the_picture_has_the_colours_of_the_light_theme() -> None:
 
     from reporting.plots import VARIABLES
 
-    assert {VARIABLES[stand_in]: colour for stand_in, colour in sensitivity_plot.LIGHT.items()} == {
+    assert {VARIABLES[stand_in]: colour for stand_in, colour in pictures.LIGHT.items()} == {
         variable: light[variable] for variable in VARIABLES.values()
     }
     picture = matplotlib.image.imread(io.BytesIO(sensitivity_plot.png(report())))
