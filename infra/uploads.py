@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from infra import jobs, locks
 from infra.lists import newest_first
@@ -87,8 +87,11 @@ def page(
     limit: int,
     after: tuple[datetime, str] | None = None,
 ) -> Sequence[Upload]:
-    """Uploads of an owner, or of all, newest first, that come after the position ``(created_at, id)``."""
-    query = select(Upload).where(Upload.kind == kind)
+    """Uploads of an owner, or of all, newest first, that come after the position ``(created_at, id)``.
+
+    Without their summaries, of which one may have megabytes: to ask for one is an error.
+    """
+    query = select(Upload).where(Upload.kind == kind).options(defer(Upload.summary, raiseload=True))
     if owner is not None:
         query = query.where(Upload.owner == owner)
     return newest_first(session, Upload, query, limit=limit, after=after)

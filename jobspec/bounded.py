@@ -20,6 +20,11 @@ MAX_METRICS: Final = 64
 MAX_NAMED: Final = 100
 """Fields and suggestions that a failure names."""
 
+MAX_FIELD: Final = 256
+MAX_MESSAGE: Final = 500
+MAX_MESSAGES: Final = 8
+"""Characters of a field's path and of a message about it, and messages about one field."""
+
 
 def shortened(text: str, limit: int = MAX_TEXT) -> str:
     """A text of at most so many characters, with how many are left out; without null characters, which nobody stores.
@@ -37,7 +42,10 @@ def shortened(text: str, limit: int = MAX_TEXT) -> str:
 def brief(failure: Failure) -> Failure:
     """A failure with texts of a length that can be shown, and as many fields and suggestions."""
     errors = tuple(
-        FieldError(field=shortened(each.field), messages=tuple(map(shortened, each.messages[:MAX_NAMED])))
+        FieldError(
+            field=shortened(each.field, MAX_FIELD),
+            messages=tuple(shortened(message, MAX_MESSAGE) for message in each.messages[:MAX_MESSAGES]),
+        )
         for each in failure.errors[:MAX_NAMED]
     )
     return failure.model_copy(

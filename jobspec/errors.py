@@ -45,7 +45,8 @@
     │   │   ├── ColumnMissing            column_missing
     │   │   ├── TableUnusable            table_unusable
     │   │   ├── ImagesUnusable           images_unusable
-    │   │   └── RecordsUnusable          records_unusable
+    │   │   ├── RecordsUnusable          records_unusable
+    │   │   └── SummaryTooLarge          summary_too_large
     │   └── SpecMismatch                 the spec does not fit this model or this data
     │       ├── InputRejected            input_rejected
     │       ├── WrongKind                wrong_kind
@@ -379,6 +380,11 @@ class ImagesUnusable(UploadRefused):
 class RecordsUnusable(UploadRefused):
     code = "records_unusable"
     title = "The records of the file cannot be used"
+
+
+class SummaryTooLarge(UploadRefused):
+    code = "summary_too_large"
+    title = "There is more to say of the upload than is kept of one"
 
 
 class SpecMismatch(RequestError):

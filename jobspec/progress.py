@@ -1,7 +1,7 @@
 """What a running job tells: typed events from the child, and the list of steps that they fold into."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -87,11 +87,10 @@ class ProducedFile(Frozen):
 
 
 class Succeeded(Frozen):
-    """The last event of a job that worked. ``summary`` is what a check found out about an upload."""
+    """The last event of a job that worked. The check of an upload leaves its summary in ``jobspec.work.SUMMARY``."""
 
     event: Literal["succeeded"] = "succeeded"
     files: tuple[ProducedFile, ...] = Field(default=(), max_length=10_000)
-    summary: Mapping[str, Any] | None = None
 
 
 class Failed(Frozen):

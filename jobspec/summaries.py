@@ -1,13 +1,17 @@
 """What a check finds out about an upload: the facts that a spec is held against."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from jobspec.channels import GroupTag
+from jobspec.errors import SummaryTooLarge
 from jobspec.frozen import Frozen
 from jobspec.scale import Scales
+
+MAX_BYTES: Final = 8 << 20
+"""Of a summary as JSON, in its row and in an answer: as many layers as a model may have, with names of 200 letters."""
 
 
 class TensorInfo(Frozen):
@@ -147,3 +151,25 @@ class DatasetSummary(Frozen):
             return self.inputs
         plain = (self.sample_shape, self.sample_dtype, self.sample_min, self.sample_max)
         return {"": SampleInfo(**dict(zip(SampleInfo.model_fields, plain, strict=True)))}
+
+
+def encoded(summary: ModelSummary | DatasetSummary) -> bytes:
+    """A summary as JSON.
+
+    Raises:
+        SummaryTooLarge: it has more than ``MAX_BYTES``.
+    """
+    text = summary.model_dump_json().encode()
+    if len(text) <= MAX_BYTES:
+        return text
+    if isinstance(summary, ModelSummary):
+        what = f"{len(summary.layers)} layers, {len(summary.groups)} groups of channels and all their names"
+        hints = ["Give the layers shorter names and save the model again.", "Divide the model, and upload its parts."]
+    else:
+        names = sum(map(len, summary.classes))
+        what = f"{len(summary.classes)} classes with {names} letters in their names"
+        hints = ["Give the classes shorter names, or numbers, and upload the data again."]
+    raise SummaryTooLarge(
+        f"What there is to say of it ({what}) takes {len(text)} bytes; {MAX_BYTES} are kept of an upload.",
+        suggestions=hints,
+    )

@@ -19,6 +19,9 @@ RUN_TASK: Final = "secateur.run"
 CHECKPOINT: Final = "checkpoint.npz"
 """The file in which a child keeps how far it is, in its folder."""
 
+SUMMARY: Final = "summary.json"
+"""The file in which the check of an upload leaves what it found, in its folder: events are too short for it."""
+
 Queue = Literal["checks", "jobs"]
 QUEUES: Final[tuple[Queue, ...]] = ("checks", "jobs")
 

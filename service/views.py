@@ -59,25 +59,30 @@ class ResumableView(Frozen):
     expires_at: datetime = Field(description="When it is forgotten, unless another piece comes.")
 
 
-class DatasetView(UploadView):
-    """An uploaded data set."""
+class DatasetEntry(UploadView):
+    """A data set as a list shows it, without its summary, which may be megabytes."""
 
     scale: Scales
     reading: Reading = Field(description="What was declared of it, with every default filled in.")
+
+
+class DatasetView(DatasetEntry):
+    """An uploaded data set."""
+
     summary: DatasetSummary | None = Field(description="Splits, shapes and classes, once it is `ready`.")
 
 
 class ModelPage(Frozen):
-    """Some models, newest first."""
+    """Some models, newest first. What was found of each: `GET /v1/models/{model_id}`."""
 
-    data: tuple[ModelView, ...]
+    data: tuple[UploadView, ...]
     next_cursor: str | None
 
 
 class DatasetPage(Frozen):
-    """Some data sets, newest first."""
+    """Some data sets, newest first. What was found of each: `GET /v1/datasets/{dataset_id}`."""
 
-    data: tuple[DatasetView, ...]
+    data: tuple[DatasetEntry, ...]
     next_cursor: str | None
 
 
@@ -173,13 +178,23 @@ class Discovery(Frozen):
 
 def model_view(upload: Upload) -> ModelView:
     """A row as a model."""
-    return ModelView.model_validate(_upload_fields(upload))
+    return ModelView.model_validate(_upload_fields(upload) | {"summary": upload.summary})
+
+
+def model_entry(upload: Upload) -> UploadView:
+    """A row in a list of models."""
+    return UploadView.model_validate(_upload_fields(upload))
 
 
 def dataset_view(upload: Upload) -> DatasetView:
     """A row as a data set."""
+    return DatasetView.model_validate(dict(dataset_entry(upload)) | {"summary": upload.summary})
+
+
+def dataset_entry(upload: Upload) -> DatasetEntry:
+    """A row in a list of data sets."""
     reading = Reading.model_validate(upload.reading)
-    return DatasetView.model_validate(_upload_fields(upload) | {"scale": reading.scale, "reading": reading})
+    return DatasetEntry.model_validate(_upload_fields(upload) | {"scale": reading.scale, "reading": reading})
 
 
 def resumable_view(row: ResumableUpload) -> ResumableView:
@@ -202,7 +217,6 @@ def _upload_fields(upload: Upload) -> dict[str, Any]:
         "failure",
         "created_at",
         "expires_at",
-        "summary",
     )
     return {name: getattr(upload, name) for name in names}
 

@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
-
 from infra import blobs
 from infra.database import Database, now
 from infra.jobs import Outcome
@@ -35,7 +33,7 @@ from workers.assignments import OUT, SUMMARIES, Work, work_of
 from workers.checkpoints import Checkpoints, Keeping
 from workers.children import Children, Lent
 from workers.lease import Lease
-from workers.outputs import Bounds, Disbelieved
+from workers.outputs import Bounds
 from workers.process import Death
 from workers.step_spans import StepSpans
 
@@ -183,17 +181,13 @@ class Attempt:
 
     def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | Spread:
         expected = SUMMARIES.get(self._job.kind)
-        if expected is not None:
-            try:
-                expected.model_validate(result.summary)
-            except ValidationError as fault:
-                raise Disbelieved("The process that ran the check found out something else than was asked.") from fault
+        summary = None if expected is None else outputs.summary(folder, expected)
         collect = partial(outputs.collect, announce=self._announce, bounds=self._means.bounds, between=self._go_on)
         files = self._patiently(
             lambda: collect(self._means.store, folder / OUT, result.files),
             worth=(Unavailable, StorageFull),  # the work is done: better to wait for room than to throw it away
         )
-        outcome = Outcome(JobState.SUCCEEDED, files=files, summary=result.summary)
+        outcome = Outcome(JobState.SUCCEEDED, files=files, summary=summary)
         return Spread(outcome, work.children) if work.children else outcome
 
     def _announce(self, digests: Sequence[str]) -> None:

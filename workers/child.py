@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 from jobspec.errors import InternalError, OutOfMemory, SecateurError, StorageFull
 from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, Saved, StepFinished, StepStarted, Succeeded
 from jobspec.room import lacks_room
+from jobspec.summaries import encoded
 from jobspec.work import (
     CHECKPOINT,
+    SUMMARY,
     CheckDataset,
     CheckModel,
     Compress,
@@ -70,7 +72,8 @@ def _model_checker() -> Run:
     def run(order: Order, emit: Emit) -> Succeeded:
         assignment = order.assignment
         assert isinstance(assignment, CheckModel)
-        return Succeeded(summary=inspect_model(Path(assignment.model)).model_dump(mode="json"))
+        Path(SUMMARY).write_bytes(encoded(inspect_model(Path(assignment.model))))
+        return Succeeded()
 
     return _as_one_step(run)
 
@@ -81,8 +84,8 @@ def _dataset_checker() -> Run:
     def run(order: Order, emit: Emit) -> Succeeded:
         assignment = order.assignment
         assert isinstance(assignment, CheckDataset)
-        summary = inspect_dataset(Path(assignment.dataset), assignment.reading)
-        return Succeeded(summary=summary.model_dump(mode="json"))
+        Path(SUMMARY).write_bytes(encoded(inspect_dataset(Path(assignment.dataset), assignment.reading)))
+        return Succeeded()
 
     return _as_one_step(run)
 

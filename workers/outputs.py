@@ -6,16 +6,20 @@ passed off as a job's own. How many there are and how much they hold is bounded 
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
+
+from pydantic import BaseModel, ValidationError
 
 from infra.jobs import StoredFile
 from infra.store import Between, Store, digest_of
 from jobspec.errors import InternalError, OutputsTooLarge
 from jobspec.progress import ProducedFile
+from jobspec.summaries import MAX_BYTES
+from jobspec.work import SUMMARY
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PLAIN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -75,6 +79,22 @@ def collect(
             StoredFile(file.name, file.media_type, digest, size)
             for file, digest, size in zip(files, digests, sizes, strict=True)
         )
+
+
+def summary(folder: Path, expected: type[BaseModel]) -> Mapping[str, Any]:
+    """What a check left as its finding, in the child's folder, as it goes into a row.
+
+    Raises:
+        Disbelieved: there is no such file, or it is no plain one, or larger than may be, or says something else.
+    """
+    with _folder(folder) as opened, _plain(opened, SUMMARY) as file:
+        text = file.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise Disbelieved(f"The process that ran the check found out more than {MAX_BYTES} bytes.")
+    try:
+        return expected.model_validate_json(text).model_dump(mode="json")
+    except ValidationError as fault:
+        raise Disbelieved("The process that ran the check found out something else than was asked.") from fault
 
 
 @contextmanager

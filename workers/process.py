@@ -22,8 +22,8 @@ from jobspec.work import Order, WorkKind
 from workers import launch
 from workers.sandbox.confinement import Confinement
 
-LINE_BYTES = 1 << 20
-"""Longest event that is read. More is a flood."""
+LINE_BYTES = 4 << 20
+"""Longest event that is read. More is a flood: ``jobspec.bounded`` keeps each event shorter, whatever is in it."""
 
 LOG_NAME = "child.log"
 MAX_LOG_BYTES = 64 << 20

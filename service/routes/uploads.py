@@ -20,7 +20,16 @@ from service.intake import Wanted, take_in
 from service.parts import Parts, UseParts
 from service.problems import responses
 from service.reading import DeclaredReading
-from service.views import DatasetPage, DatasetView, ModelPage, ModelView, dataset_view, model_view
+from service.views import (
+    DatasetPage,
+    DatasetView,
+    ModelPage,
+    ModelView,
+    dataset_entry,
+    dataset_view,
+    model_entry,
+    model_view,
+)
 
 router = APIRouter(prefix="/v1")
 
@@ -148,18 +157,18 @@ def _check_room(parts: Parts, owner: str, num_bytes: int) -> Limits:
 def list_models(
     parts: UseParts, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> ModelPage:
-    """Models, newest first."""
+    """Models, newest first, without their summaries: each may be megabytes."""
     rows, next_cursor = _page(parts, caller, "model", limit, cursor)
-    return ModelPage(data=tuple(map(model_view, rows)), next_cursor=next_cursor)
+    return ModelPage(data=tuple(map(model_entry, rows)), next_cursor=next_cursor)
 
 
 @router.get("/datasets", operation_id="list_datasets", tags=["datasets"], responses=LIST_ERRORS)
 def list_datasets(
     parts: UseParts, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> DatasetPage:
-    """Data sets, newest first."""
+    """Data sets, newest first, without their summaries: each may be megabytes."""
     rows, next_cursor = _page(parts, caller, "dataset", limit, cursor)
-    return DatasetPage(data=tuple(map(dataset_view, rows)), next_cursor=next_cursor)
+    return DatasetPage(data=tuple(map(dataset_entry, rows)), next_cursor=next_cursor)
 
 
 def _page(

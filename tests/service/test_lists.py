@@ -128,3 +128,15 @@ def test_checks_are_listed_only_when_asked_for(fresh: Running) -> None:
     assert fresh.http.get("/v1/jobs").json()["data"] == []
     (check,) = fresh.http.get("/v1/jobs", params={"kind": "check_model"}).json()["data"]
     assert (check["state"], check["spec"], check["limits"]) == ("succeeded", {}, None)
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/v1/models", "model"), ("/v1/datasets", "dataset")])
+def test_a_list_of_uploads_leaves_out_what_was_found_of_each(path: str, kind: Any, fresh: Running) -> None:
+    """Two hundred summaries of large models would be a gigabyte."""
+    upload_id = upload(fresh, kind)
+
+    [entry] = fresh.http.get(path).json()["data"]
+    whole = fresh.http.get(f"{path}/{upload_id}").json()
+
+    assert whole.pop("summary") is not None
+    assert entry == whole

@@ -34,10 +34,39 @@ def take_assignment() -> dict[str, Any]:
     return assignment
 
 
+def found(summary: dict[str, Any]) -> None:
+    Path("summary.json").write_text(json.dumps(summary))
+    say(event="succeeded")
+
+
+def find_many_classes() -> None:
+    """Finds more than fits into an event."""
+    take_assignment()
+    names = [f"class {number} of those with a name that is not short" for number in range(100_000)]
+    found(SUMMARY | {"num_classes": len(names), "classes": names})
+
+
+def find_too_much() -> None:
+    take_assignment()
+    found(SUMMARY | {"classes": ["x" * (9 << 20)]})
+
+
+def find_nothing() -> None:
+    take_assignment()
+    say(event="succeeded")
+
+
+def find_what_is_not_its_own() -> None:
+    take_assignment()
+    Path("elsewhere.json").write_text(json.dumps(SUMMARY))
+    Path("summary.json").symlink_to("elsewhere.json")
+    say(event="succeeded")
+
+
 def succeed() -> None:
     assignment = take_assignment()
     if assignment["kind"] != "compress":
-        say(event="succeeded", summary=SUMMARY)
+        found(SUMMARY)
         return
     for step in ("baseline", "prune"):
         say(event="step_started", step=step)
@@ -199,7 +228,7 @@ def gibberish() -> None:
 
 def wrong_summary() -> None:
     take_assignment()
-    say(event="succeeded", summary={"hello": "world"})
+    found({"hello": "world"})
 
 
 def announce_missing() -> None:
@@ -309,6 +338,10 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
             lie,
             gibberish,
             wrong_summary,
+            find_many_classes,
+            find_too_much,
+            find_nothing,
+            find_what_is_not_its_own,
         ),
         *(
             announce_missing,

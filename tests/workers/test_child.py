@@ -11,7 +11,7 @@ from jobspec.errors import ArchiveUnreadable, NothingToPrune
 from jobspec.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
 from jobspec.reading import Reading
 from jobspec.summaries import DatasetSummary
-from jobspec.work import Assignment, CheckDataset, CheckModel, Order, WorkKind
+from jobspec.work import SUMMARY, Assignment, CheckDataset, CheckModel, Order, WorkKind
 from tests.badfiles import good_npz
 from workers.child import as_error
 from workers.process import Child, Death, child_command
@@ -49,8 +49,23 @@ def test_a_check_says_ready_then_its_step_then_its_summary(tmp_path: Path) -> No
     assert started == StepStarted(step="check")
     assert isinstance(finished, StepFinished)
     assert isinstance(succeeded, Succeeded)
-    summary = DatasetSummary.model_validate(succeeded.summary)
+    summary = DatasetSummary.model_validate_json((tmp_path / SUMMARY).read_text())
     assert (summary.splits["train"].num_samples, summary.num_classes, summary.scale) == (64, 3, "1/255")
+
+
+def test_a_check_of_thousands_of_classes_leaves_all_their_names(tmp_path: Path) -> None:
+    """They take more room than an event has, and are no reason to refuse anything."""
+    names = [f"the {number:06d}th of very many classes with a long name" for number in range(25_000)]
+    rows = [f"{number % 7},{name},{split}\n" for number, name in enumerate(names) for split in ("train", "train")]
+    rows.append(f"3,{names[0]},test\n")
+    (tmp_path / "data.csv").write_text("width,species,part\n" + "".join(rows))
+    reading = Reading(label="species", split="part")
+
+    *_, succeeded = conversation("check_dataset", CheckDataset(dataset="data.csv", reading=reading), tmp_path)
+
+    assert isinstance(succeeded, Succeeded), succeeded
+    assert (tmp_path / SUMMARY).stat().st_size > 1 << 20
+    assert DatasetSummary.model_validate_json((tmp_path / SUMMARY).read_text()).classes == tuple(names)
 
 
 def test_a_bad_upload_ends_as_a_typed_failure_that_names_the_step(tmp_path: Path) -> None:

@@ -110,15 +110,37 @@ def test_a_misbehaving_child_fails_its_job_at_once(bench: Bench, behaviour: str,
     assert bench.artifacts(job_id) == []
 
 
-def test_a_check_that_finds_out_something_else_is_a_service_fault(bench: Bench) -> None:
+def test_a_check_that_finds_more_than_an_event_holds_makes_its_upload_ready(bench: Bench) -> None:
+    """Thousands of layers or classes are no fault of whoever uploads them."""
+    upload_id, check_id = bench.upload("dataset", b"data")
+
+    bench.supervisor("find_many_classes").run(check_id)
+
+    upload = bench.find_upload("dataset", upload_id)
+    assert upload.state == "ready"
+    assert upload.summary is not None
+    assert upload.summary["classes"][-1].startswith("class 99999 of those")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        pytest.param("wrong_summary", "something else than was asked", id="something else"),
+        pytest.param("find_too_much", "more than 8388608 bytes", id="more than may be"),
+        pytest.param("find_nothing", "left no file of that name", id="nothing"),
+        pytest.param("find_what_is_not_its_own", "left no file of that name", id="a link"),
+    ],
+)
+def test_a_check_that_finds_out_what_cannot_be_is_a_service_fault(bench: Bench, behaviour: str, said: str) -> None:
     """The gateway trusts summaries, so a false one must not reach it."""
     _, check_id = bench.upload("dataset", b"data")
 
-    bench.supervisor("wrong_summary").run(check_id)
+    bench.supervisor(behaviour).run(check_id)
 
     job = bench.job(check_id)
     assert job.failure is not None
     assert job.failure["code"] == "internal_error"
+    assert said in job.failure["detail"]
 
 
 @pytest.mark.parametrize("behaviour", ["crash", "quit_quietly", "orphan_family"])
