@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from infra import families, job_list, uploads
 from infra.tables import Artifact, Job, Upload
 from jobspec.errors import Failure, FieldError, InputRejected, NotFound
+from jobspec.kinds import SPECS
 from jobspec.pruning import Prune
 from jobspec.reading import Reading
 from jobspec.search import SearchSpec
@@ -110,11 +112,13 @@ def _compress(session: Session, job: Job) -> Work:
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
 
-def _sensitivity(session: Session, job: Job) -> Work:
-    spec = SensitivitySpec.model_validate(job.spec)
+def _measured(make: type[MeasureSensitivity | Search], session: Session, job: Job) -> Work:
+    """Of a job that measures layers: what earlier jobs have measured is always welcome."""
+    spec = SPECS[job.kind].model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     known = _known(session, job, model, dataset)
-    assignment = MeasureSensitivity(spec=spec, sensitivity=tuple(known), **_files(model, dataset), **_going_on(job))
+    named = {"spec": spec, "sensitivity": tuple(known)}
+    assignment = make.model_validate(named | _files(model, dataset) | _going_on(job))
     known |= _checkpoint(job)
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
@@ -136,15 +140,6 @@ def _checkpoint(job: Job) -> dict[str, str]:
 
 def _named(model: Upload, dataset: Upload) -> dict[str, str]:
     return {_model_name(model): model.digest, _dataset_name(dataset): dataset.digest}
-
-
-def _search(session: Session, job: Job) -> Work:
-    spec = SearchSpec.model_validate(job.spec)
-    model, dataset = _inputs(session, spec)
-    known = _known(session, job, model, dataset)
-    assignment = Search(spec=spec, sensitivity=tuple(known), **_files(model, dataset), **_going_on(job))
-    known |= _checkpoint(job)
-    return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
 
 def _sweep(session: Session, job: Job) -> Work:
@@ -194,9 +189,9 @@ _WORK: Final[dict[str, Callable[[Session, Job], Work]]] = {
     "check_model": _check_model,
     "check_dataset": _check_dataset,
     "compress": _compress,
-    "sensitivity": _sensitivity,
+    "sensitivity": partial(_measured, MeasureSensitivity),
     "sweep": _sweep,
-    "search": _search,
+    "search": partial(_measured, Search),
 }
 
 
