@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.arrays import Array
-from engine.channels.step import begin, check_later, final, has_pattern
+from engine.channels.step import begin, check_later, final, has_pattern, timings_of
 from engine.channels.surgery import shrink
 from engine.job import Job
 from engine.pruning.cutting import choose
@@ -48,7 +48,7 @@ def _check_channels(job: Job) -> None:
     _check_patterns(steps)
     if step is None or (step.latency is not None and not any(map(trains, steps[: steps.index(step)]))):
         return  # a table of latencies takes seconds, and a step that comes first asks before it trains
-    course = begin(job, step)
+    course = begin(job, step, timings_of(job, step))
     if any(map(has_pattern, steps)):
         check_later(job, step, shrink(course.first, final(course, step)))
 

@@ -1,12 +1,13 @@
 """A channel step under way: its rounds, what it knows of the model, how far it is, where another process goes on."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from engine.arrays import Mask
 from engine.channels.groups import Channels
+from engine.channels.latency import Timings
 from engine.channels.planning import Cost, Cuttable
 from engine.channels.savings import Costs
 from engine.channels.surgery import narrow
@@ -63,6 +64,17 @@ class Course:
     cost: Cost
     alive: Mask
     """The channels that are still there."""
+
+
+@contextmanager
+def timings_kept(job: Job, timings: Timings | None) -> Iterator[None]:
+    """While the block cuts, another process would cut by the times that were measured here."""
+    if timings is None:
+        yield
+        return
+    with job.trail.telling("timings", timings.told):
+        job.trail.mark()
+        yield
 
 
 def kept(job: Job, course: Course, number: int) -> AbstractContextManager[None]:

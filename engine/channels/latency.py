@@ -5,21 +5,20 @@ and output channels, the time between is a + b in + c out + d in out. The rest o
 is taken to stay as it is: elementwise layers, and those with kernels that have no row here (attention, recurrent).
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import keras
 import numpy as np
+from pydantic import TypeAdapter
 
-from engine.costs import known_shapes
-from engine.graph import Call, Graph, graph_of
-from engine.layout import TRANSPOSED
+from engine.channels.alone import Dim, Row, full, rows_of
+from engine.graph import graph_of
 from engine.measuring import litert
 from engine.parts import Inputs, side_by_side
-from engine.prunable import DEPTHWISE, SEPARABLE, kernel_of
+from engine.trail import Section, as_array, from_array
 from jobspec.errors import ConversionFailed
 from jobspec.spec import Scheme
 
@@ -33,16 +32,8 @@ NARROW: Final = 4
 ENDS: Final = (4, 64)
 """Sides of the pictures, of 16 channels, on which the way into a file and out of it is timed."""
 
-Dim = tuple[Any, int]
-"""A variable and one of its axes."""
-
 Kept = Callable[[Any, int], int]
 """How many indices of a variable's axis stay."""
-
-
-def full(variable: Any, axis: int) -> int:
-    """All indices stay."""
-    return int(variable.shape[axis])
 
 
 @dataclass(frozen=True)
@@ -97,9 +88,41 @@ class LatencyTable:
         return self.whole * left / there if there > self.whole else self.whole - there + left
 
 
+@dataclass(frozen=True)
+class Timings:
+    """What was timed of a model: numbers alone, that another process can go on with."""
+
+    whole: float
+    """Milliseconds of a single sample."""
+    kinds: tuple[Corners | None, ...]
+    """Of each kind of layer, in the order of their first calls; None for what LiteRT has nothing for."""
+
+    def told(self) -> Section:
+        """As a section of a trail."""
+        return {"timings": as_array(TIMINGS.dump_python(self, mode="json"))}
+
+    @classmethod
+    def taken_up(cls, section: Section) -> "Timings":
+        """Those that were told, to the last bit."""
+        return TIMINGS.validate_python(from_array(section["timings"]))
+
+    def table(self, model: Any) -> LatencyTable:
+        """The table of a model of the layers that were timed."""
+        rows = list(rows_of(graph_of(model)))
+        known = dict(zip(_kinds(rows), self.kinds, strict=True))
+        entries = ((row, known[row.signature]) for row in rows)
+        return LatencyTable(
+            self.whole,
+            tuple(Entry(corners, row.inputs, row.outputs) for row, corners in entries if corners is not None),
+        )
+
+
+TIMINGS: Final = TypeAdapter(Timings)
+
+
 def measure(
     model: Any, scheme: Scheme, on_progress: Callable[[float], None] = lambda _: None, *, inputs: Inputs | None = None
-) -> LatencyTable:
+) -> Timings:
     """Time a model and each kind of its layers, in files of a scheme.
 
     Args:
@@ -109,118 +132,18 @@ def measure(
     Raises:
         ConversionFailed: LiteRT cannot express the model as a whole. A layer that alone cannot be is left out.
     """
-    graph = graph_of(model)
-    rows = [(call, row) for call, row in _rows(graph) if row is not None]
-    signatures = {row.signature: row for _, row in rows}
+    kinds = _kinds(list(rows_of(graph_of(model))))
     whole = _milliseconds(model, scheme, _noise(model) if inputs is None else inputs)
-    ends = _Ends.measure(scheme)
-    known: dict[str, Corners | None] = {}
-    for number, (signature, row) in enumerate(signatures.items(), start=1):
-        known[signature] = _corners(row, scheme, ends)
-        on_progress(number / len(signatures))
-    entries = ((row, known[row.signature]) for _, row in rows)
-    return LatencyTable(
-        whole, tuple(Entry(corners, row.inputs, row.outputs) for row, corners in entries if corners is not None)
-    )
+    ends, timed = _Ends.measure(scheme), list[Corners | None]()
+    for number, row in enumerate(kinds.values(), start=1):
+        timed.append(_corners(row, scheme, ends))
+        on_progress(number / len(kinds))
+    return Timings(whole, tuple(timed))
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A layer that can be built alone at any width."""
-
-    layer: Any
-    shape: tuple[int, ...]
-    """Of its input, without samples."""
-    inputs: Dim
-    outputs: Dim | None
-    config: Callable[[int, int], Mapping[str, Any]]
-    """What to change for so many inputs and outputs."""
-    channels: Callable[[int], int] = lambda inputs: inputs
-    """Of the input tensor, for so many inputs of the kernel."""
-    steps: tuple[int, int] = (1, 1)
-    """Widths are multiples of these."""
-
-    @property
-    def signature(self) -> str:
-        """Equal for layers that take the same time."""
-        config = {key: value for key, value in self.layer.get_config().items() if not key.endswith(IRRELEVANT)}
-        sizes = [full(*dim) for dim in (self.inputs, self.outputs) if dim is not None]
-        return json.dumps([type(self.layer).__name__, self.shape, sizes, config], sort_keys=True, default=str)
-
-    def alone(self, inputs: int, outputs: int) -> Any:
-        """A model of the layer alone, with weights of its own."""
-        plain = {key: value for key, value in self.layer.get_config().items() if not key.endswith(IRRELEVANT)}
-        layer = type(self.layer).from_config(plain | dict(self.config(inputs, outputs)))
-        first = getattr(layer, "data_format", None) == "channels_first"
-        channels = self.channels(inputs)
-        shape = (channels, *self.shape[1:]) if first else (*self.shape[:-1], channels)
-        return keras.Sequential([keras.Input(shape), layer])
-
-
-IRRELEVANT: Final = ("name", "trainable", "dtype", "_initializer", "_regularizer", "_constraint")
-"""Ends of keys in a layer's config that say nothing of its speed."""
-
-
-def _rows(graph: Graph) -> Iterator[tuple[Call, _Row | None]]:
-    """Calls with the rows that they have in the table."""
-    shapes = known_shapes(graph)
-    for call in graph.calls:
-        shape = shapes[call.source][1:] if call.reads else ()
-        make = next((make for kinds, make in KINDS if isinstance(call.operation, kinds)), None)
-        yield call, make(call.operation, shape) if make is not None and None not in shape else None
-
-
-def _dense(layer: Any, shape: Any) -> _Row:
-    kernel = kernel_of(layer)
-    return _Row(layer, shape, (kernel, 0), (kernel, 1), lambda inputs, outputs: {"units": outputs})
-
-
-def _convolution(layer: Any, shape: Any) -> _Row:
-    kernel, groups, last = layer.kernel, layer.groups, len(layer.kernel.shape) - 1
-    if groups > 1 and kernel.shape[last - 1] == 1:  # a depthwise one in other words: whole groups go
-        each = kernel.shape[last] // groups
-        return _Row(
-            layer,
-            shape,
-            (kernel, last),
-            None,
-            lambda inputs, _: {"filters": inputs, "groups": inputs // each},
-            channels=lambda inputs: inputs // each,
-            steps=(each, 1),
-        )
-    return _Row(
-        layer,
-        shape,
-        (kernel, last - 1),
-        (kernel, last),
-        lambda inputs, outputs: {"filters": outputs},
-        channels=lambda inputs: inputs * groups,
-        steps=(1, groups),
-    )
-
-
-def _transposed(layer: Any, shape: Any) -> _Row:
-    kernel, last = layer.kernel, len(layer.kernel.shape) - 1
-    return _Row(layer, shape, (kernel, last), (kernel, last - 1), lambda inputs, outputs: {"filters": outputs})
-
-
-def _depthwise(layer: Any, shape: Any) -> _Row:
-    return _Row(layer, shape, (layer.kernel, len(layer.kernel.shape) - 2), None, lambda inputs, outputs: {})
-
-
-def _separable(layer: Any, shape: Any) -> _Row:
-    depth, point = layer.depthwise_kernel, layer.pointwise_kernel
-    last = len(point.shape) - 1
-    return _Row(layer, shape, (depth, last - 1), (point, last), lambda inputs, outputs: {"filters": outputs})
-
-
-KINDS: Final[tuple[tuple[Any, Callable[[Any, Any], _Row]], ...]] = (
-    (keras.layers.Dense, _dense),
-    (TRANSPOSED, _transposed),
-    (SEPARABLE, _separable),
-    (DEPTHWISE, _depthwise),
-    ((keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D), _convolution),
-)
+def _kinds(rows: Sequence[Row]) -> dict[str, Row]:
+    """A row for each kind of layer, by its signature."""
+    return {row.signature: row for row in rows}
 
 
 @dataclass(frozen=True)
@@ -247,7 +170,7 @@ class _Ends:
         return self.call + self.element * _num_elements(model)
 
 
-def _corners(row: _Row, scheme: Scheme, ends: _Ends) -> Corners | None:
+def _corners(row: Row, scheme: Scheme, ends: _Ends) -> Corners | None:
     """Time a layer alone at its corners; None when LiteRT has nothing for it."""
     sizes = [
         (_narrow(full(*dim), step), full(*dim)) if dim is not None else (1, 1)

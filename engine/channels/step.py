@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from engine.arrays import Mask
-from engine.channels.course import Course, OnAdvance, Progress, go_on, kept, rounds_of
+from engine.channels.course import Course, OnAdvance, Progress, go_on, kept, rounds_of, timings_kept
 from engine.channels.groups import channels_of
-from engine.channels.latency import measure
+from engine.channels.latency import Timings, measure
 from engine.channels.planning import Cost, cuttable, plan
 from engine.channels.repair import fold, mean_shifts, solve_readers
 from engine.channels.savings import Costs, group_infos
@@ -39,24 +39,38 @@ def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvan
         NothingToPrune, TargetUnreachable: what only the model itself can tell.
         StructureMismatch: a later step's blocks do not divide the kernels that are left.
     """
-    course = begin(job, step)
-    rounds = rounds_of(step)
+    rounds, timings = rounds_of(step), timings_of(job, step)
     told = Progress(on_advance, parts=len(rounds))
-    begun = go_on(job, course)
-    for number, each in list(enumerate(rounds))[max(begun, 0) :]:
-        cut = 0.2 if each.epochs else 1.0
-        if number != begun:
-            _cut(job, step, course, each.progress, told.within(number, 0.0, cut))
-        if each.epochs:
-            with kept(job, course, number):
-                _train(job, step, name, each.epochs, told.within(number, cut, 1.0))
+    with timings_kept(job, timings):
+        course = begin(job, step, timings)
+        begun = go_on(job, course)
+        for number, each in list(enumerate(rounds))[max(begun, 0) :]:
+            cut = 0.2 if each.epochs else 1.0
+            if number != begun:
+                _cut(job, step, course, each.progress, told.within(number, 0.0, cut))
+            if each.epochs:
+                with kept(job, course, number):
+                    _train(job, step, name, each.epochs, told.within(number, cut, 1.0))
     _record(job, step, course)
     check_later(job, step, job.model)
     return _summary(course)
 
 
-def begin(job: Job, step: PruneChannels) -> Course:
+def timings_of(job: Job, step: PruneChannels) -> Timings | None:
+    """What a target for latency counts by: timed now, or by the process that began the step."""
+    if step.amount[0] != "latency":
+        return None
+    if (earlier := job.trail.take("timings")) is not None:
+        return Timings.taken_up(earlier)
+    quantize = next((each for each in job.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
+    return measure(job.model, quantize.scheme, inputs=job.calibration(1))
+
+
+def begin(job: Job, step: PruneChannels, timings: Timings | None) -> Course:
     """Find the groups that a step cuts, and check that it can reach what it asks for.
+
+    Args:
+        timings: what ``timings_of`` the step finds.
 
     Raises:
         NothingToPrune, TargetUnreachable: it cannot.
@@ -66,7 +80,7 @@ def begin(job: Job, step: PruneChannels) -> Course:
     infos = group_infos(costs)
     with _blamed_on(job, step):
         groups, alive = cuttable(first, infos, step), first.all_kept()
-        course = Course(first, first, costs, infos, groups, _cost(job, step, costs), alive)
+        course = Course(first, first, costs, infos, groups, _cost(job, step, costs, timings), alive)
         if not job.trail.goes_on and final(course, step).all():
             raise _nothing_goes(course, step)
     return course
@@ -128,13 +142,11 @@ def _place(job: Job, step: PruneChannels) -> int | None:
     return next((place for place, each in enumerate(job.recipe.steps) if each is step), None)
 
 
-def _cost(job: Job, step: PruneChannels, costs: Costs) -> Cost:
-    what = step.amount[0]
-    if what == "latency":
-        quantize = next((each for each in job.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
-        table = measure(job.model, quantize.scheme, inputs=job.calibration(1))
+def _cost(job: Job, step: PruneChannels, costs: Costs, timings: Timings | None) -> Cost:
+    if timings is not None:
+        table = timings.table(job.model)
         return lambda kept: table.milliseconds(costs.sizes(kept))
-    return costs.params if what == "params" else costs.macs
+    return costs.params if step.amount[0] == "params" else costs.macs
 
 
 def _cut(job: Job, step: PruneChannels, course: Course, progress: float, on_progress: Callable[[float], None]) -> None:

@@ -1,6 +1,8 @@
 """Whoever goes on from a checkpoint comes to the same files, whichever checkpoint it was."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 
 from engine import checkpoint
+from engine.channels.latency import Timings
 from engine.compress import compress
 from engine.search_job import run as search
 from engine.sensitivity_job import run as measure_sensitivity
 from engine.trail import Section, Trail
+from jobspec.errors import TargetUnreachable
 from jobspec.progress import Event, StepFinished, StepStarted
 from jobspec.reading import Reading
 from jobspec.report import Report
@@ -56,8 +60,10 @@ class Kept:
         self._work, self._recipe, self._folder, self._files = work, recipe, folder, files
         self.checkpoints: list[dict[str, Section]] = []
 
-    def run(self, name: str, found: dict[str, Section] | None = None) -> tuple[Path, list[Event]]:
-        """One process: its folder, and what it told."""
+    def run(
+        self, name: str, found: dict[str, Section] | None = None, *, keeps: bool | None = None
+    ) -> tuple[Path, list[Event]]:
+        """One process: its folder, and what it told. The first one keeps checkpoints."""
         (out := self._folder / name).mkdir()
         path, events = self._folder / f"{name}.checkpoint", list[Event]()
 
@@ -65,8 +71,9 @@ class Kept:
             self.checkpoints.append(checkpoint.read(path, self._recipe))
             path.unlink()
 
-        keeper = checkpoint.File(path, self._recipe, every_seconds=0.0, announce=announce) if found is None else None
-        trail = Trail(keeper, dict(found or {}))
+        keeper = checkpoint.File(path, self._recipe, every_seconds=0.0, announce=announce)
+        keeps = found is None if keeps is None else keeps
+        trail = Trail(keeper if keeps else None, dict(found or {}))
         self._work(self._recipe, reading=READING, out=out, emit=events.append, trail=trail, **self._files)
         assert not trail.found, "all that was kept was taken up"
         return out, events
@@ -139,6 +146,32 @@ def test_from_any_checkpoint_a_job_comes_to_the_same_weights(
         assert all(map(np.array_equal, weights(out), expected)), f"checkpoint {number} of {sorted(found)}"
         assert (out / "model.tflite").read_bytes() == tflite
         assert StepStarted(step="baseline") not in events, "what is finished is not done again"
+
+
+def test_channels_are_cut_by_the_times_that_the_first_process_measured(
+    lively_model: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """No two measurements agree to the last digit, and a digit is a channel more or less."""
+    step = {"kind": "prune", "structure": "channel", "latency": 0.5, "channel_multiple": 1, "spare": []}
+    schedule = {"kind": "iterative", "cycles": 2, "epochs_per_cycle": 1}
+    asked = Recipe.model_validate(
+        {"steps": [step | {"criterion": "l2_norm", "reconstruct": False, "schedule": schedule}]}
+    )
+    job = Kept(compress, asked, tmp_path, model=lively_model, dataset=data_file)
+    with suppress(TargetUnreachable):  # to a clock this model is next to nothing, all the more on a busy machine
+        job.run("timed")
+    timed = next(found for found in job.checkpoints if "timings" in found)
+    conv, hidden, classes = Timings.taken_up(timed["timings"]).kinds
+
+    still = tuple(replace(each, times=((0.0, 0.0), (0.0, 0.0))) for each in (hidden, classes) if each)
+    a_filter_a_millisecond = replace(conv or pytest.fail("it is timed"), times=((2.0, 8.0), (2.0, 8.0)))
+    told = Timings(10.0, (a_filter_a_millisecond, *still)).told()
+    job.checkpoints.clear()
+    whole, _ = job.run("whole", {**timed, "timings": told}, keeps=True)
+    out, _ = job.run("from_between", next(found for found in job.checkpoints if "course" in found))
+
+    assert {group.name: group.after for group in report_of(whole).groups}["conv"] == 8 - 5, "half of 10 ms"
+    assert all(map(np.array_equal, weights(out), weights(whole))), "the second cut goes by the same times"
 
 
 def test_what_is_finished_is_not_told_again_and_its_time_is_known(
