@@ -179,7 +179,7 @@ def load(
     if isinstance(objective, Objectives):
         notes.append(_judged(objective))
     if data.held_out:
-        notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
+        notes.append(_held_out(data))
     for tensor, stored, each in zip(summary.inputs, stored_parts(data.train.x), feed.each, strict=True):
         if stored.shape[1:] != each.shape_of(stored):
             what = "Samples" if len(summary.inputs) == 1 else f"Samples of {tensor.name!r}"
@@ -199,6 +199,12 @@ def load(
         teacher=said[0] if said else None,
         teacher_held_out=said[1] if said else None,
     )
+
+
+def _held_out(data: Dataset) -> str:
+    if data.validation is data.train:
+        return "No sample can be held out without a class losing its last: training is judged by what it is trained on."
+    return f"{len(data.validation):,} samples of the training split were held out for validation."
 
 
 def _judged(objective: Objectives) -> str:

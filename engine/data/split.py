@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
+from engine.data.hold_out import hold_out
 from engine.data.rows import Samples, select
 from engine.parts import Outputs, Parts
 from jobspec.summaries import DatasetFormat, LabelKind, SplitName
@@ -52,7 +53,8 @@ class Contents:
             split: Split(_in_order(found.x, inputs), _in_order(found.y, outputs))
             for split, found in self.splits.items()
         }
-        return replace(self, splits=splits)
+        kind = self.label_kinds.get(outputs[0], self.label_kind) if len(outputs) == 1 else self.label_kind
+        return replace(self, splits=splits, label_kind=kind)
 
 
 def _in_order(stored: Any, names: Sequence[str]) -> Any:
@@ -80,12 +82,16 @@ class Dataset:
 
 
 def split(contents: Contents, *, validation_share: float, seed: int) -> Dataset:
-    """The splits of a job; where the file has no validation split a seeded share of the training split is held out."""
+    """The splits of a job; where the file has no validation split a share of the training split is held out.
+
+    Where that share cannot be had without a class losing its last sample, as with a single one, the training split has
+    to serve as both.
+    """
     train, test, kind = contents.splits["train"], contents.splits["test"], contents.label_kind
     if (validation := contents.splits.get("validation")) is not None:
         return Dataset(train, validation, test, kind, held_out=False)
-    order = np.random.default_rng(seed).permutation(len(train))
-    count = min(len(train) - 1, max(1, round(len(train) * validation_share)))
-    if count == 0:  # a single sample cannot be split: it has to serve as both
+    kinds = contents.label_kinds if isinstance(train.y, Parts) else {"": kind}
+    held = hold_out(train.y, kinds, share=validation_share, seed=seed)
+    if len(held) == 0:
         return Dataset(train, train, test, kind, held_out=True)
-    return Dataset(train.take(np.sort(order[count:])), train.take(np.sort(order[:count])), test, kind, held_out=True)
+    return Dataset(train.take(np.delete(np.arange(len(train)), held)), train.take(held), test, kind, held_out=True)
