@@ -116,3 +116,36 @@ def test_a_huge_directory_is_refused_before_it_is_read() -> None:
 
     with pytest.raises(ArchiveUnsafe, match="directory of the archive takes"):
         Archive(io.BytesIO(data))
+
+
+def edited(data: bytes, offset: int, change: bytes) -> bytes:
+    """An archive of one member whose directory says something else."""
+    start = data.index(b"PK\x01\x02") + offset
+    return data[:start] + change + data[start + len(change) :]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        pytest.param(zipped({"a\nb": b"x"}), "unprintable name", id="a name of two lines"),
+        pytest.param(zipped({"n" * 256: b"x"}), "overlong", id="a name of 256 characters"),
+        pytest.param(zipped({"m": b"x" * 99}, zipfile.ZIP_BZIP2), "unusual method", id="another packing"),
+        pytest.param(edited(zipped({"m": b"x" * 99}), 24, bytes([50, 0])), "two different sizes", id="two sizes"),
+    ],
+)
+def test_a_member_that_readers_could_take_differently_is_refused(data: bytes, told: str) -> None:
+    with pytest.raises(ArchiveUnsafe, match=told):
+        Archive(io.BytesIO(data))
+
+
+def test_a_name_may_have_255_characters() -> None:
+    assert list(Archive(io.BytesIO(zipped({"n" * 255: b"x"}))).sizes) == ["n" * 255]
+
+
+def test_an_archive_unpacks_to_so_many_bytes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it is so large itself that the ratio would allow more."""
+    monkeypatch.setattr(rules, "MAX_INFLATED_BYTES", 99)
+
+    Archive(io.BytesIO(zipped({"m": bytes(99)})))
+    with pytest.raises(ArchiveUnsafe, match="at most 99"):
+        Archive(io.BytesIO(zipped({"m": bytes(100)})))
