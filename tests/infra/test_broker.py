@@ -39,7 +39,7 @@ def test_a_message_carries_an_id_and_nothing_more(broker: str) -> None:
 
     [queue] = [queue for queue in app.conf.task_queues if queue.name == "jobs"]
     with app.connection_for_read() as connection, connection.SimpleQueue(queue) as inbox:
-        message = inbox.get(timeout=5)
+        message = inbox.get(timeout=20)
         message.ack()
     assert message.headers["task"] == RUN_TASK
     assert message.payload[:2] == [["job_1"], {}]

@@ -155,13 +155,13 @@ def test_who_uploads_content_that_is_being_removed_gets_its_bytes(library: Libra
 
     with ThreadPoolExecutor(2) as pool:
         removal = pool.submit(Library(library.database, slow).remove_upload, first)
-        assert slow.has_begun.wait(5)
+        assert slow.has_begun.wait(20)
         upload = pool.submit(library.upload, "same", "bob")
         time.sleep(0.2)
         assert not upload.done(), "it waits for the removal"
         slow.may_go_on.set()
-        removal.result(5)
-        upload.result(5)
+        removal.result(20)
+        upload.result(20)
 
     assert library.stored() == library.needed() == {digest("same")}
 
@@ -208,7 +208,7 @@ def test_a_trial_that_ends_while_its_sweep_is_removed_takes_its_files_along(libr
             removal = pool.submit(library.remove_job, parent.id)
             time.sleep(0.3)
             assert not removal.done(), "it waits for the end of the trial"
-        removal.result(10)
+        removal.result(20)
 
     assert library.stored() == library.needed() == set()
     with library.database.read() as session:
@@ -223,17 +223,17 @@ def test_who_removes_content_that_is_being_uploaded_leaves_it(library: Library) 
     class SlowLibrary(Library):
         def put(self, content: str) -> tuple[str, int]:
             has_begun.set()
-            may_end.wait(5)
+            may_end.wait(20)
             return super().put(content)
 
     with ThreadPoolExecutor(2) as pool:
         upload = pool.submit(SlowLibrary(library.database, library.store).upload, "same", "bob")
-        assert has_begun.wait(5)
+        assert has_begun.wait(20)
         removal = pool.submit(library.remove_upload, first)
         time.sleep(0.2)
         may_end.set()
-        upload.result(5)
-        removal.result(5)
+        upload.result(20)
+        removal.result(20)
 
     assert library.stored() == library.needed() == {digest("same")}
 

@@ -133,4 +133,4 @@ def dataset_file(seed: int) -> bytes:
     return npz(arrays)
 
 
-eventually = partial(waiting.eventually, within_seconds=5.0)
+eventually = partial(waiting.eventually, within_seconds=30.0)

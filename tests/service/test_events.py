@@ -163,7 +163,7 @@ def test_a_gateway_that_leaves_ends_its_streams_and_another_goes_on(start: Start
             reader = pool.submit(numbers, gateway, job_id)
             assert eventually(lambda: job_id in gateway.parts.feed._channels)
             gateway.parts.leaving.set()
-            assert reader.result(timeout=5) == [1]
+            assert reader.result(timeout=20) == [1]
     with start() as gateway:
         end(gateway, job_id, DONE)
 

@@ -72,7 +72,7 @@ def stack(data_dir: Path) -> Iterator[Running]:
         family = running.family() if process.poll() is None else []
         process.kill()
         process.communicate()
-        assert eventually(lambda: gone(family), within_seconds=5), "a process outlived its stack"
+        assert eventually(lambda: gone(family), within_seconds=20), "a process outlived its stack"
 
 
 def test_a_stack_starts_heals_and_stops(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_stack_starts_heals_and_stops(tmp_path: Path) -> None:
             victim = running.part(part)
             assert victim is not None
             victim.kill()
-            victim.wait(timeout=5)
+            victim.wait(timeout=20)
             assert eventually(lambda part=part: running.part(part) is not None), part  # type: ignore[misc]
         assert eventually(running.is_ready)
 
@@ -146,7 +146,7 @@ def test_a_killed_stack_takes_its_parts_along(tmp_path: Path) -> None:
         running.process.kill()
         running.process.wait()
 
-        assert eventually(lambda: gone(family), within_seconds=5)
+        assert eventually(lambda: gone(family), within_seconds=20)
 
 
 def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def fake(behaviour: str) -> list[str]:
     return [sys.executable, str(FAKE_CHILD), behaviour]
 
 
-eventually = partial(waiting.eventually, within_seconds=10.0)
+eventually = partial(waiting.eventually, within_seconds=30.0)
 
 
 @dataclass
@@ -135,7 +135,7 @@ def bench(tmp_path: Path, backing: Backing) -> Iterator[Bench]:
     yield Bench(database, Store.from_url(settings.store), settings, scratch)
     database.close()
     assert list(scratch.iterdir()) == [], "a working folder was left behind"
-    assert eventually(lambda: not living_in(scratch), within_seconds=3), "a process was left behind"
+    assert eventually(lambda: not living_in(scratch), within_seconds=20), "a process was left behind"
 
 
 def living_in(folder: Path) -> list[psutil.Process]:

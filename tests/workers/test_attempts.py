@@ -93,7 +93,7 @@ def test_a_worker_that_drains_again_and_again_never_uses_up_a_job(bench: Bench) 
     for _ in range(bench.settings.max_attempts + 1):
         thread = bench.start("hang", job_id)
         bench.draining.set()
-        thread.join(timeout=10)
+        thread.join(timeout=30)
         bench.draining.clear()
 
     bench.supervisor("succeed").run(job_id)

@@ -69,7 +69,7 @@ def test_cancelling_removes_the_checkpoint(bench: Bench) -> None:
 
     with bench.database.write() as session:
         jobs.cancel(session, job_id)
-    thread.join(timeout=10)
+    thread.join(timeout=30)
 
     assert (bench.job(job_id).state, bench.job(job_id).checkpoint_digest) == ("cancelled", None)
     assert not bench.has_blob(b"far")

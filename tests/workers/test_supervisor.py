@@ -188,7 +188,7 @@ def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str)
 
     with bench.database.write() as session:
         jobs.cancel(session, job_id, now=now())
-    thread.join(timeout=10)
+    thread.join(timeout=30)
 
     assert bench.job(job_id).state == "cancelled"
     assert "running" not in {step["state"] for step in bench.job(job_id).steps}
@@ -212,12 +212,12 @@ def test_a_job_that_is_cancelled_while_its_files_are_stored_leaves_none(bench: B
     bench.store = Stuck(store._objects)
     job_id = bench.compress()
     thread = bench.start("leave_two", job_id)
-    assert has_begun.wait(10)
+    assert has_begun.wait(30)
     assert bench.has_blob(b"one")
 
     with bench.database.write() as session:
         jobs.cancel(session, job_id, now=now())
-    thread.join(timeout=10)
+    thread.join(timeout=30)
 
     assert bench.job(job_id).state == "cancelled"
     assert not bench.has_blob(b"one")
@@ -245,7 +245,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
         later = now() + timedelta(seconds=60)
         lapses.sweep(session, max_attempts=3, resend_seconds=15, now=later)
         taken = jobs.claim(session, job_id, lease_seconds=60, now=later)
-    thread.join(timeout=10)
+    thread.join(timeout=30)
 
     assert taken is not None
     job = bench.job(job_id)
@@ -260,7 +260,7 @@ def test_a_draining_worker_gives_its_job_back(bench: Bench, behaviour: str) -> N
     thread = bench.start(behaviour, job_id)
 
     bench.draining.set()
-    thread.join(timeout=10)
+    thread.join(timeout=30)
 
     assert (bench.job(job_id).state, bench.job(job_id).published_at) == ("queued", None)
 
@@ -363,7 +363,7 @@ def test_a_draining_worker_waits_only_so_long_for_the_database(
 
     with away(bench, backing):
         bench.draining.set()
-        thread.join(timeout=10)
+        thread.join(timeout=30)
 
         assert not thread.is_alive()
     assert bench.job(job_id).state == "running"
