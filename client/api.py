@@ -13,17 +13,29 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, Literal, Self
 
 import httpx
 
-from client import revive, sending
+from client import addresses, revive, sending
+from client.connection import Connection
 from client.sending import OnBytes
-from client.views import Artifact, ArtifactList, EventPage, Job, JobList, Key, KeyList, NewKey, Readiness, Upload, View
+from client.views import (
+    Artifact,
+    ArtifactList,
+    EventPage,
+    Job,
+    JobList,
+    Key,
+    KeyList,
+    Limits,
+    LimitsList,
+    NewKey,
+    Readiness,
+    Upload,
+)
 from jobspec.errors import InternalError, Unavailable
 from jobspec.events import EventKind, JobEvent, Level
 from jobspec.reading import Reading
@@ -33,15 +45,11 @@ from jobspec.sensitivity import SensitivityReport
 from jobspec.states import FINAL, UploadState
 from jobspec.sweep import SweepReport
 
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 90.0
 LONG_POLL_SECONDS = 5.0
 CHECK_POLL_SECONDS = (0.1, 1.0)
 OUTAGE_PAUSE_SECONDS = 1.0
 OUTAGE_SECONDS = 60.0
 """How long ``wait`` puts up with a service that does not answer, for instance because it is being restarted."""
-
-V = TypeVar("V", bound=View)
 
 
 class Secateur:
@@ -50,26 +58,26 @@ class Secateur:
     def __init__(
         self, base_url: str, *, api_key: str | None = None, transport: httpx.BaseTransport | None = None
     ) -> None:
-        """Connect when first asked, with this API key, else that of ``SECATEUR_API_KEY``; an empty one is none."""
-        key = os.environ.get("SECATEUR_API_KEY", "") if api_key is None else api_key
-        headers = {"Authorization": f"Bearer {key.strip()}"} if key.strip() else {}
-        self.base_url = base_url.rstrip("/")
-        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, headers=headers, transport=transport)
+        """Connect when first asked, with this API key, else that of ``SECATEUR_API_KEY``; an empty one is none.
+
+        Raises:
+            InvalidRequest: the address is none, with what is wrong with it.
+        """
+        self._wire = Connection(base_url, api_key=api_key, transport=transport)
+        self.base_url = self._wire.base_url
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        self._http.close()
+        self._wire.close()
 
     def readiness(self) -> Readiness:
         """What the service says of itself; also when it is not ready."""
-        with self._translated():
-            response = self._http.get("/health/ready")
+        response = self._wire.ask("GET", "/health/ready")
         if response.status_code not in (200, 503):
             raise revive.from_response(response)
-        return Readiness.model_validate_json(response.content)
+        return self._wire.parse(response, Readiness)
 
     def upload_model(self, path: Path, *, on_bytes: OnBytes | None = None) -> Upload:
         """Upload a ``.keras`` or ``.h5`` file or a zip of a SavedModel. A worker checks it next: see ``wait_ready``."""
@@ -96,7 +104,7 @@ class Secateur:
         """Upload so that it can be interrupted; large files are by themselves. See ``client.sending.in_pieces``."""
         query = Reading.model_validate(declared).query() if kind == "dataset" else {}
         told: dict[str, Any] = {"resume": resume, "on_begin": on_begin, "on_bytes": on_bytes}
-        return self._get(f"/v1/{kind}s/{sending.in_pieces(self._send, kind, path, query, **told)}", Upload)
+        return self._upload_of(kind, sending.in_pieces(self._wire.send, kind, path, query, **told))
 
     def wait_ready(self, kind: Literal["model", "dataset"], upload_id: str) -> Upload:
         """Wait for the check of an upload.
@@ -105,7 +113,7 @@ class Secateur:
             UploadRefused: the upload was rejected; the error is that of its check.
         """
         pause, longest = CHECK_POLL_SECONDS
-        while (upload := self._get(f"/v1/{kind}s/{upload_id}", Upload)).state == UploadState.CHECKING:
+        while (upload := self._upload_of(kind, upload_id)).state == UploadState.CHECKING:
             time.sleep(pause)
             pause = min(longest, 1.5 * pause)
         if upload.failure is not None:
@@ -119,11 +127,11 @@ class Secateur:
         """
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         params = {"force": "true"} if force else {}
-        return self._parse(self._send("POST", "/v1/jobs", params=params, headers=headers, json=dict(spec)), Job)
+        return self._wire.asked("POST", "/v1/jobs", params=params, headers=headers, json=dict(spec), view=Job)
 
     def retry(self, job_id: str) -> Job:
         """Queue one more attempt at a job that failed, was cancelled or expired."""
-        return self._parse(self._send("POST", f"{_path(job_id)}/retry"), Job)
+        return self._wire.asked("POST", f"{_job(job_id)}/retry", view=Job)
 
     def events(
         self,
@@ -142,7 +150,7 @@ class Secateur:
         while True:
             query = {"after": after, "level": level, "kind": list(kinds), "wait": LONG_POLL_SECONDS if follow else 0}
             try:
-                page = self._parse(self._send("GET", f"{_path(job_id)}/events", params=query), EventPage)
+                page = self._wire.asked("GET", f"{_job(job_id)}/events", params=query, view=EventPage)
             except Unavailable:
                 if not follow or time.monotonic() > last_answer + OUTAGE_SECONDS:
                     raise
@@ -156,7 +164,7 @@ class Secateur:
 
     def job(self, job_id: str, *, wait_seconds: float = 0.0) -> Job:
         """A job now, or when it has changed, or when the time is up."""
-        return self._get(f"{_path(job_id)}?wait={wait_seconds:g}", Job)
+        return self._wire.get(_job(job_id), Job, wait=f"{wait_seconds:g}")
 
     def wait(self, job_id: str, *, on_progress: Callable[[Job], None] | None = None) -> Job:
         """Wait for the end of a job, whatever it is; told of every change on the way."""
@@ -177,7 +185,7 @@ class Secateur:
 
     def cancel(self, job_id: str) -> Job:
         """Ask a job to stop."""
-        return self._parse(self._send("POST", f"{_path(job_id)}/cancel"), Job)
+        return self._wire.asked("POST", f"{_job(job_id)}/cancel", view=Job)
 
     def report(self, job_id: str) -> Report:
         """What a compress job measured, before and after."""
@@ -197,11 +205,12 @@ class Secateur:
 
     def trials(self, sweep_id: str) -> tuple[Job, ...]:
         """The jobs that a sweep is made of, the last first."""
-        return self._get(f"/v1/jobs?parent_id={quote(sweep_id, safe='')}&limit=200", JobList).data
+        pages = self._wire.pages("/v1/jobs", JobList, parent_id=sweep_id)
+        return tuple(job for page in pages for job in page.data)
 
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """The files that a job left."""
-        return self._get(f"{_path(job_id)}/artifacts", ArtifactList).data
+        return self._wire.get(f"{_job(job_id)}/artifacts", ArtifactList).data
 
     def download(self, job_id: str, artifact: Artifact, folder: Path) -> Path:
         """Save a file under its name. It appears complete and right, or not at all.
@@ -214,7 +223,7 @@ class Secateur:
         descriptor, partial = tempfile.mkstemp(prefix=f".{artifact.name}.", dir=folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                for chunk in self._stream(f"{_path(job_id)}/artifacts/{artifact.name}"):
+                for chunk in self._wire.stream(f"{_job(job_id)}/artifacts/{artifact.name}", sending.CHUNK_BYTES):
                     digest.update(chunk)
                     file.write(chunk)
             if f"sha256:{digest.hexdigest()}" != artifact.digest:
@@ -234,62 +243,51 @@ class Secateur:
     ) -> NewKey:
         """Make an API key. Its text is in the answer and nowhere else."""
         wanted = {"name": name, "owner": owner, "scopes": list(scopes), "expires_in_days": expires_in_days}
-        return self._parse(self._send("POST", "/v1/keys", json=wanted), NewKey)
+        return self._wire.asked("POST", "/v1/keys", json=wanted, view=NewKey)
 
     def keys(self) -> tuple[Key, ...]:
         """API keys, newest first, revoked ones too."""
-        return self._get("/v1/keys?limit=200", KeyList).data
+        return tuple(key for page in self._wire.pages("/v1/keys", KeyList) for key in page.data)
 
     def rotate_key(self, key_id: str, *, grace_seconds: float = 86_400) -> NewKey:
         """Give a key a new secret; the one before stays valid for the grace."""
-        path = f"/v1/keys/{quote(key_id, safe='')}/rotate"
-        return self._parse(self._send("POST", path, json={"grace_seconds": grace_seconds}), NewKey)
+        path = f"{addresses.of('keys', key_id)}/rotate"
+        return self._wire.asked("POST", path, json={"grace_seconds": grace_seconds}, view=NewKey)
 
     def revoke_key(self, key_id: str) -> None:
         """Make a key unusable, at once and for good."""
-        self._send("DELETE", f"/v1/keys/{quote(key_id, safe='')}")
+        self._wire.send("DELETE", addresses.of("keys", key_id))
+
+    def limits(self) -> tuple[Limits, ...]:
+        """Owners with limits of their own, by name."""
+        return tuple(limits for page in self._wire.pages("/v1/limits", LimitsList) for limits in page.data)
+
+    def limits_of(self, owner: str) -> Limits:
+        """What an owner may use. Any name is an owner."""
+        return self._wire.get(addresses.of("limits", owner), Limits)
+
+    def set_limits(self, owner: str, own: Mapping[str, int | None]) -> Limits:
+        """Set an owner's own limits, all of them: those that are missing or None are what the settings say; 0: any."""
+        return self._wire.asked("PUT", addresses.of("limits", owner), json=dict(own), view=Limits)
+
+    def remove_limits(self, owner: str) -> None:
+        """Let the settings say again what an owner may use."""
+        self._wire.send("DELETE", addresses.of("limits", owner))
 
     def _report(self, job_id: str) -> bytes:
-        return self._send("GET", f"{_path(job_id)}/report", headers={"Accept": "application/json"}).content
+        return self._wire.send("GET", f"{_job(job_id)}/report", headers={"Accept": "application/json"}).content
+
+    def _upload_of(self, kind: Literal["model", "dataset"], upload_id: str) -> Upload:
+        return self._wire.get(addresses.of(f"{kind}s", upload_id), Upload)
 
     def _upload(
         self, kind: Literal["model", "dataset"], file: Path, query: dict[str, str], on_bytes: OnBytes | None
     ) -> Upload:
         if file.stat().st_size > sending.PIECE_BYTES:
-            upload_id = sending.in_pieces(self._send, kind, file, query, on_bytes=on_bytes)
-            return self._get(f"/v1/{kind}s/{upload_id}", Upload)
-        return self._parse(sending.whole(self._send, f"/v1/{kind}s", file, query, on_bytes), Upload)
-
-    def _stream(self, path: str) -> Iterator[bytes]:
-        with self._translated(), self._http.stream("GET", path) as response:
-            if response.is_error:
-                response.read()
-                raise revive.from_response(response)
-            yield from response.iter_bytes(sending.CHUNK_BYTES)
-
-    def _get(self, path: str, view: type[V]) -> V:
-        return self._parse(self._send("GET", path), view)
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        with self._translated():
-            response = self._http.request(method, path, **options)
-        if not response.is_success:
-            raise revive.from_response(response)
-        return response
-
-    def _parse(self, response: httpx.Response, view: type[V]) -> V:
-        try:
-            return view.model_validate_json(response.content)
-        except ValueError as fault:
-            raise InternalError(f"{response.url} does not answer like a Secateur service.") from fault
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.TransportError as fault:
-            raise revive.from_transport(fault, self.base_url) from fault
+            upload_id = sending.in_pieces(self._wire.send, kind, file, query, on_bytes=on_bytes)
+            return self._upload_of(kind, upload_id)
+        return self._wire.parse(sending.whole(self._wire.send, f"/v1/{kind}s", file, query, on_bytes), Upload)
 
 
-def _path(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
+def _job(job_id: str) -> str:
+    return addresses.of("jobs", job_id)

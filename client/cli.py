@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from client import keys_cli
+from client import keys_cli, limits_cli
 from client.api import Secateur
 from client.options import DEFAULT_URL, ApiKey, Url
 from client.run import JobEnded, collect, follow, run, send
@@ -28,6 +28,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make Keras m
 console = Console()
 errors = Console(stderr=True)
 app.add_typer(keys_cli.app, name="keys")
+app.add_typer(limits_cli.app, name="limits")
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 InputFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
@@ -255,7 +256,9 @@ def print_error(error: SecateurError, *, to: Console) -> None:
     to.print(f"[bold red]{escape(error.title)}[/bold red] [dim]({error.code})[/dim]")
     to.print(escape(error.detail))
     for field in error.errors:
-        to.print(f"  {escape(field.field)}: {escape(', '.join(field.messages))}")
+        told = f"{field.field}: {', '.join(field.messages)}"
+        if told not in error.detail:
+            to.print(f"  {escape(told)}")
     for suggestion in error.suggestions:
         to.print(f"[green]→[/green] {escape(suggestion)}")
 

@@ -10,9 +10,9 @@ from typing import Final, Literal, TypeVar
 
 import httpx
 
-from client import revive
+from client import addresses, revive
 from client.views import Pieces
-from jobspec.errors import OffsetMismatch, SecateurError, Unavailable, UploadIncomplete, UploadLocked
+from jobspec.errors import NotFound, OffsetMismatch, SecateurError, Unavailable, UploadIncomplete, UploadLocked
 
 CHUNK_BYTES = 1 << 18
 PIECE_BYTES = 64 << 20
@@ -74,7 +74,7 @@ def in_pieces(
         metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in told.items())
         headers = TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata}
         resume = send("POST", "/v1/uploads", headers=headers).headers["location"].rpartition("/")[2]
-    address = f"/v1/uploads/{resume}"
+    address = addresses.of("uploads", resume)
     if on_begin is not None:
         on_begin(resume)
     patience = _Patience(pace)
@@ -118,7 +118,11 @@ class _Patience:
 
 
 def _offset(send: Send, address: str) -> int:
-    return int(send("HEAD", address, headers=TUS).headers["upload-offset"])
+    try:
+        return int(send("HEAD", address, headers=TUS).headers["upload-offset"])
+    except NotFound:
+        send("GET", address)  # which says in words what answers to HEAD cannot
+        raise
 
 
 def _became(send: Send, address: str) -> str:

@@ -56,6 +56,7 @@ class JobList(View):
     """Some jobs, newest first."""
 
     data: tuple[Job, ...]
+    next_cursor: str | None = None
 
 
 class EventPage(View):
@@ -113,3 +114,19 @@ class KeyList(View):
     """Some keys, newest first."""
 
     data: tuple[Key, ...]
+    next_cursor: str | None = None
+
+
+class Limits(View):
+    """What an owner may use: what was set for it, and what holds. 0: as much as it likes."""
+
+    owner: str
+    own: Mapping[str, int | None]
+    in_force: Mapping[str, int | None]
+
+
+class LimitsList(View):
+    """Some owners with limits of their own, by name."""
+
+    data: tuple[Limits, ...]
+    next_cursor: str | None = None

@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_an_upload_goes_on_through_lost_pieces_and_lost_answers(gateway: Running, file: Path) -> None:
     with Secateur(gateway.url, api_key="", transport=Flaky()) as service:
-        upload_id = in_pieces(service._send, "model", file, {}, pace=PATIENT)
+        upload_id = in_pieces(service._wire.send, "model", file, {}, pace=PATIENT)
 
     digest = gateway.http.get(f"/v1/models/{upload_id}").json()["digest"]
     assert digest == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
@@ -60,7 +60,7 @@ def test_an_upload_that_was_given_up_is_resumed_by_its_id(gateway: Running, file
 
     begun: list[str] = []
     with Secateur(gateway.url, api_key="", transport=Down()) as service, pytest.raises(Unavailable):
-        in_pieces(service._send, "model", file, {}, on_begin=begun.append, pace=PACE)
+        in_pieces(service._wire.send, "model", file, {}, on_begin=begun.append, pace=PACE)
     sent: list[int] = []
     with Secateur(gateway.url, api_key="") as service:
         told = service.upload_in_pieces("model", file, resume=begun[0], on_bytes=lambda done, _: sent.append(done))
