@@ -20,7 +20,7 @@ CLOSE_SECONDS: Final = 2.0
 """How long a process that ends waits for its last spans to go out."""
 
 Value = str | int | float | bool
-Role = Literal["internal", "consumer"]
+Role = Literal["internal", "consumer", "client"]
 
 
 def are_wanted(environ: Mapping[str, str]) -> bool:
@@ -141,7 +141,7 @@ def _begun(
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     context = TraceContextTextMapPropagator().extract({"traceparent": parent} if parent else {})
-    kind = {"internal": SpanKind.INTERNAL, "consumer": SpanKind.CONSUMER}[role]
+    kind = {"internal": SpanKind.INTERNAL, "consumer": SpanKind.CONSUMER, "client": SpanKind.CLIENT}[role]
     tracer = provider.get_tracer("secateur")
     return Span(provider, tracer.start_span(name, context, kind=kind, attributes=_named(attributes)))
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from infra import signing
+from infra import signing, trace_context
 from infra.lists import newest_first
 from infra.tables import Delivery, Job, Upload, Webhook
 from jobspec.errors import QuotaExceeded, RateLimited
@@ -132,7 +132,8 @@ def tell_job(session: Session, job: Job, *, now: datetime) -> None:
         "failure": failure,
         "url": f"/v1/jobs/{job.id}",
     }
-    _tell(session, job.owner, notice, data, now)
+    with trace_context.working_for(job.traceparent or trace_context.current()):
+        _tell(session, job.owner, notice, data, now)
 
 
 def tell_upload(session: Session, upload: Upload, *, now: datetime) -> None:

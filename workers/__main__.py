@@ -46,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sweep = Sweep(database, publisher, settings, options.queues, sandbox=sandbox.level)
         opened.enter_context(sweeping(sweep, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
+        traces = Traces.from_environment("secateur-worker")
+        opened.callback(traces.close)
         if settings.deliver_webhooks:
-            opened.enter_context(delivering(Courier(database, settings.webhook_targets)))
+            opened.enter_context(delivering(Courier(database, settings.webhook_targets, traces=traces)))
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
         bounds = Bounds(settings.job_output_files, settings.job_output_bytes)
         keeping = Keeping(settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes)
-        traces = Traces.from_environment("secateur-worker")
-        opened.callback(traces.close)
         means = Means(database, store, draining, children, bounds, keeping, traces)
         supervisor = Supervisor(means, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)

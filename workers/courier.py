@@ -13,6 +13,7 @@ from infra import logs, workers
 from infra.database import Database
 from infra.logs import logger
 from infra.settings import Settings
+from infra.traces import Traces
 from jobspec.errors import SecateurError
 from workers.webhooks import Courier, delivering
 
@@ -26,11 +27,13 @@ def main() -> None:
     logs.configure(settings.log_format, settings.log_level)
     database, name = Database(settings.database), f"{socket.gethostname()}-{os.getpid()}"
     logger("webhooks").info("delivering", targets=settings.webhook_targets)
-    with delivering(Courier(database, settings.webhook_targets)):
+    traces = Traces.from_environment("secateur-courier")
+    with delivering(Courier(database, settings.webhook_targets, traces=traces)):
         while True:
             _tell(database, name, is_alive=True)
             if stop.wait(settings.sweep_seconds):
                 break
+    traces.close()
     _tell(database, name, is_alive=False)
     database.close()
 

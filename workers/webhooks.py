@@ -14,11 +14,12 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Final
 
-from infra import outbound, signing, webhooks
+from infra import outbound, signing, trace_context, webhooks
 from infra.database import Database, now
 from infra.logs import logger
 from infra.lookups import Lookups
 from infra.tables import Delivery, Webhook
+from infra.traces import Span, Traces, Value
 from infra.webhooks import Try
 from jobspec.errors import SecateurError
 from workers.turns import Turns
@@ -31,10 +32,17 @@ FORGET_SECONDS: Final = 3600.0
 class Courier:
     """Delivers what is due; ``deliver`` does it once."""
 
-    def __init__(self, database: Database, targets: outbound.Targets, lookups: Lookups | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        targets: outbound.Targets,
+        lookups: Lookups | None = None,
+        traces: Traces | None = None,
+    ) -> None:
         self._database = database
         self._targets = targets
         self._lookups = lookups or Lookups()
+        self._traces = traces or Traces()
         self._turns = Turns()
 
     def deliver(self) -> bool:
@@ -54,11 +62,15 @@ class Courier:
         if taken is None:
             return False
         delivery, webhook = taken
-        tried = self._try(delivery, webhook)
-        with self._database.write() as session:
-            webhooks.settle(session, delivery.id, tried, jitter=random.random(), now=now())
-        log = logger("webhooks").info if tried.arrived else logger("webhooks").warning
-        log(delivery.type, delivery=delivery.id, webhook=webhook.id, status=tried.status, said=tried.said[:100])
+        told: dict[str, Value] = {"delivery": delivery.id, "webhook": webhook.id, "tries_before": len(delivery.tries)}
+        span = self._traces.begin(f"deliver {delivery.type}", parent=delivery.traceparent, role="client", **told)
+        with trace_context.working_for(span.traceparent):
+            tried = self._try(delivery, webhook)
+            _end(span, tried)
+            with self._database.write() as session:
+                webhooks.settle(session, delivery.id, tried, jitter=random.random(), now=now())
+            log = logger("webhooks").info if tried.arrived else logger("webhooks").warning
+            log(delivery.type, delivery=delivery.id, webhook=webhook.id, status=tried.status, said=tried.said[:100])
         return True
 
     def _try(self, delivery: Delivery, webhook: Webhook) -> Try:
@@ -78,6 +90,13 @@ class Courier:
         """Remove what has been in the log long enough."""
         with self._database.write() as session:
             webhooks.forget(session, now=now())
+
+
+def _end(span: Span, tried: Try) -> None:
+    """Say how a try went. What a receiver answered in words is for the owner of the webhook, not for the operator."""
+    if tried.status is not None:
+        span.note(status=tried.status)
+    span.end(None if tried.arrived else "not reached" if tried.status is None else f"status {tried.status}")
 
 
 def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:

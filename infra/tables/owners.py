@@ -12,6 +12,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from infra import trace_context
 from infra.tables.table import Table
 
 
@@ -73,7 +74,10 @@ class Webhook(Table):
 
 
 class Delivery(Table):
-    """One notice for one webhook: its exact body, how each try went, and when the next one is due."""
+    """One notice for one webhook: its exact body, how each try went, and when the next one is due.
+
+    ``traceparent`` is the span of what it tells of: of a job, the one that the job was made in.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (Index(None, "state", "due_at"), Index(None, "webhook_id", "created_at", "id"))
@@ -87,3 +91,4 @@ class Delivery(Table):
     failed_tries: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
     created_at: Mapped[datetime]
+    traceparent: Mapped[str | None] = mapped_column(String(trace_context.MAX_CHARACTERS), default=trace_context.current)

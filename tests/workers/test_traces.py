@@ -6,17 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
-from infra import trace_context
+from infra import jobs, trace_context, webhooks
+from infra.database import now
+from infra.tables import Delivery
 from infra.traces import Span, Traces
 from service.app import create_app
 from tests.otlp import Collector, Received, collecting
 from tests.service.conftest import serving
 from tests.workers.conftest import Bench
+from tests.workers.test_webhooks import Receiver, finished, receiver, subscribed
+from workers.webhooks import Courier
+
+__all__ = ["receiver"]
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, CLIENT_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-SERVER, CONSUMER = 2, 5
+OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
+SERVER, OUTGOING, CONSUMER = 2, 3, 5
 
 
 @pytest.fixture
@@ -55,6 +63,48 @@ def test_a_job_is_one_trace_from_its_request_to_its_last_attempt(bench: Bench, c
     assert Counter(span.name for span in inner) == Counter(_expected(bench.job(job_id).steps))
     assert all(second.began <= span.began <= span.ended <= second.ended for span in inner)
     assert {span.service for span in (first, second, *inner)} == {"secateur-worker"}
+
+
+def test_each_try_to_tell_of_a_job_is_in_its_trace(bench: Bench, collector: Collector, receiver: Receiver) -> None:
+    """Whoever asks why nobody was told sees when, which status came, and nothing of what a receiver said."""
+    subscribed(bench, receiver)
+    receiver.answers = [500]
+    with trace_context.working_for(CLIENT):
+        job_id = finished(bench)
+    traces = Traces.from_environment("secateur-worker")
+    courier = Courier(bench.database, "any", traces=traces)
+
+    assert courier.deliver()
+    with bench.database.write() as session:
+        session.execute(update(Delivery).values(due_at=now()))
+    assert courier.deliver()
+    traces.close()
+
+    first, second = sorted(collector.spans, key=lambda span: span.began)
+    assert {(span.name, span.trace_id, span.parent_id, span.kind) for span in (first, second)} == {
+        ("deliver job.succeeded", TRACE, CLIENT_SPAN, OUTGOING)
+    }
+    told = [[span.attributes[f"secateur.{name}"] for name in ("status", "tries_before")] for span in (first, second)]
+    assert told == [["500", "0"], ["204", "1"]]
+    assert (first.is_failed, second.is_failed) == (True, False)
+    assert bench.job(job_id).traceparent == CLIENT
+    assert receiver.url not in str(collector.spans)
+
+
+def test_a_job_that_another_trace_ends_is_told_of_in_its_own(bench: Bench, receiver: Receiver) -> None:
+    """Cancelling is a request of its own, perhaps of somebody else."""
+    with bench.database.write() as session:
+        webhooks.create(
+            session, owner="local", url=receiver.url, subscriptions=["job.cancelled"], description="", now=now()
+        )
+    with trace_context.working_for(CLIENT):
+        job_id = bench.compress()
+
+    with trace_context.working_for(OTHER), bench.database.write() as session:
+        jobs.cancel(session, job_id)
+
+    with bench.database.read() as session:
+        assert session.scalars(select(Delivery.traceparent)).all() == [CLIENT]
 
 
 def _expected(steps: list[dict[str, Any]]) -> list[str]:
