@@ -178,6 +178,8 @@ def load(
     notes += [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
     if isinstance(objective, Objectives):
         notes.append(_judged(objective))
+    if data.tested_on == "validation":
+        notes.append("The data set has no test split: scores are those of its validation split.")
     if data.held_out:
         notes.append(_held_out(data))
     for tensor, stored, each in zip(summary.inputs, stored_parts(data.train.x), feed.each, strict=True):

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from jobspec.frozen import Frozen
 from jobspec.spec import Recipe, Scheme
+from jobspec.summaries import TestedOn
 
 
 class Interval(Frozen):
@@ -93,7 +94,8 @@ class GroupCut(Frozen):
 class ClassRecall(Frozen):
     """What of one class, or label, is found before and after."""
 
-    name: str
+    name: str = Field(description="Its number.")
+    called: str | None = Field(default=None, description="Its name in the data set, cut to 60 characters.")
     num_samples: int = Field(description="Test samples of the class.")
     before: float = Field(description="Share of them that the uploaded model finds.")
     after: float = Field(description="Share of them that the result finds.")
@@ -151,6 +153,10 @@ class Report(Frozen):
     result: Variant
     target_sparsity: float | None = Field(default=None, description="Of the pruned kernels together.")
     delivered_sparsity: float | None = Field(default=None, description="The same, counted in the .tflite file.")
+    tested_on: TestedOn = Field(
+        default="test",
+        description="The split that scores are of: validation, where the data set has no test split.",
+    )
     layers: tuple[LayerSparsity, ...]
     groups: tuple[GroupCut, ...] = Field(default=(), description="What structure channel took away.")
     outputs: tuple[OutputQuality, ...] = Field(default=(), description="Of a model with several outputs, each.")

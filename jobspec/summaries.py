@@ -82,6 +82,8 @@ class ModelSummary(Frozen):
 
 LabelKind = Literal["classes", "one_hot", "multi_label", "values"]
 SplitName = Literal["train", "validation", "test"]
+TestedOn = Literal["test", "validation"]
+"""The split of a file that scores are told of."""
 DatasetFormat = Literal["npz", "images", "csv", "parquet", "tfrecord"]
 
 
@@ -114,6 +116,10 @@ class DatasetSummary(Frozen):
 
     format: DatasetFormat = "npz"
     splits: Mapping[SplitName, SplitInfo]
+    tested_on: TestedOn = Field(
+        default="test",
+        description="Which of the file's splits test is: validation, where the file has no test split.",
+    )
     sample_shape: tuple[int, ...]
     sample_dtype: str
     sample_min: float

@@ -4,7 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jobspec.metrics import METRICS, is_of_values
 from jobspec.report import Report
-from reporting import groups_plot, plots, words
+from reporting import classes_plot, groups_plot, plots, words
 from reporting.comparison import capitalized, has_zeros, lines, lost_channels
 from reporting.outputs import TITLES, output_lines
 
@@ -20,6 +20,7 @@ def html(report: Report) -> str:
         output_titles=TITLES,
         has_zeros=has_zeros(report),
         has_rates=any(point.learning_rate is not None for point in report.history),
+        num_classes_drawn=len(classes_plot.hardest_hit(report.classes)),
         num_drawn=len(groups_plot.widest(report.groups)),
         hidden_layers=sum(layer.pruned for layer in report.layers) - len(plots.largest_pruned(report.layers)),
         words=words,
@@ -42,6 +43,8 @@ def templates() -> Environment:
 
 def _figures(report: Report) -> dict[str, str]:
     drawn = {"sizes": plots.sizes(report), "quality": plots.quality(report), "latency": plots.latency(report)}
+    if report.classes:
+        drawn["classes"] = classes_plot.classes(report)
     if lost_channels(report):
         drawn["groups"] = groups_plot.groups(report)
     if any(layer.pruned for layer in report.layers):

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -198,7 +199,8 @@ def svg(name: str, draw: Callable[[Figure], None], *, height: float, title: str,
         name: makes the identifiers unique in a page that holds several plots.
         text: the plot in words, for those who cannot see it.
     """
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # text stays text: fonts are the reader's, not ours
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure)
         buffer = io.StringIO()

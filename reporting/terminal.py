@@ -127,8 +127,8 @@ def host_line(report: Report) -> str:
     return (
         f"Latency: one sample at a time, {threads}, {words.count(latency.num_runs)} runs, "
         f"on {host.cpu} ({host.num_cpus} cores, {host.system}). "
-        f"{capitalized(report.metric_label)} on {words.count(report.result.quality.num_samples)} test samples, "
-        "all computed by running the .tflite files."
+        f"{capitalized(report.metric_label)} on {words.count(report.result.quality.num_samples)} {report.tested_on} "
+        "samples, all computed by running the .tflite files."
     )
 
 

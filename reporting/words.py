@@ -3,7 +3,7 @@
 from typing import Final
 
 from jobspec.metrics import SHARES, higher_is_better, is_of_values
-from jobspec.report import Interval, Quality
+from jobspec.report import ClassRecall, Interval, Quality
 
 MINUS: Final = "\N{MINUS SIGN}"
 TIMES: Final = "\N{MULTIPLICATION SIGN}"
@@ -11,6 +11,25 @@ NBSP: Final = "\N{NO-BREAK SPACE}"
 EN_DASH: Final = "\N{EN DASH}"
 ABOUT_EQUAL: Final = 0.02
 """Ratios this near to one are told as no change: gzip and latency waver by as much."""
+
+
+def one_line(text: str, *, most: int) -> str:
+    """A stranger's text where there is room for a few words: no line ends, nothing that is not seen, not too long.
+
+    >>> one_line("tabby \\n cat\\u202e", most=20), one_line("a" * 9, most=5)
+    ('tabby cat', 'aaaa…')
+    """
+    plain = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * most]).split())
+    return plain if len(plain) <= most and len(text) <= 4 * most else f"{plain[: most - 1]}…"
+
+
+def class_name(each: ClassRecall) -> str:
+    """A class in a sentence: its name, and its number where it has one beside.
+
+    >>> class_name(ClassRecall(name="3", called="cat", num_samples=1, before=1.0, after=1.0))
+    "'cat' (3)"
+    """
+    return each.name if each.called is None else f"{each.called!r} ({each.name})"
 
 
 def count(number: int) -> str:

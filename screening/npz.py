@@ -17,6 +17,7 @@ from screening.npy import NUMERIC_KINDS, ArrayHeader, read_header
 from screening.npz_names import ArrayName, parts_of, wanted
 
 _SAVEZ: Final = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
+_VAL_AS_TEST: Final = "Name x_val and y_val x_test and y_test: each job holds out samples of its own to choose by."
 _PARTS: Final = {"x": "input", "y": "output"}
 
 
@@ -75,11 +76,13 @@ def _header(archive: Archive, member: str) -> ArrayHeader:
 def _check_names(names: list[ArrayName], headers: Mapping[str, ArrayHeader]) -> None:
     missing = [str(name) for name in names if str(name) not in headers]
     if missing:
+        has_val = any(name.split == "val" for name in names)
         raise DatasetArrayMissing(
             f"The data set lacks {', '.join(missing)}; it has {', '.join(sorted(headers)[:20]) or 'no arrays'}.",
             errors=[FieldError(field=name, messages=("missing",)) for name in missing],
             suggestions=[
-                f"Save all arrays under these names: {_SAVEZ}. x_val and y_val are optional, but go together."
+                *([_VAL_AS_TEST] if has_val and all("_test" in name for name in missing) else []),
+                f"Save all arrays under these names: {_SAVEZ}. x_val and y_val are optional, but go together.",
             ],
         )
 

@@ -32,7 +32,7 @@ def read(path: Path, reading: Reading) -> Contents:
     with path.open("rb") as file:
         format = cast(DatasetFormat, screen("dataset", path.name, file, inflate=True))
     check_reading(reading, format)
-    contents = READERS[format](path, reading)
+    contents = READERS[format](path, reading).with_test()
     for output, kind in (contents.label_kinds or {"": contents.label_kind}).items():
         labels = {
             name: split.y.named(output) if isinstance(split.y, Parts) else split.y

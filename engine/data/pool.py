@@ -23,8 +23,6 @@ SPLITS: Final[Mapping[str, SplitName]] = {
 }
 """What people call the splits, in small letters."""
 
-NEEDED: Final[tuple[SplitName, ...]] = ("train", "test")
-
 
 def divide(x: Samples, y: Array, *, splits: Array | None, reading: Reading) -> dict[SplitName, Split]:
     """The splits of samples that lie together.
@@ -34,17 +32,20 @@ def divide(x: Samples, y: Array, *, splits: Array | None, reading: Reading) -> d
         splits: for each sample the name of its split, shape (n,); None: shares are drawn.
 
     Raises:
-        DatasetSplitEmpty: no sample to train on, or none to test with.
+        DatasetSplitEmpty: no sample to train on, or none to judge by: neither for testing nor for validation.
     """
     whole = Split(x, y)
     places = draw(y, reading) if splits is None else _named(splits)
-    for name in NEEDED:
-        if len(places.get(name, ())) == 0:
+    judges = sum(len(places.get(name, ())) for name in ("test", "validation"))
+    for name, count in (("train", len(places["train"])), ("test", judges)):
+        if count == 0:
             raise DatasetSplitEmpty(
                 f"The {name} split has no samples: there are {len(whole)} in all, "
                 f"{', '.join(f'{len(found)} for {split}' for split, found in places.items())}.",
                 suggestions=[
-                    "Give the file more samples." if splits is None else f"Put samples into the split {name!r}.",
+                    "Give the file more samples."
+                    if splits is None
+                    else f"Put samples into the split {name!r}" + (", or into val." if name == "test" else "."),
                     "Change test_share." if splits is None else "Leave the splits out of the file: shares are drawn.",
                 ],
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from engine.arrays import Array
 from engine.data.hold_out import hold_out
 from engine.data.rows import Samples, select
 from engine.parts import Outputs, Parts
-from jobspec.summaries import DatasetFormat, LabelKind, SplitName
+from jobspec.summaries import DatasetFormat, LabelKind, SplitName, TestedOn
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,18 @@ class Contents:
     label_kinds: Mapping[str, LabelKind] = field(default_factory=dict)
     """By output, where labels are named after outputs; ``label_kind`` is then that of the first."""
     label_dtypes: Mapping[str, str] = field(default_factory=dict)
+    tested_on: TestedOn = "test"
+    """Which of the file's splits ``test`` is."""
+
+    def with_test(self) -> "Contents":
+        """With a test split: the validation split where there is no other, since that is what scores are told of.
+
+        Jobs then hold out their own share of the training split, so that they choose by other samples than they report.
+        """
+        if "test" in self.splits:
+            return self
+        splits: dict[SplitName, Split] = {"train": self.splits["train"], "test": self.splits["validation"]}
+        return replace(self, splits=splits, tested_on="validation")
 
     def for_model(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Contents":
         """With samples and labels in the order of a model; those of its only input or output without a name."""
@@ -73,6 +86,10 @@ class Dataset:
     label_kind: LabelKind
     held_out: bool
     """Whether ``validation`` was taken from the training split."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes in their order, when they have some."""
+    tested_on: TestedOn = "test"
+    """Which of the file's splits ``test`` is."""
 
     def judged(self, of: Callable[[Outputs], Array]) -> "Dataset":
         """With the labels alone that are judged."""
@@ -87,11 +104,14 @@ def split(contents: Contents, *, validation_share: float, seed: int) -> Dataset:
     Where that share cannot be had without a class losing its last sample, as with a single one, the training split has
     to serve as both.
     """
-    train, test, kind = contents.splits["train"], contents.splits["test"], contents.label_kind
+    train, test = contents.splits["train"], contents.splits["test"]
+    made = partial(
+        Dataset, test=test, label_kind=contents.label_kind, classes=contents.classes, tested_on=contents.tested_on
+    )
     if (validation := contents.splits.get("validation")) is not None:
-        return Dataset(train, validation, test, kind, held_out=False)
-    kinds = contents.label_kinds if isinstance(train.y, Parts) else {"": kind}
+        return made(train, validation, held_out=False)
+    kinds = contents.label_kinds if isinstance(train.y, Parts) else {"": contents.label_kind}
     held = hold_out(train.y, kinds, share=validation_share, seed=seed)
     if len(held) == 0:
-        return Dataset(train, train, test, kind, held_out=True)
-    return Dataset(train.take(np.delete(np.arange(len(train)), held)), train.take(held), test, kind, held_out=True)
+        return made(train, train, held_out=True)
+    return made(train.take(np.delete(np.arange(len(train)), held)), train.take(held), held_out=True)

@@ -31,6 +31,7 @@ def summarise(contents: Contents, reading: Reading) -> DatasetSummary:
         label_kind=labels.kind,
         num_classes=labels.num_classes,
         classes=contents.classes,
+        tested_on=contents.tested_on,
         scale=reading.scale,
         inputs=dict(zip(names, infos, strict=True)) if names else {},
         outputs=outputs if contents.label_kinds else {},

@@ -12,6 +12,7 @@ from engine.arrays import Array
 from engine.measuring.chance import sign_test
 from engine.objective import Objective
 from jobspec.report import ClassRecall
+from reporting import words
 
 MOST: Final = 100
 """Classes, or labels, of which a report lists each."""
@@ -24,12 +25,18 @@ LEVEL: Final = 0.01
 
 NAMED: Final = 3
 
+LONGEST: Final = 60
+"""Characters of a class's name that reports show."""
 
-def recalls(objective: Objective, labels: Array, before: Array, after: Array) -> tuple[ClassRecall, ...]:
+
+def recalls(
+    objective: Objective, labels: Array, before: Array, after: Array, *, names: Sequence[str] = ()
+) -> tuple[ClassRecall, ...]:
     """Share of the samples of each class, or with each label, that the original and the result find.
 
     Args:
         before, after: outputs of the original and of the result, shape (n, units).
+        names: of the classes, in their order, as a stranger wrote them.
 
     Returns:
         One a class that has samples; nothing for values, and for more than ``MOST`` classes.
@@ -45,6 +52,7 @@ def recalls(objective: Objective, labels: Array, before: Array, after: Array) ->
     return tuple(
         ClassRecall(
             name=str(number),
+            called=words.one_line(names[number], most=LONGEST) if number < len(names) else None,
             num_samples=int(there.sum()),
             before=float(old[there].mean()),
             after=float(new[there].mean()),
@@ -74,7 +82,8 @@ def class_verdicts(classes: Sequence[ClassRecall]) -> Iterator[str]:
     worst = sorted((each for each in classes if each.lost_much), key=lambda each: each.after - each.before)
     if worst:
         told = ", ".join(
-            f"class {each.name} {100 * each.before:.1f} to {100 * each.after:.1f} %" for each in worst[:NAMED]
+            f"class {words.class_name(each)} {100 * each.before:.1f} to {100 * each.after:.1f} %"
+            for each in worst[:NAMED]
         )
         more = f", and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
         yield f"Classes: some lost much more than the whole; found of their samples: {told}{more}."

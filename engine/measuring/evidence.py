@@ -31,7 +31,9 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
     outputs = measure.said(result, job.feed, job.data.test.x)
     found = measure.quality(job.objective, job.data.test.y, outputs, baseline.outputs)
     aim = job.objective
-    classes = classwise.recalls(aim.head, aim.of(job.data.test.y), aim.of(baseline.outputs), aim.of(outputs))
+    classes = classwise.recalls(
+        aim.head, *map(aim.of, (job.data.test.y, baseline.outputs, outputs)), names=job.data.classes
+    )
     by_output = outputwise.table(aim, job.data.test.y, baseline, outputs)
     before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], job.probe())
     return Report(
@@ -42,13 +44,14 @@ def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds
         result=after,
         target_sparsity=target,
         delivered_sparsity=delivered,
+        tested_on=job.data.tested_on,
         layers=layer_table(job.model, job.targets, in_file),
         groups=tuple(job.groups.values()),
         outputs=by_output,
         classes=classes,
         history=tuple(job.history),
         verdicts=(
-            *verdicts(before, after, target=target, groups=tuple(job.groups.values())),
+            *verdicts(before, after, target=target, groups=tuple(job.groups.values()), tested_on=job.data.tested_on),
             *classwise.class_verdicts(classes),
             *outputwise.output_verdicts(by_output),
         ),

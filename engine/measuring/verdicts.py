@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from jobspec.metrics import in_words
 from jobspec.report import GroupCut, Variant
+from jobspec.summaries import TestedOn
 from reporting import words
 
 FASTER = 1.15
@@ -17,26 +18,32 @@ TINY_MS = 0.1
 
 
 def verdicts(
-    baseline: Variant, result: Variant, *, target: float | None, groups: Sequence[GroupCut] = ()
+    baseline: Variant,
+    result: Variant,
+    *,
+    target: float | None,
+    groups: Sequence[GroupCut] = (),
+    tested_on: TestedOn = "test",
 ) -> tuple[str, ...]:
     """Sentences about quality, size, channels and speed, in that order.
 
     Args:
         target: the sparsity that was asked for, None when nothing was pruned to zero.
         groups: what became of every group of channels; nothing when no step took channels away.
+        tested_on: the split that the scores are of.
     """
     return (
-        *_quality(baseline, result),
+        *_quality(baseline, result, tested_on),
         *_size(baseline, result, target),
         *_channels(baseline, result, groups),
         *_speed(baseline, result, target, cut=any(group.after < group.before for group in groups)),
     )
 
 
-def _quality(baseline: Variant, result: Variant) -> Iterator[str]:
+def _quality(baseline: Variant, result: Variant, tested_on: TestedOn) -> Iterator[str]:
     before, after = baseline.quality, result.quality
     name = in_words(after.metric)
-    samples = f"{after.num_samples:,} test samples"
+    samples = f"{after.num_samples:,} {tested_on} samples"
     change = after.score.value - before.score.value
     if change == 0:
         yield f"Quality: the {name} is unchanged on {samples}."

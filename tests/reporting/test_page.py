@@ -3,12 +3,14 @@
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from jobspec.report import GroupCut, Report
+from jobspec.report import ClassRecall, GroupCut, Report
 from reporting import words
+from reporting.classes_plot import MAX_CLASSES
 from reporting.groups_plot import MAX_GROUPS
 from reporting.page import html
 from reporting.plots import MAX_LAYERS
@@ -252,6 +254,53 @@ def test_of_very_many_groups_those_that_were_cut_are_drawn_and_all_are_in_the_ta
     assert f"The {59 - MAX_GROUPS} others are only in the table" in text_of(page)
     assert "spared_49" in text_of(page)
     assert "<details>" in page
+
+
+def recall(number: int, called: str | None, before: float, after: float, **given: Any) -> ClassRecall:
+    return ClassRecall(name=str(number), called=called, num_samples=50, before=before, after=after, **given)
+
+
+def test_classes_are_told_and_drawn_by_their_names_and_by_numbers_where_they_have_none() -> None:
+    classes = (
+        recall(0, "tabby cat", 0.9, 0.88),
+        recall(1, None, 0.8, 0.8),
+        recall(2, "dog", 0.95, 0.6, lost_much=True),
+    )
+
+    page = html(factory.report(classes=classes))
+    drawn = next(plot for plot in plots_of(page) if "tabby cat" in plot)
+
+    assert "tabby cat class 0 50 90.00 % 88.00 %" in text_of(page)
+    assert "1 50 80.00 % 80.00 %" in text_of(page)
+    assert drawn.index("95.0 → 60.0 %") < drawn.index("90.0 → 88.0 %"), "who lost most comes first"
+
+
+def test_of_very_many_classes_those_that_lost_most_are_drawn() -> None:
+    classes = tuple(recall(at, f"kind {at}", 0.9, 0.9 - at / 100) for at in range(MAX_CLASSES + 5))
+
+    page = html(factory.report(classes=classes))
+    drawn = next(plot for plot in plots_of(page) if "kind 24" in plot)
+
+    assert "kind 4<" not in drawn
+    assert "kind 5<" in drawn
+    assert "The 5 others are only in the table" in text_of(page)
+    assert "kind 4" in text_of(page)
+
+
+def test_names_of_classes_cannot_become_markup() -> None:
+    page = html(
+        factory.report(classes=(recall(0, HOSTILE, 0.5, 0.5), recall(1, "\N{CJK UNIFIED IDEOGRAPH-732B}", 1, 1)))
+    )
+
+    assert "<script" not in page
+    assert all(ElementTree.fromstring(plot) is not None for plot in plots_of(page))
+
+
+def test_scores_of_a_validation_split_are_called_what_they_are() -> None:
+    seen = text_of(html(factory.report(tested_on="validation")))
+
+    assert "10,000 validation samples (the data set has no test split" in seen
+    assert "test split" not in seen.replace("the data set has no test split", "")
 
 
 def test_names_of_groups_cannot_become_markup() -> None:

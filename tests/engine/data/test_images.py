@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.data.formats import read
+from engine.data.split import split
 from engine.data.summary import summarise
 from jobspec.errors import UploadRefused
 from jobspec.reading import Reading
@@ -59,6 +60,23 @@ def test_folders_above_the_classes_are_splits_and_pixels_stay_what_they_were(tmp
         "validation": ([30], [0]),
         "test": ([40], [1]),
     }
+
+
+def test_a_folder_val_without_a_folder_test_is_what_scores_are_told_of(tmp_path: Path) -> None:
+    """Many image sets come as train and val alone; what a job chooses by must still not be what it reports."""
+    members = {f"train/{kind}/{n}.png": picture(n) for kind in ("cat", "dog") for n in range(10)}
+    members |= {"val/cat/a.png": picture(200), "val/dog/b.png": picture(210)}
+
+    contents = read(zip_file(tmp_path, members), Reading())
+    data = split(contents, validation_share=0.2, seed=0)
+
+    assert data.test.x[:, 0, 0, 0].tolist() == [200, 210]
+    assert (data.tested_on, data.held_out) == ("validation", True)
+    assert len(data.validation) == 4
+    assert data.validation.x.max() < 10, "of the training split"
+    summary = summarise(contents, Reading())
+    assert {name: info.num_samples for name, info in summary.splits.items()} == {"train": 20, "test": 2}
+    assert summary.tested_on == "validation"
 
 
 def test_images_are_resized_to_the_declared_size(tmp_path: Path) -> None:

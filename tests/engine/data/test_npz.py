@@ -86,6 +86,21 @@ def test_a_validation_split_of_the_users_own_is_used_as_it_is(tmp_path: Path) ->
     assert (data.validation.x == 7).all()
 
 
+def test_whoever_has_a_validation_split_alone_is_told_to_test_with_it(tmp_path: Path) -> None:
+    arrays = {
+        "x_train": np.zeros((4, 2)),
+        "y_train": np.arange(4) % 2,
+        "x_val": np.zeros((2, 2)),
+        "y_val": np.arange(2),
+    }
+    np.savez(tmp_path / "d.npz", **arrays)
+
+    with pytest.raises(UploadRefused, match="lacks x_test, y_test") as caught:
+        read(tmp_path / "d.npz", Reading())
+
+    assert "Name x_val and y_val x_test and y_test" in caught.value.suggestions[0]
+
+
 def test_the_summary_counts_splits_and_classes(tmp_path: Path) -> None:
     contents = read(write(tmp_path / "d.npz", y_train=np.arange(10) % 5), Reading())
 

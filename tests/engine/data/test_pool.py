@@ -40,4 +40,4 @@ def test_a_split_without_samples_is_named() -> None:
     x = np.zeros((3, 2), np.float32)
 
     with pytest.raises(DatasetSplitEmpty, match="The test split has no samples"):
-        divide(x, np.array([0, 1, 0]), splits=np.array(["train", "train", "validation"]), reading=Reading())
+        divide(x, np.array([0, 1, 0]), splits=np.array(["train", "train", "train"]), reading=Reading())

@@ -32,6 +32,18 @@ def test_a_class_that_was_given_up_is_named_although_the_accuracy_holds() -> Non
     ]
 
 
+def test_classes_are_told_by_their_names_as_far_as_there_are_any() -> None:
+    """Names are a stranger's text: of any length, with anything in it."""
+    labels = np.repeat([0, 1, 2], [400, 400, 100])
+    before = np.eye(3)[labels]
+    after = np.where((labels == 0)[:, None], np.eye(3)[[1]], before)
+
+    classes = recalls(objective(3, "classes"), labels, before, after, names=("tabby\n\u202ecat", "d" * 300))
+
+    assert [(each.name, each.called) for each in classes] == [("0", "tabby cat"), ("1", "d" * 59 + "…"), ("2", None)]
+    assert "class 'tabby cat' (0) 100.0 to 0.0 %" in " ".join(class_verdicts(classes))
+
+
 def test_a_loss_that_all_classes_share_and_one_of_few_samples_name_nobody() -> None:
     labels = np.repeat([0, 1, 2], [200, 200, 4])
     before, wrong = np.eye(3)[labels], np.eye(3)[(labels + 1) % 3]
