@@ -178,10 +178,7 @@ def load(
     notes += [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
     if isinstance(objective, Objectives):
         notes.append(_judged(objective))
-    if data.tested_on == "validation":
-        notes.append("The data set has no test split: scores are those of its validation split.")
-    if data.held_out:
-        notes.append(_held_out(data))
+    notes += _about(data)
     for tensor, stored, each in zip(summary.inputs, stored_parts(data.train.x), feed.each, strict=True):
         if stored.shape[1:] != each.shape_of(stored):
             what = "Samples" if len(summary.inputs) == 1 else f"Samples of {tensor.name!r}"
@@ -203,10 +200,18 @@ def load(
     )
 
 
-def _held_out(data: Dataset) -> str:
+def _about(data: Dataset) -> list[str]:
+    """What a reader of scores should know of the samples behind them."""
+    notes = []
+    if data.tested_on == "validation":
+        notes.append("The data set has no test split: scores are those of its validation split.")
     if data.validation is data.train:
-        return "No sample can be held out without a class losing its last: training is judged by what it is trained on."
-    return f"{len(data.validation):,} samples of the training split were held out for validation."
+        notes.append(
+            "No sample can be held out without a class losing its last: training is judged by what it is trained on."
+        )
+    elif data.held_out:
+        notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
+    return notes
 
 
 def _judged(objective: Objectives) -> str:
