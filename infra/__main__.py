@@ -26,12 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
-    database = Database(settings.database)
+    database = Database(settings.database, answer_seconds=settings.answer_seconds)
     try:
         if options.chore == "migrate":
             database.migrate()
         elif options.chore == "collect":
-            store = Store.from_url(settings.store)
+            store = Store.from_url(settings.store, answer_seconds=settings.answer_seconds)
             found = collect(database, store, grace_seconds=settings.collect_grace_seconds, now=now())
             sys.stdout.write(", ".join(f"{name} {count}" for name, count in asdict(found).items()) + "\n")
         elif not _seen(database, within_seconds=SEEN_WITHIN_SWEEPS * settings.sweep_seconds):

@@ -3,6 +3,8 @@
 The settings follow measurements; docs/decisions/0004 says which and why.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -12,6 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from infra.silence import Silence
 from infra.tables import Job
 from jobspec.errors import Unavailable
 from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
@@ -60,6 +63,7 @@ class Publisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._silence = Silence("The broker does not answer.")
 
     def publish(self, job: Job) -> None:
         """Send a job's id to its queue.
@@ -80,18 +84,27 @@ class Publisher:
         Raises:
             Unavailable: the broker does not answer.
         """
-        try:
-            with connect(self._app.conf.broker_url) as client:
-                return int(client.llen(KEY_PREFIX + queue))
-        except (redis.RedisError, OSError) as fault:
-            raise Unavailable("The broker does not answer.") from fault
+        self._silence.check(self._ask)
+        with self._asked() as client:
+            return int(client.llen(KEY_PREFIX + queue))
 
     def ping(self) -> None:
         """Raise ``Unavailable`` unless the broker answers within two seconds."""
+        self._silence.check(self._ask)
+        self._ask()
+
+    def _ask(self) -> None:
+        with self._asked() as client:
+            client.ping()
+
+    @contextmanager
+    def _asked(self) -> Iterator[Any]:
         try:
             with connect(self._app.conf.broker_url) as client:
-                client.ping()
+                yield client
         except (redis.RedisError, OSError) as fault:
+            if isinstance(fault, (redis.TimeoutError, TimeoutError)):
+                self._silence.note()
             raise Unavailable("The broker does not answer.") from fault
 
 

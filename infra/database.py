@@ -13,10 +13,12 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from infra.silence import Silence
 from jobspec.errors import InvalidRequest, StorageFull, Unavailable
 from jobspec.room import lacks_room
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+ANSWER_SECONDS = 10.0
 LOCK_SECONDS = 10.0
 MIGRATION_LOCK = 0x5EC47E
 """Any number that no other program uses on the same PostgreSQL."""
@@ -30,9 +32,11 @@ def now() -> datetime:
 class Database:
     """Opens transactions. On SQLite one that writes takes the lock at once: upgrading later could deadlock."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        """A database that counts as away when it takes longer to answer; SQLite answers, or is locked."""
         self.url = url
-        self.engine = _engine(url)
+        self._silence = Silence("The database does not answer.")
+        self.engine = _engine(url, answer_seconds, self._silence)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -43,15 +47,25 @@ class Database:
             StorageFull: the disk under the database is full.
             InvalidRequest: a value cannot be stored.
         """
-        with _translated(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._asked(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads; on SQLite it waits for no writer."""
         engine = self.engine.execution_options(read_only=True)
-        with _translated(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with self._asked(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        with _translated():
+            self._silence.check(self._ask)
+            yield
+
+    def _ask(self) -> None:
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     def ping(self) -> None:
         """Raise ``Unavailable`` unless the database answers and has its tables."""
@@ -59,7 +73,10 @@ class Database:
             session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
 
     def migrate(self, version: str = "head") -> None:
-        """Bring the tables to the newest version; a second call, even at the same time, changes nothing."""
+        """Bring the tables to the newest version; a second call, even at the same time, changes nothing.
+
+        It may take as long as it takes.
+        """
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +85,13 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with _translated(), self.engine.connect() as connection, _rebuildable(connection), connection.begin():
+        with (
+            _translated(),
+            _disposed(_engine(self.url, None, self._silence)) as engine,
+            engine.connect() as connection,
+            _rebuildable(connection),
+            connection.begin(),
+        ):
             if connection.dialect.name == "postgresql":  # SQLite's write lock does the same
                 connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
@@ -76,6 +99,15 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _disposed(engine: Engine) -> Iterator[Engine]:
+    """Its connections are closed when the block ends."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -96,10 +128,11 @@ def _rebuildable(connection: Connection) -> Iterator[None]:
         raw.execute("PRAGMA foreign_keys=ON")
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, answer_seconds: float | None, silence: Silence) -> Engine:
     if make_url(url).get_backend_name() == "postgresql":
-        url = make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        from infra import postgres  # only here: who keeps rows in a file needs no driver
+
+        return postgres.engine(url, answer_seconds=answer_seconds, on_silence=silence.note)
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, pool_size=10, max_overflow=30)
 
     @event.listens_for(engine, "connect")
@@ -147,6 +180,8 @@ def _translated() -> Iterator[None]:
         if "no such table" in reason or "UndefinedTable" in type(fault.orig).__name__:
             hint = "Run python -m infra migrate."
             raise Unavailable("The database lacks our tables.", suggestions=[hint]) from fault
+        if type(fault.orig).__name__ == "QueryCanceled":  # by its time-out, which counts waiting for locks too
+            raise Unavailable("The database is busy.", suggestions=["Try again in a moment."]) from fault
         if fault.connection_invalidated or type(fault).__name__ in ("OperationalError", "InterfaceError"):
             raise Unavailable("The database does not answer.", suggestions=["Try again in a moment."]) from fault
         raise

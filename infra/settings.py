@@ -33,10 +33,19 @@ class Settings(BaseSettings):
     keep_jobs_days: float = Field(default=0.0, ge=0, description="Days until an ended job is removed; 0: never.")
     collect_seconds: float = Field(default=3600.0, gt=0, description="How often workers remove what nobody needs.")
     collect_grace_seconds: float = Field(default=3600.0, ge=0, description="Age at which bytes without a row go.")
+    metrics_token: str = Field(
+        default="",
+        repr=False,
+        pattern="^(|[!-~]{16,})$",
+        description="Opens /metrics, also without a database. Empty: only keys do.",
+    )
     requests_per_minute: int = Field(
         default=6000, ge=0, description="Requests of an owner in a minute, where there are keys; 0: any number."
     )
 
+    answer_seconds: float = Field(
+        default=10.0, ge=1.0, description="How long database and store may take to answer before they count as away."
+    )
     lease_seconds: float = Field(default=30.0, gt=0, description="A worker that is silent this long has lost its job.")
     heartbeat_seconds: float = Field(default=1.0, gt=0, description="How often a worker saves progress and its lease.")
     sweep_seconds: float = Field(

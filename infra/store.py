@@ -4,45 +4,32 @@ One store is a local folder or an S3 bucket; ``obstore`` speaks to both. Uploads
 into a staging object, which becomes the blob when all of it has arrived.
 """
 
+import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
-from urllib.parse import unquote, urlsplit
+from typing import IO, cast
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
 
+from infra.digests import CHUNK_BYTES, Between, digest_of, nothing, verified
+from infra.objects import Objects, opened
+from infra.waited import waited_for
 from infra.work_disk import write
-from jobspec.errors import InternalError, SecateurError, StorageFull, Unavailable, UploadEmpty, UploadTooLarge
-from jobspec.room import lacks_room
+from jobspec.errors import InternalError, UploadEmpty, UploadTooLarge
 
-if TYPE_CHECKING:
-    from obstore.store import RetryConfig
-
-RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
-"""Few: an answer of 503 soon is worth more than a late one, and workers try again by themselves."""
-
-CHUNK_BYTES = 1 << 20
+ANSWER_SECONDS = 10.0
 PART_BYTES = 6 << 20
 """Of an object in S3, which wants 5 MiB at least and 10,000 parts at most."""
 LOCAL_PART_BYTES = 1 << 20
 PARTS_ON_THEIR_WAY = 2
 """More, or larger ones, only fill the memory when the disk or the bucket is slower than the client."""
-
-
-Between = Callable[[], object]
-"""Called before each piece of a long work; what it raises ends the work, and nothing of it is left."""
-
-
-def _nothing() -> None:
-    """The default of ``between``."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +56,31 @@ class Store:
     Every method raises ``StorageFull`` when the disk is full and ``Unavailable`` when the store does not answer.
     """
 
-    def __init__(self, objects: ObjectStore, folder: Path | None = None) -> None:
-        self._objects = objects
-        self.folder = folder
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects.quick
+        self._patient = objects.patient
+        self._translated = objects.translated
+        self._check = objects.check
+        self._silence = objects.silence
+        self.folder = objects.folder
         """Of a local store; None: it is a bucket."""
-        self._part_bytes = PART_BYTES if folder is None else LOCAL_PART_BYTES
+        self._part_bytes = PART_BYTES if self.folder is None else LOCAL_PART_BYTES
 
     @classmethod
-    def from_url(cls, url: str) -> "Store":
-        """Open ``file:///folder`` (made when missing) or ``s3://bucket/prefix`` (credentials from ``AWS_...``)."""
-        parts = urlsplit(url)
-        if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
-            return cls(LocalStore(folder, mkdir=True), folder)
-        return cls(from_url(url, retry_config=RETRIES))
+    def from_url(cls, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> "Store":
+        """Open ``file:///folder`` or ``s3://bucket/prefix``, which counts as away when it takes longer to answer."""
+        return cls(opened(url, answer_seconds=answer_seconds))
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        self._check()
+        with self._translated():
+            yield
+
+    async def _answers(self) -> None:
+        """The check, for those who must not block; a thread is needed only where somebody may have to wait."""
+        if self._silence.is_noted:
+            await asyncio.to_thread(self._check)
 
     async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
         """Take in an upload in constant memory.
@@ -93,7 +91,8 @@ class Store:
         """
         key = f"staging/{secrets.token_hex(16)}"
         digest, num_bytes = hashlib.sha256(), 0
-        with _translated():
+        await self._answers()
+        with self._translated():
             async with obstore.open_writer_async(
                 self._objects, key, buffer_size=self._part_bytes, max_concurrency=PARTS_ON_THEIR_WAY
             ) as writer:
@@ -109,24 +108,26 @@ class Store:
 
     async def keep(self, staged: Staged) -> None:
         """Make a staged upload a blob. Content that is there already stays as it is."""
-        with _translated():
-            if await self.exists(staged.digest):
-                await self.discard(staged)
-                return
-            await obstore.rename_async(self._objects, staged.key, _key(staged.digest), overwrite=True)
+        if await self.exists(staged.digest):
+            await self.discard(staged)
+            return
+        with self._translated():
+            await obstore.rename_async(self._patient, staged.key, _key(staged.digest), overwrite=True)
 
     async def discard(self, staged: Staged) -> None:
         """Forget a staged upload; one that was kept or forgotten before is no error."""
-        with _translated(), suppress(FileNotFoundError):
+        await self._answers()
+        with self._translated(), suppress(FileNotFoundError):
             await obstore.delete_async(self._objects, staged.key)
 
     def open_staged(self, staged: Staged) -> IO[bytes]:
         """Read a staged upload, seekable."""
-        with _translated():
+        with self._asked():
             return cast(IO[bytes], obstore.open_reader(self._objects, staged.key))
 
     async def exists(self, digest: str) -> bool:
-        with _translated():
+        await self._answers()
+        with self._translated():
             try:
                 await obstore.head_async(self._objects, _key(digest))
             except FileNotFoundError:
@@ -139,9 +140,10 @@ class Store:
         Raises:
             InternalError: the blob that a row promises is not there.
         """
-        with _translated():
-            if start == end:
-                return
+        if start == end:
+            return
+        await self._answers()
+        with self._translated():
             try:
                 answer = await obstore.get_async(self._objects, _key(digest), options={"range": (start, end)})
             except FileNotFoundError as fault:
@@ -149,20 +151,24 @@ class Store:
             async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(piece)
 
-    def fetch(self, digest: str, path: Path, *, between: Between = _nothing) -> None:
+    def fetch(self, digest: str, path: Path, *, between: Between = nothing) -> None:
         """Copy a blob to a local file and check that it is what its digest says.
 
         Raises:
             InternalError: the blob is missing or damaged.
-            Whatever ``between`` raises.
+            Whatever ``between`` raises, also while the store keeps silent.
             WorkDiskFull: the disk of the file is full.
         """
+        waited_for(partial(self._fetch, digest, path, between), between=between)
+
+    def _fetch(self, digest: str, path: Path, between: Between) -> None:
         actual = hashlib.sha256()
-        with _translated():
+        with self._asked():
             try:
                 answer = obstore.get(self._objects, _key(digest))
             except FileNotFoundError as fault:
                 raise InternalError(f"The store has lost {digest}.") from fault
+            between()  # the folder is gone when nobody waits any more
             with path.open("wb", buffering=0) as file:
                 for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                     between()
@@ -178,7 +184,7 @@ class Store:
             return digest, self.put_open(file, digest)
 
     def put_open(
-        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = _nothing
+        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = nothing
     ) -> int:
         """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
 
@@ -187,26 +193,29 @@ class Store:
 
         Raises:
             InternalError: the file is another one by now; then it is not stored.
-            Whatever ``between`` raises; then nothing is left either.
+            Whatever ``between`` raises, also while the store keeps silent; then nothing is left either.
         """
         num_bytes = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-        with _translated():
+        waited_for(partial(self._put_open, file, digest, num_bytes, between), between=between)
+        return num_bytes
+
+    def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, between: Between) -> None:
+        with self._asked():
             try:
                 obstore.head(self._objects, _key(digest))
             except FileNotFoundError:
                 obstore.put(
                     self._objects,
                     _key(digest),
-                    _verified(file, digest, num_bytes, between),
+                    verified(file, digest, num_bytes, between),
                     use_multipart=num_bytes > self._part_bytes,
                     chunk_size=self._part_bytes,
                     max_concurrency=PARTS_ON_THEIR_WAY,
                 )
-        return num_bytes
 
     def delete(self, digest: str) -> None:
         """Remove a blob; one that is not there is no error."""
-        with _translated():
+        with self._asked():
             try:
                 obstore.delete(self._objects, _key(digest))
             except FileNotFoundError:
@@ -214,7 +223,7 @@ class Store:
 
     def blobs(self) -> Iterator[Blob]:
         """Every blob, in no order."""
-        with _translated():
+        with self._asked():
             for page in obstore.list(self._objects, "sha256"):
                 for item in page:
                     yield Blob("sha256:" + item["path"].rpartition("/")[2], item["size"], item["last_modified"])
@@ -222,7 +231,7 @@ class Store:
     def discard_staged_before(self, moment: datetime) -> int:
         """Remove staging objects that nobody wrote to since, such as those of a killed gateway. Returns how many."""
         num = 0
-        with _translated():
+        with self._asked():
             for page in obstore.list(self._objects, "staging"):
                 for item in page:
                     if item["last_modified"] < moment:
@@ -233,36 +242,9 @@ class Store:
     def ping(self) -> None:
         """Raise ``Unavailable`` or ``StorageFull`` unless the store takes and gives back an object."""
         key = f"staging/ping-{secrets.token_hex(8)}"
-        with _translated():
+        with self._asked():
             obstore.put(self._objects, key, b"ping")
             obstore.delete(self._objects, key)
-
-
-def digest_of(file: IO[bytes], *, num_bytes: int | None = None, between: Between = _nothing) -> str:
-    """The digest of a local file, from its first byte; of so many bytes at most."""
-    digest = hashlib.sha256()
-    for piece in _pieces(file, num_bytes, between):
-        digest.update(piece)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _pieces(file: IO[bytes], num_bytes: int | None, between: Between) -> Iterator[bytes]:
-    file.seek(0)
-    left = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-    while piece := file.read(min(CHUNK_BYTES, left)):
-        between()
-        left -= len(piece)
-        yield piece
-
-
-def _verified(file: IO[bytes], digest: str, num_bytes: int, between: Between) -> Iterator[bytes]:
-    """The pieces of a file; an error in place of the end when they were not those of the digest."""
-    actual = hashlib.sha256()
-    for piece in _pieces(file, num_bytes, between):
-        actual.update(piece)
-        yield piece
-    if digest != f"sha256:{actual.hexdigest()}":
-        raise InternalError("A file changed while it was being stored.")
 
 
 def too_large(limit_bytes: int) -> UploadTooLarge:
@@ -284,16 +266,3 @@ def _discard_parts(staging: Path, moment: datetime) -> int:
 def _key(digest: str) -> str:
     algorithm, _, value = digest.partition(":")
     return f"{algorithm}/{value[:2]}/{value}"
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Faults of the store as errors of our tree: never the user's fault."""
-    try:
-        yield
-    except SecateurError:
-        raise
-    except (BaseError, OSError) as fault:
-        if lacks_room(fault):
-            raise StorageFull("The artifact store is full.", suggestions=["Free some room and try again."]) from fault
-        raise Unavailable("The artifact store does not answer.", suggestions=["Try again in a moment."]) from fault

@@ -48,8 +48,8 @@ def create_app(settings: Settings) -> Gateway:
     """A gateway that connects when it is first asked, not before."""
     parts = Parts(
         settings,
-        Database(settings.database),
-        Store.from_url(settings.store),
+        Database(settings.database, answer_seconds=settings.answer_seconds),
+        Store.from_url(settings.store, answer_seconds=settings.answer_seconds),
         Publisher(celery_app(settings.broker)),
         traces=Traces.from_environment("secateur-gateway"),
     )

@@ -34,6 +34,8 @@ class Caller:
 
 
 LOCAL = Caller(LOCAL_OWNER, frozenset(SCOPES))
+MONITOR = Caller("monitor", frozenset({"metrics"}))
+"""Whoever has the token of the settings; it owns nothing."""
 
 
 def _caller(request: Request) -> Caller:

@@ -4,6 +4,7 @@ What is open is listed; what is not listed is not open, so that a new endpoint c
 never had a key lets everybody in: it listens to its own machine only (``may_bind``).
 """
 
+import hmac
 import ipaddress
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +20,8 @@ from infra.rates import Allowance, Rates
 from infra.tables import ApiKey
 from jobspec import keys
 from jobspec.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized
-from service.caller import LOCAL, Caller
+from service.brief import briefly
+from service.caller import LOCAL, MONITOR, Caller
 from service.parts import Parts
 from service.problems import problem_response
 
@@ -43,7 +45,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == TELLS_ADMINS_MORE:
-            scope.setdefault("state", {})["caller"] = await run_in_threadpool(self._known, Request(scope))
+            scope.setdefault("state", {})["caller"] = await self._known(Request(scope))
+        if scope["type"] == "http" and scope["path"] == FOR_MONITORS and self._is_monitor(Request(scope)):
+            scope.setdefault("state", {})["caller"] = MONITOR
+            await self._app(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
@@ -60,11 +66,17 @@ class Guard:
         request.state.caller = caller
         await self._app(scope, receive, _telling(send, allowance))
 
-    def _known(self, request: Request) -> Caller | None:
-        """Who asks, if that can be told; what is open stays open for a key that is no good, and without a database."""
+    async def _known(self, request: Request) -> Caller | None:
+        """Who asks, if that can be told soon; what is open stays open for a bad key, and without a database."""
         with suppress(Unauthorized, ServiceError):
-            return self._identify(request)[0]
+            return (await briefly(self._identify, request))[0]
         return None
+
+    def _is_monitor(self, request: Request) -> bool:
+        """Whether a request has the token that needs no database to be known."""
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        wanted = self._settings.metrics_token.encode()
+        return bool(wanted) and scheme.lower() == "bearer" and hmac.compare_digest(text.strip().encode(), wanted)
 
     def _admit(self, request: Request) -> tuple[Caller, Allowance | None]:
         caller, per_minute = self._identify(request)
@@ -73,6 +85,8 @@ class Guard:
     def _identify(self, request: Request) -> tuple[Caller, int]:
         """Who asks, and how many requests a minute it may send; 0: any number."""
         at, header = now(), request.headers.get("authorization")
+        if header is None and self._has_keys:
+            raise _keyless()
         with self._database.read() as session:
             self._has_keys = self._has_keys or api_keys.exist(session)
             if header is None and not self._has_keys:
@@ -161,8 +175,12 @@ def _host_of(url: str) -> str:
 def _bearer(header: str | None) -> str:
     scheme, _, text = (header or "").partition(" ")
     if header is None or scheme.lower() != "bearer":
-        raise _Refused("The request carries no API key.")
+        raise _keyless()
     return text.strip()
+
+
+def _keyless() -> "_Refused":
+    return _Refused("The request carries no API key.")
 
 
 def _require(scope: keys.Scope, caller: Caller) -> None:

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, settings: Settings) -> None:
 
 def limit(options: argparse.Namespace, settings: Settings) -> None:
     """Set the limits that are given, and print all that hold for the owner, one a line."""
-    database, given = Database(settings.database), vars(options)
+    database, given = Database(settings.database, answer_seconds=settings.answer_seconds), vars(options)
     try:
         with database.write() as session:
             row = owner_limits.get(session, options.owner, hold=True)
@@ -99,7 +99,7 @@ def create(options: argparse.Namespace, settings: Settings) -> None:
     Raises:
         SystemExit: the database does not answer, or the options are unusable, with what to do.
     """
-    database = Database(settings.database)
+    database = Database(settings.database, answer_seconds=settings.answer_seconds)
     at = now()
     try:
         with database.write() as session:

@@ -46,9 +46,21 @@ class Requests:
 
     def told(self, database: Database, *, workers_within_seconds: float) -> bytes:
         """Everything, as Prometheus reads it. A database that does not answer is told, and the rest left out."""
+        return self._with(_Rows(database, workers_within_seconds))
+
+    def told_without_database(self) -> bytes:
+        """What is left to tell while the database keeps silent."""
+        return self._with(_Away())
+
+    def _with(self, more: Collector) -> bytes:
         everything = CollectorRegistry(auto_describe=False)
-        everything.register(_Rows(database, workers_within_seconds))
+        everything.register(more)
         return generate_latest(self.registry) + generate_latest(everything)
+
+
+class _Away(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("database_up", "Whether the database answers.", (), {(): 0})
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class _Rows(Collector):
                 now = totals.read(session, workers_within_seconds=self.workers_within_seconds)
                 counts = tallies.read(session)
         except ServiceError:
-            yield _gauge("database_up", "Whether the database answers.", (), {(): 0})
+            yield from _Away().collect()
             return
         yield _gauge("database_up", "Whether the database answers.", (), {(): 1})
         yield from _gauges(now)

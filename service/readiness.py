@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
-
 from infra import workers
 from infra.broker import Publisher
 from infra.database import Database
@@ -16,6 +14,7 @@ from infra.store import Store
 from infra.tables import Worker
 from jobspec.errors import ServiceError
 from jobspec.work import QUEUES
+from service.brief import briefly
 
 OK: Final = "ok"
 MISSING: Final = "missing"
@@ -65,7 +64,7 @@ class Probe:
         async with self._lock:
             if (fresh := self._fresh()) is not None:
                 return fresh
-            found = await run_in_threadpool(self._look)
+            found = await self._look()
             self._tell(found)
             self._last = time.monotonic(), found
         return found
@@ -84,15 +83,12 @@ class Probe:
             missing = {name: reason for name, reason in found.checks.items() if reason != OK}
             logger("gateway").warning("not ready", missing=missing)
 
-    def _look(self) -> Verdict:
-        checks = {
-            "database": _found(self.database.ping),
-            "broker": _found(self.publisher.ping),
-            "store": _found(self.store.ping),
-        }
+    async def _look(self) -> Verdict:
+        asked = {"database": self.database.ping, "broker": self.publisher.ping, "store": self.store.ping}
+        checks = dict(zip(asked, await asyncio.gather(*map(_found, asked.values())), strict=True))
         if checks["database"] != OK:
             return Verdict(checks, {})
-        rows = self._alive()
+        rows = await briefly(self._alive)
         served = {queue for row in rows for queue in row.queues.split(",")}
         checks |= {f"worker:{name}": OK if name in served else "No worker takes from this queue." for name in QUEUES}
         return Verdict(checks, {row.id: row.sandbox or "unknown" for row in rows if row.queues})
@@ -102,9 +98,9 @@ class Probe:
             return workers.alive(session, within_seconds=self.alive_seconds)
 
 
-def _found(check: Callable[[], None]) -> str:
+async def _found(check: Callable[[], None]) -> str:
     try:
-        check()
+        await briefly(check)
     except ServiceError as fault:
         return fault.detail
     return OK

@@ -102,7 +102,7 @@ def _wait_for_broker(keeper: Keeper, url: str) -> None:
 
 
 def _migrate(settings: Settings) -> None:
-    database = Database(settings.database)
+    database = Database(settings.database, answer_seconds=settings.answer_seconds)
     try:
         database.migrate()
     except SecateurError as fault:

@@ -37,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
-    database, store, draining = Database(settings.database), Store.from_url(settings.store), threading.Event()
+    database, store, draining = (
+        Database(settings.database, answer_seconds=settings.answer_seconds),
+        Store.from_url(settings.store, answer_seconds=settings.answer_seconds),
+        threading.Event(),
+    )
     publisher = Publisher(celery_app(settings.broker))  # an app of its own: a worker's app knows only its own queues
     kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
     with scratch(settings.scratch) as folder, ExitStack() as opened:

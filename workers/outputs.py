@@ -14,8 +14,9 @@ from typing import IO, Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from infra.digests import Between, digest_of
 from infra.jobs import StoredFile
-from infra.store import Between, Store, digest_of
+from infra.store import Store
 from jobspec.errors import InternalError, OutputsTooLarge
 from jobspec.progress import ProducedFile
 from jobspec.summaries import MAX_BYTES

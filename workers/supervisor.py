@@ -4,6 +4,7 @@ One function turns each ending into one transaction. If that cannot be written, 
 else tries: a job is never lost.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -184,7 +185,7 @@ class Supervisor:
 
         What no database would take is raised: the lease lapses, and ``max_attempts`` bounds the tries.
         """
-        pause, patience = FIRST_PAUSE_SECONDS, LAST_WORDS_SECONDS
+        pause, until = FIRST_PAUSE_SECONDS, math.inf
         while not lease.lost:
             try:
                 with lease.record.to_write() as entries, self.means.database.write() as session:
@@ -192,8 +193,8 @@ class Supervisor:
             except ServiceError as fault:
                 logger("workers").warning("ending not written yet", fault=fault.detail)
             if self.means.draining.is_set():
-                patience -= pause
-                if patience < 0:
+                until = min(until, time.monotonic() + LAST_WORDS_SECONDS)
+                if time.monotonic() > until:
                     return False
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -1,14 +1,20 @@
 """What a monitor reads."""
 
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
+from jobspec.errors import Unavailable
+from service.brief import briefly
 from service.metrics import MEDIA_TYPE
 from service.parts import UseParts
 from service.problems import responses
 
 router = APIRouter(tags=["health"])
+
+SCRAPE_SECONDS: Final = 5.0
+"""Half of what Prometheus waits."""
 
 TEXT: dict[int | str, dict[str, Any]] = {
     200: {
@@ -19,7 +25,12 @@ TEXT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/metrics", operation_id="read_metrics", response_class=Response, responses=TEXT | responses())
-def read_metrics(parts: UseParts) -> Response:
+async def read_metrics(parts: UseParts) -> Response:
     """Queues, jobs, waits, runs, bytes, deaths, requests, over all owners: for keys with the scope `metrics`."""
     within = 3 * parts.settings.sweep_seconds
-    return Response(parts.requests.told(parts.database, workers_within_seconds=within), media_type=MEDIA_TYPE)
+    told = partial(parts.requests.told, parts.database, workers_within_seconds=within)
+    try:
+        text = await briefly(told, seconds=SCRAPE_SECONDS)
+    except Unavailable:
+        text = parts.requests.told_without_database()
+    return Response(text, media_type=MEDIA_TYPE)

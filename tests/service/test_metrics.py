@@ -95,3 +95,29 @@ def test_metrics_are_for_those_who_have_the_scope(start: Start, broker: str, sco
     with start() as running, as_(running, "monitor", [scope]) as http:  # type: ignore[list-item]
         assert http.get("/metrics").status_code == status
         assert (http.get("/v1/models").status_code == 403) == (scope == "metrics")
+
+
+TOKEN = "monitors-know-this-one"
+
+
+def test_the_token_of_the_settings_opens_the_metrics_and_nothing_else(start: Start, broker: str) -> None:
+    """It needs no database to be known, so that a monitor is told when there is none."""
+    with start(metrics_token=TOKEN) as running, as_(running, "ops", ["admin"]):
+        given = {"token": TOKEN, "other": TOKEN[:-1], "strange": "\u00fc" * 20}
+        headers = {name: {"Authorization": f"Bearer {text}".encode()} for name, text in given.items()} | {"none": {}}
+        told = {name: running.http.get("/metrics", headers=sent).status_code for name, sent in headers.items()}
+        elsewhere = running.http.get("/v1/models", headers=headers["token"])
+
+    assert told == {"token": 200, "other": 401, "strange": 401, "none": 401}
+    assert elsewhere.status_code == 401
+
+
+def test_a_monitor_with_the_token_is_told_that_the_database_is_away(start: Start, broker: str) -> None:
+    nowhere = "postgresql://x@127.0.0.1:1/x"
+    with start(migrated=False, database_url=nowhere, metrics_token=TOKEN) as running:
+        answer = running.http.get("/metrics", headers={"Authorization": f"bearer {TOKEN}"})
+        without = running.http.get("/metrics")
+
+    assert answer.status_code == 200
+    assert value(answer.text, "database_up") == 0
+    assert without.status_code == 503

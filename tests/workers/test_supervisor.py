@@ -13,7 +13,8 @@ from sqlalchemy import event
 
 from infra import jobs, lapses
 from infra.database import now
-from infra.store import Between, Store
+from infra.digests import Between
+from infra.store import Store
 from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
 from workers import supervisor
