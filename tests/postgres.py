@@ -7,13 +7,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 
@@ -48,6 +49,19 @@ class Server:
             self.process.wait(timeout=30)
             self.process = None
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """All processes of the server stand still while the block runs: it takes connections and answers nobody."""
+        assert self.process is not None
+        first = psutil.Process(self.process.pid)
+        first.suspend()  # before it can start another
+        everybody = [first, *first.children(recursive=True)]
+        try:
+            _tell(everybody[1:], signal.SIGSTOP)
+            yield
+        finally:
+            _tell(everybody, signal.SIGCONT)
+
 
 @contextmanager
 def server() -> Iterator[Server]:
@@ -76,6 +90,12 @@ def running() -> Iterator[str]:
 
 
 INITDB = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+
+
+def _tell(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _binaries() -> Path:
