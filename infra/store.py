@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -120,10 +120,11 @@ class Store:
         with self._translated(), suppress(FileNotFoundError):
             await obstore.delete_async(self._objects, staged.key)
 
-    def open_staged(self, staged: Staged) -> IO[bytes]:
-        """Read a staged upload, seekable."""
-        with self._asked():
-            return cast(IO[bytes], obstore.open_reader(self._objects, staged.key))
+    @contextmanager
+    def open_staged(self, staged: Staged) -> Iterator[IO[bytes]]:
+        """A staged upload, seekable, while the block runs; a store that falls silent meanwhile is one too."""
+        with self._asked(), closing(cast(IO[bytes], obstore.open_reader(self._objects, staged.key))) as file:
+            yield file
 
     async def exists(self, digest: str) -> bool:
         await self._answers()

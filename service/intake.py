@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from dataclasses import dataclass
 
 from anyio import from_thread
@@ -72,7 +71,7 @@ async def take_in(
 
 
 def _screen(parts: Parts, wanted: Wanted, staged: Staged) -> str:
-    with closing(parts.store.open_staged(staged)) as file:
+    with parts.store.open_staged(staged) as file:
         return screening.screen(wanted.kind, wanted.name, file)
 
 

@@ -1,7 +1,8 @@
 """Parts that hang instead of refusing: each wait has an end, and few wait."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import func, make_url, select, text
 
+import screening
 from infra.database import MIGRATION_LOCK, Database
 from infra.silence import PAUSE_SECONDS, Silence
 from infra.store import Store
@@ -220,6 +222,20 @@ def test_a_bucket_that_hangs_counts_as_away_until_it_answers(
 
         assert eventually(lambda: does(store.ping), within_seconds=PATIENCE)
         store.fetch(digest, tmp_path / "copy")
+
+
+@pytest.mark.only("servers", "a folder answers")
+def test_a_bucket_that_falls_silent_while_an_upload_is_screened_is_no_fault_of_the_upload(
+    real_servers: Servers, s3_url: str
+) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        yield b"PK" + bytes(1 << 20)
+
+    with wired_store(real_servers, s3_url) as (store, between):
+        staged = asyncio.run(store.stage(content(), limit_bytes=1 << 21))
+
+        with pytest.raises(Unavailable), store.open_staged(staged) as file, between.held():
+            screening.screen("dataset", "data.npz", file)
 
 
 @pytest.mark.only("servers", "a folder answers")

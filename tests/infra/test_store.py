@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
@@ -64,7 +63,7 @@ def test_what_is_staged_can_be_read_kept_and_fetched(store: Store, tmp_path: Pat
     staged = stage(store, content)
 
     assert (staged.digest, staged.num_bytes) == (digest_of(content), size)
-    with closing(store.open_staged(staged)) as file:
+    with store.open_staged(staged) as file:
         file.seek(-1, 2)
         assert bytes(file.read(5)) == content[-1:]
     asyncio.run(store.keep(staged))

@@ -142,7 +142,7 @@ def test_a_job_that_waits_for_a_silent_store_can_be_cancelled(wired: Wired, serv
 
     with wired.store.held():
         with service.held_up():
-            pause(0.0)
+            assert service.missing() == {"store"}
         service.ask("POST", f"/v1/jobs/{job_id}/cancel").raise_for_status()
         service.until(lambda: service.job(job_id)["state"] == "cancelled")
 
