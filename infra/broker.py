@@ -20,6 +20,9 @@ from jobspec.errors import Unavailable
 from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
 
 KEY_PREFIX = "secateur:"
+ANSWER_SECONDS = 2.0
+"""How long whoever sends, counts or looks waits for the broker: what it is asked costs it no time."""
+
 VISIBILITY_SECONDS = 3600
 """After this a message that was not acknowledged is delivered again. Harmless: the second claim of a job fails."""
 
@@ -62,7 +65,10 @@ class Publisher:
     """Sends the message that wakes a worker for a job."""
 
     def __init__(self, app: Celery) -> None:
+        """Send through an application of its own: one that takes messages must be able to wait for them."""
         self._app = app
+        limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+        app.conf.broker_transport_options = app.conf.broker_transport_options | limits
         self._silence = Silence("The broker does not answer.")
 
     def publish(self, job: Job) -> None:
@@ -112,4 +118,4 @@ def connect(url: str) -> Any:
     """A plain client for Celery's spelling of a Redis URL (``redis+socket://`` is redis-py's ``unix://``)."""
     plain = url.replace("redis+socket://", "unix://", 1)
     once = Retry(NoBackoff(), retries=0)
-    return redis.Redis.from_url(plain, socket_timeout=2.0, socket_connect_timeout=2.0, retry=once)
+    return redis.Redis.from_url(plain, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=once)

@@ -20,8 +20,9 @@ from jobspec.room import lacks_room
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-COPY_SECONDS: Final = 40.0
-"""A copy inside a bucket says nothing before it is done, with some providers. Shorter than a transaction may idle."""
+PATIENT_SECONDS: Final = 40.0
+"""For parts of large files, and for a copy inside a bucket, of which some providers say nothing before it is done.
+Shorter than a transaction may idle."""
 
 CONNECT_SECONDS: Final = 5.0
 ENDLESS: Final = timedelta(days=365)
@@ -94,7 +95,7 @@ def opened(url: str, *, answer_seconds: float) -> Objects:
         folder = Path(unquote(parts.path))
         local = LocalStore(folder, mkdir=True)
         return Objects(local, local, folder)
-    quick, patient = (_bucket(url, seconds) for seconds in (answer_seconds, max(answer_seconds, COPY_SECONDS)))
+    quick, patient = (_bucket(url, seconds) for seconds in (answer_seconds, max(answer_seconds, PATIENT_SECONDS)))
     return Objects(quick, patient)
 
 

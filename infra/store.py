@@ -82,6 +82,12 @@ class Store:
         if self._silence.is_noted:
             await asyncio.to_thread(self._check)
 
+    async def _listens(self) -> None:
+        """Find out soon whether a bucket answers at all: what comes after this may take its time."""
+        if self.folder is None:
+            with self._translated(), suppress(FileNotFoundError):
+                await obstore.head_async(self._objects, "staging/anything")
+
     async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
         """Take in an upload in constant memory.
 
@@ -92,9 +98,10 @@ class Store:
         key = f"staging/{secrets.token_hex(16)}"
         digest, num_bytes = hashlib.sha256(), 0
         await self._answers()
+        await self._listens()
         with self._translated():
             async with obstore.open_writer_async(
-                self._objects, key, buffer_size=self._part_bytes, max_concurrency=PARTS_ON_THEIR_WAY
+                self._patient, key, buffer_size=self._part_bytes, max_concurrency=PARTS_ON_THEIR_WAY
             ) as writer:
                 async for chunk in chunks:
                     num_bytes += len(chunk)
@@ -206,7 +213,7 @@ class Store:
                 obstore.head(self._objects, _key(digest))
             except FileNotFoundError:
                 obstore.put(
-                    self._objects,
+                    self._patient,
                     _key(digest),
                     verified(file, digest, num_bytes, between),
                     use_multipart=num_bytes > self._part_bytes,

@@ -25,6 +25,7 @@ class Wire:
         self._to = to
         self._moves = threading.Event()
         self._moves.set()
+        self.num_accepted = 0
 
     @property
     def port(self) -> int:
@@ -45,6 +46,7 @@ class Wire:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                self.num_accepted += 1
                 threading.Thread(target=self._lead, args=[near], daemon=True).start()
 
     def _lead(self, near: socket.socket) -> None:

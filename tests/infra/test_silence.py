@@ -128,8 +128,10 @@ def test_a_database_that_hangs_counts_as_away_until_it_answers(database_url: str
         with between.held():
             answers = [threads.submit(database.ping) for _ in range(40)]
             faults = [answer.exception(timeout=PATIENCE) for answer in answers]
+            tried = between.num_accepted
             later = [threads.submit(database.ping) for _ in range(400)]
             faults += [answer.exception(timeout=PATIENCE) for answer in later]
+            assert between.num_accepted - tried < len(later) / 4
         assert {type(fault) for fault in faults} == {Unavailable}
 
         assert eventually(lambda: does(database.ping), within_seconds=PATIENCE)

@@ -209,8 +209,8 @@ def test_a_job_that_is_cancelled_while_its_files_are_stored_leaves_none(bench: B
                 between()
             return super().put_open(file, digest, num_bytes=num_bytes, between=between)
 
-    has_begun, store = threading.Event(), bench.store
-    bench.store = Stuck(store._objects)
+    has_begun = threading.Event()
+    bench.store = Stuck.from_url(bench.settings.store)
     job_id = bench.compress()
     thread = bench.start("leave_two", job_id)
     assert has_begun.wait(30)
