@@ -57,6 +57,7 @@ class Store:
     """
 
     def __init__(self, objects: Objects) -> None:
+        self.objects = objects
         self._objects = objects.quick
         self._patient = objects.patient
         self._translated = objects.translated

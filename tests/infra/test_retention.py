@@ -83,7 +83,7 @@ class Slow(Store):
     """Takes its time to remove something."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store._objects)
+        super().__init__(store.objects)
         self.has_begun, self.may_go_on = threading.Event(), threading.Event()
 
     def delete(self, digest: str) -> None:
@@ -130,7 +130,7 @@ def test_bytes_that_outlive_their_rows_are_found_by_the_collection(library: Libr
     """The store does not answer, or whoever removed the rows is killed before the bytes."""
     model_id = library.upload("model")
 
-    Library(library.database, Down(library.store._objects)).remove_upload(model_id)
+    Library(library.database, Down(library.store.objects)).remove_upload(model_id)
     assert (library.needed(), library.stored()) == (set(), {digest("model")})
     collect(library.database, library.store, grace_seconds=0, now=at(10**9))
 
