@@ -131,6 +131,7 @@ def edited(data: bytes, offset: int, change: bytes) -> bytes:
         pytest.param(zipped({"a\\b": b"x"}), "outside its folder", id="a path of Windows"),
         pytest.param(zipped({"n" * 256: b"x"}), "overlong", id="a name of 256 characters"),
         pytest.param(zipped({"m": b"x" * 99}, zipfile.ZIP_BZIP2), "unusual method", id="another packing"),
+        pytest.param(zipped({"a/b": b"x", "a/.//b": b"y"}), "two members named", id="two ways to one path"),
         pytest.param(edited(zipped({"m": b"x" * 99}), 24, bytes([50, 0])), "two different sizes", id="two sizes"),
     ],
 )
