@@ -91,7 +91,11 @@ def wire(to: Address, at: Path | None = None) -> Iterator[Wire]:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(at))
         listener.listen(128)
-    with listener:
-        made = Wire(listener, to)
-        threading.Thread(target=made.serve, daemon=True).start()
-        yield made
+    try:
+        with listener:
+            made = Wire(listener, to)
+            threading.Thread(target=made.serve, daemon=True).start()
+            yield made
+    finally:
+        if at is not None:
+            at.unlink()

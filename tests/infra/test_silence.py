@@ -12,11 +12,14 @@ import pytest
 from sqlalchemy import func, make_url, select, text
 
 import screening
+from infra.broker import Publisher, celery_app
 from infra.database import MIGRATION_LOCK, Database
 from infra.silence import PAUSE_SECONDS, Silence
 from infra.store import Store
+from infra.tables import Job
 from infra.waited import waited_for
 from jobspec.errors import Unavailable
+from stack.broker import broker_url
 from tests.servers import Servers
 from tests.waiting import eventually
 from tests.wire import Wire, wire
@@ -195,6 +198,30 @@ def test_a_server_lets_go_of_what_a_client_holds_that_is_gone(database_url: str)
         database.close()
 
     assert found == {database_url: ["1min", "8s"], own: ["1min", "77ms"]}
+
+
+class Unasked(Publisher):
+    """Sends without a look at the broker, as if that fell silent between the look and the message."""
+
+    def ping(self) -> None:
+        return
+
+
+def test_a_broker_that_hangs_takes_no_message_and_keeps_nobody_for_long(broker: str) -> None:
+    """Whoever submits a job is answered; a sweep sends the message later."""
+    job, plug = Job(id="job_1", kind="compress"), Path(broker.removeprefix("redis+socket://"))
+    with wire(plug, plug.with_name("wire.sock")) as between, ThreadPoolExecutor() as threads:
+        publishers = [kind(celery_app(broker_url(plug.with_name("wire.sock")))) for kind in (Publisher, Unasked)]
+        for publisher in publishers:
+            publisher.publish(job)
+        with between.held():
+            sent = [threads.submit(publisher.publish, job) for publisher in publishers]
+            sent.append(threads.submit(publishers[0].waiting, "jobs"))
+            faults = [each.exception(timeout=PATIENCE / 2) for each in sent]
+        assert [type(fault) for fault in faults] == [Unavailable] * 3
+
+        assert eventually(lambda: does(lambda: publishers[0].publish(job)), within_seconds=PATIENCE)
+        assert publishers[0].waiting("jobs") >= 3
 
 
 @contextmanager
