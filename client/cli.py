@@ -23,6 +23,7 @@ from reporting.events import line
 from reporting.terminal import progress
 
 INTERRUPTED = 130
+EXAMPLE = 'A spec is JSON such as {"steps": [{"kind": "prune", "sparsity": 0.9}]}.'
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make Keras models smaller and faster.")
 console = Console()
@@ -41,6 +42,17 @@ DeclareOption = Annotated[
 ]
 
 
+def _drop(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as fault:
+        raise typer.BadParameter(f"{text!r} is no number; one point of accuracy is 0.01") from fault
+
+
+DropOption = Annotated[
+    float | None,
+    typer.Option(parser=_drop, metavar="SHARE", help="How much of the metric may be lost; 0.01 is one point."),
+]
 Kind = Literal["model", "dataset"]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run it although the service has the result already.")]
 
@@ -60,7 +72,7 @@ def compress(
 ) -> None:
     """Upload a model (.keras, .h5, zip of a SavedModel) and data (.npz), run a recipe, and download what comes out."""
     if (spec is None) == (preset is None):
-        raise typer.BadParameter("give either --spec or --preset")
+        raise typer.BadParameter(f"give either --spec FILE or --preset, one of {', '.join(PRESETS)}")
     _run(
         url,
         api_key,
@@ -128,7 +140,7 @@ def search(
     model: InputFile,
     data: InputFile,
     out: OutFolder,
-    drop: Annotated[float | None, typer.Option(help="How much of the metric may be lost; 0.01 is one point.")] = None,
+    drop: DropOption = None,
     spec: SpecFile = None,
     scale: ScaleOption = "none",
     declare: DeclareOption = None,
@@ -238,16 +250,16 @@ def _reading(scale: str, declare: list[str] | None) -> Reading:
     try:
         return from_command(scale, declare or ())
     except InvalidRequest as fault:
-        raise typer.BadParameter(fault.detail) from fault
+        raise typer.BadParameter(". ".join([fault.detail.rstrip("."), *fault.suggestions])) from fault
 
 
 def _read(spec: Path) -> dict[str, Any]:
     try:
         recipe = json.loads(spec.read_text())
     except ValueError as fault:
-        raise typer.BadParameter(f"{spec} is not JSON: {fault}", param_hint="--spec") from fault
+        raise typer.BadParameter(f"{spec} is not JSON: {fault}. {EXAMPLE}", param_hint="--spec") from fault
     if not isinstance(recipe, dict):
-        raise typer.BadParameter(f"{spec} holds no JSON object", param_hint="--spec")
+        raise typer.BadParameter(f"{spec} holds no JSON object. {EXAMPLE}", param_hint="--spec")
     return recipe
 
 

@@ -22,6 +22,7 @@ from jobspec.errors import (
 )
 
 ELSEWHERE: Final = "Say where the service is with --url or SECATEUR_URL."
+KEY: Final = "Give a key with --api-key or SECATEUR_API_KEY; an admin makes one with secateur keys create."
 BY_STATUS: Final[dict[int, type[SecateurError]]] = {
     401: Unauthorized,
     403: ScopeMissing,
@@ -47,6 +48,8 @@ def from_response(response: httpx.Response) -> SecateurError:
         suggestions = tuple(map(str, problem.get("suggestions", ())))
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
         return _wordless(response)
+    if code == Unauthorized.code:
+        suggestions = (KEY, *suggestions)
     return _error(code, detail, errors, suggestions, status=response.status_code)
 
 

@@ -16,10 +16,15 @@ KINDS: Final[dict[str, str]] = {
     "upl": "a resumable upload",
 }
 
-_BODY = r"_[0-9a-f]{20}$"
-ModelId = Annotated[str, StringConstraints(pattern="^mdl" + _BODY)]
-DatasetId = Annotated[str, StringConstraints(pattern="^dst" + _BODY)]
-JobId = Annotated[str, StringConstraints(pattern="^job" + _BODY)]
+
+def pattern(prefix: Prefix) -> str:
+    """What identifiers of a kind look like, as a regular expression."""
+    return f"^{prefix}_[0-9a-f]{{20}}$"
+
+
+ModelId = Annotated[str, StringConstraints(pattern=pattern("mdl"))]
+DatasetId = Annotated[str, StringConstraints(pattern=pattern("dst"))]
+JobId = Annotated[str, StringConstraints(pattern=pattern("job"))]
 
 
 def new_id(prefix: Prefix) -> str:

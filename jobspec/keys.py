@@ -12,7 +12,9 @@ KeyState = Literal["valid", "expired", "revoked"]
 LOCAL_OWNER: Final = "local"
 """Whose everything is as long as a service has no keys."""
 
-Owner = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+OWNER_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+OWNER_WORDS: Final = "small letters, digits, dots, dashes and underscores, at most 63, a letter or a digit first"
+Owner = Annotated[str, StringConstraints(pattern=OWNER_PATTERN)]
 
 _IMPLIED: Final[dict[Scope, frozenset[Scope]]] = {
     "read": frozenset({"read"}),

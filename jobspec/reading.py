@@ -3,9 +3,11 @@
 Every field may also be text, as it stands in a query or on a command line: ``96x96``, ``cat,dog``, JSON.
 """
 
+import difflib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, ValidationError
@@ -113,13 +115,30 @@ def from_text(given: Mapping[str, str]) -> Reading:
     try:
         return Reading.model_validate(given)
     except ValidationError as fault:
-        found = [FieldError(field=_path(error["loc"]), messages=(error["msg"],)) for error in fault.errors()]
+        found = [
+            FieldError(field=_path(error["loc"]), messages=(_message(error),))
+            for error in fault.errors()
+            if error["type"] != "model_type"  # of a scale that is neither a word nor JSON: told once
+        ]
+        unknown = [str(error["loc"][0]) for error in fault.errors() if error["type"] == "extra_forbidden"]
+        close = [*chain(*(difflib.get_close_matches(name[:100], Reading.model_fields, n=1) for name in unknown))]
         raise InvalidRequest(
             "What is declared of the data set cannot be understood: "
             + "; ".join(f"{error.field}: {error.messages[0]}" for error in found),
             errors=found,
-            suggestions=[f"There can be declared: {', '.join(Reading.model_fields)}. docs/data.md shows how."],
+            suggestions=[
+                *(f"Did you mean {name}?" for name in close),
+                f"There can be declared: {', '.join(Reading.model_fields)}. docs/data.md shows how.",
+            ],
         ) from fault
+
+
+def _message(error: Any) -> str:
+    """What is wrong, in words."""
+    if error["type"] == "extra_forbidden":
+        return "nothing of that name can be declared"
+    either = ', or JSON such as {"mean": 125, "deviation": 64}' if error["loc"][0] == "scale" else ""
+    return f"{error['msg']}{either}" if error["type"] == "literal_error" else str(error["msg"])
 
 
 def from_command(scale: str, declared: Sequence[str]) -> Reading:
@@ -132,6 +151,11 @@ def from_command(scale: str, declared: Sequence[str]) -> Reading:
     'species'
     """
     parts = [given.partition("=") for given in declared]
+    for name, _, value in parts:
+        if not value:
+            raise InvalidRequest(
+                f"{name!r} declares nothing.", suggestions=["Write NAME=VALUE, such as --declare label=species."]
+            )
     return from_text({"scale": scale} | {name.strip().replace("-", "_"): value for name, _, value in parts})
 
 

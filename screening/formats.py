@@ -38,6 +38,11 @@ ADVICE: Final[dict[str, dict[str, str]]] = {
 }
 DEFAULT_ADVICE: Final = {"model": 'Save the model with Keras 3: model.save("model.keras").', "dataset": _ARRAYS}
 
+_SWAPPED: Final = {
+    "dataset": "This is a file of data (POST /v1/datasets); the model is another file, such as model.keras.",
+    "model": "This is a file of a model (POST /v1/models); the data is another file, such as data.npz.",
+}
+
 
 def format_of(kind: Literal["model", "dataset"], name: str) -> str:
     """The format that a file's name promises.
@@ -51,7 +56,9 @@ def format_of(kind: Literal["model", "dataset"], name: str) -> str:
         return endings[given]
     what = "Models" if kind == "model" else "Data sets"
     shown = f"ends in {given[:20]}" if given else "has no ending"
+    other: Literal["model", "dataset"] = "dataset" if kind == "model" else "model"
+    advice = ADVICE[kind].get(given) or (_SWAPPED[other] if given in ACCEPTED[other] else DEFAULT_ADVICE[kind])
     raise UnsupportedFormat(
         f"{what} must be {' or '.join(endings)} files, but {name[:100]!r} {shown}.",
-        suggestions=[ADVICE[kind].get(given, DEFAULT_ADVICE[kind])],
+        suggestions=[advice],
     )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from fastapi import Depends
 from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,6 +40,7 @@ from service.routes import (
     usage,
     webhooks,
 )
+from service.strict_query import refuse_unknown
 from service.tus import TusHeader
 
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
@@ -66,6 +68,8 @@ def create_app(settings: Settings) -> Gateway:
         description=DESCRIPTION,
         lifespan=lifespan,
         telemetry=_telemetry(parts.traces),
+        dependencies=[Depends(refuse_unknown)],
+        redirect_slashes=False,
     )
     app.state.parts = parts
     first = (discovery, health, monitoring, uploads, resumable, jobs, events)

@@ -16,7 +16,7 @@ from infra.database import Database, now
 from infra.owner_limits import NAMES
 from infra.settings import Settings
 from jobspec.errors import SecateurError
-from jobspec.keys import LOCAL_OWNER, SCOPES, Owner
+from jobspec.keys import LOCAL_OWNER, OWNER_WORDS, SCOPES, Owner
 from service.owner_views import OwnLimits
 
 
@@ -43,7 +43,7 @@ def _owner(text: str) -> str:
     try:
         return TypeAdapter(Owner).validate_python(text)
     except ValidationError as fault:
-        raise argparse.ArgumentTypeError("small letters, digits, dots, dashes and underscores; at most 63") from fault
+        raise argparse.ArgumentTypeError(OWNER_WORDS) from fault
 
 
 def _limit(text: str) -> int | Literal["default"]:

@@ -1,8 +1,8 @@
 """Every error answer, also the framework's own, as RFC 9457 problem details of our error tree."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -24,8 +24,10 @@ from jobspec.errors import (
 from jobspec.field_path import field_path
 from jobspec.ids import kind_of
 from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
+from service import hints
 
 MEDIA_TYPE = "application/problem+json"
+NEW_JOB = "POST /v1/jobs"
 RETRY_SECONDS = {503: 5, 507: 60, 429: 60}
 """When to ask again, by status, unless the error knows better."""
 
@@ -82,7 +84,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(request, invalid(error.errors(), error.body))
+        return problem_response(request, invalid(error.errors(), error.body, Asked.of(request)))
 
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> Response:
@@ -96,8 +98,12 @@ def install(app: FastAPI) -> None:
             405: f"{request.url.path} does not answer to {request.method}.",
         }
         detail = details.get(error.status_code, str(error.detail))
-        headers = _allowed(request) if error.status_code == 405 else error.headers
-        return problem_response(request, kind(detail), headers or error.headers)
+        allowed = _allowed(request) if error.status_code == 405 else {}
+        suggestions = [f"It answers to {allowed['Allow']}."] if allowed else []
+        if error.status_code == 404:
+            close = hints.address(request.url.path, request.app.openapi()["paths"])
+            suggestions = [*([close] if close else []), "GET / tells where everything is, and /docs describes it."]
+        return problem_response(request, kind(detail, suggestions=suggestions), allowed or error.headers)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
@@ -118,7 +124,25 @@ def _allowed(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join(sorted(found))} if found else {}
 
 
-def invalid(errors: Sequence[Any], body: Any) -> RequestError:
+@dataclass(frozen=True)
+class Asked:
+    """Which operation was asked, such as ``PUT /v1/limits/{owner}``, and the fields of its body."""
+
+    operation: str = ""
+    fields: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, request: Request) -> "Asked":
+        """As the API describes itself."""
+        path, schema = getattr(request.scope.get("route"), "path", request.url.path), request.app.openapi()
+        described = schema["paths"].get(path, {}).get(request.method.lower(), {})
+        content = described.get("requestBody", {}).get("content", {}).get("application/json", {})
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        fields = schema["components"]["schemas"].get(name, {}).get("properties", ())
+        return cls(f"{request.method} {path}", frozenset(fields))
+
+
+def invalid(errors: Sequence[Any], body: Any, asked: Asked) -> RequestError:
     """Pydantic's findings as one error with a path and messages for each field."""
     for error in errors:
         if (swapped := _wrong_kind(error)) is not None:
@@ -126,9 +150,9 @@ def invalid(errors: Sequence[Any], body: Any) -> RequestError:
     found: dict[str, list[str]] = {}
     suggestions = []
     for error in errors:
-        if any(_lies_in(other, error) for other in errors):
+        if any(_lies_in(other, error) or _follows_from(other, error) for other in errors):
             continue  # such as "too short" of a list whose only item is wrong
-        path, message = _path(error["loc"], body), _text(error["msg"])
+        path, message = _path(error["loc"], body), _text(hints.message(error))
         if error["type"] == "union_tag_invalid" and not path:
             path, message = ["kind"], f"there are {', '.join(SPECS)}"
         if error["type"] == "json_invalid":  # its path is a position in the text
@@ -136,11 +160,14 @@ def invalid(errors: Sequence[Any], body: Any) -> RequestError:
         if not path:
             suggestions.append("Send a JSON object, with Content-Type: application/json.")
         found.setdefault(".".join(path) or "body", []).append(message)
-        if error["type"] == "extra_forbidden" and (close := _close_names(path[-1], body)):
-            suggestions.append(f"Did you mean {' or '.join(close)} instead of {path[-1]}?")
+        known = _names(body) if asked.operation == NEW_JOB else asked.fields
+        if path and (advice := hints.hint(error, path[-1], known)) is not None:
+            suggestions.append(_text(advice))
     fields = [FieldError(field=field, messages=tuple(messages)) for field, messages in found.items()]
     summary = "; ".join(f"{field.field}: {', '.join(field.messages)}" for field in fields)
-    suggestions = suggestions or [f"GET /v1/schemas/{_kind(body)} has the schema."]
+    if not suggestions:
+        described = f"GET /v1/schemas/{_kind(body)} has the schema."
+        suggestions = [described if asked.operation == NEW_JOB else f"/docs describes {asked.operation}."]
     return InvalidRequest(summary, errors=fields, suggestions=suggestions)
 
 
@@ -153,6 +180,11 @@ def _path(location: Sequence[str | int], body: Any) -> list[str]:
 def _lies_in(inner: Any, outer: Any) -> bool:
     size = len(outer["loc"])
     return len(inner["loc"]) > size and inner["loc"][:size] == outer["loc"]
+
+
+def _follows_from(cause: Any, error: Any) -> bool:
+    """Whether steps are missing since the preset that would give them is none."""
+    return bool(error["type"] == "missing" and error["loc"][-1] == "steps" and cause["loc"][-1] == "preset")
 
 
 def _wrong_kind(error: Any) -> WrongKind | None:
@@ -178,9 +210,10 @@ def _kind(body: Any) -> str:
     return kind if kind in SPECS else DEFAULT_KIND
 
 
-def _close_names(name: str, body: Any) -> list[str]:
+def _names(body: Any) -> set[str]:
+    """Of all fields that a spec of this kind may have, at any depth."""
     schema = SPECS[_kind(body)].model_json_schema()
     known = set(schema["properties"])
     for definition in schema["$defs"].values():
         known |= set(definition.get("properties", ()))
-    return difflib.get_close_matches(name, sorted(known), n=2)
+    return known

@@ -77,6 +77,17 @@ def test_an_answer_without_words_says_where_else_to_look(
     assert words in told(caught)
 
 
+def test_who_lacks_a_key_is_told_where_to_put_one() -> None:
+    """The service speaks of headers, which nobody writes at a terminal."""
+    problem = {"code": "unauthorized", "detail": "The request carries no API key.", "suggestions": ["A header."]}
+    transport = httpx.MockTransport(lambda request: httpx.Response(401, json=problem))
+
+    with pytest.raises(Unauthorized) as caught:
+        Secateur("http://service", api_key="", transport=transport).job("job_1")
+
+    assert "--api-key" in caught.value.suggestions[0]
+
+
 def test_tls_to_a_service_without_it_says_so() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number")

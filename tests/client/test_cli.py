@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from client.cli import app
 from stack.machine import usable_port
 
 
@@ -52,3 +54,33 @@ def test_a_service_that_is_not_there_exits_with_1_and_says_what_to_do(files: tup
     assert done.returncode == 1
     assert "make up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+ADVICE = {
+    "yaml for a spec": (["--spec", "{yaml}"], 'A spec is JSON such as {"steps":'),
+    "nothing to do": ([], "--preset, one of careful, balanced"),
+    "another scale": (["--preset", "small", "--scale", "255"], 'JSON such as {"mean": 125, "deviation": 64}'),
+    "a declaration without a value": (["--preset", "small", "--declare", "label"], "Write NAME=VALUE"),
+    "a declaration of nothing": (["--preset", "small", "--declare", "lable=x"], "Did you mean label?"),
+}
+
+
+@pytest.mark.parametrize(("options", "advice"), ADVICE.values(), ids=ADVICE)
+def test_wrong_usage_says_what_to_write(
+    options: list[str], advice: str, files: tuple[str, str], tmp_path: Path
+) -> None:
+    """Nothing is sent before."""
+    (tmp_path / "spec.yaml").write_text("preset: balanced\n")
+    filled = [str(tmp_path / "spec.yaml") if option == "{yaml}" else option for option in options]
+
+    done = CliRunner().invoke(app, ["compress", *files, "--out", str(tmp_path / "out"), *filled])
+
+    assert done.exit_code == 2
+    assert advice in " ".join(done.output.replace("│", " ").split())
+
+
+def test_a_drop_that_is_no_number_says_what_a_point_is(files: tuple[str, str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["search", *files, "--out", str(tmp_path / "out"), "--drop", "1%"])
+
+    assert done.exit_code == 2
+    assert "one point of accuracy is 0.01" in " ".join(done.output.replace("│", " ").split())

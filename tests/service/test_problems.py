@@ -123,3 +123,81 @@ def test_discovery_leads_to_what_is_there(gateway: Running) -> None:
     assert {link: gateway.http.get(link).status_code for link in links if link != "/health/ready"} == {
         link: 200 for link in links if link != "/health/ready"
     }
+
+
+SPEC: dict[str, Any] = {"model_id": f"mdl_{NOBODY}", "dataset_id": f"dst_{NOBODY}"}
+PRUNE: dict[str, Any] = {"kind": "prune", "sparsity": 0.5}
+ADVICE: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "an address": ("GET", "/v1/job", {}, "Did you mean /v1/jobs?"),
+    "an address inside": ("GET", f"/v1/jobs/job_{NOBODY}/evnts", {}, f"Did you mean /v1/jobs/job_{NOBODY}/events?"),
+    "a slash behind": ("GET", "/v1/jobs/", {}, "Did you mean /v1/jobs?"),
+    "no version": ("GET", "/models", {}, "Did you mean /v1/models?"),
+    "a method": ("PUT", "/v1/models", {}, "It answers to GET, POST."),
+    "a choice": (
+        "POST",
+        "/v1/jobs",
+        {"json": SPEC | {"preset": "balancd"}},
+        "Did you mean balanced instead of balancd?",
+    ),
+    "per cent": (
+        *("POST", "/v1/jobs", {"json": SPEC | {"steps": [PRUNE | {"sparsity": "90%"}]}}),
+        "Write 0.9 for 90%.",
+    ),
+    "a share": (
+        *("POST", "/v1/jobs", {"json": SPEC | {"steps": [PRUNE | {"sparsity": 90}]}}),
+        "sparsity is a share: write 0.9 for 90 %.",
+    ),
+    "hours": (
+        *("POST", "/v1/jobs", {"json": SPEC | {"steps": [PRUNE], "limits": {"max_runtime_seconds": "2h"}}}),
+        "Write 7200 for 2h.",
+    ),
+    "a unit": ("GET", f"/v1/jobs/job_{NOBODY}?wait=10s", {}, "Write 10 for 10s."),
+    "a field": (
+        "PUT",
+        "/v1/limits/ann",
+        {"json": {"running_job": 1}},
+        "Did you mean running_jobs instead of running_job?",
+    ),
+    "no schema of a job": (
+        "PUT",
+        "/v1/limits/ann",
+        {"json": {"queued_jobs": "x"}},
+        "/docs describes PUT /v1/limits/{owner}.",
+    ),
+    "a filter": ("GET", "/v1/jobs?sate=failed", {}, "Did you mean state instead of sate?"),
+    "a declaration": (
+        "POST",
+        "/v1/datasets?name=t.csv&lable=b",
+        {"content": b"x"},
+        "Did you mean label or labels instead of lable?",
+    ),
+    "the other file": ("POST", "/v1/models?name=d.npz", {"content": b"x"}, "This is a file of data"),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "sent", "advice"), ADVICE.values(), ids=ADVICE)
+def test_what_is_nearly_right_is_answered_with_what_is(
+    method: str, path: str, sent: dict[str, Any], advice: str, gateway: Running
+) -> None:
+    """Reading documentation to find a typing error is work that a machine can do."""
+    answer = gateway.http.request(method, path, **sent)
+
+    assert answer.status_code >= 400
+    assert answer.json()["suggestions"][0].startswith(advice)
+
+
+def test_an_id_that_is_none_is_told_in_words(gateway: Running) -> None:
+    """Also the steps that a preset would give are not missing when the preset is none."""
+    problem = gateway.http.post("/v1/jobs", json=SPEC | {"model_id": "model.keras", "preset": "tiny"}).json()
+
+    told = {error["field"]: error["messages"][0] for error in problem["errors"]}
+    assert told.keys() == {"model_id", "preset"}
+    assert told["model_id"].startswith("expected the id of a model")
+
+
+def test_a_parameter_that_nobody_reads_is_refused_where_it_would_change_what_comes(gateway: Running) -> None:
+    """A filter that is misspelt would show everything; a declaration that is misspelt would train on something else."""
+    refused = gateway.http.get("/v1/models?limt=3&cursr=x").json()
+
+    assert [error["field"] for error in refused["errors"]] == ["cursr", "limt"]
+    assert gateway.http.get("/?utm_source=mail").status_code == 200, "here nothing could be meant"
