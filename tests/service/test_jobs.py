@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str, str, str]] = {
     "a data set for a model": ({"model_id": f"dst_{NOBODY}"}, 422, "wrong_kind", "model_id", "a data set"),
     "a model for a data set": ({"dataset_id": f"mdl_{NOBODY}"}, 422, "wrong_kind", "dataset_id", "a model"),
     "a job for a model": ({"model_id": f"job_{NOBODY}"}, 422, "wrong_kind", "model_id", "a job"),
-    "no id at all": ({"model_id": "lenet"}, 422, "invalid_request", "model_id", "pattern"),
+    "no id at all": ({"model_id": "lenet"}, 422, "invalid_request", "model_id", "the id of a model"),
 }
 
 
