@@ -32,9 +32,12 @@ MODES: dict[str, float | None] = {"never": None, "usual": Settings().checkpoint_
 
 
 @dataclass
-class Saves:
-    """What was kept in one run: seconds that the job stood still for each, and bytes."""
+class Run:
+    """One run: what it took, and what it kept, with the seconds that the job stood still for each."""
 
+    wall: float = 0.0
+    processor: float = 0.0
+    """Seconds of all of the job's threads: a busy machine changes them less than the time on the wall."""
     seconds: list[float] = field(default_factory=list)
     num_bytes: list[int] = field(default_factory=list)
 
@@ -51,29 +54,30 @@ def take(folder: str, store: str, told: Connection) -> None:
 
 def one_run(
     recipe: Any, files: dict[str, Path], out: Path, path: Path, every: float | None, tell: Callable[[bool], None]
-) -> tuple[float, Saves]:
-    """Seconds of one job, and what it kept."""
+) -> Run:
+    """Carry out one job."""
     from engine import checkpoint
     from engine.compress import compress
     from engine.trail import Sections, Trail
     from jobspec.reading import Reading
 
-    saves = Saves()
+    run = Run()
 
     class Timed(checkpoint.File):
         def keep(self, tell: Callable[[], Sections]) -> None:
             began = time.perf_counter()
             super().keep(tell)
-            saves.seconds.append(time.perf_counter() - began)
+            run.seconds.append(time.perf_counter() - began)
 
     def announce() -> None:
-        saves.num_bytes.append(path.stat().st_size)
+        run.num_bytes.append(path.stat().st_size)
         tell(True)
 
     keeper = None if every is None else Timed(path, recipe, every_seconds=every, announce=announce)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     compress(recipe, reading=Reading(), out=out, emit=lambda _: None, trail=Trail(keeper), **files)
-    return time.perf_counter() - began, saves
+    run.wall, run.processor = time.perf_counter() - began, time.process_time() - used
+    return run
 
 
 def some_of(data: Path, samples: int | None, folder: Path) -> Path:
@@ -106,22 +110,24 @@ def recipe_of(options: argparse.Namespace) -> Any:
     )
 
 
-def summary(seconds: dict[str, list[float]], kept: dict[str, list[Saves]]) -> dict[str, Any]:
+def summary(runs: dict[str, list[Run]]) -> dict[str, Any]:
     """Medians over the repetitions, by mode."""
     found: dict[str, Any] = {}
-    for mode, taken in seconds.items():
-        ratios = [one / without for one, without in zip(taken, seconds["never"], strict=True)]
-        saves = [each for run in kept[mode] for each in run.seconds]
-        num_bytes = [each for run in kept[mode] for each in run.num_bytes]
-        standing = [sum(run.seconds) / whole for run, whole in zip(kept[mode], taken, strict=True)]
+    for mode, those in runs.items():
+        pairs = list(zip(those, runs["never"], strict=True))
+        saves = [each for run in those for each in run.seconds]
         found[mode] = {
-            "seconds": [round(each, 2) for each in taken],
-            "ratio_to_never": round(statistics.median(ratios), 3),
-            "saves_per_job": statistics.median(len(run.seconds) for run in kept[mode]),
-            "share_of_the_job_in_saves": round(statistics.median(standing), 4),
+            "wall_seconds": [round(run.wall, 2) for run in those],
+            "wall_ratio_to_never": round(statistics.median(run.wall / without.wall for run, without in pairs), 3),
+            "processor_seconds": [round(run.processor, 2) for run in those],
+            "processor_ratio_to_never": round(
+                statistics.median(run.processor / without.processor for run, without in pairs), 3
+            ),
+            "saves_per_job": statistics.median(len(run.seconds) for run in those),
+            "share_of_the_job_in_saves": round(statistics.median(sum(run.seconds) / run.wall for run in those), 4),
             "save_seconds_median": round(statistics.median(saves), 4) if saves else None,
             "save_seconds_max": round(max(saves), 4) if saves else None,
-            "file_bytes_max": max(num_bytes, default=None),
+            "file_bytes_max": max((each for run in those for each in run.num_bytes), default=None),
         }
     return found
 
@@ -137,8 +143,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repetitions", type=int, default=3)
     options = parser.parse_args()
-    seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
-    kept: dict[str, list[Saves]] = {mode: [] for mode in MODES}
+    runs: dict[str, list[Run]] = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         here, there = multiprocessing.Pipe()
@@ -152,16 +157,15 @@ def main() -> None:
             order = list(MODES)[number % 3 :] + list(MODES)[: number % 3]
             for mode in order if number else ["never"]:
                 (out := folder / f"{mode}_{number}").mkdir()
-                taken, saves = one_run(recipe, files, out, folder / CHECKPOINT, MODES[mode], here.send)
+                run = one_run(recipe, files, out, folder / CHECKPOINT, MODES[mode], here.send)
                 results.add((out / "model.tflite").read_bytes())
                 if number:
-                    seconds[mode].append(taken)
-                    kept[mode].append(saves)
+                    runs[mode].append(run)
         here.send(False)
         taker.join()
     if len(results) > 1:
         raise SystemExit("keeping how far the job is has changed what came out of it")
-    print(json.dumps({"model": options.model.name, "epochs": options.epochs, **summary(seconds, kept)}, indent=2))
+    print(json.dumps({"model": options.model.name, "epochs": options.epochs, **summary(runs)}, indent=2))
 
 
 if __name__ == "__main__":
