@@ -69,7 +69,7 @@ def set_limits(
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
 ) -> None:
-    """Set limits of an owner. Those that are not named stay as they are."""
+    """Set limits of an owner. Those that are not named stay as they are; of two who do so at once the last one wins."""
     given: Mapping[str, str | int | None] = {
         "stored_bytes": stored_bytes,
         "queued_jobs": queued_jobs,

@@ -82,6 +82,8 @@ class Publisher:
         try:
             self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
         except (OperationalError, redis.RedisError, OSError) as fault:
+            if _is_silence(fault) or _is_silence(fault.__cause__):
+                self._silence.note()
             raise Unavailable(f"The broker takes no message: {fault}") from fault
 
     def waiting(self, queue: Queue) -> int:
@@ -96,8 +98,8 @@ class Publisher:
 
     def ping(self) -> None:
         """Raise ``Unavailable`` unless the broker answers within two seconds."""
-        self._silence.check(self._ask)
-        self._ask()
+        if not self._silence.check(self._ask):
+            self._ask()
 
     def _ask(self) -> None:
         with self._asked() as client:
@@ -109,9 +111,13 @@ class Publisher:
             with connect(self._app.conf.broker_url) as client:
                 yield client
         except (redis.RedisError, OSError) as fault:
-            if isinstance(fault, (redis.TimeoutError, TimeoutError)):
+            if _is_silence(fault):
                 self._silence.note()
             raise Unavailable("The broker does not answer.") from fault
+
+
+def _is_silence(fault: BaseException | None) -> bool:
+    return isinstance(fault, redis.TimeoutError | TimeoutError)
 
 
 def connect(url: str) -> Any:

@@ -11,13 +11,20 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from infra.postgres import waiting_for_locks
+
 
 def hold(session: Session, kind: Literal["owner", "blob"], names: Iterable[str]) -> None:
-    """Wait until nobody else holds any of these, then hold them until the transaction ends."""
+    """Wait until nobody else holds any of these, then hold them until the transaction ends.
+
+    Whoever holds one may be making an upload a blob, which takes a bucket longer than the database for an answer.
+    """
     if session.get_bind().dialect.name != "postgresql":
         return
-    for name in sorted(set(names)):
-        session.execute(select(func.pg_advisory_xact_lock(number(kind, name))))
+    for lock in (number(kind, name) for name in sorted(set(names))):
+        if not session.scalar(select(func.pg_try_advisory_xact_lock(lock))):
+            with waiting_for_locks(session.connection()):
+                session.execute(select(func.pg_advisory_xact_lock(lock)))
 
 
 def number(kind: str, name: str) -> int:

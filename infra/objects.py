@@ -31,13 +31,22 @@ ENDLESS: Final = timedelta(days=365)
 FROM_ENVIRONMENT: Final = (
     "allow_http",
     "allow_invalid_certificates",
-    "proxy_url",
+    "connect_timeout",
+    "http1_only",
+    "http2_keep_alive_interval",
+    "http2_keep_alive_timeout",
+    "http2_keep_alive_while_idle",
+    "http2_only",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
     "proxy_ca_certificate",
     "proxy_excludes",
-    "root_certificate",
-    "connect_timeout",
+    "proxy_url",
+    "randomize_addresses",
     "read_timeout",
+    "root_certificate",
     "timeout",
+    "user_agent",
 )
 """Options that operators set as ``AWS_...``. obstore reads them by itself, but not beside options that it is given."""
 

@@ -5,21 +5,25 @@ packets tells nothing at all. So each wait has an end here, at the client; the s
 earlier, and to let go of what a client holds that is gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
 CONNECT_SECONDS: Final = 5
 LEAST_CONNECT_SECONDS: Final = 2
 """libpq takes no less."""
 
-IDLE_SECONDS: Final = 60.0
-"""How long a transaction may do nothing: longer than any work on files that is done while one is open. Behind a network
-that is cut the server would keep its locks for hours."""
+IDLE_SECONDS: Final = 300.0
+"""How long a transaction may do nothing: longer than a bucket may take to make an upload a blob, with all its tries. A
+host that is gone is noticed sooner, by ``KEEPALIVE``; this ends one that lives and hangs."""
+
+LOCK_SECONDS: Final = 60.0
+"""For a lock that somebody holds who makes an upload a blob: of that a bucket may say nothing for 40 seconds."""
 
 SERVERS_SHARE: Final = 0.8
 """Of the time for an answer. What the server gives up by itself costs no connection."""
@@ -69,6 +73,19 @@ class Patient(psycopg.Connection[Any]):
         return made
 
 
+@contextmanager
+def waiting_for_locks(connection: Connection) -> Iterator[None]:
+    """While the block runs, a statement may take as long as others may have a good reason to hold what it waits for."""
+    raw: Any = connection.connection.driver_connection
+    before, raw.answer_seconds = raw.answer_seconds, LOCK_SECONDS
+    try:
+        connection.execute(text(f"SET LOCAL statement_timeout = {round(LOCK_SECONDS * SERVERS_SHARE * 1000)}"))
+        yield
+        connection.execute(text("SET LOCAL statement_timeout = DEFAULT"))
+    finally:
+        raw.answer_seconds = before
+
+
 def engine(url: str, *, answer_seconds: float | None, on_silence: Callable[[], None]) -> Engine:
     """Connections to a server.
 
@@ -104,7 +121,7 @@ def options(answer_seconds: float | None) -> str:
     """What the server is told of a session.
 
     >>> options(10.0).partition(" -c tcp")[0]
-    '-c statement_timeout=8000 -c idle_in_transaction_session_timeout=60000'
+    '-c statement_timeout=8000 -c idle_in_transaction_session_timeout=300000'
     """
     told = {f"tcp_keepalives_{name}": number for name, number in KEEPALIVE.items()}
     if answer_seconds is not None:

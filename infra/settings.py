@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Defaults run the whole service on one machine, with all state under ``data_dir``."""
 
-    model_config = SettingsConfigDict(env_prefix="SECATEUR_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SECATEUR_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     data_dir: Path = Field(default=Path("var"), description="Folder of the embedded database, broker and store.")
     database_url: str = Field(default="", description="SQLAlchemy URL. Default: SQLite in data_dir.")
@@ -44,7 +44,10 @@ class Settings(BaseSettings):
     )
 
     answer_seconds: float = Field(
-        default=10.0, ge=1.0, description="How long database and store may take to answer before they count as away."
+        default=10.0,
+        ge=1.0,
+        le=60.0,
+        description="How long database and store may take to answer before they count as away.",
     )
     lease_seconds: float = Field(default=30.0, gt=0, description="A worker that is silent this long has lost its job.")
     heartbeat_seconds: float = Field(default=1.0, gt=0, description="How often a worker saves progress and its lease.")

@@ -39,8 +39,8 @@ class Silence:
             self.is_noted = True
             self._ask_at = self._clock() + PAUSE_SECONDS
 
-    def check(self, ask: Callable[[], object]) -> None:
-        """Return when the part is worth a try: it was not silent, or it answers to ``ask`` now.
+    def check(self, ask: Callable[[], object]) -> bool:
+        """Return when the part is worth a try: it was not silent, or it answers to ``ask`` now, which is returned.
 
         Args:
             ask: something small that the part must answer. One caller at a time asks, each second.
@@ -50,10 +50,11 @@ class Silence:
             Whatever ``ask`` raises; then it is still away.
         """
         if not self.is_noted or not self._may_ask():
-            return
+            return False
         try:
             ask()
             self.is_noted = False
+            return True
         finally:
             self._is_asking, self._ask_at = False, self._clock() + PAUSE_SECONDS
 

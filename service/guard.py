@@ -6,6 +6,7 @@ never had a key lets everybody in: it listens to its own machine only (``may_bin
 
 import hmac
 import ipaddress
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from infra.database import Database, now
 from infra.rates import Allowance, Rates
 from infra.tables import ApiKey
 from jobspec import keys
-from jobspec.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized
+from jobspec.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized, Unavailable
 from service.brief import briefly
 from service.caller import LOCAL, MONITOR, Caller
 from service.parts import Parts
@@ -30,6 +31,9 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TELLS_ADMINS_MORE = "/health/ready"
 FOR_MONITORS = "/metrics"
 FOR_ADMINS = ("/v1/keys", "/v1/limits")
+MOST_LOOKS = 8
+"""For keys of those who ask for what is open to all."""
+
 CREATE_COMMAND = "python -m service keys create --admin"
 
 
@@ -42,6 +46,7 @@ class Guard:
         self._has_keys = not is_loopback(parts.settings.host)
         self._settings = parts.settings
         self._rates = Rates(parts.settings.broker)
+        self._few = threading.BoundedSemaphore(MOST_LOOKS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == TELLS_ADMINS_MORE:
@@ -69,8 +74,17 @@ class Guard:
     async def _known(self, request: Request) -> Caller | None:
         """Who asks, if that can be told soon; what is open stays open for a bad key, and without a database."""
         with suppress(Unauthorized, ServiceError):
-            return (await briefly(self._identify, request))[0]
+            return (await briefly(self._identify_one_of_few, request))[0]
         return None
+
+    def _identify_one_of_few(self, request: Request) -> tuple[Caller, int]:
+        """Anybody may ask, so that only so many threads may wait for the database; who comes beside is a stranger."""
+        if not self._few.acquire(blocking=False):
+            raise Unavailable("Too many ask at once.")
+        try:
+            return self._identify(request)
+        finally:
+            self._few.release()
 
     def _is_monitor(self, request: Request) -> bool:
         """Whether a request has the token that needs no database to be known."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from infra.logs import logger
+from jobspec.bounded import MAX_NAMED
 from jobspec.errors import (
     FieldError,
     InternalError,
@@ -28,6 +30,9 @@ from service import hints
 
 MEDIA_TYPE = "application/problem+json"
 NEW_JOB = "POST /v1/jobs"
+MOST_HINTS = 10
+"""Each is looked for among all names that there are."""
+
 RETRY_SECONDS = {503: 5, 507: 60, 429: 60}
 """When to ask again, by status, unless the error knows better."""
 
@@ -147,8 +152,10 @@ def invalid(errors: Sequence[Any], body: Any, asked: Asked) -> RequestError:
     for error in errors:
         if (swapped := _wrong_kind(error)) is not None:
             return swapped
+    errors, left_out = errors[:MAX_NAMED], max(0, len(errors) - MAX_NAMED)
+    known = _names(_kind(body)) if asked.operation == NEW_JOB else asked.fields
     found: dict[str, list[str]] = {}
-    suggestions = []
+    suggestions: list[str] = []
     for error in errors:
         if any(_lies_in(other, error) or _follows_from(other, error) for other in errors):
             continue  # such as "too short" of a list whose only item is wrong
@@ -160,11 +167,12 @@ def invalid(errors: Sequence[Any], body: Any, asked: Asked) -> RequestError:
         if not path:
             suggestions.append("Send a JSON object, with Content-Type: application/json.")
         found.setdefault(".".join(path) or "body", []).append(message)
-        known = _names(body) if asked.operation == NEW_JOB else asked.fields
-        if path and (advice := hints.hint(error, path[-1], known)) is not None:
+        if path and len(suggestions) < MOST_HINTS and (advice := hints.hint(error, path[-1], known)) is not None:
             suggestions.append(_text(advice))
     fields = [FieldError(field=field, messages=tuple(messages)) for field, messages in found.items()]
     summary = "; ".join(f"{field.field}: {', '.join(field.messages)}" for field in fields)
+    if left_out:
+        summary += f"; and {left_out} more"
     if not suggestions:
         described = f"GET /v1/schemas/{_kind(body)} has the schema."
         suggestions = [described if asked.operation == NEW_JOB else f"/docs describes {asked.operation}."]
@@ -210,10 +218,9 @@ def _kind(body: Any) -> str:
     return kind if kind in SPECS else DEFAULT_KIND
 
 
-def _names(body: Any) -> set[str]:
+@cache
+def _names(kind: str) -> frozenset[str]:
     """Of all fields that a spec of this kind may have, at any depth."""
-    schema = SPECS[_kind(body)].model_json_schema()
-    known = set(schema["properties"])
-    for definition in schema["$defs"].values():
-        known |= set(definition.get("properties", ()))
-    return known
+    schema = SPECS[kind].model_json_schema()
+    definitions = schema["$defs"].values()
+    return frozenset(schema["properties"]).union(*(each.get("properties", ()) for each in definitions))

@@ -88,7 +88,10 @@ class Probe:
         checks = dict(zip(asked, await asyncio.gather(*map(_found, asked.values())), strict=True))
         if checks["database"] != OK:
             return Verdict(checks, {})
-        rows = await briefly(self._alive)
+        try:
+            rows = await briefly(self._alive)
+        except ServiceError as fault:
+            return Verdict(checks | {"database": fault.detail}, {})
         served = {queue for row in rows for queue in row.queues.split(",")}
         checks |= {f"worker:{name}": OK if name in served else "No worker takes from this queue." for name in QUEUES}
         return Verdict(checks, {row.id: row.sandbox or "unknown" for row in rows if row.queues})

@@ -2,11 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
+from sqlalchemy.orm import Session
+
 from infra import workers
-from infra.database import now
+from infra.database import Database, now
 from infra.store import Store
+from jobspec.errors import Unavailable
 from jobspec.work import QUEUES
 from service.readiness import Probe, Verdict
 from tests.service.conftest import Running, Start, eventually
@@ -82,6 +87,29 @@ def test_however_many_ask_at_once_the_gateway_looks_once(fresh: Running) -> None
     assert isinstance(store, Watched)
     assert [found.is_ready for found in verdicts] == [True] * 101
     assert store.looks == 1
+
+
+class Tired(Database):
+    """Answers the first question of a look and no other."""
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        raise Unavailable("The database does not answer.")
+
+    def ping(self) -> None:
+        return
+
+
+def test_a_database_that_falls_silent_in_the_middle_of_a_look_is_named(fresh: Running) -> None:
+    """The answer has the same shape then, and is remembered as long."""
+    database = Tired(fresh.parts.settings.database)
+    probe = Probe(database, fresh.parts.publisher, fresh.parts.store, alive_seconds=60)
+
+    verdict = asyncio.run(probe.verdict())
+
+    assert verdict.checks == dict.fromkeys(("broker", "store"), "ok") | {"database": "The database does not answer."}
+    assert asyncio.run(probe.verdict()) is verdict
+    database.close()
 
 
 def test_what_comes_back_is_seen_soon(fresh: Running) -> None:

@@ -186,6 +186,16 @@ def test_what_is_nearly_right_is_answered_with_what_is(
     assert answer.json()["suggestions"][0].startswith(advice)
 
 
+def test_of_very_many_mistakes_a_hundred_are_told(gateway: Running) -> None:
+    """Each costs time in which nobody else is answered, and nobody reads them all."""
+    answer = gateway.http.post("/v1/jobs", json={f"sparsit{number}": 1 for number in range(20_000)}, timeout=60)
+
+    problem = answer.json()
+    assert (answer.status_code, len(problem["errors"]), len(problem["suggestions"])) == (422, 100, 10)
+    assert problem["detail"].endswith("more")
+    assert len(answer.content) < 50_000
+
+
 def test_an_id_that_is_none_is_told_in_words(gateway: Running) -> None:
     """Also the steps that a preset would give are not missing when the preset is none."""
     problem = gateway.http.post("/v1/jobs", json=SPEC | {"model_id": "model.keras", "preset": "tiny"}).json()
