@@ -1,5 +1,6 @@
 """What tests of several packages stand on: a real broker, and a database and a store of the kind that was asked for."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -41,6 +42,18 @@ def _belongs(item: pytest.Item, backing: str) -> bool:
     if marker := item.get_closest_marker("only"):
         return bool(marker.args[0] == backing)
     return backing == "embedded" or not DIFFERENCE.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A test that runs a command within this process sets up logs for it: to a stream that is closed with the test."""
+    root = logging.getLogger()
+    before, level = set(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - before:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

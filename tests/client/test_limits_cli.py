@@ -26,7 +26,7 @@ def secateur(gateway: Running, *words: str) -> str:
     """What the command prints."""
     done = CliRunner().invoke(app, [*words, "--url", gateway.url], env={"COLUMNS": "80"})
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def shown(output: str, limit: str) -> list[str]:
