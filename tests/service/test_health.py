@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+import pytest
 from sqlalchemy.orm import Session
 
 from infra import workers
@@ -13,6 +14,7 @@ from infra.database import Database, now
 from infra.store import Store
 from jobspec.errors import Unavailable
 from jobspec.work import QUEUES
+from service import guard
 from service.readiness import Probe, Verdict
 from tests.service.conftest import Running, Start, eventually
 from tests.service.keys import as_, key
@@ -59,6 +61,20 @@ def test_a_key_that_is_no_good_does_not_make_a_gateway_unhealthy(fresh: Running)
     answer = fresh.http.get("/health/ready", headers={"Authorization": "Bearer sk_old"})
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": OK, "sandbox": {}})
+
+
+def test_where_too_many_ask_at_once_an_admin_is_told_what_strangers_are(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends keys that are none must not fill the threads and the database with looks for them."""
+    monkeypatch.setattr(guard, "MOST_LOOKS", 0)
+    with start() as gateway:
+        see(gateway, "gpu-host-7", "checks,jobs", sandbox="off")
+        admin = as_(gateway, "ops", ["admin"])
+
+        answer, others = admin.get("/health/ready"), admin.get("/v1/jobs")
+
+    assert (answer.json()["sandbox"], others.status_code) == ({}, 200)
 
 
 class Watched(Store):
