@@ -71,7 +71,7 @@ class Checkpoints:
                 (folder / CHECKPOINT).unlink()
         if kept:
             self._newest = file.digest
-            self.remove_unneeded()
+            self._remove(self._stored - {file.digest})
 
     def forget_if_it_led_nowhere(self) -> None:
         """Let the next attempt begin anew, when this one went on from a checkpoint and died before it made another.
@@ -83,12 +83,15 @@ class Checkpoints:
                 checkpoints.forget(session, self._job.id, self._job.attempt)
 
     def remove_unneeded(self) -> None:
-        """Remove what the job does not need any more: all but the newest, and that too once the job has ended.
+        """Remove the newest too, if the job does not need it any more. Call it when the attempt has ended.
 
-        One that was being stored when the work had to stop is among them.
+        One that was being stored when the work had to stop goes as well.
         """
+        self._remove(self._stored)
+
+    def _remove(self, digests: set[str]) -> None:
         with suppress(SecateurError):  # then the collector finds it
-            blobs.remove_unneeded(self._database, self._store, self._stored)
+            blobs.remove_unneeded(self._database, self._store, digests)
             self._stored &= {self._newest}
 
     def _announce(self, digests: Sequence[str]) -> None:

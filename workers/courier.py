@@ -25,10 +25,8 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
-    database, name = (
-        Database(settings.database, answer_seconds=settings.answer_seconds),
-        f"{socket.gethostname()}-{os.getpid()}",
-    )
+    database = Database(settings.database, answer_seconds=settings.answer_seconds)
+    name = f"{socket.gethostname()}-{os.getpid()}"
     logger("webhooks").info("delivering", targets=settings.webhook_targets)
     traces = Traces.from_environment("secateur-courier")
     with delivering(Courier(database, settings.webhook_targets, traces=traces)):
