@@ -1,6 +1,5 @@
 """Database, broker and store hang while a job runs: they refuse nothing and answer nothing. Then they move again."""
 
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +10,8 @@ import httpx
 import pytest
 
 from stack.broker import broker_url
-from tests.outages.parts import Surroundings, surroundings
+from tests.outages.parts import Surroundings
 from tests.outages.service import Reader, Service, pause, serving
-from tests.postgres import NoPostgres
 from tests.wire import Wire, wire
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
@@ -36,16 +34,10 @@ class Wired:
 
 
 @pytest.fixture(scope="module")
-def wired() -> Iterator[Wired]:
-    try:
-        with surroundings() as around:
-            plug = around.broker.folder / "broker.sock"
-            with wire(plug, plug.with_name("wire.sock")) as broker, wire(("127.0.0.1", around.store.port)) as store:
-                yield Wired(around, broker, store)
-    except NoPostgres as reason:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"no PostgreSQL: {reason}")
+def wired(around: Surroundings) -> Iterator[Wired]:
+    plug = around.broker.folder / "broker.sock"
+    with wire(plug, plug.with_name("wire.sock")) as broker, wire(("127.0.0.1", around.store.port)) as store:
+        yield Wired(around, broker, store)
 
 
 @pytest.fixture(scope="module")

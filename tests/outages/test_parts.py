@@ -1,26 +1,13 @@
 """Database, broker and store go away while a job runs, and come back. Nobody starts the service again."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.outages.parts import Surroundings, surroundings
+from tests.outages.parts import Surroundings
 from tests.outages.service import Reader, Service, pause, serving
-from tests.postgres import NoPostgres
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def around() -> Iterator[Surroundings]:
-    try:
-        with surroundings() as found:
-            yield found
-    except NoPostgres as reason:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"no PostgreSQL: {reason}")
 
 
 @pytest.fixture(scope="module")
