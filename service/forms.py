@@ -8,7 +8,7 @@ from streaming_form_data.parser import ParseFailedException
 from streaming_form_data.targets import BaseTarget
 
 from jobspec.errors import FieldError, UploadIncomplete
-from service.receive import raw
+from service.raw_body import raw_body
 
 
 class _Field(BaseTarget):  # type: ignore[misc]
@@ -38,7 +38,7 @@ class Form:
     """A multipart body, parsed while it streams; Starlette's own parser would write it to disk first."""
 
     def __init__(self, request: Request) -> None:
-        self._body = raw(request)
+        self._body = raw_body(request)
         self._field = _Field()
         try:
             self._parser = StreamingFormDataParser(headers=dict(request.headers))

@@ -9,10 +9,10 @@ from email.message import Message
 from pathlib import PurePosixPath
 
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 
 from infra.store import too_large
 from jobspec.errors import FieldError, UploadIncomplete
+from service.raw_body import raw_body
 
 MAX_NAME = 256
 
@@ -36,7 +36,7 @@ async def begin(request: Request, name: str | None, *, limit_bytes: int) -> Inco
     if length.isdigit() and int(length) > limit_bytes + (1 << 16 if _is_multipart(request) else 0):
         raise too_large(limit_bytes)
     if not _is_multipart(request):
-        return Incoming(checked_name(name or _header_name(request)), raw(request))
+        return Incoming(checked_name(name or _header_name(request)), raw_body(request))
     from service.forms import Form  # only here: its parser brings packages that most gateways never need
 
     form = Form(request)
@@ -88,20 +88,6 @@ def check_digest(expected: str | None, actual: str) -> None:
         raise UploadIncomplete(
             f"The bytes that arrived have {actual}; the request says {expected}.", suggestions=["Upload again."]
         )
-
-
-async def raw(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives.
-
-    Raises:
-        UploadIncomplete: the connection ended before it did.
-    """
-    try:
-        async for chunk in request.stream():
-            if chunk:
-                yield chunk
-    except ClientDisconnect as fault:
-        raise UploadIncomplete("The connection ended before the upload did.") from fault
 
 
 def _is_multipart(request: Request) -> bool:

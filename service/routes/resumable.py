@@ -28,6 +28,7 @@ from service.caller import Caller, UseCaller
 from service.intake import Wanted, take_in
 from service.parts import Parts, UseParts
 from service.problems import responses
+from service.raw_body import raw_body
 from service.routes.uploads import UPLOAD_ERRORS
 from service.tus_headers import BEGINS, CONTINUES, SPEAKS, with_headers
 from service.views import ResumableView, resumable_view
@@ -155,7 +156,7 @@ async def continue_upload(request: Request, parts: UseParts, caller: UseCaller, 
                 f"{row.num_bytes - given} bytes are missing; the piece has more.",
                 suggestions=["Send what is missing, or begin an upload of the right length."],
             )
-        row = await _append(parts, row, file, _timely(receive.raw(request)), checksum)
+        row = await _append(parts, row, file, _timely(raw_body(request)), checksum)
         if row.offset == row.num_bytes:
             await _complete(parts, row)
     return Response(status_code=204, headers=tus.progress(row))
