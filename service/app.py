@@ -40,6 +40,7 @@ from service.routes import (
     usage,
     webhooks,
 )
+from service.startup import prepare
 from service.strict_query import refuse_unknown
 from service.tus import TusHeader
 
@@ -57,7 +58,8 @@ def create_app(settings: Settings) -> Gateway:
     )
 
     @asynccontextmanager
-    async def lifespan(_: Gateway) -> AsyncIterator[None]:
+    async def lifespan(app: Gateway) -> AsyncIterator[None]:
+        await run_in_threadpool(prepare, app)
         yield
         parts.database.close()
         await run_in_threadpool(parts.traces.close)

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from infra.logs import logger
@@ -27,6 +27,7 @@ from jobspec.field_path import field_path
 from jobspec.ids import kind_of
 from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
 from service import hints
+from service.spec_schemas import field_names
 
 MEDIA_TYPE = "application/problem+json"
 NEW_JOB = "POST /v1/jobs"
@@ -106,7 +107,7 @@ def install(app: FastAPI) -> None:
         allowed = _allowed(request) if error.status_code == 405 else {}
         suggestions = [f"It answers to {allowed['Allow']}."] if allowed else []
         if error.status_code == 404:
-            close = hints.address(request.url.path, request.app.openapi()["paths"])
+            close = await run_in_threadpool(hints.address, request.url.path, request.app.openapi()["paths"])
             suggestions = [*([close] if close else []), "GET / tells where everything is, and /docs describes it."]
         return problem_response(request, kind(detail, suggestions=suggestions), allowed or error.headers)
 
@@ -153,7 +154,7 @@ def invalid(errors: Sequence[Any], body: Any, asked: Asked) -> RequestError:
         if (swapped := _wrong_kind(error)) is not None:
             return swapped
     errors, left_out = errors[:MAX_NAMED], max(0, len(errors) - MAX_NAMED)
-    known = _names(_kind(body)) if asked.operation == NEW_JOB else asked.fields
+    known = field_names(_kind(body)) if asked.operation == NEW_JOB else asked.fields
     found: dict[str, list[str]] = {}
     suggestions: list[str] = []
     for error in errors:
@@ -216,11 +217,3 @@ def _text(given: str) -> str:
 def _kind(body: Any) -> str:
     kind = kind_of_spec(body)
     return kind if kind in SPECS else DEFAULT_KIND
-
-
-@cache
-def _names(kind: str) -> frozenset[str]:
-    """Of all fields that a spec of this kind may have, at any depth."""
-    schema = SPECS[kind].model_json_schema()
-    definitions = schema["$defs"].values()
-    return frozenset(schema["properties"]).union(*(each.get("properties", ()) for each in definitions))

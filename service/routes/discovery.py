@@ -12,6 +12,7 @@ from jobspec.methods import METHODS
 from service.guard import is_open
 from service.parts import UseParts
 from service.problems import responses
+from service.spec_schemas import schema_of
 from service.views import Discovery
 
 router = APIRouter(tags=["discovery"])
@@ -29,7 +30,7 @@ async def get_schema(kind: str) -> dict[str, Any]:
     """The JSON schema of a kind of job."""
     if kind not in SPECS:
         raise NotFound(f"There is no kind of job {kind!r}.", suggestions=[f"Kinds: {', '.join(SPECS)}."])
-    return SPECS[kind].model_json_schema()
+    return schema_of(kind)
 
 
 @router.get("/v1/methods", operation_id="list_methods", responses=responses())

@@ -7,9 +7,9 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 from infra.broker import KEY_PREFIX, connect
 from infra.settings import Settings
 from infra.tables import Job, Upload
-from service.__main__ import bind
+from service.__main__ import bind, document
 from service.app import create_app
 from service.parts import Parts
 from tests import waiting
@@ -67,10 +67,17 @@ class Running:
 Start = Callable[..., AbstractContextManager[Running]]
 
 
+@cache
+def described() -> dict[str, Any]:
+    """The OpenAPI document, which is the same whatever the settings are: gateways of tests need not each build it."""
+    return cast(dict[str, Any], json.loads(document()))
+
+
 @contextmanager
 def serving(settings: Settings) -> Iterator[Running]:
     """A gateway in a thread of this process, until the block ends."""
     app = create_app(settings)
+    app.openapi_schema = described()
     listener = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
