@@ -7,8 +7,8 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
@@ -26,9 +26,11 @@ Count = Callable[[int], Awaitable[None]]
 """Told the number of bytes that are on the disk."""
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+@asynccontextmanager
+async def writing(path: Path) -> AsyncIterator[IO[bytes]]:
     """The file, for one writer of any process. The kernel lets go of it when the process dies.
+
+    It is closed in a thread: when it was removed meanwhile, closing frees its bytes on the disk, which takes a while.
 
     Raises:
         UploadLocked: somebody else is writing it.
@@ -39,7 +41,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     except FileNotFoundError as fault:
         hint = "Begin it anew. With several gateways SECATEUR_UPLOADS_DIR must be one folder for all."
         raise InternalError("The bytes of this upload are not on this gateway.", suggestions=[hint]) from fault
-    with file:
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
@@ -48,6 +50,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
                 suggestions=["Ask for the offset again in a moment, and go on from there."],
             ) from fault
         yield file
+    finally:
+        await asyncio.shield(run_in_threadpool(file.close))
 
 
 async def append(file: IO[bytes], chunks: AsyncIterator[bytes], *, offset: int, limit: int, count: Count) -> int:

@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 
 from infra.store import too_large
 from jobspec.errors import FieldError, UploadIncomplete
 from service.raw_body import raw_body
+
+if TYPE_CHECKING:
+    from service.forms import Form
 
 MAX_NAME = 256
 
@@ -37,11 +42,16 @@ async def begin(request: Request, name: str | None, *, limit_bytes: int) -> Inco
         raise too_large(limit_bytes)
     if not _is_multipart(request):
         return Incoming(checked_name(name or _header_name(request)), raw_body(request))
-    from service.forms import Form  # only here: its parser brings packages that most gateways never need
-
-    form = Form(request)
+    form = await run_in_threadpool(_form, request)
     await form.read_until_named()
     return Incoming(checked_name(name or form.name), form.chunks())
+
+
+def _form(request: Request) -> "Form":
+    """The parser of a form. Called in a thread: the first form imports 300 modules that most gateways never need."""
+    from service.forms import Form
+
+    return Form(request)
 
 
 def declared_bytes(request: Request) -> int:

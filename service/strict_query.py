@@ -21,12 +21,12 @@ async def refuse_unknown(request: Request) -> None:
     known = _names(getattr(route, "dependant", None))
     unknown = sorted(set(request.query_params) - known.keys())
     if unknown:
-        close = [text for name in unknown if (text := hints.meant(name, known))]
+        close = [text for name in unknown[:10] if (text := hints.meant(name, known))]
         there = f"There are {', '.join(sorted(known))}." if known else "There are none here."
         raise InvalidRequest(
             f"The query names {', '.join(name[:100] for name in unknown[:10])}, which nobody reads here.",
             errors=[FieldError(field=name[:100], messages=("no such parameter",)) for name in unknown[:10]],
-            suggestions=[*close[:10], there],
+            suggestions=[*close, there],
         )
 
 

@@ -122,8 +122,9 @@ async def get_upload(parts: UseParts, caller: UseCaller, upload_id: str) -> Resu
     """What became of an upload. One that is there in full and was not looked at, of a killed gateway say, is so now."""
     row = await run_in_threadpool(_find, parts, caller, upload_id)
     if row.offset == row.num_bytes and not resumable.has_ended(row):
-        with suppress(errors.RequestError), pieces.writing(_path(parts, row)):
-            await _complete(parts, row)
+        with suppress(errors.RequestError):
+            async with pieces.writing(_path(parts, row)):
+                await _complete(parts, row)
         row = await run_in_threadpool(_find, parts, caller, upload_id)
     return resumable_view(row)
 
@@ -148,7 +149,7 @@ async def continue_upload(request: Request, parts: UseParts, caller: UseCaller, 
     if resumable.has_ended(row):  # its file is gone
         _check_offset(row, given)
         return Response(status_code=204, headers=tus.progress(row))
-    with pieces.writing(_path(parts, row)) as file:
+    async with pieces.writing(_path(parts, row)) as file:
         row = await run_in_threadpool(_find, parts, caller, upload_id)  # as whoever wrote before us left it
         _check_offset(row, given)
         if given + receive.declared_bytes(request) > row.num_bytes:
@@ -217,9 +218,14 @@ async def _complete(parts: Parts, row: ResumableUpload) -> None:
         raise  # there may be room later
     except errors.RequestError as refusal:
         await run_in_threadpool(_refuse, parts, row, refusal)
-        _path(parts, row).unlink(missing_ok=True)
+        await _remove_file(parts, row)
         raise
-    _path(parts, row).unlink(missing_ok=True)
+    await _remove_file(parts, row)
+
+
+async def _remove_file(parts: Parts, row: ResumableUpload) -> None:
+    """Remove the bytes of an upload that has ended. In a thread: a large file takes a while."""
+    await asyncio.shield(run_in_threadpool(_path(parts, row).unlink, missing_ok=True))
 
 
 def _refuse(parts: Parts, row: ResumableUpload, refusal: errors.RequestError) -> None:

@@ -100,7 +100,7 @@ async def upload_model(
     upload, is_new = await _take_in(parts, caller, request, "model", name, reading=Reading())
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/models/{upload.id}"
-    return model_view(upload)
+    return await run_in_threadpool(model_view, upload)
 
 
 @router.post(
@@ -127,7 +127,7 @@ async def upload_dataset(
     upload, is_new = await _take_in(parts, caller, request, "dataset", name, reading=reading)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{upload.id}"
-    return dataset_view(upload)
+    return await run_in_threadpool(dataset_view, upload)
 
 
 async def _take_in(
