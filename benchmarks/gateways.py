@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,17 +25,20 @@ def prepared(folder: Path) -> Database:
 
 
 @contextmanager
-def gateway(folder: Path, **settings: object) -> Iterator[tuple[str, psutil.Process]]:
+def gateway(
+    folder: Path, *, command: Sequence[str] = ("-m", "service"), **settings: object
+) -> Iterator[tuple[str, psutil.Process]]:
     """Start a gateway in a folder that is prepared. Yields its address, as soon as it listens, and its process.
 
     Args:
+        command: what Python is given to start it.
         settings: by their names without ``SECATEUR_``, in small letters.
     """
     own = {"data_dir": folder, "port": 0, "log_format": "json", "log_level": "info"} | settings
     environment = os.environ | {f"SECATEUR_{name.upper()}": str(value) for name, value in own.items()}
     log = folder / "log"
     with log.open("w") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=stderr)
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=stderr)
     try:
         while (url := re.search(r'"url": "([^"]+)"', log.read_text())) is None:
             if process.poll() is not None:
