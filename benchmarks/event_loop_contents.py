@@ -94,7 +94,7 @@ class Contents:
         self.jobs = [self.job() for _ in range(NUM_THINGS)]
         self.long_jobs = [self.job(model_id=small_models[0], steps=[long_step()]) for _ in range(50)]
         self.long_jobs_of = small_models[0]
-        self.talkative, self.ended = self._talkative(), self._ended()
+        self.job_with_events, self.ended_job = self._job_with_events(), self._ended()
 
     def close(self) -> None:
         self._database.close()
@@ -135,7 +135,7 @@ class Contents:
         with self._database.write() as session:
             return api_keys.create(session, name="x", owner="local", scopes=["admin"], now=now())[1]
 
-    def _talkative(self) -> str:
+    def _job_with_events(self) -> str:
         job_id = self.job()
         entries = [Entry("log", {"message": "x" * 2000, "logger": "engine"}) for _ in range(1000)]
         with self._database.write() as session:

@@ -154,17 +154,17 @@ def moves_of_jobs(contents: Contents) -> Iterator[Case]:
 
 def events(contents: Contents) -> Iterator[Case]:
     """Pages, waits and streams."""
-    path = f"/v1/jobs/{contents.talkative}/events"
+    path = f"/v1/jobs/{contents.job_with_events}/events"
     yield Case("events", "GET", f"{path}?limit=1000")
     yield Case("wait for events", "GET", f"{path}?after=5000&wait=0.2")
     yield Case("events of unknown job", "GET", f"/v1/jobs/{unknown('job')}/events")
-    yield Case("stream that ends", "GET", f"/v1/jobs/{contents.ended}/events", None, STREAM)
+    yield Case("stream that ends", "GET", f"/v1/jobs/{contents.ended_job}/events", None, STREAM)
     yield Case("stream that goes on", "GET", path, None, STREAM)
 
 
 def artifacts(contents: Contents) -> Iterator[Case]:
     """Files of eight megabytes, and parts of them."""
-    job = f"/v1/jobs/{contents.ended}"
+    job = f"/v1/jobs/{contents.ended_job}"
     model = f"{job}/artifacts/model.tflite"
     yield Case("list artifacts", "GET", f"{job}/artifacts")
     yield Case("get artifact", "GET", model)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def told(backing: Backing, broker_server: str, tmp_path: Path) -> Any:
+def record(backing: Backing, broker_server: str, tmp_path: Path) -> Any:
     """What a gateway did at the first request of each kind, in a process that has imported nothing for other tests."""
     settings = backing.settings(tmp_path, broker_url=broker_server, max_body_bytes=1 << 20)
     command = [sys.executable, "-m", "tests.service.first_requests"]
@@ -28,6 +28,6 @@ def told(backing: Backing, broker_server: str, tmp_path: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_no_first_request_of_its_kind_holds_the_event_loop(told: Any) -> None:
+def test_no_first_request_of_its_kind_holds_the_event_loop(record: Any) -> None:
     """The first 404 once built the OpenAPI document there for a second, the first form imported 300 modules."""
-    assert told == {"documents": [1, 1], "found": {}}
+    assert record == {"documents": [1, 1], "found": {}}
