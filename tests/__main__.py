@@ -36,7 +36,7 @@ NUM_SLOWEST: Final = 30
 
 
 def main() -> None:
-    """Run the passes, also when one of them fails."""
+    """Run the passes, also when one of them fails. Exit with 1 if a test failed, or none was run."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__, allow_abbrev=False)
     parser.add_argument("--all", action="store_true", help="every test, on every backing, also those alone and slow")
     arguments, others = parser.parse_known_args()
@@ -58,7 +58,7 @@ def main() -> None:
     _say("\n".join(budgets.table(cases, budgets.read("test-all" if arguments.all else "test"))))
     _say("\n" + "\n".join(closing))
     _say(f"{junit.counts(cases)} in {time.monotonic() - began:.2f}s")
-    sys.exit(is_wrong)
+    sys.exit(is_wrong or not cases)
 
 
 def run(one: Pass, others: list[str], folder: Path, *, every: bool) -> tuple[int, list[junit.Case]]:
