@@ -74,14 +74,14 @@ def run(one: Pass, others: list[str], folder: Path, *, every: bool) -> tuple[int
     """
     report, chosen = folder / f"{one.key}.xml", folder / f"{one.key}.json"
     if one is TOGETHER:
-        lists = ["--write-lists", str(folder)] if every else []
+        lists = [f"--write-lists={folder}"] if every else []
     elif not chosen.exists():
         _say(f"\n{one.name}: not run, because the first pass could not collect the tests")
         return 1, []
     elif chosen.read_text() == "[]":
         return NOTHING_TO_RUN, []
     else:
-        lists = ["--read-list", str(chosen)]
+        lists = [f"--read-list={chosen}"]
     _say(f"\n{one.name}")
     options = one.options(num_workers=min(os.cpu_count() or 1, MOST_WORKERS), slow=every)
     command = [sys.executable, "-m", "pytest", "-q", *options, *lists, f"--junit-xml={report}", *others]
