@@ -43,7 +43,7 @@ def network(path: Path, x: np.ndarray, y: np.ndarray, classes: int) -> None:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A network for 8x8 images of digits in 0..255, scaled by 1/255; 400 images of 0, 1 and 6 from MNIST, each pixel a mean of nine."""
+    """A network for 400 images of 0, 1 and 6, scaled by 1/255: 8x8 pixels, each the mean of nine of MNIST."""
     with np.load(MNIST) as mnist:
         chosen = np.flatnonzero(np.isin(mnist["y_train"], (0, 1, 6)))[:400]
         images, labels = mnist["x_train"][chosen], np.searchsorted((0, 1, 6), mnist["y_train"][chosen])
