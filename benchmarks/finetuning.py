@@ -1,5 +1,6 @@
 """What a schedule and the best epoch are worth in fine-tuning, at equal epochs, and what mixed precision costs.
 
+    pip install scikit-learn
     python benchmarks/finetuning.py
 
 Whole jobs on two problems: the digits of scikit-learn on a small convolutional network that is trained here, cut at

@@ -103,7 +103,7 @@ def startable(session: Session, waiting: Iterable[Job], limits_of: LimitsOf) -> 
     if not any(most.values()):
         return found
     running = select(Job.owner, func.count()).where(_running()).group_by(Job.owner)
-    taken: dict[str, int] = {owner: count for owner, count in session.execute(running).tuples()}  # noqa: C416
+    taken: dict[str, int] = {owner: count for owner, count in session.execute(running)}  # noqa: C416
     chosen = []
     for job in found:
         if job.upload_id is None:

@@ -3,16 +3,18 @@
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infra.broker import connect
-from tests import postgres, servers, valkey
+from tests import budgets, postgres, servers, valkey
 from tests.backing import BUCKET, Backing, Template
+from tests.passes import Chosen, longest_first, runs_on, write_lists
 from tests.servers import Servers
 
-DIFFERENCE = frozenset({"backing", "lasting_backing", "real_servers"})
-"""Fixtures that are another thing with ``--backing servers``; tests without them run once."""
+CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
+"""The tests that another pass has left to this one."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,26 +24,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="SQLite and a folder (default), or PostgreSQL and an S3 API",
     )
+    parser.addoption("--write-lists", metavar="FOLDER", type=Path, help="write down the tests of the later passes")
+    parser.addoption("--read-list", metavar="FILE", type=Path, help="collect only the tests that are written there")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only(backing, reason): what it is about is there with that backing alone")
     config.addinivalue_line("markers", "alone: it kills whole services or looks at a clock, and shares the cores badly")
+    config.addinivalue_line("markers", "slow: it takes long and rarely finds what no other test finds: make test-all")
+    if file := config.getoption("read_list"):
+        config.stash[CHOSEN] = Chosen.read(file, config.rootpath)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to the other backing what runs there, or has run there."""
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import only the files of the tests that another pass has left to this one."""
+    chosen = config.stash.get(CHOSEN, None)
+    return True if chosen is not None and chosen.leaves_out(collection_path) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Leave to the other backing what runs there, or has run there; let long files start first."""
+    chosen = config.stash.get(CHOSEN, None)
+    if chosen is not None and (missing := chosen.missing(items)):
+        raise pytest.UsageError(f"the first pass found tests that this one does not find: {', '.join(missing)}")
+    if folder := config.getoption("write_lists"):
+        write_lists(items, folder)
     kept, left = [], []
     for item in items:
-        (kept if _belongs(item, config.getoption("backing")) else left).append(item)
+        (kept if runs_on(item, config.getoption("backing")) else left).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)
-
-
-def _belongs(item: pytest.Item, backing: str) -> bool:
-    if marker := item.get_closest_marker("only"):
-        return bool(marker.args[0] == backing)
-    return backing == "embedded" or not DIFFERENCE.isdisjoint(getattr(item, "fixturenames", ()))
+    yield
+    if hasattr(config, "workerinput"):
+        longest_first(items, budgets.read("test-all"))
 
 
 @pytest.fixture(autouse=True)

@@ -49,6 +49,7 @@ def service() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def secateur(*words: str) -> subprocess.CompletedProcess[str]:

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from PIL import Image
-from sklearn.datasets import load_digits, load_wine
 
 pytestmark = pytest.mark.only("embedded", reason="rows and files go the road of test_compress; the engine differs")
+
+MNIST = Path(__file__).parents[2] / "examples" / "mnist" / "mnist.npz"
 
 Written = tuple[str, list[str]]
 """Name of the file, and what is declared of it."""
@@ -42,23 +43,28 @@ def network(path: Path, x: np.ndarray, y: np.ndarray, classes: int) -> None:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A network for 8x8 images of digits in 0..255, scaled by 1/255; 400 images."""
-    bunch = load_digits()
-    x = (bunch.images[:400] * 15).astype(np.uint8)
+    """A network for 400 images of 0, 1 and 6, scaled by 1/255: 8x8 pixels, each the mean of nine of MNIST."""
+    with np.load(MNIST) as mnist:
+        chosen = np.flatnonzero(np.isin(mnist["y_train"], (0, 1, 6)))[:400]
+        images, labels = mnist["x_train"][chosen], np.searchsorted((0, 1, 6), mnist["y_train"][chosen])
+    x = images[:, 2:26, 2:26].reshape(-1, 8, 3, 8, 3).mean(axis=(2, 4)).astype(np.uint8)
     folder = tmp_path_factory.mktemp("digits")
-    network(folder / "model.keras", x[..., None] / 255.0, bunch.target[:400], 10)
-    return folder / "model.keras", x, bunch.target[:400]
+    network(folder / "model.keras", x[..., None] / 255.0, labels, 3)
+    return folder / "model.keras", x, labels
 
 
 @pytest.fixture(scope="module")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A network for the wines of scikit-learn, on columns of mean 0 and deviation 1."""
-    bunch = load_wine()
-    scale = {"mean": bunch.data.mean(axis=0).tolist(), "deviation": bunch.data.std(axis=0).tolist()}
+    """A network for 180 wines of three kinds, on 13 columns of mean 0 and deviation 1."""
+    generator = np.random.default_rng(0)
+    target = generator.permutation(np.repeat([0, 1, 2], 60))
+    centers, noise = generator.normal(size=(3, 13)), generator.normal(scale=0.7, size=(180, 13))
+    data = np.geomspace(0.4, 747, 13) * (1 + 0.2 * (centers[target] + noise))
+    scale = {"mean": data.mean(axis=0).tolist(), "deviation": data.std(axis=0).tolist()}
     folder = tmp_path_factory.mktemp("wine")
-    network(folder / "model.keras", (bunch.data - scale["mean"]) / scale["deviation"], bunch.target, 3)
-    kinds = [["barolo", "grignolino", "barbera"][label] for label in bunch.target]
-    return folder / "model.keras", bunch.feature_names, bunch.data, kinds, json.dumps(scale)
+    network(folder / "model.keras", (data - scale["mean"]) / scale["deviation"], target, 3)
+    kinds = [["barolo", "grignolino", "barbera"][label] for label in target]
+    return folder / "model.keras", [f"column_{at}" for at in range(13)], data, kinds, json.dumps(scale)
 
 
 ORDER = ["--declare", "label=kind", "--declare", "classes=barolo,grignolino,barbera"]

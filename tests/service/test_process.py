@@ -55,17 +55,24 @@ class Process:
         self.popen.wait(timeout=20)
         self._reader.join()
 
+    def kill(self) -> None:
+        """End it if it still runs, and close what its lines came through."""
+        self.popen.kill()
+        self.popen.wait()
+        self._reader.join()
+        assert self.popen.stderr is not None
+        self.popen.stderr.close()
+
 
 @contextmanager
 def gateway_process(settings: Settings) -> Iterator[Process]:
     own = {"SECATEUR_PORT": "0", "SECATEUR_LOG_FORMAT": "json"} | settings.environment()
     command = [sys.executable, "-m", "service"]
-    popen = subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stderr=subprocess.PIPE)
+    process = Process(subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stderr=subprocess.PIPE))
     try:
-        yield Process(popen)
+        yield process
     finally:
-        popen.kill()
-        popen.wait()
+        process.kill()
 
 
 def test_it_takes_a_free_port_and_says_which(backing: Backing, tmp_path: Path) -> None:
@@ -208,8 +215,9 @@ def test_answers_are_sent_at_once() -> None:
 
         server = await asyncio.start_server(look, sock=bind("127.0.0.1", 0))
         async with server:
-            await asyncio.open_connection(*server.sockets[0].getsockname())
+            _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
             await asyncio.wait_for(accepted.wait(), 5)
+            client.close()
 
     asyncio.run(accept())
 
