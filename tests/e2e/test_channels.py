@@ -12,7 +12,10 @@ from jobspec.errors import LayerNotPrunable
 from tests.badfiles import good_arrays, npz
 from tests.e2e.conftest import Inputs, Service
 
-pytestmark = pytest.mark.only("embedded", reason="rows and files go the road of test_compress; the engine differs")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.only("embedded", reason="rows and files go the road of test_whole_system; the engine differs"),
+]
 
 STEPS: list[dict[str, Any]] = [
     {"kind": "prune", "structure": "channel", "macs": 0.5, "channel_multiple": 2, "spare": []},
@@ -82,14 +85,3 @@ def test_a_layer_of_the_output_is_refused_when_the_job_is_submitted(service: Ser
         submitted(service, trained, [STEPS[0] | {"layers": {"classes": 0.5}}])
 
     assert caught.value.errors[0].field.endswith("steps.0.layers")
-
-
-def test_what_only_the_engine_can_tell_fails_the_job_in_its_first_step(service: Service, trained: Inputs) -> None:
-    job = submitted(service, trained, [{"kind": "finetune", "epochs": 50}, STEPS[0] | {"macs": 0.98}])
-
-    ended = service.client.wait(job.id)
-
-    assert ended.state == "failed"
-    assert ended.failure is not None
-    assert (ended.failure.code, ended.failure.step) == ("target_unreachable", "baseline")
-    assert ended.failure.errors[0].field == "steps.1.macs"

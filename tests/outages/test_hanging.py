@@ -51,6 +51,7 @@ def service(wired: Wired, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "SECATEUR_METRICS_TOKEN": TOKEN,
     }
     with serving(folder / "var", environment, logs=folder / "logs") as service:
+        service.is_whole()
         service.http.timeout = httpx.Timeout(BOUND_SECONDS)
         yield service
 
