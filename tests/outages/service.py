@@ -131,6 +131,10 @@ class Service:
         self.until(lambda: self.ask("GET", "/health/ready").status_code == 200)
         self.lives()
 
+    def answers_again(self, path: str) -> None:
+        """What was away is asked again after a pause; until then the answer is to come again."""
+        self.until(lambda: self.ask("GET", path).status_code == 200)
+
     def becomes_ready(self, upload_id: str) -> None:
         """The check of an upload passes."""
         self.until(lambda: self.ask("GET", f"/v1/datasets/{upload_id}").json()["state"] != "checking")
