@@ -1,10 +1,14 @@
 """``secateur compress`` against the whole system: what most users type."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
+from jobspec.report import Report
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line
 
 pytestmark = [
@@ -12,11 +16,16 @@ pytestmark = [
     pytest.mark.only("embedded", reason="rows and files go the road of test_whole_system; the client differs"),
 ]
 
+STEPS: list[dict[str, Any]] = [
+    {"kind": "prune", "structure": "channel", "macs": 0.5, "channel_multiple": 2, "spare": []},
+    {"kind": "quantize", "scheme": "float16"},
+]
+
 
 def test_the_command_line_leaves_the_results_in_a_folder(service: Service, inputs: Inputs, tmp_path: Path) -> None:
-    """What most users will type."""
+    """A job that takes channels away: the model that comes back has smaller shapes, loaded by Keras alone."""
     spec = tmp_path / "spec.json"
-    spec.write_text('{"steps": [{"kind": "quantize", "scheme": "float16"}], "on_chance_baseline": "continue"}')
+    spec.write_text(json.dumps({"steps": STEPS, "on_chance_baseline": "continue"}))
     arguments = [str(inputs.model), str(inputs.dataset), "--spec", str(spec), "--out", str(tmp_path / "out")]
 
     done = ask_from_command_line(service, "compress", *arguments)
@@ -26,6 +35,14 @@ def test_the_command_line_leaves_the_results_in_a_folder(service: Service, input
         *("model.tflite", "model.keras", "report.json", "report.html")
     }
     assert "before" in done.stdout
+    before, after = keras.saving.load_model(inputs.model), keras.saving.load_model(tmp_path / "out" / "model.keras")
+    [cut] = [
+        group
+        for group in Report.model_validate_json((tmp_path / "out" / "report.json").read_text()).groups
+        if group.after < group.before
+    ]
+    assert after.get_layer(cut.name).units == cut.after < before.get_layer(cut.name).units == cut.before
+    assert after.count_params() < before.count_params()
 
 
 def test_a_failed_job_exits_with_1_and_shows_the_suggestions(service: Service, inputs: Inputs, tmp_path: Path) -> None:

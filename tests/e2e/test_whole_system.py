@@ -241,6 +241,7 @@ def test_a_bad_upload_is_refused_with_its_own_code_and_leaves_nothing(
 
 
 PRUNE: dict[str, Any] = {"kind": "prune", "sparsity": 0.5}
+CHANNELS: dict[str, Any] = {"kind": "prune", "structure": "channel", "macs": 0.5}
 SPECS = {
     "unknown field": ({"steps": [PRUNE], "goal": 1}, 422, "invalid_request", "goal"),
     "misspelt field of a step": ({"steps": [PRUNE | {"sparsty": 0.5}]}, 422, "invalid_request", "sparsty"),
@@ -252,6 +253,12 @@ SPECS = {
     "quantize before prune": ({"steps": [{"kind": "quantize"}, PRUNE]}, 422, "invalid_request", "quantize"),
     "unknown layer": ({"steps": [PRUNE | {"layers": {"hiden": 0.5}}]}, 422, "unknown_layer", "hidden"),
     "layer without weights": ({"steps": [PRUNE | {"layers": {"flatten": 0.5}}]}, 422, "layer_not_prunable", "flatten"),
+    "channels of an output": (
+        {"steps": [CHANNELS | {"layers": {"head": 0.5}}]},
+        422,
+        "layer_not_prunable",
+        "output",
+    ),
     "nothing left": ({"steps": [PRUNE | {"skip_layers": ["hidden"]}]}, 422, "nothing_to_prune", "skip_layers"),
     "missing model": ({"steps": [PRUNE], "model_id": "mdl_" + "0" * 20}, 404, "not_found", "mdl_0000"),
     "data set as model": ({"steps": [PRUNE], "model_id": "{dataset_id}"}, 422, None, "model_id"),
@@ -293,18 +300,6 @@ def test_data_of_another_shape_is_refused_with_both_shapes(service: Service, inp
     assert (answer.status_code, answer.json()["code"]) == (422, "input_shape_mismatch")
     assert "(5, 5, 1)" in answer.text
     assert "(4, 4, 1)" in answer.text
-
-
-@EMBEDDED
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_model(service: Service, inputs: Inputs, done: Job) -> None:
-    """A result that cannot be had again is an anecdote."""
-    again = service.client.wait(service.client.submit(recipe(inputs), force=True).id)
-
-    def digests(job: Job) -> dict[str, str]:
-        return {artifact.name: artifact.digest for artifact in service.client.artifacts(job.id)}
-
-    assert digests(again)["model.tflite"] == digests(done)["model.tflite"]
 
 
 @EMBEDDED

@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import psutil
 
+from engine.inspect import inspect_model
 from infra.database import Database
 from infra.settings import Settings
 from jobspec.states import FINAL
@@ -28,7 +29,7 @@ from stack.machine import usable_port
 from tests.plane import trained_on_the_plane
 from tests.waiting import eventually
 from tests.workers import fake_engine
-from tests.workers.fake_engine import UNTIL_CONTINUED
+from tests.workers.fake_engine import MODEL_SUMMARY, UNTIL_CONTINUED
 
 QUICK: Final = {
     "SECATEUR_HEARTBEAT_SECONDS": "0.5",
@@ -220,6 +221,9 @@ def serving(
     database = Database(environment.get("SECATEUR_DATABASE_URL") or Settings(data_dir=folder).database)
     database.migrate()
     database.close()
+    logs.mkdir(parents=True, exist_ok=True)
+    files = trained_on_the_plane(logs)
+    own |= {MODEL_SUMMARY: str(summary_file(files[0]))}
     keeper = Keeper(logs, os.environ | QUICK | own | environment, Interrupts())
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
         try:
@@ -227,7 +231,7 @@ def serving(
             keeper.start("gateway", [sys.executable, "-m", "service"])
             service = Service(http, keeper)
             service.until(lambda: _is_ready(service))
-            _fill(service, logs)
+            _fill(service, files)
             yield service
         finally:
             keeper.stop()
@@ -240,8 +244,15 @@ def _is_ready(service: Service) -> bool:
     return False
 
 
-def _fill(service: Service, folder: Path) -> None:
-    for kind, file in zip(("model", "dataset"), trained_on_the_plane(folder), strict=True):
+def summary_file(model: Path) -> Path:
+    """What the check of a model would find, beside it, for the fake engine."""
+    file = model.with_suffix(".json")
+    file.write_text(inspect_model(model).model_dump_json())
+    return file
+
+
+def _fill(service: Service, files: tuple[Path, Path]) -> None:
+    for kind, file in zip(("model", "dataset"), files, strict=True):
         upload = service.ask("POST", f"/v1/{kind}s?name={file.name}", content=file.read_bytes()).json()
         path = f"/v1/{kind}s/{upload['id']}"
         service.until(lambda path=path: service.ask("GET", path).json()["state"] == "ready")  # type: ignore[misc]

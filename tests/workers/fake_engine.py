@@ -1,8 +1,8 @@
 """Stands in for the engine where whole services are under test: a compress job that needs no TensorFlow.
 
-``python -m tests.workers.fake_engine --queues jobs`` is a worker that runs compress jobs by it, and the checks of
-uploads by the real child. As the program of a child it imports only the standard library. A job's labels say how it
-behaves.
+``python -m tests.workers.fake_engine --queues jobs`` is a worker that runs compress jobs by it, and checks of models
+where ``FAKE_MODEL_SUMMARY`` names a file with what they find. The real child runs everything else. As the program of a
+child it imports only the standard library. A job's labels say how it behaves.
 """
 
 import json
@@ -25,9 +25,11 @@ UNTIL_CONTINUED: Final = "until_continued"
 """A job with this label waits in its first step until its process has been stopped and continued."""
 SECONDS: Final = "seconds"
 """How long a job takes that has this label; without it, no time at all."""
+MODEL_SUMMARY: Final = "FAKE_MODEL_SUMMARY"
+"""The variable of a worker's environment with the file that is the summary of every model."""
 
 
-def main(pipe: int) -> None:
+def main(summary: str, pipe: int) -> None:
     """Run one job, as a child does."""
 
     def say(**event: Any) -> None:
@@ -37,6 +39,10 @@ def main(pipe: int) -> None:
     signal.signal(signal.SIGCONT, lambda *_: continued.set())
     say(event="ready")
     assignment = json.loads(sys.stdin.readline())["assignment"]
+    if assignment["kind"] == "check_model":
+        Path("summary.json").write_bytes(Path(summary).read_bytes())
+        say(event="succeeded")
+        return
     labels = assignment["spec"]["labels"]
     for step in STEPS:
         say(event="step_started", step=step)
@@ -50,20 +56,23 @@ def main(pipe: int) -> None:
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """Be a worker whose compress jobs are run by this program."""
+    """Be a worker whose compress jobs, and checks of models where their summary is given, are run by this program."""
     from jobspec.work import WorkKind
     from workers.__main__ import main as work
     from workers.process import child_command
     from workers.sandbox.confinement import Confinement
 
+    summary = os.environ.get(MODEL_SUMMARY, "")
+    faked = {"compress", "check_model"} if summary else {"compress"}
+
     def command(kinds: Sequence[WorkKind], rules: Confinement | None) -> list[str]:
-        return [sys.executable, __file__] if "compress" in kinds else child_command(kinds, rules)
+        return [sys.executable, __file__, summary] if faked.issuperset(kinds) else child_command(kinds, rules)
 
     work(arguments, command=command)
 
 
 if __name__ == "__main__":
-    if sys.argv[1].isdigit():
-        main(int(sys.argv[1]))
+    if len(sys.argv) == 3 and sys.argv[2].isdigit():
+        main(sys.argv[1], int(sys.argv[2]))
     else:
         serve(sys.argv[1:])

@@ -23,10 +23,11 @@ from tests.workers.fake_engine import FILES, UNTIL_CONTINUED
 from workers.__main__ import main as work
 from workers.sweep import RESEND_SECONDS
 
-
 REAL, FAKE_ENGINE = "workers", "tests.workers.fake_engine"
 """The modules that a worker can be."""
 JOBS = ("--queues", "jobs")
+
+EMBEDDED = pytest.mark.only("embedded", reason="how processes start and end is the same with every database and store")
 
 
 @contextmanager
@@ -60,6 +61,7 @@ def send(bench: Bench, broker: str, job_id: str) -> None:
         jobs.mark_published(session, job_id, now=now())
 
 
+@EMBEDDED
 def test_a_worker_runs_what_it_is_sent_and_never_loads_the_engine_itself(bench: Bench, broker: str) -> None:
     """TensorFlow in the worker process would be a fork bomb and a memory leak."""
     upload_id, check_id = bench.upload("dataset", good_npz())
@@ -97,6 +99,7 @@ def go_on(worker: subprocess.Popen[bytes]) -> None:
         child.send_signal(signal.SIGCONT)
 
 
+@EMBEDDED
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_worker_that_is_told_to_stop_gives_its_job_back(bench: Bench, broker: str, number: signal.Signals) -> None:
     """A rolling update must cost nobody their job."""
@@ -129,6 +132,7 @@ def test_the_job_of_a_killed_worker_is_done_by_the_next(bench: Bench, broker: st
     assert {artifact.name for artifact in bench.artifacts(job_id)} == set(FILES)
 
 
+@EMBEDDED
 def test_a_broker_that_lost_everything_loses_no_job(bench: Bench, broker: str) -> None:
     """The job that runs goes on, and the one that waits is sent again."""
     inputs = bench.inputs()
@@ -158,6 +162,7 @@ def test_a_worker_refuses_arguments_that_cannot_work(arguments: list[str], capsy
     assert "error: argument" in capsys.readouterr().err
 
 
+@EMBEDDED
 def test_a_worker_that_requires_a_sandbox_it_cannot_have_does_not_start(bench: Bench, tmp_path: Path) -> None:
     """The sentence in its log says what to install; running on would confine strangers' models by nothing."""
     broken = tmp_path / "broken"
