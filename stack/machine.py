@@ -7,9 +7,10 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from client.api import Secateur
 from infra.broker import Publisher, celery_app
@@ -25,6 +26,7 @@ from stack.keeper import Keeper
 BROKER_SECONDS = 10.0
 READY_SECONDS = 90.0
 LOOK_SECONDS = 0.05
+WORKER: Final = (sys.executable, "-m", "workers")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,13 @@ class Machine:
 
 
 @contextmanager
-def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
+def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str] = WORKER) -> Iterator[Machine]:
     """Everything running and ready while the block runs; nothing of it left afterwards, however the block ends.
+
+    Args:
+        settings: of all parts.
+        interrupts: what the signals of this process come to.
+        worker: the command of a worker, without its queues.
 
     Raises:
         StackFault: the port or the data folder is taken, or a part does not start.
@@ -59,8 +66,8 @@ def machine(settings: Settings, interrupts: Interrupts) -> Iterator[Machine]:
                 keeper.start("broker", broker_command(broker_socket, data_dir / "broker"))
             _wait_for_broker(keeper, url)
             _migrate(settings)
-            keeper.start("worker-jobs", [sys.executable, "-m", "workers", "--queues", "jobs"])
-            keeper.start("worker-checks", [sys.executable, "-m", "workers", "--queues", "checks"])
+            keeper.start("worker-jobs", [*worker, "--queues", "jobs"])
+            keeper.start("worker-checks", [*worker, "--queues", "checks"])
             keeper.start("gateway", [sys.executable, "-m", "service"])
             address = f"http://{settings.host}:{port}"
             _wait_until_ready(keeper, address)

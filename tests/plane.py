@@ -1,5 +1,7 @@
 """Three blobs in the plane, and a network that has learned to tell them apart: the smallest honest job."""
 
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -7,7 +9,21 @@ import numpy as np
 
 
 def trained_on_the_plane(folder: Path) -> tuple[Path, Path]:
-    """The files of a model and of its data set."""
+    """The files of a model and of its data set. It is trained once in a process."""
+    model_file, dataset = folder / "plane.keras", folder / "plane.npz"
+    for file, content in zip((model_file, dataset), _contents(), strict=True):
+        file.write_bytes(content)
+    return model_file, dataset
+
+
+@cache
+def _contents() -> tuple[bytes, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        model_file, dataset = _trained(Path(folder))
+        return model_file.read_bytes(), dataset.read_bytes()
+
+
+def _trained(folder: Path) -> tuple[Path, Path]:
     model_file, dataset, rng = folder / "plane.keras", folder / "plane.npz", np.random.default_rng(0)
     y = np.arange(600) % 3
     x = (np.array([[0, 2], [2, -1], [-2, -1]])[y] + rng.normal(0, 1, (600, 2))).astype("float32")

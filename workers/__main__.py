@@ -21,9 +21,10 @@ from jobspec.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.attempt import Means
 from workers.checkpoints import Keeping
-from workers.children import Children
+from workers.children import Children, Command
 from workers.collector import Collector, collecting
 from workers.outputs import Bounds
+from workers.process import child_command
 from workers.sandbox.level import FULL, Sandbox, prepared
 from workers.scratch import scratch
 from workers.supervisor import Supervisor
@@ -31,8 +32,13 @@ from workers.sweep import Sweep, sweeping
 from workers.webhooks import Courier, delivering
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Wire everything together and serve until told to stop."""
+def main(arguments: Sequence[str] | None = None, *, command: Command = child_command) -> None:
+    """Wire everything together and serve until told to stop.
+
+    Args:
+        arguments: those of the command line by default.
+        command: the program of a job's process; whole services are tested with one that needs no TensorFlow.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to drain
     options = _parser().parse_args(arguments)
     settings = Settings()
@@ -46,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
     with scratch(settings.scratch) as folder, ExitStack() as opened:
         sandbox = _sandbox(settings, folder)
-        children = Children(folder, sandbox, settings.job_memory_bytes)
+        children = Children(folder, sandbox, settings.job_memory_bytes, command)
         sweep = Sweep(database, publisher, settings, options.queues, sandbox=sandbox.level)
         opened.enter_context(sweeping(sweep, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))

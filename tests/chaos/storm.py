@@ -1,14 +1,14 @@
 """Many small jobs under fire, and what became of them."""
 
 import random
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -17,7 +17,7 @@ import pytest
 from infra.settings import Settings
 from jobspec.states import FINAL
 from stack.interrupts import Interrupts
-from stack.machine import Machine, machine
+from stack.machine import WORKER, Machine, machine
 from tests.chaos.victims import Killer, Kind
 from tests.plane import trained_on_the_plane
 
@@ -69,13 +69,13 @@ class Result:
 
 
 @contextmanager
-def under_fire(settings: Settings, *, seed: int) -> Iterator[Killer]:
+def under_fire(settings: Settings, *, seed: int, worker: Sequence[str]) -> Iterator[Killer]:
     """A stack with two workers for jobs, and who shoots at it."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        with machine(settings, Interrupts()) as running:
-            running.keeper.start("worker-jobs-2", [sys.executable, "-m", "workers", "--queues", "jobs"])
+        with machine(settings, Interrupts(), worker=worker) as running:
+            running.keeper.start("worker-jobs-2", [*worker, "--queues", "jobs"])
             yield Killer(running, settings.broker, random.Random(seed))
 
 
@@ -88,6 +88,8 @@ def storm(
     pause_seconds: float,
     limit_seconds: float,
     say: Callable[[str], None],
+    worker: Sequence[str] = WORKER,
+    job_labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Submit jobs while parts die at drawn times, and wait until all have ended or the time is up.
 
@@ -97,6 +99,8 @@ def storm(
         pause_seconds: mean time between two shots. Jobs that take longer than it takes to hit each child get nowhere.
         limit_seconds: after which whatever is not over counts as stuck.
         say: gets a line for each shot and each thing that the keeper started again.
+        worker: the command of a worker, without its queues.
+        job_labels: further labels of each job, which the fake engine goes by.
     """
     began = time.monotonic()
 
@@ -104,8 +108,11 @@ def storm(
         say(f"{time.monotonic() - began:7.1f} s  {line}")
 
     files = trained_on_the_plane(settings.data_dir.parent)
-    with under_fire(settings, seed=seed) as killer, httpx.Client(base_url=killer.machine.url, timeout=10) as http:
-        client = _Patient(http, killer.machine)
+    with (
+        under_fire(settings, seed=seed, worker=worker) as killer,
+        httpx.Client(base_url=killer.machine.url, timeout=10) as http,
+    ):
+        client = _Patient(http, killer.machine, job_labels)
         ids = client.upload(*files)
         fire = _Fire(killer, told, pause_seconds, num_shots)
         client.meanwhile = fire.tick
@@ -159,9 +166,10 @@ class _Fire:
 class _Patient:
     """A client that asks again when the gateway is down, as any client must."""
 
-    def __init__(self, http: httpx.Client, stack: Machine) -> None:
+    def __init__(self, http: httpx.Client, stack: Machine, job_labels: Mapping[str, str]) -> None:
         self._http = http
         self._stack = stack
+        self._job_labels = job_labels
         self.meanwhile: Callable[[], object] = stack.tend
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -193,7 +201,7 @@ class _Patient:
             "kind": "compress",
             **ids,
             "seed": number,
-            "labels": {"storm": str(number)},
+            "labels": {**self._job_labels, "storm": str(number)},
             "steps": [{"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}, "reconstruct": False}],
         }
         answer = self.ask("POST", "/v1/jobs", json=spec, headers={"Idempotency-Key": f"storm-{number}"})

@@ -11,13 +11,15 @@ import redis
 
 from stack.keeper import FIRST_PAUSE_SECONDS
 from stack.machine import Machine
+from tests.workers import fake_engine
 
 Kind = Literal["child", "worker", "gateway", "broker", "emptied"]
 
 ROUND: Final[tuple[Kind, ...]] = ("child", "child", "child", "worker", "gateway", "broker")
 """Everybody's turn comes in each round, in an order that is drawn."""
 
-CHILD: Final = "workers.child"
+CHILDREN: Final = ("workers.child", fake_engine.__file__)
+"""What the command of a process that runs jobs has in it."""
 
 
 @dataclass
@@ -31,17 +33,19 @@ class Killer:
 
     def __post_init__(self) -> None:
         self._turns = self._rounds()
+        self._next = next(self._turns)
 
     def _rounds(self) -> Iterator[Kind]:
         while True:
             yield from self.draw.sample(ROUND, len(ROUND))
 
     def strike(self) -> str | None:
-        """Kill whoever's turn it is; None when there is nobody of the kind. Returns whom, for the log."""
-        kind = next(self._turns)
+        """Kill one of the kind whose turn it is. Returns which, for the log; None when there is none at the moment."""
+        kind = self._next
         victims = self.children() if kind == "child" else self._parts(kind)
         if not victims:
             return None
+        self._next = next(self._turns)
         victim = self.draw.choice(victims)
         with suppress(psutil.NoSuchProcess):
             victim.kill()
@@ -63,7 +67,7 @@ class Killer:
             child
             for worker in self._parts("worker")
             for child in _family(worker)
-            if CHILD in _command(child) and child.status() != psutil.STATUS_ZOMBIE
+            if any(word in _command(child) for word in CHILDREN) and child.status() != psutil.STATUS_ZOMBIE
         ]
 
     def _parts(self, kind: Kind) -> list[psutil.Process]:

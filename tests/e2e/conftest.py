@@ -1,5 +1,11 @@
-"""A whole service for the tests of this folder: real broker, real workers, real engine, real HTTP."""
+"""A whole service for the tests of this folder: real broker, real workers, real engine, real HTTP.
 
+``make test`` runs ``test_whole_system.py`` alone, so that one process of the test run starts one service. With
+``--backing servers`` a compress job, a cancelled one (there) and one that is resumed (``test_resume.py``) run again.
+"""
+
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +14,13 @@ import httpx
 import pytest
 
 from client.api import Secateur
+from client.views import Job
 from infra.settings import Settings
 from stack.interrupts import Interrupts
 from stack.machine import machine
 from tests.backing import Backing, stored
 from tests.badfiles import good_keras, good_npz
+from tests.otlp import Collector, collecting
 from tests.plane import trained_on_the_plane
 
 
@@ -23,6 +31,8 @@ class Service:
     client: Secateur
     http: httpx.Client
     settings: Settings
+    collector: Collector
+    """Receives the traces of all its processes."""
 
     def stored(self) -> set[str]:
         """Every object that the store holds, staged ones too."""
@@ -41,14 +51,22 @@ class Inputs:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, lasting_backing: Backing) -> Iterator[Service]:
-    """One service for all tests here; starting it costs seconds."""
-    settings = lasting_backing.settings(tmp_path_factory.mktemp("var"), host="127.0.0.1", port=0)
-    with (
-        machine(settings, Interrupts()) as running,
-        Secateur(running.url) as client,
-        httpx.Client(base_url=running.url, timeout=60) as http,
-    ):
-        yield Service(client, http, settings)
+    """One service for all tests here; starting it costs seconds.
+
+    No child waits for a job with all imports done: after each job and each check another one would import TensorFlow.
+    """
+    settings = lasting_backing.settings(
+        tmp_path_factory.mktemp("var"), host="127.0.0.1", port=0, warm_children=False, webhook_targets="any"
+    )
+    with collecting() as collector, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        with (
+            machine(settings, Interrupts()) as running,
+            Secateur(running.url) as client,
+            httpx.Client(base_url=running.url, timeout=60) as http,
+        ):
+            yield Service(client, http, settings, collector)
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +90,14 @@ def trained(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Input
     service.client.wait_ready("model", model_id)
     service.client.wait_ready("dataset", dataset_id)
     return Inputs(model_file, dataset, model_id, dataset_id)
+
+
+def progressed(job: Job) -> int:
+    """How many of its steps have succeeded."""
+    return sum(step.state == "succeeded" for step in job.steps)
+
+
+def ask_from_command_line(service: Service, kind: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What ``secateur`` says to a request for a job, at its end."""
+    command = [sys.executable, "-m", "client.cli", kind, *arguments, "--url", service.client.base_url]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

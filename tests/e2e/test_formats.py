@@ -1,10 +1,8 @@
-"""Every format from its file to a compressed model, through ``python -m engine compress``."""
+"""Every format from its file to a compressed model, by the command ``python -m engine compress``."""
 
 import csv
 import io
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from PIL import Image
+from typer.testing import CliRunner
 
-pytestmark = pytest.mark.only("embedded", reason="rows and files go the road of test_compress; the engine differs")
+from engine.__main__ import app
+
+pytestmark = pytest.mark.slow
 
 MNIST = Path(__file__).parents[2] / "examples" / "mnist" / "mnist.npz"
 
@@ -111,9 +112,8 @@ def compressed(model: Path, data: Path, options: list[str], scale: str) -> dict[
     spec = {"steps": [{"kind": "prune", "sparsity": 0.3, "schedule": {"kind": "one_shot"}}, {"kind": "quantize"}]}
     (data.parent / "spec.json").write_text(json.dumps(spec))
     files = ["--data", str(data), "--spec", str(data.parent / "spec.json"), "--out", str(data.parent / "out")]
-    command = [sys.executable, "-m", "engine", "compress", str(model), *files, "--scale", scale, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, ["compress", str(model), *files, "--scale", scale, *options])
+    assert done.exit_code == 0, done.output
     report: dict[str, Any] = json.loads((data.parent / "out" / "report.json").read_text())
     return report
 

@@ -1,6 +1,6 @@
-"""A process is killed in the middle of an epoch; whoever comes after it goes on, to the same weights."""
+"""Processes are killed in the middle of an epoch; the next attempt goes on from there, to the same weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +25,11 @@ ENVIRONMENT: Final = {
     "SECATEUR_LEASE_SECONDS": "3",
     "SECATEUR_HEARTBEAT_SECONDS": "0.2",
     "SECATEUR_SWEEP_SECONDS": "1",
+    "SECATEUR_WARM_CHILDREN": "false",
 }
-EPOCHS, KILLED_IN = 5, 3
+EPOCHS = 6
+KILLED_IN: Final = {"child": 2, "worker": 4}
+"""The epoch in which each is killed, in this order: the job needs three attempts."""
 STEPS: Final = [
     {"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}},
     {"kind": "finetune", "epochs": EPOCHS, "best_epoch": False},
@@ -55,27 +58,31 @@ def spec(running: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return ids | {"kind": "compress", "steps": STEPS, "training": {"batch_size": 2, "optimizer": "adam"}}
 
 
-def run(running: Machine, spec: dict[str, Any], folder: Path, *, kill: str | None) -> tuple[Path, list[JobEvent]]:
-    """Run the job to its end, with a kill -9 in the middle of an epoch. Returns its files and its events."""
-    folder.mkdir()
+def run(running: Machine, spec: dict[str, Any], folder: Path, *, kills: Mapping[str, int]) -> list[JobEvent]:
+    """Run the job to its end, with a kill -9 in the middle of each of these epochs. Returns its events."""
     with Secateur(running.url) as client:
         job = client.submit(spec, force=True)
-        if kill is not None:
-            _strike(running, client, job.id, kill)
+        for victim, epoch in kills.items():
+            _strike(running, client, job.id, victim, epoch)
         while (ended := client.job(job.id, wait_seconds=1.0)).state not in FINAL:
             running.tend()
         assert ended.state == "succeeded", ended.failure
         for artifact in client.artifacts(job.id):
             client.download(job.id, artifact, folder)
-        return folder, list(client.events(job.id))
+        return list(client.events(job.id))
 
 
-def _strike(running: Machine, client: Secateur, job_id: str, kill: str) -> None:
-    """Kill the worker that runs the job, or all that it has started, once an epoch is under way."""
-    assert eventually(lambda: _epoch(client, job_id) >= KILLED_IN, within_seconds=120)
+def _strike(running: Machine, client: Secateur, job_id: str, kind: str, epoch: int) -> None:
+    """Kill the worker that runs the job, or all that it has started, once that epoch is under way."""
+
+    def is_under_way() -> bool:
+        running.tend()
+        return _epoch(client, job_id) >= epoch
+
+    assert eventually(is_under_way, within_seconds=120)
     (part,) = [part for part in running.keeper.parts if part.name == "worker-jobs"]
     worker = psutil.Process(part.process.pid)
-    for victim in [worker] if kill == "worker" else worker.children(recursive=True):
+    for victim in [worker] if kind == "worker" else worker.children(recursive=True):
         victim.kill()
 
 
@@ -83,26 +90,32 @@ def _epoch(client: Secateur, job_id: str) -> int:
     return next(step.epoch or 0 for step in client.job(job_id).steps if step.name == "finetune")
 
 
-@pytest.fixture(scope="module")
-def undisturbed(running: Machine, spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(running, spec, tmp_path_factory.mktemp("undisturbed") / "out", kill=None)[0]
-
-
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kill", ["child", "worker"])
-def test_a_job_that_was_killed_in_an_epoch_ends_with_the_same_weights(
-    kill: str, running: Machine, spec: dict[str, Any], undisturbed: Path, tmp_path: Path
+def test_a_job_that_was_killed_in_its_epochs_ends_with_the_same_weights(
+    running: Machine, spec: dict[str, Any], tmp_path: Path
 ) -> None:
-    out, events = run(running, spec, tmp_path / "out", kill=kill)
+    """First its child is killed, then the worker of the second attempt: for the next one both are only a checkpoint."""
+    for name in ("undisturbed", "killed"):
+        (tmp_path / name).mkdir()
+    run(running, spec, tmp_path / "undisturbed", kills={})
+    events = run(running, spec, tmp_path / "killed", kills=KILLED_IN)
 
     found, expected = (
-        keras.models.load_model(folder / "model.keras", compile=False).get_weights() for folder in (out, undisturbed)
+        keras.models.load_model(tmp_path / name / "model.keras", compile=False).get_weights()
+        for name in ("killed", "undisturbed")
     )
     assert all(map(np.array_equal, found, expected))
-    assert (out / "model.tflite").read_bytes() == (undisturbed / "model.tflite").read_bytes()
-    later = [event for event in events if event.attempt == 2]
-    done_again = [event.body["step"] for event in later if event.kind == "step" and event.body["state"] == "running"]
-    assert done_again == ["finetune", "quantize", "measure"], "the original was measured, and the cut made, before"
-    epochs = [event.body["epoch"] for event in later if event.kind == "progress" and "epoch" in event.body]
-    assert min(epochs) >= KILLED_IN, "epochs that had ended were not done again"
-    assert any("Going on in step" in event.body["message"] for event in later if event.kind == "log")
+    assert (tmp_path / "killed" / "model.tflite").read_bytes() == (
+        tmp_path / "undisturbed" / "model.tflite"
+    ).read_bytes()
+    assert {event.attempt for event in events if event.kind == "progress"} == {1, 2, 3}
+    for attempt, epoch, done_again in (
+        (2, KILLED_IN["child"], ["finetune"]),
+        (3, KILLED_IN["worker"], ["finetune", "quantize", "measure"]),
+    ):
+        later = [event for event in events if event.attempt == attempt]
+        begun = [event.body["step"] for event in later if event.kind == "step" and event.body["state"] == "running"]
+        assert begun == done_again, "the original was measured, and the cut made, before"
+        epochs = [event.body["epoch"] for event in later if event.kind == "progress" and "epoch" in event.body]
+        assert min(epochs) >= epoch, "epochs that had ended were not done again"
+        assert any("Going on in step" in event.body["message"] for event in later if event.kind == "log")

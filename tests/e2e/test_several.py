@@ -11,7 +11,10 @@ from client.views import Job
 from jobspec.errors import InputShapeMismatch, LabelsMismatch
 from tests.e2e.conftest import Inputs, Service
 
-pytestmark = pytest.mark.only("embedded", reason="rows and files go the road of test_compress; the engine differs")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.only("embedded", reason="rows and files go the road of test_whole_system; the engine differs"),
+]
 
 WANTED = {"judged": "apart", "outputs": {"apart": {"metric": "mean_squared_error", "weight": 0.5}}}
 

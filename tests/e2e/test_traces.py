@@ -3,58 +3,48 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
-import httpx
 import pytest
 
-from client.api import Secateur
 from client.views import Job
-from stack.interrupts import Interrupts
-from stack.machine import machine
-from tests.backing import Backing
-from tests.badfiles import good_keras, good_npz
-from tests.otlp import Collector, Received, collecting
+from tests.e2e.conftest import Inputs, Service
+from tests.otlp import Collector, Received
 from tests.waiting import eventually
 from tests.workers.test_webhooks import Receiver, receiver
 
 __all__ = ["receiver"]
 
+pytestmark = [pytest.mark.slow, pytest.mark.only("embedded", reason="no span depends on the database or the store")]
+
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 STEPS = [{"kind": "prune", "sparsity": 0.5}]
 
 
+def traced_job(service: Service, inputs: Inputs) -> Job:
+    """A job that a caller who traces has posted, at its end."""
+    ids = {"model_id": inputs.model_id, "dataset_id": inputs.dataset_id}
+    spec = ids | {"on_chance_baseline": "continue", "steps": STEPS}
+    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+    answer = service.http.post("/v1/jobs", params={"force": "true"}, json=spec, headers=headers)
+    return service.client.wait(answer.json()["id"])
+
+
 @pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """A receiver that every process of a stack is led to."""
-    with collecting() as collector:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-        yield collector
+def subscribed(service: Service, receiver: Receiver) -> Iterator[None]:
+    """The receiver is told of jobs that succeed."""
+    webhook = service.http.post("/v1/webhooks", json={"url": receiver.url, "subscriptions": ["job.succeeded"]})
+    assert webhook.status_code == 201
+    yield
+    assert service.http.delete(f"/v1/webhooks/{webhook.json()['id']}").status_code == 204
 
 
-def traced_job(url: str, webhook: str, folder: Path) -> Job:
-    """A job that somebody who traces has posted, at its end."""
-    (folder / "m.keras").write_bytes(good_keras())
-    (folder / "d.npz").write_bytes(good_npz())
-    with Secateur(url) as service, httpx.Client(base_url=url) as http:
-        model, dataset = service.upload_model(folder / "m.keras").id, service.upload_dataset(folder / "d.npz").id
-        service.wait_ready("model", model)
-        service.wait_ready("dataset", dataset)
-        assert http.post("/v1/webhooks", json={"url": webhook, "subscriptions": ["job.succeeded"]}).status_code == 201
-        spec = {"model_id": model, "dataset_id": dataset, "on_chance_baseline": "continue", "steps": STEPS}
-        answer = http.post("/v1/jobs", json=spec, headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})
-        return service.wait(answer.json()["id"])
-
-
-def test_a_job_is_one_trace_from_its_caller_to_whom_it_is_told(
-    collector: Collector, receiver: Receiver, backing: Backing, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("subscribed")
+def test_a_job_is_one_trace_from_its_caller_to_whom_it_is_told(service: Service, inputs: Inputs) -> None:
     """What an operator sees who asks where the time of one job went."""
-    settings = backing.settings(tmp_path / "var", host="127.0.0.1", port=0, webhook_targets="any")
-    with machine(settings, Interrupts()) as running:
-        job = traced_job(running.url, receiver.url, tmp_path)
-        arrived = eventually(lambda: bool(named(collector, "deliver job.succeeded")), within_seconds=60)
+    collector = service.collector
+
+    job = traced_job(service, inputs)
+    arrived = eventually(lambda: bool(named(collector, "deliver job.succeeded")), within_seconds=60)
 
     assert job.state == "succeeded", job.failure
     assert arrived

@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import psutil
 
+from engine.inspect import inspect_model
 from infra.database import Database
 from infra.settings import Settings
 from jobspec.states import FINAL
@@ -27,12 +28,21 @@ from stack.keeper import Keeper
 from stack.machine import usable_port
 from tests.plane import trained_on_the_plane
 from tests.waiting import eventually
+from tests.workers import fake_engine
+from tests.workers.fake_engine import MODEL_SUMMARY, UNTIL_CONTINUED
 
 QUICK: Final = {
     "SECATEUR_HEARTBEAT_SECONDS": "0.5",
     "SECATEUR_SWEEP_SECONDS": "1",
+    "SECATEUR_WARM_CHILDREN": "false",
 }
-"""Quick to notice; the number of attempts is the one that everybody has."""
+"""Quick to notice; the number of attempts is the default. Children that wait for jobs would only cost imports."""
+
+REAL, FAKE_ENGINE = "workers", "tests.workers.fake_engine"
+"""The modules that workers can be: with the real engine, or with one that costs nothing."""
+
+CHILDREN: Final = {"workers.child", fake_engine.__file__}
+"""What the command of a process that runs a job has in it."""
 
 PATIENCE_SECONDS: Final = 90.0
 PARTS: Final = ("train", "test")
@@ -59,9 +69,9 @@ class Service:
             assert int(answer.headers["Retry-After"]) > 0
         return answer
 
-    def submit(self) -> httpx.Response:
+    def submit(self, **labels: str) -> httpx.Response:
         """Ask for one more job, unlike all before."""
-        spec = {"kind": "compress", **self.inputs, "seed": next(self.numbers), "steps": STEPS}
+        spec = {"kind": "compress", **self.inputs, "seed": next(self.numbers), "steps": STEPS, "labels": labels}
         return self.ask("POST", "/v1/jobs", json=spec)
 
     def upload(self) -> httpx.Response:
@@ -76,8 +86,8 @@ class Service:
         return job
 
     def begun(self) -> str:
-        """A job whose child is at work."""
-        job_id: str = self.submit().raise_for_status().json()["id"]
+        """A job whose child is at work; the fake engine goes on with it when it has been held up."""
+        job_id: str = self.submit(**{UNTIL_CONTINUED: "yes"}).raise_for_status().json()["id"]
         self.until(lambda: any(step["state"] == "running" for step in self.job(job_id)["steps"]))
         return job_id
 
@@ -103,7 +113,7 @@ class Service:
         return job
 
     def download(self) -> httpx.Response:
-        """A file of a job that was done before."""
+        """A file of a job that was done before, by ``is_whole`` say."""
         return self.ask("GET", f"/v1/jobs/{self.done[0]}/artifacts/model.tflite")
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
@@ -121,6 +131,10 @@ class Service:
         self.becomes_ready(uploaded.json()["id"])
         self.until(lambda: self.ask("GET", "/health/ready").status_code == 200)
         self.lives()
+
+    def answers_again(self, path: str) -> None:
+        """What was away is asked again after a pause; until then the answer is to come again."""
+        self.until(lambda: self.ask("GET", path).status_code == 200)
 
     def becomes_ready(self, upload_id: str) -> None:
         """The check of an upload passes."""
@@ -191,22 +205,33 @@ class Reader(threading.Thread):
 
 
 @contextmanager
-def serving(folder: Path, environment: Mapping[str, str], *, logs: Path) -> Iterator[Service]:
-    """A service with a model and a data set, until the block ends. Ends with it, whatever became of it."""
+def serving(
+    folder: Path, environment: Mapping[str, str], *, logs: Path, worker: str = FAKE_ENGINE
+) -> Iterator[Service]:
+    """A service with a model and a data set, until the block ends. Ends with it, whatever became of it.
+
+    Args:
+        folder: its data folder.
+        environment: its settings beside those that make it quick.
+        logs: the folder for the logs of its processes.
+        worker: the module of its worker, ``REAL`` where the engine is what an outage befalls.
+    """
     port = usable_port("127.0.0.1", 0)
     own = {"SECATEUR_DATA_DIR": str(folder), "SECATEUR_HOST": "127.0.0.1", "SECATEUR_PORT": str(port)}
     database = Database(environment.get("SECATEUR_DATABASE_URL") or Settings(data_dir=folder).database)
     database.migrate()
     database.close()
+    logs.mkdir(parents=True, exist_ok=True)
+    files = trained_on_the_plane(logs)
+    own |= {MODEL_SUMMARY: str(summary_file(files[0]))}
     keeper = Keeper(logs, os.environ | QUICK | own | environment, Interrupts())
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
         try:
-            keeper.start("worker", [sys.executable, "-m", "workers", "--queues", "checks,jobs"])
+            keeper.start("worker", [sys.executable, "-m", worker, "--queues", "checks,jobs"])
             keeper.start("gateway", [sys.executable, "-m", "service"])
             service = Service(http, keeper)
             service.until(lambda: _is_ready(service))
-            _fill(service, logs)
-            service.succeeds(service.begun())
+            _fill(service, files)
             yield service
         finally:
             keeper.stop()
@@ -219,8 +244,15 @@ def _is_ready(service: Service) -> bool:
     return False
 
 
-def _fill(service: Service, folder: Path) -> None:
-    for kind, file in zip(("model", "dataset"), trained_on_the_plane(folder), strict=True):
+def summary_file(model: Path) -> Path:
+    """What the check of a model would find, beside it, for the fake engine."""
+    file = model.with_suffix(".json")
+    file.write_text(inspect_model(model).model_dump_json())
+    return file
+
+
+def _fill(service: Service, files: tuple[Path, Path]) -> None:
+    for kind, file in zip(("model", "dataset"), files, strict=True):
         upload = service.ask("POST", f"/v1/{kind}s?name={file.name}", content=file.read_bytes()).json()
         path = f"/v1/{kind}s/{upload['id']}"
         service.until(lambda path=path: service.ask("GET", path).json()["state"] == "ready")  # type: ignore[misc]
@@ -233,7 +265,7 @@ def _filled(axis: str, number: int) -> Any:
 
 def _runs_jobs(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
-        return "workers.child" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+        return any(word in CHILDREN for word in process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 

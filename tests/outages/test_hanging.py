@@ -51,6 +51,7 @@ def service(wired: Wired, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "SECATEUR_METRICS_TOKEN": TOKEN,
     }
     with serving(folder / "var", environment, logs=folder / "logs") as service:
+        service.is_whole()
         service.http.timeout = httpx.Timeout(BOUND_SECONDS)
         yield service
 
@@ -98,6 +99,7 @@ def test_a_database_that_hangs_keeps_nobody_for_long(wired: Wired, service: Serv
     assert {answer.status_code for answer in answers} == {503}
     assert missing == {"database"}
     assert "secateur_database_up 0.0" in metrics
+    service.answers_again(f"/v1/jobs/{job_id}")
     assert service.succeeds(job_id)["attempt"] == 1
     reader.join(timeout=30)
     assert reader.numbers == [event["number"] for event in service.events(job_id)]

@@ -15,6 +15,7 @@ def service(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> I
     """One service for all outages, one after the other."""
     folder = tmp_path_factory.mktemp("outage")
     with serving(folder / "var", around.environment(), logs=folder / "logs") as service:
+        service.is_whole()
         yield service
 
 

@@ -77,6 +77,7 @@ def test_a_fault_of_the_request_is_never_tried_again_by_itself(bench: Bench) -> 
     assert (bench.job(job_id).state, bench.job(job_id).attempt) == ("failed", 1)
 
 
+@pytest.mark.only("embedded", reason="what the child does is the same with every database and store")
 @pytest.mark.parametrize("behaviour", ["lie", "announce_missing"])
 def test_a_child_that_was_not_believed_is_not_tried_again(behaviour: str, bench: Bench) -> None:
     job_id = bench.compress()

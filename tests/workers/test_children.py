@@ -152,6 +152,7 @@ def answer(lent: Lent, assignment: Assignment) -> Succeeded | Failed:
 CONFINED = Sandbox(FULL, file_bytes=1 << 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [

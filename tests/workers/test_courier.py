@@ -17,6 +17,8 @@ from tests.workers.test_webhooks import Receiver, receiver
 
 __all__ = ["receiver"]
 
+pytestmark = pytest.mark.only("embedded", reason="what processes say to each other is the same with every database")
+
 
 @contextmanager
 def running(bench: Bench, module: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:

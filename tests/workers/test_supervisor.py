@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import IO
 
 import pytest
+from _pytest.mark import ParameterSet
 from sqlalchemy import event
 
 from infra import jobs, lapses
@@ -18,6 +19,13 @@ from infra.store import Store
 from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
 from workers import supervisor
+
+EMBEDDED = pytest.mark.only("embedded", reason="what the child does is the same with every database and store")
+
+
+def on_any_database(*behaviours: str) -> list[ParameterSet]:
+    """Behaviours that are tried with one kind of database and store alone."""
+    return [pytest.param(behaviour, marks=EMBEDDED) for behaviour in behaviours]
 
 
 def test_a_job_that_works_leaves_its_files_and_its_steps(bench: Bench) -> None:
@@ -97,6 +105,7 @@ ENDINGS = {
 }
 
 
+@EMBEDDED
 @pytest.mark.parametrize(("behaviour", "code"), ENDINGS.values(), ids=ENDINGS)
 def test_a_misbehaving_child_fails_its_job_at_once(bench: Bench, behaviour: str, code: str) -> None:
     """No child can hurt its worker, and what it says is believed only within the protocol."""
@@ -111,6 +120,7 @@ def test_a_misbehaving_child_fails_its_job_at_once(bench: Bench, behaviour: str,
     assert bench.artifacts(job_id) == []
 
 
+@EMBEDDED
 def test_a_check_that_finds_more_than_an_event_holds_makes_its_upload_ready(bench: Bench) -> None:
     """Thousands of layers or classes are no fault of whoever uploads them."""
     upload_id, check_id = bench.upload("dataset", b"data")
@@ -123,6 +133,7 @@ def test_a_check_that_finds_more_than_an_event_holds_makes_its_upload_ready(benc
     assert upload.summary["classes"][-1].startswith("class 99999 of those")
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
@@ -144,7 +155,7 @@ def test_a_check_that_finds_out_what_cannot_be_is_a_service_fault(bench: Bench, 
     assert said in job.failure["detail"]
 
 
-@pytest.mark.parametrize("behaviour", ["crash", "quit_quietly", "orphan_family"])
+@pytest.mark.parametrize("behaviour", ["crash", *on_any_database("quit_quietly", "orphan_family")])
 def test_a_child_that_dies_gives_its_job_another_attempt(bench: Bench, behaviour: str) -> None:
     """One crash may be bad luck; the job waits again with fresh steps."""
     job_id = bench.compress()
@@ -181,7 +192,7 @@ def test_a_child_that_dies_in_every_attempt_fails_its_job(bench: Bench) -> None:
     assert "SIGKILL" in job.failure["detail"]
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "hang_with_family", "chatter", "leave_a_hole"])
+@pytest.mark.parametrize("behaviour", ["hang", *on_any_database("hang_with_family", "chatter", "leave_a_hole")])
 def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str) -> None:
     """A cancelled job must stop costing, also when its processes ignore polite requests."""
     job_id = bench.compress()
@@ -225,7 +236,7 @@ def test_a_job_that_is_cancelled_while_its_files_are_stored_leaves_none(bench: B
     assert bench.artifacts(job_id) == []
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "deaf", "close_pipe", "leave_a_hole"])
+@pytest.mark.parametrize("behaviour", ["hang", *on_any_database("deaf", "close_pipe", "leave_a_hole")])
 def test_a_job_that_runs_too_long_or_goes_silent_is_ended(bench: Bench, behaviour: str) -> None:
     """A hang is found by the clock alone: nothing the child does can prolong it."""
     job_id = bench.compress(max_runtime_seconds=1)
@@ -254,7 +265,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
     assert {step["state"] for step in job.steps} == {"pending"}
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "leave_a_hole"])
+@pytest.mark.parametrize("behaviour", ["hang", *on_any_database("leave_a_hole")])
 def test_a_draining_worker_gives_its_job_back(bench: Bench, behaviour: str) -> None:
     """Restarting a worker must not fail anybody's job."""
     job_id = bench.compress()

@@ -21,6 +21,8 @@ from workers.webhooks import Courier
 
 __all__ = ["receiver"]
 
+pytestmark = pytest.mark.only("embedded", reason="what processes say to each other is the same with every database")
+
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, CLIENT_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
