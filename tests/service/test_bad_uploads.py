@@ -6,6 +6,8 @@ from jobspec.errors import catalogue
 from tests.badfiles import BAD_UPLOADS, BadUpload
 from tests.service.conftest import Running
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 REFUSED_AT_ONCE = [bad for bad in BAD_UPLOADS if bad.where == "screening"]
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.service.conftest import Running
 from tests.service.inputs import pair
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 
 def pieces(num_bytes: int) -> Iterator[bytes]:
     for _ in range(num_bytes // 65536):

@@ -19,6 +19,8 @@ from service.readiness import Probe, Verdict
 from tests.service.conftest import Running, Start, eventually
 from tests.service.keys import as_, key
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 OK = dict.fromkeys(("database", "broker", "store", *(f"worker:{queue}" for queue in QUEUES)), "ok")
 
 

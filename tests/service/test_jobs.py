@@ -18,6 +18,8 @@ from jobspec.states import JobState
 from tests.service.conftest import Running, Start, messages
 from tests.service.inputs import PRUNE, end, job, pair, succeed, take, upload
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 
 def test_an_accepted_job_is_written_down_and_rung_for(gateway: Running, broker: str) -> None:
     """202 means that the row is there; the message carries its id."""

@@ -8,6 +8,8 @@ from service.guard import OPEN
 from tests.service.conftest import Running, model_file
 from tests.service.keys import as_, key
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 
 def test_without_any_key_everybody_on_the_machine_is_its_admin(fresh: Running) -> None:
     assert fresh.http.get("/").json()["authentication"] == "none"

@@ -7,6 +7,8 @@ from tests.service.conftest import Running, Start, model_file
 from tests.service.inputs import Pair, pair
 from tests.service.keys import as_
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 
 def upload(http: object, content: bytes) -> int:
     """The status of an upload."""

@@ -17,6 +17,8 @@ from tests.service.conftest import Running, Start, dataset_file, model_file, ser
 from tests.service.inputs import PRUNE, succeed
 from tests.service.keys import as_
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 TUS = {"Tus-Resumable": "1.0.0"}
 SAME, DATA = model_file("same"), dataset_file(1)  # once: a zip holds the time
 

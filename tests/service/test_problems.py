@@ -7,6 +7,8 @@ import pytest
 from jobspec.errors import Unavailable, catalogue
 from tests.service.conftest import Running, Start
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 KEYS = {"type", "title", "status", "detail", "instance", "code", "errors", "suggestions", "request_id"}
 JSON = {"Content-Type": "application/json"}
 NOBODY = "0" * 20

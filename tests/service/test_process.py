@@ -23,6 +23,8 @@ from tests.backing import Backing, stored
 from tests.service.conftest import eventually, model_file, serving
 from tests.service.inputs import job
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 

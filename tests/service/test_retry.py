@@ -9,6 +9,8 @@ from tests.service.conftest import Running, messages
 from tests.service.inputs import end, job, upload
 from tests.service.keys import as_
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 FAILED = Outcome(JobState.FAILED, TrainingDiverged("The loss became nan.").failure("prune"))
 
 

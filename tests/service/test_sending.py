@@ -12,6 +12,8 @@ from client.sending import Pace, in_pieces
 from jobspec.errors import ArchiveUnreadable, Unavailable
 from tests.service.conftest import Running, dataset_file, model_file
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 PACE = Pace(piece_bytes=1000, pause_seconds=0.01, patience_seconds=0.5)
 PATIENT = replace(PACE, patience_seconds=60)
 

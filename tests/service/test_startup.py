@@ -11,6 +11,8 @@ import pytest
 
 from tests.backing import Backing
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 ROOT = Path(__file__).parents[2]
 
 

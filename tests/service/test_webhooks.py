@@ -8,6 +8,8 @@ import pytest
 from tests.service.conftest import Running
 from tests.service.keys import as_
 
+pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")
+
 
 @pytest.fixture
 def hook(gateway: Running) -> Iterator[dict[str, Any]]:
