@@ -98,12 +98,6 @@ def at(moment: Moment, checkpoints: list[dict[str, Section]]) -> dict[str, Secti
     return inside[0] if moment == "first in a training" else inside[-1]
 
 
-@pytest.fixture(autouse=True)
-def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages take seconds to render, and no checkpoint holds any of them."""
-    monkeypatch.setattr("engine.compress.html", lambda report: "")
-
-
 def weights(out: Path) -> list[np.ndarray]:
     return [np.asarray(each) for each in keras.models.load_model(out / "model.keras", compile=False).get_weights()]
 
