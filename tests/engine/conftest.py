@@ -1,5 +1,6 @@
 """A problem small enough to train in a second and real enough to be lost: which of four bars is lit?"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ def bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     for row in range(2):
         x[np.arange(count), 2 * y + row] += 90
     return x.clip(0, 255).astype(np.uint8), y.astype(np.int64)
+
+
+@pytest.fixture(autouse=True)
+def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave report pages out of the jobs of single tests: they take a second, and tests/reporting looks at them.
+
+    Jobs of fixtures that several tests share, such as ``finished``, render theirs.
+    """
+    if "engine.compress" in sys.modules:
+        monkeypatch.setattr("engine.compress.html", lambda report: "")
 
 
 @pytest.fixture(scope="session")

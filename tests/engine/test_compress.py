@@ -121,7 +121,10 @@ def test_all_announced_files_are_left(finished: tuple[Report, Path]) -> None:
     assert (out / "report.html").read_text().startswith("<!doctype html>")
 
 
-@pytest.mark.parametrize(("batch_size", "optimizer"), [(640, "adam"), (64, "sgd"), (9, "adamw")])
+@pytest.mark.parametrize(
+    ("batch_size", "optimizer"),
+    [pytest.param(640, "adam", marks=pytest.mark.slow), (64, "sgd"), pytest.param(9, "adamw", marks=pytest.mark.slow)],
+)
 def test_the_sparsity_that_was_asked_for_is_delivered_however_the_steps_line_up(
     batch_size: int, optimizer: str, model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
@@ -164,6 +167,7 @@ def test_regression_is_measured_in_its_own_metric(tmp_path: Path) -> None:
     assert report.baseline.quality.score.value == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -305,8 +309,12 @@ def test_the_compile_config_of_the_user_survives_and_training_uses_its_optimiser
 
 
 ODD_OPTIMIZERS = [
-    pytest.param(lambda: keras.optimizers.Adam(3e-3, use_ema=True), id="averages of weights"),
-    pytest.param(lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(3e-3)), id="scaled losses"),
+    pytest.param(lambda: keras.optimizers.Adam(3e-3, use_ema=True), id="averages of weights", marks=pytest.mark.slow),
+    pytest.param(
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(3e-3)),
+        id="scaled losses",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(3e-3, 10, 0.5)), id="a schedule"
     ),
@@ -328,6 +336,7 @@ def test_optimisers_with_wrappers_averages_or_schedules_train_and_keep_the_zeros
     assert "prune: learning rate 0.003." in report.notes
 
 
+@pytest.mark.slow
 def test_a_model_in_mixed_precision_is_computed_in_float32(
     arrays: dict[str, np.ndarray], data_file: Path, tmp_path: Path
 ) -> None:

@@ -193,7 +193,9 @@ def test_a_teacher_is_asked_only_when_a_step_learns_from_it(tmp_path: Path) -> N
     assert job.teacher is None
 
 
-@pytest.mark.parametrize("kind", ["classes", "one-hot", "values"])
+@pytest.mark.parametrize(
+    "kind", ["classes", pytest.param("one-hot", marks=pytest.mark.slow), pytest.param("values", marks=pytest.mark.slow)]
+)
 def test_with_all_the_weight_on_the_teacher_no_training_label_is_read(tmp_path: Path, kind: str) -> None:
     """Unlabelled data work: whatever stands in the place of labels, the same weights come out."""
     rng = np.random.default_rng(0)

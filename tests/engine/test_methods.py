@@ -69,6 +69,7 @@ def test_a_job_delivers_what_each_method_promises(
             assert (hidden.reshape(-1, 4, 32).sum(axis=1) == 2).all()
 
 
+@pytest.mark.slow
 def test_tfmot_prunes_in_a_whole_job_and_later_training_holds_its_zeros(
     model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import keras
 import numpy as np
@@ -79,11 +80,22 @@ class Kept:
         return out, events
 
 
-def some(checkpoints: list[dict[str, Section]]) -> list[tuple[int, dict[str, Section]]]:
-    """Of those inside trainings the first and the last, and of those between steps the last; each costs a run."""
-    inside = [number for number, found in enumerate(checkpoints) if "training" in found]
-    between = [number for number, found in enumerate(checkpoints) if "training" not in found]
-    return [(number, checkpoints[number]) for number in sorted({inside[0], inside[-1], between[-1]})]
+Moment = Literal["first in a training", "last in a training", "last between steps"]
+
+MOMENTS: Final = [
+    pytest.param("first in a training", marks=pytest.mark.slow),
+    pytest.param("last in a training"),
+    pytest.param("last between steps", marks=pytest.mark.slow),
+]
+"""Which checkpoint a job is resumed from. Each costs a run; the last in a training holds the most state."""
+
+
+def at(moment: Moment, checkpoints: list[dict[str, Section]]) -> dict[str, Section]:
+    """The checkpoint that was made at this moment."""
+    if moment == "last between steps":
+        return [found for found in checkpoints if "training" not in found][-1]
+    inside = [found for found in checkpoints if "training" in found]
+    return inside[0] if moment == "first in a training" else inside[-1]
 
 
 def weights(out: Path) -> list[np.ndarray]:
@@ -130,24 +142,38 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+@pytest.fixture(scope="module")
+def uninterrupted(
+    lively_model: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Kept, Path]]:
+    """Runs the job of a recipe from beginning to end, once, however many tests resume it."""
+
+    @cache
+    def run(name: str) -> tuple[Kept, Path]:
+        asked = Recipe.model_validate({"training": TRAINING, **RECIPES[name]})
+        job = Kept(compress, asked, tmp_path_factory.mktemp("job"), model=lively_model, dataset=data_file)
+        out, _ = job.run("whole")
+        assert len(job.checkpoints) >= len(asked.steps) + 2
+        return job, out
+
+    return run
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("name", RECIPES)
 def test_from_any_checkpoint_a_job_comes_to_the_same_weights(
-    recipe: dict[str, Any], lively_model: Path, data_file: Path, tmp_path: Path
+    name: str, moment: Moment, uninterrupted: Callable[[str], tuple[Kept, Path]]
 ) -> None:
-    asked = Recipe.model_validate({"training": TRAINING, **recipe})
-    job = Kept(compress, asked, tmp_path, model=lively_model, dataset=data_file)
+    job, whole = uninterrupted(name)
 
-    whole, _ = job.run("whole")
-    expected, tflite = weights(whole), (whole / "model.tflite").read_bytes()
+    out, events = job.run(moment, at(moment, job.checkpoints))
 
-    assert len(job.checkpoints) >= len(asked.steps) + 2
-    for number, found in some(job.checkpoints):
-        out, events = job.run(f"from_{number}", found)
-        assert all(map(np.array_equal, weights(out), expected)), f"checkpoint {number} of {sorted(found)}"
-        assert (out / "model.tflite").read_bytes() == tflite
-        assert StepStarted(step="baseline") not in events, "what is finished is not done again"
+    assert all(map(np.array_equal, weights(out), weights(whole)))
+    assert (out / "model.tflite").read_bytes() == (whole / "model.tflite").read_bytes()
+    assert StepStarted(step="baseline") not in events, "what is finished is not done again"
 
 
+@pytest.mark.slow
 def test_channels_are_cut_by_the_times_that_the_first_process_measured(
     lively_model: Path, data_file: Path, tmp_path: Path
 ) -> None:
@@ -191,7 +217,9 @@ def test_what_is_finished_is_not_told_again_and_its_time_is_known(
     assert reports[1].notes == reports[0].notes
 
 
-def test_a_search_goes_on_behind_its_trials(lively_model: Path, data_file: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def searched(lively_model: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kept, Path]:
+    """A search from beginning to end."""
     asked = SearchRecipe.model_validate(
         {
             "steps": [{"kind": "prune", "schedule": {"kind": "constant", "epochs": 2}}],
@@ -200,14 +228,17 @@ def test_a_search_goes_on_behind_its_trials(lively_model: Path, data_file: Path,
             "goals": {"max_accuracy_drop": 0.05},
         }
     )
-    job = Kept(search, asked, tmp_path, model=lively_model, dataset=data_file)
+    job = Kept(search, asked, tmp_path_factory.mktemp("search"), model=lively_model, dataset=data_file)
+    return job, job.run("whole")[0]
 
-    whole, _ = job.run("whole")
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_search_goes_on_behind_its_trials(moment: Moment, searched: tuple[Kept, Path]) -> None:
+    job, whole = searched
 
     assert len(job.checkpoints) >= 6, "after trials and inside them"
-    for number, found in some(job.checkpoints):
-        out, _ = job.run(f"from_{number}", found)
-        assert (out / "model.tflite").read_bytes() == (whole / "model.tflite").read_bytes()
+    out, _ = job.run(moment, at(moment, job.checkpoints))
+    assert (out / "model.tflite").read_bytes() == (whole / "model.tflite").read_bytes()
 
 
 def test_layers_that_were_measured_are_not_measured_again(lively_model: Path, data_file: Path, tmp_path: Path) -> None:

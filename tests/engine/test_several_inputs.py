@@ -92,6 +92,7 @@ def test_channels_go_and_what_reads_them_is_solved_again(
     assert report.result.quality.score.value == pytest.approx(accuracy_of(tmp_path / "model.tflite", arrays))
 
 
+@pytest.mark.slow
 def test_a_teacher_weights_of_classes_and_the_twin_of_tfmot_are_given_all_inputs(
     model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:

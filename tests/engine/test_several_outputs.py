@@ -123,6 +123,7 @@ def test_without_a_word_the_first_output_is_judged_by_channels_and_taylor_too(
     assert report.result.num_params < report.baseline.num_params
 
 
+@pytest.mark.slow
 def test_an_output_without_labels_is_left_alone_but_its_agreement_is_told(
     model_file: Path, arrays: dict[str, np.ndarray], tmp_path: Path
 ) -> None:

@@ -19,9 +19,13 @@ TASKS: dict[str, tuple[Any, int, str | None, str]] = {
     "two units": (SIGNS[:, 0], 2, "softmax", "balanced_accuracy"),
     "values": (X[:, :2] * [2.0, -3.0], 2, None, "r2"),
 }
+IN_EVERY_RUN = ("several labels, of logits", "values")
+"""The two that differ most; the others run in make test-all."""
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=() if task in IN_EVERY_RUN else pytest.mark.slow) for task in TASKS]
+)
 def test_a_job_measures_what_its_labels_and_its_spec_ask_for(task: str, tmp_path: Path) -> None:
     y, units, activation, metric = TASKS[task]
     keras.utils.set_random_seed(0)

@@ -243,6 +243,7 @@ def test_an_optimizer_that_tf_keras_lacks_is_refused() -> None:
     tfmot.check(model, step, optimizer="sgd")
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_says_so(make_job: Callable[..., tuple[Job, Prune]]) -> None:
     """And names the epoch."""
     job, step = make_job(

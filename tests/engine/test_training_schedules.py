@@ -21,6 +21,7 @@ from jobspec.spec import Objective
 from jobspec.training import Training
 
 BATCH = 4
+SLOW = pytest.mark.slow
 SCHEDULES = {
     "constant": Constant(epochs=2),
     "polynomial": Polynomial(epochs=2),
@@ -77,7 +78,7 @@ def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[f
     return masks, seen, cutting
 
 
-@pytest.mark.parametrize("steps", [10, 64, 150, 1000])
+@pytest.mark.parametrize("steps", [10, 64, pytest.param(150, marks=SLOW), pytest.param(1000, marks=SLOW)])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_training_of_any_length_delivers_what_was_asked(schedule: str, steps: int) -> None:
     """With a fixed interval between updates, 64 steps deliver nothing and 150 something else."""

@@ -122,6 +122,7 @@ def problem(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "circle.keras", tmp_path / "circle.npz"
 
 
+@pytest.mark.slow
 def test_7_a_job_is_a_recipe_and_ends_with_evidence(problem: tuple[Path, Path], tmp_path: Path) -> None:
     """What the service runs in a child process, and ``python -m engine compress`` on the spot."""
     model, data = problem

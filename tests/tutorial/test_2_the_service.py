@@ -9,6 +9,8 @@ from jobspec.errors import UnknownLayer, UnsupportedFormat
 from tests.badfiles import good_keras, good_npz
 from tests.e2e.conftest import Service, service  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.slow  # it starts a service of its own
+
 
 @pytest.fixture
 def secateur(service: Service) -> Secateur:  # noqa: F811
