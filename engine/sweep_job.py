@@ -10,8 +10,8 @@ import keras
 from pydantic import ValidationError
 
 from engine import baseline
-from engine.compress import Clock
-from engine.job import load
+from engine.clock import Clock
+from engine.load import load
 from engine.measuring.host import host
 from engine.preflight import check_steps
 from engine.sweep_verdicts import verdicts

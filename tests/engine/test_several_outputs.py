@@ -9,11 +9,12 @@ import pytest
 
 from engine import baseline
 from engine.compress import compress
-from engine.job import load
+from engine.load import load
+from engine.load_model import load_model
 from engine.measuring import litert
 from engine.measuring.measure import predict
 from engine.measuring.outputwise import output_verdicts
-from engine.model import load_model, summarise
+from engine.model_summary import summarise
 from engine.objectives import Objectives, aim_of
 from engine.parts import Parts
 from engine.sensitivity_job import run as measure_layers

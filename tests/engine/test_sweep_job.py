@@ -9,7 +9,7 @@ import pytest
 
 from engine.baseline import read, taken_up
 from engine.compress import compress
-from engine.job import load
+from engine.load import load
 from engine.sweep_job import FILES, gather, measure_baseline
 from jobspec.errors import Failure, InternalError, LayerNotPrunable, TrainingDiverged, TrialsFailed, UnknownLayer
 from jobspec.progress import Event, StepFinished
