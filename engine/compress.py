@@ -29,7 +29,7 @@ from jobspec.progress import Event, ProducedFile, step_names
 from jobspec.pruning import Prune
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 from jobspec.spec import Quantize, Recipe
 from jobspec.training import Finetune
 from reporting.page import html

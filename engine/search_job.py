@@ -37,7 +37,8 @@ from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnre
 from jobspec.progress import Event, ProducedFile
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.search import SearchRecipe, SearchReport, SearchTrial, next_sparsity
+from jobspec.search import SearchRecipe
+from jobspec.search_report import SearchReport, SearchTrial, next_sparsity
 from reporting import words
 from reporting.search_page import html
 from reporting.search_plot import png, svg_file

@@ -19,7 +19,8 @@ from engine.trail import Trail, bytes_as_array
 from jobspec.metrics import in_words
 from jobspec.progress import Event, ProducedFile
 from jobspec.reading import Reading
-from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import Curves, MeasuredLayer, SensitivityReport
 from reporting.sensitivity_page import html
 from reporting.sensitivity_plot import png
 

@@ -16,7 +16,7 @@ from engine.repair.targets import why_not
 from engine.train import num_steps
 from engine.watch import Advance
 from jobspec.pruning import OneShot, Prune
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 from jobspec.spec import Step
 
 

@@ -19,7 +19,8 @@ from jobspec.errors import InternalError, SecateurError, TargetUnreachable, Tria
 from jobspec.progress import TRIALS, Event, ProducedFile, StepFinished, StepStarted
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.sweep import SweepRecipe, SweepReport, Trial, TrialResult, points_of
+from jobspec.sweep import SweepRecipe, Trial
+from jobspec.sweep_report import SweepReport, TrialResult, points_of
 from jobspec.work import EndedTrial, GatherTrials
 from reporting.sweep_page import html
 from reporting.sweep_plot import png, svg_file

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobspec.search import SearchReport
+from jobspec.search_report import SearchReport
 from tests.e2e.conftest import Inputs, Service
 
 pytestmark = pytest.mark.only("embedded", reason="rows and files go the road of test_compress; the engine differs")

@@ -20,7 +20,8 @@ from engine.steps import choose
 from jobspec.errors import StructureMismatch, UnknownLayer
 from jobspec.progress import Event
 from jobspec.reading import Reading
-from jobspec.sensitivity import Curves, SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import Curves, SensitivityReport
 
 GRID = {"sparsities": [0.5, 0.9], "samples": 40}
 

@@ -21,7 +21,8 @@ from engine.sensitivity_job import run as measure_layers
 from jobspec.errors import BridgeRefused, LabelsMismatch, TrainingUnserved
 from jobspec.reading import Reading
 from jobspec.report import Interval, OutputQuality, Quality, Report
-from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import SensitivityReport
 from jobspec.spec import Objective, Recipe
 from tests.engine.conftest import bars
 

@@ -16,7 +16,8 @@ from jobspec.progress import Event, StepFinished
 from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.states import JobState
-from jobspec.sweep import SweepRecipe, SweepReport, SweepSpec
+from jobspec.sweep import SweepRecipe, SweepSpec
+from jobspec.sweep_report import SweepReport
 from jobspec.work import EndedTrial, GatherTrials
 
 JOB, IDS = "job_" + "0" * 20, {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20}
