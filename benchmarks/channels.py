@@ -36,9 +36,10 @@ from engine.channels.surgery import shrink
 from engine.compress import compress
 from engine.costs import num_macs
 from engine.feed import Feed
+from engine.load_model import load_model
 from engine.measuring.host import host
 from engine.measuring.litert import Runner, convert, latencies
-from engine.model import copy_of, load_model, save_model
+from engine.model import copy_of, save_model
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.repair.batchnorm import reestimate

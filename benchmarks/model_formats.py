@@ -23,8 +23,8 @@ import tf_keras
 from families import SIZES, shake
 
 from engine.bridge import outputs_difference
+from engine.load_model import load
 from engine.measuring.host import host
-from engine.model import load
 from jobspec.errors import SecateurError
 
 WRITERS = {"keras": (keras, ("keras", "h5")), "tf_keras": (tf_keras, ("keras", "h5", "zip"))}

@@ -21,8 +21,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from engine.bridge import outputs_difference, random_inputs
+from engine.load_model import load
 from engine.measuring.host import host
-from engine.model import load
 from engine.reading.compare import compared
 from jobspec.errors import SecateurError
 

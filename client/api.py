@@ -40,10 +40,10 @@ from jobspec.errors import InternalError, Unavailable
 from jobspec.events import EventKind, JobEvent, Level
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.search import SearchReport
-from jobspec.sensitivity import SensitivityReport
+from jobspec.search_report import SearchReport
+from jobspec.sensitivity_report import SensitivityReport
 from jobspec.states import FINAL, UploadState
-from jobspec.sweep import SweepReport
+from jobspec.sweep_report import SweepReport
 
 LONG_POLL_SECONDS = 5.0
 CHECK_POLL_SECONDS = (0.1, 1.0)

@@ -15,10 +15,10 @@ from client.views import Job, Upload
 from jobspec.errors import SecateurError
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.search import SearchReport
-from jobspec.sensitivity import SensitivityReport
+from jobspec.search_report import SearchReport
+from jobspec.sensitivity_report import SensitivityReport
 from jobspec.states import JobState
-from jobspec.sweep import SweepReport
+from jobspec.sweep_report import SweepReport
 from reporting.terminal import progress, table
 
 

@@ -20,8 +20,10 @@ from jobspec.presets import PRESETS
 from jobspec.progress import Event, advance, planned
 from jobspec.reading import Reading, from_command
 from jobspec.report import Report
-from jobspec.search import SearchRecipe, SearchReport
-from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
+from jobspec.search import SearchRecipe
+from jobspec.search_report import SearchReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import SensitivityReport
 from jobspec.spec import Recipe
 from jobspec.summaries import DatasetSummary, ModelSummary
 from reporting.inspection import model_table

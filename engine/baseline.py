@@ -1,6 +1,7 @@
 """The original, exported and measured before anything is changed; once for all trials of a sweep."""
 
 import hashlib
+import tempfile
 from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile
@@ -88,3 +89,12 @@ def key(job: Job) -> str:
     wanted = [(each.metric, each.task) for each in job.objective.all]
     digest.update(repr((len(job.data.test), job.feed, wanted, judged_name(job.objective))).encode())
     return digest.hexdigest()
+
+
+def original(job: Job, known: Path | None, kept: Section | None) -> measure.Baseline:
+    """The original's numbers: those of this job or of its sweep, if they fit, else measured now."""
+    for section in (kept, None if known is None else read(known)):
+        if section is not None and (found := taken_up(job, section)) is not None:
+            return found
+    with tempfile.TemporaryDirectory() as scratch:
+        return measured(job, Path(scratch))

@@ -1,9 +1,6 @@
 """Run a recipe: load, check, prune, fine-tune, quantise, and measure the files that come out."""
 
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, assert_never
@@ -11,23 +8,28 @@ from typing import Final, assert_never
 import keras
 
 from engine import baseline, sensitivity
+from engine.baseline import original
 from engine.channels.step import prune_channels
+from engine.clock import Clock
 from engine.faults import samples_blamed
-from engine.job import Job, load
+from engine.finetune import finetune
+from engine.job import Job
+from engine.load import load
 from engine.measuring import measure
 from engine.measuring.evidence import make_report
 from engine.preflight import check_steps
 from engine.pruning.cutting import Cutting
+from engine.quantize import quantize
 from engine.snapshot import kept, take_up
-from engine.steps import finetune, prune, quantize
-from engine.trail import Section, Trail, as_array, from_array
+from engine.steps import prune
+from engine.trail import Trail
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
-from jobspec.progress import Event, ProducedFile, StepAdvanced, StepFinished, StepStarted, step_names
+from jobspec.progress import Event, ProducedFile, step_names
 from jobspec.pruning import Prune
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 from jobspec.spec import Quantize, Recipe
 from jobspec.training import Finetune
 from reporting.page import html
@@ -38,46 +40,6 @@ FILES: Final = (
     ProducedFile(name="report.json", media_type="application/json"),
     ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
 )
-
-
-class Clock:
-    """Tells that steps begin and end, and how long they took."""
-
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self._emit = emit
-        self.seconds: dict[str, float] = {}
-        self._began, self._earlier = 0.0, 0.0
-
-    @contextmanager
-    def step(self, name: str, *, silent: bool = False) -> Iterator[list[str]]:
-        """A step; what is put into the list becomes its closing message.
-
-        Args:
-            silent: nothing is told of it, because it has been told before.
-        """
-        message = list[str]()
-        if silent:
-            yield message
-            return
-        self._emit(StepStarted(step=name))
-        self._began, self._earlier = time.monotonic() - self._earlier, 0.0
-        yield message
-        self.seconds[name] = time.monotonic() - self._began
-        self._emit(StepFinished(step=name, seconds=self.seconds[name], message="; ".join(message) or None))
-
-    def advance(self, name: str) -> Callable[[Advance], None]:
-        """A listener for the training inside a step."""
-        return lambda at: self._emit(StepAdvanced(step=name, **vars(at)))
-
-    def told(self) -> Section:
-        """What it has measured, and how long the step under way has taken so far."""
-        return {"about": as_array({"seconds": self.seconds, "under_way": time.monotonic() - self._began})}
-
-    def take_up(self, section: Section | None) -> None:
-        """Go on with the step that another process was in."""
-        if section is not None:
-            about = from_array(section["about"])
-            self.seconds, self._earlier = about["seconds"], about["under_way"]
 
 
 def compress(
@@ -153,15 +115,6 @@ def _run(
         carry_out(job, before, out=out, clock=clock, known=known)
     measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
     return (*FILES, sensitivity.FILE) if measured else FILES
-
-
-def original(job: Job, known: Path | None, kept: Section | None) -> measure.Baseline:
-    """The original's numbers: those of this job or of its sweep, if they fit, else measured now."""
-    for section in (kept, None if known is None else baseline.read(known)):
-        if section is not None and (found := baseline.taken_up(job, section)) is not None:
-            return found
-    with tempfile.TemporaryDirectory() as scratch:
-        return baseline.measured(job, Path(scratch))
 
 
 def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:

@@ -15,12 +15,12 @@ def inspect_model(path: Path) -> ModelSummary:
         UploadRefused: one of its kinds, when the file cannot be used.
         TranslationDisagrees: it computes something else than its file did.
     """
-    from engine import model  # Keras takes seconds to import, and a data set does not need it
+    from engine import load_model, model_summary  # Keras takes seconds to import, and a data set does not need it
     from engine.reading.compare import compared
 
-    loaded = model.load(path)
+    loaded = load_model.load(path)
     found = {"format": loaded.format, "source": f"Keras {loaded.version}", "compared": compared(loaded, path)}
-    return model.summarise(loaded.model).model_copy(update=found)
+    return model_summary.summarise(loaded.model).model_copy(update=found)
 
 
 def inspect_dataset(path: Path, reading: Reading) -> DatasetSummary:

@@ -7,9 +7,9 @@ import numpy as np
 from engine.arrays import Array
 from engine.channels.step import begin, check_later, final, has_pattern, timings_of
 from engine.channels.surgery import shrink
+from engine.finetune import trains
 from engine.job import Job
-from engine.pruning.cutting import choose
-from engine.steps import trains, unsolvable
+from engine.steps import choose, unsolvable
 from jobspec.channels import PruneChannels
 from jobspec.errors import FieldError, NothingToReconstruct, StructureMismatch, ThresholdUnusable
 from jobspec.pruning import THRESHOLDS, Prune

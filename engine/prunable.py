@@ -19,6 +19,7 @@ PRUNABLE = (
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
@@ -119,3 +120,10 @@ def output_layers(model: Any) -> set[int]:
         else:
             open_tensors += operation._inbound_nodes[node_index].input_tensors
     return found
+
+
+def num_groups(layer: Any) -> int:
+    """Groups that know nothing of each other."""
+    if isinstance(layer, DEPTHWISE):
+        return int(layer.kernel.shape[-2])
+    return int(layer.groups) if isinstance(layer, CONVOLUTIONS) else 1

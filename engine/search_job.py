@@ -17,24 +17,28 @@ import keras
 
 from engine import baseline
 from engine.arrays import Array
+from engine.baseline import original
+from engine.clock import Clock
 from engine.compress import FILES as TRIAL_FILES
-from engine.compress import Clock, carry_out, original
-from engine.job import Job, load
+from engine.compress import carry_out
+from engine.finetune import trains
+from engine.job import Job
+from engine.load import load
 from engine.measuring import measure
 from engine.measuring.host import host
 from engine.model import copy_of
 from engine.preflight import check_steps
 from engine.search_verdicts import verdicts
-from engine.state import take_up_variables, variables_told
-from engine.steps import trains
 from engine.trail import Section, Trail, as_array, bytes_as_array, from_array
+from engine.variables import take_up_variables, variables_told
 from engine.watch import Advance
 from jobspec.channels import PruneChannels
 from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnreachable, TrialsFailed
 from jobspec.progress import Event, ProducedFile
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.search import SearchRecipe, SearchReport, SearchTrial, next_sparsity
+from jobspec.search import SearchRecipe
+from jobspec.search_report import SearchReport, SearchTrial, next_sparsity
 from reporting import words
 from reporting.search_page import html
 from reporting.search_plot import png, svg_file

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from jobspec.search import SearchReport
+from jobspec.search_report import SearchReport
 from reporting import words
 
 STOPPED: Final = {

@@ -28,7 +28,7 @@ from engine.watch import Advance
 from jobspec.progress import ProducedFile
 from jobspec.pruning import Prune
 from jobspec.scale import Scale
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 from reporting import words
 
 FILE: Final = ProducedFile(name="sensitivity.json", media_type="application/json")

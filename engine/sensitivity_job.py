@@ -7,19 +7,20 @@ from typing import Final
 import keras
 import numpy as np
 
-from engine import model as models
-from engine import sensitivity
-from engine.compress import Clock
+from engine import model_summary, sensitivity
+from engine.clock import Clock
 from engine.faults import samples_blamed
-from engine.job import Job, load
+from engine.job import Job
+from engine.load import load
 from engine.measuring.host import host
-from engine.pruning.cutting import choose
 from engine.sensitivity_verdicts import verdicts
+from engine.steps import choose
 from engine.trail import Trail, bytes_as_array
 from jobspec.metrics import in_words
 from jobspec.progress import Event, ProducedFile
 from jobspec.reading import Reading
-from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import Curves, MeasuredLayer, SensitivityReport
 from reporting.sensitivity_page import html
 from reporting.sensitivity_plot import png
 
@@ -109,7 +110,7 @@ def _report(recipe: SensitivityRecipe, job: Job, found: Curves, seconds: dict[st
 
 def _layers(recipe: SensitivityRecipe, job: Job, found: Curves) -> list[MeasuredLayer]:
     listed = []
-    for layer in models.summarise(job.model).layers:
+    for layer in model_summary.summarise(job.model).layers:
         measured = layer.name in found.layers
         reason = layer.reason or "its weights are measured under another name"
         reason = "skip_layers names it" if layer.name in recipe.skip_layers else reason

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from engine.measuring.metrics import wilson
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 from reporting import words
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
+from engine import load_model
 from engine import model as models
 from engine.job import Job
 from engine.measuring import exports
@@ -64,7 +65,7 @@ def _layers_told(model: Any) -> Any:
 def _layers(content: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         (path := Path(folder) / "model.keras").write_bytes(content.tobytes())
-        return models.load_model(path)
+        return load_model.load_model(path)
 
 
 FILES: Final = ("model.keras", "model.tflite", "sensitivity.json")

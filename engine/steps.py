@@ -2,33 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from engine.distill import Lesson
+from engine.finetune import train_on, trains
 from engine.graph import graph_of
 from engine.job import Job
-from engine.measuring import measure
 from engine.model import copy_of
-from engine.pruning.cutting import Cutting, choose, groups_of
-from engine.pruning.delivery import drop_signs_of_zeros
+from engine.pruning.cutting import Cutting, groups_of, scorer
 from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
-from engine.regime import Regime
 from engine.repair.reconstruct import reconstruct
 from engine.repair.targets import why_not
-from engine.train import make_optimizer, num_steps, train
+from engine.train import num_steps
 from engine.watch import Advance
-from jobspec.channels import PruneChannels
-from jobspec.fit_training import MIN_HELD_OUT
-from jobspec.pruning import OneShot, Prune, TrainedSchedule
-from jobspec.sensitivity import Curves
-from jobspec.spec import Quantize, Step
-from jobspec.training import Finetune
-
-RETRAIN: Final = 0.1
-"""Fine-tuning's learning rate as a share of the original's (Han 2015)."""
+from jobspec.pruning import OneShot, Prune
+from jobspec.sensitivity_report import Curves
+from jobspec.spec import Step
 
 
 def prune(
@@ -62,6 +51,11 @@ def prune(
     return f"{job.masks.sparsity():.1%} zeros"
 
 
+def choose(job: Job, step: Prune) -> Cutting:
+    """A prune step, ready to cut the kernels of a job. Its distribution is still uniform if it takes measurements."""
+    return Cutting(job.masks, step, scorer(step, job.observer(), seed=job.recipe.seed))
+
+
 def _prune(
     job: Job, step: Prune, name: str, later: Sequence[Step], on_advance: Any, curves: Callable[[Cutting], Curves]
 ) -> dict[str, float]:
@@ -85,11 +79,6 @@ def _prune(
     with job.trail.telling("cutting", cutting.told):
         train_on(job, name, schedule, job.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
     return cutting.targets
-
-
-def trains(step: Step) -> bool:
-    """Whether a step changes weights by training."""
-    return isinstance(step, Finetune) or (isinstance(step, Prune | PruneChannels) and step.trains)
 
 
 def repairs(step: Prune, later: Sequence[Step]) -> bool:
@@ -125,29 +114,6 @@ def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
     return [(name, reason) for name, reason in reasons if reason is not None]
 
 
-def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
-    """Train on with every zero held; when asked, by what the uploaded model says of the samples too."""
-    train_on(job, name, step, job.learning_rate * RETRAIN, on_advance)
-    job.refresh_statistics()
-    held = next((point for point in reversed(job.history) if point.kept), job.history[-1])
-    return f"validation {job.objective.metric.replace('_', ' ')} {held.val_metric:.4f}"
-
-
-def quantize(job: Job, step: Quantize, folder: Path) -> str:
-    """Export the model as it is now; ``measure`` looks at the files.
-
-    Raises:
-        ConversionFailed: LiteRT cannot express the model.
-        ExportDisagrees: the float32 file does not compute what the model computes.
-    """
-    calibration = job.calibration(step.calibration_samples)
-    drop_signs_of_zeros(job.model)
-    job.result = measure.export("result", job.model, step.scheme, folder, calibration)
-    if step.scheme == "none":
-        measure.check_same(job.result, job.model, job.probe())
-    return f"{step.scheme}, {job.result.sizes.tflite_bytes:,} bytes"
-
-
 def _note_risks(job: Job, targets: dict[str, float]) -> None:
     """Say what a user would want to know of a cut before wondering about its accuracy."""
     frozen = [name for name in targets if not job.masks.is_trainable(name)]
@@ -156,41 +122,3 @@ def _note_risks(job: Job, targets: dict[str, float]) -> None:
     starved = [name for name in targets if job.masks.mask(name).sum() < job.masks.mask(name).shape[-1]]
     if starved:
         job.notes.append(f"Fewer weights left than units: {', '.join(starved)}. Give them less sparsity in layers.")
-
-
-def train_on(
-    job: Job, name: str, course: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
-) -> None:
-    """Train a job's model as a step asks, and add to the job's history and notes.
-
-    Args:
-        learning_rate: the highest, unless the step has its own.
-    """
-    regime, lesson = Regime.of(course, learning_rate), None
-    if regime.best_epoch and len(job.data.validation) < MIN_HELD_OUT:
-        job.notes.append(
-            f"{name}: {len(job.data.validation)} held-out samples tell no epoch from another; the last counts."
-        )
-        regime = replace(regime, best_epoch=False)
-    job.notes.append(f"{name}: {regime}.")
-    if course.distill is not None:
-        assert job.teacher is not None, "kept when a step asks for it"
-        lesson = Lesson(course.distill, job.teacher, job.teacher_held_out)
-        job.notes.append(f"{name}: learns from the uploaded model, with a weight of {course.distill.weight:g}.")
-    job.history += train(
-        job.model,
-        job.data,
-        job.feed,
-        job.objective,
-        job.masks,
-        step_name=name,
-        regime=regime,
-        training=job.recipe.training,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
-        seed=job.recipe.seed,
-        lesson=lesson,
-        on_advance=on_advance,
-        notes=job.notes,
-        trail=job.trail,
-        **cutting,
-    )

@@ -10,8 +10,8 @@ import keras
 from pydantic import ValidationError
 
 from engine import baseline
-from engine.compress import Clock
-from engine.job import load
+from engine.clock import Clock
+from engine.load import load
 from engine.measuring.host import host
 from engine.preflight import check_steps
 from engine.sweep_verdicts import verdicts
@@ -19,7 +19,8 @@ from jobspec.errors import InternalError, SecateurError, TargetUnreachable, Tria
 from jobspec.progress import TRIALS, Event, ProducedFile, StepFinished, StepStarted
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.sweep import SweepRecipe, SweepReport, Trial, TrialResult, points_of
+from jobspec.sweep import SweepRecipe, Trial
+from jobspec.sweep_report import SweepReport, TrialResult, points_of
 from jobspec.work import EndedTrial, GatherTrials
 from reporting.sweep_page import html
 from reporting.sweep_plot import png, svg_file

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from jobspec.sweep import RANDOM, Point, SweepReport
+from jobspec.sweep import RANDOM
+from jobspec.sweep_report import Point, SweepReport
 from reporting import words
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from engine.callbacks import Choice
 from engine.pruning.masking import Masks
 from engine.regime import Epochs, Held
-from engine.state import model_told, take_up_model, take_up_variables, variables_told
+from engine.state import model_told, take_up_model
 from engine.trail import Section, as_array, from_array
+from engine.variables import take_up_variables, variables_told
 from engine.watch import Watch
 from jobspec.report import TrainingPoint
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, ValidationError
 
 from jobspec.errors import FieldError, InvalidRequest, ReadingMismatch
+from jobspec.file_formats import DatasetFormat
 from jobspec.frozen import Frozen
 from jobspec.scale import InputName, Scales
-from jobspec.summaries import DatasetFormat
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Size = Annotated[PositiveInt, Field(le=4096)]

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from jobspec.channels import GroupTag
 from jobspec.errors import SummaryTooLarge
+from jobspec.file_formats import DatasetFormat
 from jobspec.frozen import Frozen
 from jobspec.scale import Scales
 
@@ -84,7 +85,6 @@ LabelKind = Literal["classes", "one_hot", "multi_label", "values"]
 SplitName = Literal["train", "validation", "test"]
 TestedOn = Literal["test", "validation"]
 """The split of a file that scores are told of."""
-DatasetFormat = Literal["npz", "images", "csv", "parquet", "tfrecord"]
 
 
 class SplitInfo(Frozen):

@@ -1,6 +1,6 @@
 """A search's report as one HTML page, in the look of the others."""
 
-from jobspec.search import SearchReport
+from jobspec.search_report import SearchReport
 from reporting import words
 from reporting.comparison import capitalized
 from reporting.page import templates

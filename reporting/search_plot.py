@@ -5,7 +5,7 @@ from typing import Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jobspec.search import SearchReport
+from jobspec.search_report import SearchReport
 from reporting import pictures, words
 from reporting.comparison import capitalized
 from reporting.pictures import Colour

@@ -1,6 +1,6 @@
 """A sensitivity report as one HTML page, in the look of the compression report."""
 
-from jobspec.sensitivity import Curves, SensitivityReport
+from jobspec.sensitivity_report import Curves, SensitivityReport
 from reporting import words
 from reporting.comparison import capitalized
 from reporting.page import templates

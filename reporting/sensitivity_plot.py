@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jobspec.sensitivity import Curves, SensitivityReport
+from jobspec.sensitivity_report import Curves, SensitivityReport
 from reporting import pictures, words
 from reporting.comparison import capitalized
 from reporting.pictures import Colour

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jobspec.sweep import RANDOM, Point, SweepReport
+from jobspec.sweep import RANDOM
+from jobspec.sweep_report import Point, SweepReport
 from reporting import pictures, words
 from reporting.comparison import capitalized
 from reporting.pictures import Colour

@@ -4,7 +4,7 @@ import csv as writer
 import io
 from typing import Any, Final
 
-from jobspec.sweep import SweepReport, TrialResult
+from jobspec.sweep_report import SweepReport, TrialResult
 
 COLUMNS: Final = (
     "method",

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from jobspec.report import GroupCut, Host, LayerSparsity, Report
-from jobspec.search import SearchReport
-from jobspec.sensitivity import SensitivityReport
-from jobspec.sweep import SweepReport
-from reporting import sweep_page, words
+from jobspec.search_report import SearchReport
+from jobspec.sensitivity_report import SensitivityReport
+from jobspec.sweep_report import SweepReport
+from reporting import sweep_scores, words
 from reporting.comparison import Line, capitalized, lines, lost_channels
 from reporting.outputs import TITLES as OUTPUT_TITLES
 from reporting.outputs import output_lines
@@ -103,7 +103,7 @@ def _sweep(report: SweepReport) -> Table:
         grid.add_column(Text(name), justify="right", overflow="fold")
     for index, sparsity in enumerate(report.spec.sparsities):
         points = [report.of(name)[index] for name in report.methods]
-        grid.add_row(words.grid_point(sparsity), *(sweep_page.score(report, point) for point in points))
+        grid.add_row(words.grid_point(sparsity), *(sweep_scores.score(report, point) for point in points))
     return grid
 
 

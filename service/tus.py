@@ -15,8 +15,8 @@ from infra.store import too_large
 from infra.tables import ResumableUpload
 from infra.uploads import Kind
 from jobspec.errors import FieldError, ProtocolUnserved, UnsupportedFormat, UploadEmpty, UploadIncomplete
+from jobspec.file_formats import DatasetFormat
 from jobspec.reading import Reading, check_reading, from_text
-from jobspec.summaries import DatasetFormat
 from service import receive
 from service.intake import Wanted
 from service.pieces import ALGORITHMS

@@ -17,11 +17,11 @@ from engine.channels.repair import fold, mean_shifts, solve_readers
 from engine.channels.savings import Costs, group_infos
 from engine.channels.scoring import scores_of
 from engine.channels.surgery import narrow
+from engine.finetune import RETRAIN, train_on
 from engine.job import Job
-from engine.model import summarise
+from engine.model_summary import summarise
 from engine.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.steps import RETRAIN, train_on
 from jobspec.channels import PruneChannels
 from jobspec.errors import FieldError, NothingToPrune, TargetUnreachable
 from jobspec.fit_channels import why_left_alone

@@ -10,8 +10,8 @@ from engine.data.labels import check_classes
 from engine.data.split import Contents
 from engine.parts import Parts
 from jobspec.errors import DatasetLabelsInvalid
+from jobspec.file_formats import DatasetFormat
 from jobspec.reading import Reading, check_reading
-from jobspec.summaries import DatasetFormat
 from screening import screen
 
 READERS: Final[Mapping[DatasetFormat, Callable[[Path, Reading], Contents]]] = {

@@ -19,8 +19,8 @@ from engine.data.pool import SPLITS, divide
 from engine.data.split import Contents
 from engine.data.writing import SamplesWriter
 from jobspec.errors import ColumnMissing, FieldError, TableUnusable
+from jobspec.file_formats import DatasetFormat
 from jobspec.reading import Reading
-from jobspec.summaries import DatasetFormat
 
 BLOCK_BYTES: Final = 16 << 20
 """Of a csv that is parsed at a time; a row must fit."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
-from engine.job import Job
 from engine.pruning.criterion import NEEDS, OF_UNITS, OF_WEIGHTS, SHARES, Seen
 from engine.pruning.distribution import DISTRIBUTIONS, Layers, Ranked, uniform
 from engine.pruning.masking import Masks
@@ -145,11 +144,6 @@ class Cutting:
         line = self._step.threshold if self._step.criterion == "threshold" else self._step.quality
         assert line is not None, "the spec requires it"
         return {name: share(self._masks.layout(name).matrix(self._masks.weights(name)), line) for name in self.among}
-
-
-def choose(job: Job, step: Prune) -> Cutting:
-    """A prune step, ready to cut the kernels of a job. Its distribution is still uniform if it takes measurements."""
-    return Cutting(job.masks, step, scorer(step, job.observer(), seed=job.recipe.seed))
 
 
 def groups_of(step: Prune, shape: tuple[int, int]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.arrays import Array
 from jobspec.pruning import Distribution
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 
 
 @dataclass(frozen=True)

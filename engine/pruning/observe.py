@@ -10,12 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from engine.arrays import Array
+from engine.following_batchnorm import batchnorm_behind
 from engine.graph import Walk, graph_of
 from engine.layout import Layout, depthwise_half
 from engine.parts import Inputs, Outputs, given
-from engine.prunable import SEPARABLE, Kernel
-from engine.repair.batchnorm import batchnorm_behind
-from engine.repair.rows import num_groups
+from engine.prunable import SEPARABLE, Kernel, num_groups
 
 Batch = tuple[Inputs, Outputs]
 """Model inputs, and labels as the loss takes them."""

@@ -12,9 +12,8 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.layout import TRANSPOSED, Layout, depthwise_half, layout_of
-from engine.prunable import DEPTHWISE, SEPARABLE, kernel_of
+from engine.prunable import CONVOLUTIONS, DEPTHWISE, SEPARABLE, kernel_of, num_groups
 
-CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 WINDOWED = (*CONVOLUTIONS, *TRANSPOSED, *DEPTHWISE, *SEPARABLE)
 
 
@@ -30,13 +29,6 @@ def not_a_product(layer: Any) -> str | None:
 def weights_of(layer: Any) -> Any:
     """The variable that ``rows`` are multiplied with; of a separable convolution the pointwise one."""
     return layer.kernel if isinstance(layer, DEPTHWISE) else kernel_of(layer)
-
-
-def num_groups(layer: Any) -> int:
-    """Groups that know nothing of each other."""
-    if isinstance(layer, DEPTHWISE):
-        return int(layer.kernel.shape[-2])
-    return int(layer.groups) if isinstance(layer, CONVOLUTIONS) else 1
 
 
 def num_inputs(layer: Any) -> int:

@@ -6,11 +6,12 @@ from typing import Any
 
 import keras
 
+from engine import prunable
 from engine.arrays import Array
+from engine.following_batchnorm import batchnorm_behind, is_per_unit
 from engine.graph import Graph, graph_of
 from engine.prunable import places
 from engine.repair import rows
-from engine.repair.batchnorm import batchnorm_behind, is_per_unit
 
 MAX_NUMBERS = 6_000**2
 """Numbers in a layer's normal equations up to which it is solved: the square of a unit's inputs, for each group."""
@@ -81,7 +82,7 @@ def why_not(layer: Any, graph: Graph) -> str | None:
         return reason
     if not graph.calls_of(layer):
         return "it is called by code, not in a graph of layers"
-    groups, num_inputs = rows.num_groups(layer), rows.num_inputs(layer)
+    groups, num_inputs = prunable.num_groups(layer), rows.num_inputs(layer)
     if groups * num_inputs**2 > MAX_NUMBERS:
         return f"its units have {num_inputs:,} inputs, and {int((MAX_NUMBERS / groups) ** 0.5):,} is the most"
     return None

@@ -10,9 +10,9 @@ from infra import owner_limits, quotas, retention, uploads
 from infra.owner_limits import Limits
 from infra.tables import Upload
 from jobspec import errors
+from jobspec.file_formats import DatasetFormat
 from jobspec.ids import kind_of
 from jobspec.reading import Reading, check_reading
-from jobspec.summaries import DatasetFormat
 from screening.formats import ACCEPTED
 from service import paging, receive
 from service.caller import Caller, UseCaller

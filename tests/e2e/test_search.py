@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from client.views import Job
-from jobspec.search import SearchReport
+from jobspec.search_report import SearchReport
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line
 
 pytestmark = [

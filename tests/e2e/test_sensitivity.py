@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from client.views import Job
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line, progressed
 
 pytestmark = [

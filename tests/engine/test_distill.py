@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 
 from engine.distill import Lesson, difference
-from engine.job import Job, load
+from engine.finetune import finetune
+from engine.job import Job
+from engine.load import load
 from engine.measuring import measure
 from engine.objective import LOSSES, Objective, Task
-from engine.steps import finetune
 from jobspec.reading import Reading
 from jobspec.spec import Loss, Recipe
 from jobspec.training import Distill, Finetune

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from engine.__main__ import app, tell
 from engine.inspect import inspect_dataset, inspect_model
-from engine.model import summarise
+from engine.model_summary import summarise
 from jobspec.reading import Reading
 from jobspec.summaries import ModelSummary
 from tests.badfiles import good_npz

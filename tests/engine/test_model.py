@@ -5,7 +5,8 @@ from keras import layers
 
 from engine.channels.groups import channels_of
 from engine.channels.savings import Costs
-from engine.model import copy_of, summarise
+from engine.model import copy_of
+from engine.model_summary import summarise
 
 
 def residual() -> keras.Model:

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from engine.job import Job, load
-from engine.model import load_model
+from engine.job import Job
+from engine.load import load
+from engine.load_model import load_model
 from engine.preflight import check_steps
 from jobspec.errors import (
     InputShapeMismatch,

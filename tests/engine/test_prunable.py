@@ -1,6 +1,6 @@
 import keras
 
-from engine.model import summarise
+from engine.model_summary import summarise
 from engine.prunable import prunable_kernels
 from tests.engine.conftest import make_model
 

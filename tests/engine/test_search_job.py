@@ -13,7 +13,8 @@ from jobspec.errors import GoalsMissed, UnknownLayer
 from jobspec.progress import Event, StepAdvanced, planned
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.search import SearchRecipe, SearchReport
+from jobspec.search import SearchRecipe
+from jobspec.search_report import SearchReport
 
 WEIGHTS = {"kind": "prune", "schedule": {"kind": "one_shot"}}
 TRAINED = {"kind": "prune", "schedule": {"kind": "constant", "epochs": 1}}

@@ -13,13 +13,15 @@ from typer.testing import CliRunner
 
 from engine import sensitivity
 from engine.__main__ import app
-from engine.job import Job, load
-from engine.pruning.cutting import choose
+from engine.job import Job
+from engine.load import load
 from engine.sensitivity_job import FILES, run
+from engine.steps import choose
 from jobspec.errors import StructureMismatch, UnknownLayer
 from jobspec.progress import Event
 from jobspec.reading import Reading
-from jobspec.sensitivity import Curves, SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import Curves, SensitivityReport
 
 GRID = {"sparsities": [0.5, 0.9], "samples": 40}
 

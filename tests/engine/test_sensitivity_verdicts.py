@@ -1,7 +1,7 @@
 import pytest
 
 from engine.sensitivity_verdicts import verdicts
-from jobspec.sensitivity import Curves
+from jobspec.sensitivity_report import Curves
 
 
 def said(layers: dict[str, tuple[float, ...]], **changes: object) -> str:

@@ -18,7 +18,8 @@ from engine.sensitivity_job import run as measure_layers
 from jobspec.errors import InputShapeMismatch, TrainingUnserved
 from jobspec.reading import Reading
 from jobspec.report import Report
-from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import SensitivityReport
 from jobspec.spec import Recipe
 from tests.engine.several import INPUTS, given, make_model, stored, trained
 

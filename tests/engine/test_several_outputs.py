@@ -9,18 +9,20 @@ import pytest
 
 from engine import baseline
 from engine.compress import compress
-from engine.job import load
+from engine.load import load
+from engine.load_model import load_model
 from engine.measuring import litert
 from engine.measuring.measure import predict
 from engine.measuring.outputwise import output_verdicts
-from engine.model import load_model, summarise
+from engine.model_summary import summarise
 from engine.objectives import Objectives, aim_of
 from engine.parts import Parts
 from engine.sensitivity_job import run as measure_layers
 from jobspec.errors import BridgeRefused, LabelsMismatch, TrainingUnserved
 from jobspec.reading import Reading
 from jobspec.report import Interval, OutputQuality, Quality, Report
-from jobspec.sensitivity import SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import SensitivityReport
 from jobspec.spec import Objective, Recipe
 from tests.engine.conftest import bars
 

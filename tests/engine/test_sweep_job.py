@@ -9,14 +9,15 @@ import pytest
 
 from engine.baseline import read, taken_up
 from engine.compress import compress
-from engine.job import load
+from engine.load import load
 from engine.sweep_job import FILES, gather, measure_baseline
 from jobspec.errors import Failure, InternalError, LayerNotPrunable, TrainingDiverged, TrialsFailed, UnknownLayer
 from jobspec.progress import Event, StepFinished
 from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.states import JobState
-from jobspec.sweep import SweepRecipe, SweepReport, SweepSpec
+from jobspec.sweep import SweepRecipe, SweepSpec
+from jobspec.sweep_report import SweepReport
 from jobspec.work import EndedTrial, GatherTrials
 
 JOB, IDS = "job_" + "0" * 20, {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from engine import tfmot
 from engine.compress import compress
-from engine.job import Job, load
+from engine.job import Job
+from engine.load import load
 from engine.pruning.schedule import MAX_UPDATES, MIN_UPDATES
 from engine.watch import Advance
 from jobspec.errors import BridgeRefused, LayerNotPrunable, NothingToPrune, TrainingDiverged

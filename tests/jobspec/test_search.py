@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from jobspec.channels import PruneChannels
 from jobspec.kinds import JobSpec
 from jobspec.pruning import Prune
-from jobspec.search import SearchRecipe, SearchSpec, SearchTrial, next_sparsity
+from jobspec.search import SearchRecipe, SearchSpec
+from jobspec.search_report import SearchTrial, next_sparsity
 
 IDS = {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20}
 WEIGHTS = {"kind": "prune", "schedule": {"kind": "one_shot"}}

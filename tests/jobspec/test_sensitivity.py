@@ -7,7 +7,8 @@ from jobspec.errors import HeldOutDataMissing, NothingToPrune, UnknownLayer
 from jobspec.fit import check_fit
 from jobspec.kinds import JobSpec, spec_digest
 from jobspec.progress import planned
-from jobspec.sensitivity import Curves, SensitivityRecipe, SensitivitySpec
+from jobspec.sensitivity import SensitivityRecipe, SensitivitySpec
+from jobspec.sensitivity_report import Curves
 from jobspec.spec import CompressSpec
 from jobspec.summaries import SplitInfo
 from tests.jobspec.test_fit import DATA, MODEL

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from jobspec.channels import PruneChannels
 from jobspec.kinds import JobSpec
 from jobspec.pruning import Prune
-from jobspec.sweep import SweepRecipe, SweepSpec, Trial, TrialResult, deviation, points_of
+from jobspec.sweep import SweepRecipe, SweepSpec, Trial
+from jobspec.sweep_report import TrialResult, deviation, points_of
 from tests.reporting.factory import report
 
 IDS = {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20}

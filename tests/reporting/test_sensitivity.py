@@ -11,7 +11,8 @@ import matplotlib.image
 import pytest
 from rich.console import Console
 
-from jobspec.sensitivity import Curves, MeasuredLayer, SensitivityRecipe, SensitivityReport
+from jobspec.sensitivity import SensitivityRecipe
+from jobspec.sensitivity_report import Curves, MeasuredLayer, SensitivityReport
 from reporting import pictures, sensitivity_plot, words
 from reporting.sensitivity_page import html, shades
 from reporting.terminal import table

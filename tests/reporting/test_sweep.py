@@ -9,7 +9,8 @@ import pytest
 from engine.sweep_verdicts import verdicts
 from jobspec.report import Variant
 from jobspec.states import JobState
-from jobspec.sweep import SweepRecipe, SweepReport, Trial, TrialResult, points_of
+from jobspec.sweep import SweepRecipe, Trial
+from jobspec.sweep_report import SweepReport, TrialResult, points_of
 from reporting import sweep_table
 from reporting.sweep_page import html
 from reporting.sweep_plot import png, svg_file

@@ -11,7 +11,8 @@ from engine.arrays import Array
 from engine.channels.groups import Channels, channels_of
 from engine.channels.importance import by_weights
 from engine.channels.scoring import scores_of
-from engine.job import Job, load
+from engine.job import Job
+from engine.load import load
 from jobspec.channels import PruneChannels
 from jobspec.reading import Reading
 from jobspec.spec import Recipe

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engine.channels.step import prune_channels, rounds_of
 from engine.costs import num_macs
-from engine.job import Job, load
+from engine.job import Job
+from engine.load import load
 from engine.measuring import measure
 from engine.watch import Advance
 from jobspec.channels import ChannelCriterion, ChannelDistribution, PruneChannels

@@ -11,10 +11,10 @@ import pytest
 
 from engine.data.split import Dataset, Split
 from engine.feed import Feed
+from engine.load_model import load_model
 from engine.measuring.chance import Hint, check_baseline, sign_test
 from engine.measuring.measure import predict
 from engine.measuring.scalings import CAFFE, IMAGENET, Scaling, common
-from engine.model import load_model
 from engine.objective import resolve
 from jobspec.errors import BaselineAtChance
 from jobspec.scale import Scale

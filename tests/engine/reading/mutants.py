@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import model as models
+from engine import load_model
 from jobspec.errors import RequestError
 
 
@@ -30,7 +30,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 def fate(path: Path) -> str:
     """What reading this file comes to."""
     try:
-        models.load_model(path)
+        load_model.load_model(path)
     except RequestError as error:
         return error.code
     except Exception as fault:  # noqa: BLE001 - this is what we look for

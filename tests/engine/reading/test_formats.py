@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine import model as models
+from engine import load_model
 from engine.inspect import inspect_model
 from jobspec.errors import ModelUnreadable, TranslationDisagrees
 from tests.engine.reading.old_models import MODELS, K, listed, nudged, shaken
@@ -46,7 +46,7 @@ def test_families_with_operators_and_normalisation_come_back(family: str, tmp_pa
     original.save(tmp_path / "model.keras")
     x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
 
-    model = models.load_model(tmp_path / "model.keras")
+    model = load_model.load_model(tmp_path / "model.keras")
 
     expected = np.asarray(original(x, training=False))
     assert np.abs(np.asarray(model(x, training=False)) - expected).max() < 1e-5 * np.abs(expected).max()
@@ -59,7 +59,7 @@ def test_statistics_of_the_inputs_come_along(tmp_path: Path) -> None:
     model = K.Sequential([K.Input((3,)), normalise, K.layers.Dense(2)])
     x = np.random.default_rng(1).normal(50, 9, (4, 3)).astype("float32")
 
-    found = [models.load_model(saved(model, tmp_path, ending))(x) for ending in ("h5", "keras", "zip")]
+    found = [load_model.load_model(saved(model, tmp_path, ending))(x) for ending in ("h5", "keras", "zip")]
 
     assert all(np.allclose(outputs, model(x), atol=1e-5) for outputs in found)
 
@@ -71,7 +71,7 @@ def test_a_savedmodel_may_lie_at_the_root_of_its_archive(tmp_path: Path) -> None
     path = Path(shutil.make_archive(str(tmp_path / "model"), "zip", tmp_path / "saved"))
 
     x = np.random.default_rng(0).normal(size=(2, 16)).astype("float32")
-    assert np.allclose(models.load_model(path)(x), model(x), atol=1e-5)
+    assert np.allclose(load_model.load_model(path)(x), model(x), atol=1e-5)
 
 
 class Own(K.Model):  # type: ignore[misc]
@@ -90,7 +90,7 @@ def test_a_subclassed_savedmodel_is_told_what_it_is(tmp_path: Path) -> None:
     model(np.zeros((1, 3), "float32"))
 
     with pytest.raises(ModelUnreadable, match="subclassed"):
-        models.load_model(saved(model, tmp_path, "zip"))
+        load_model.load_model(saved(model, tmp_path, "zip"))
 
 
 def test_a_savedmodel_without_layers_is_told_what_it_is(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_savedmodel_without_layers_is_told_what_it_is(tmp_path: Path) -> None:
     path = Path(shutil.make_archive(str(tmp_path / "model"), "zip", tmp_path / "saved"))
 
     with pytest.raises(ModelUnreadable, match="Keras metadata"):
-        models.load_model(path)
+        load_model.load_model(path)
 
 
 def test_a_difference_is_our_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from engine import load_model
 from engine import model as models
 from engine.inspect import inspect_model
 from jobspec.errors import ModelClassRefused, ModelUnreadable
@@ -22,12 +23,12 @@ from tests.engine.reading.old_models import K, listed, sequences, shaken
 def test_a_translated_model_survives_being_saved_by_keras_3(tmp_path: Path) -> None:
     """What was translated leaves as .keras; nothing in it may need us to be loaded."""
     shaken(sequences()).save(tmp_path / "old.h5")
-    model = models.load_model(tmp_path / "old.h5")
+    model = load_model.load_model(tmp_path / "old.h5")
     tokens = np.array([[1, 2, 3, 0, 0, 0], [8, 7, 6, 5, 4, 3]])
 
     models.save_model(model, tmp_path / "new.keras")
 
-    again = models.load_model(tmp_path / "new.keras")
+    again = load_model.load_model(tmp_path / "new.keras")
     assert np.allclose(again(tokens), model(tokens), atol=1e-6)
 
 
@@ -37,7 +38,7 @@ def test_loss_metrics_and_learning_rate_come_along(tmp_path: Path) -> None:
     model.compile(K.optimizers.Adam(0.004), "categorical_crossentropy", metrics=["accuracy"])
     model.save(tmp_path / "model.h5")
 
-    loaded = models.load_model(tmp_path / "model.h5")
+    loaded = load_model.load_model(tmp_path / "model.h5")
 
     assert float(loaded.optimizer.learning_rate) == pytest.approx(0.004)
     assert inspect_model(tmp_path / "model.h5").loss == "categorical_crossentropy"
@@ -56,7 +57,7 @@ def test_h5_of_keras_3_is_read_with_its_operations(tmp_path: Path) -> None:
     model.save(tmp_path / "model.h5")
     x = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
 
-    loaded = models.load_model(tmp_path / "model.h5")
+    loaded = load_model.load_model(tmp_path / "model.h5")
 
     assert np.allclose(loaded(x), model(x), atol=1e-6)
     assert inspect_model(tmp_path / "model.h5").compared is None
@@ -78,7 +79,7 @@ def test_sequential_configs_that_are_a_list_are_read(tmp_path: Path) -> None:
     def as_list(file: Any) -> None:
         file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": old_dense()["config"]["layers"]})
 
-    model = models.load_model(changed(as_list, tmp_path))
+    model = load_model.load_model(changed(as_list, tmp_path))
 
     assert model(np.ones((1, 3))).shape == (1, 2)
 
@@ -92,7 +93,7 @@ def test_groups_with_backslashes_are_found(tmp_path: Path) -> None:
         del group["dense/kernel:0"]
         group["dense\\kernel:0"] = kernel
 
-    model = models.load_model(changed(on_windows, tmp_path))
+    model = load_model.load_model(changed(on_windows, tmp_path))
 
     assert np.array_equal(model(np.ones((1, 3))), [[7.0, 7.0]])
 
@@ -119,7 +120,7 @@ def _lose_all(file: Any) -> None:
 def test_weights_that_do_not_fit_are_told_with_the_layer(damage: Callable[[Any], None], tmp_path: Path) -> None:
     """A weight that silently keeps its initial value would look like a bad model."""
     with pytest.raises(ModelUnreadable, match=r"dense|other"):
-        models.load_model(changed(damage, tmp_path))
+        load_model.load_model(changed(damage, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_settings_without_a_counterpart_are_refused_by_name(change: Any, told: s
     path.write_bytes(hdf5_file(old_dense(**change)))
 
     with pytest.raises((ModelClassRefused, ModelUnreadable), match=told):
-        models.load_model(path)
+        load_model.load_model(path)
 
 
 def test_layers_of_applications_come_back_from_keras_3(tmp_path: Path) -> None:
@@ -147,4 +148,4 @@ def test_layers_of_applications_come_back_from_keras_3(tmp_path: Path) -> None:
     model.save(tmp_path / "model.h5")
     x = np.random.default_rng(0).normal(size=(2, 6)).astype("float32")
 
-    assert np.allclose(models.load_model(tmp_path / "model.h5")(x), model(x))
+    assert np.allclose(load_model.load_model(tmp_path / "model.h5")(x), model(x))

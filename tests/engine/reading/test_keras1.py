@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from engine import model as models
+from engine import load_model
 from engine.inspect import inspect_model
 from jobspec.errors import ModelClassRefused
 from tests.engine.reading.old_models import K
@@ -62,13 +62,13 @@ def test_a_convolutional_network_is_read(tmp_path: Path) -> None:
 
     path = keras1_file(tmp_path / "model.h5", config, weights)
 
-    assert np.allclose(models.load_model(path)(x), same(x), atol=1e-5)
+    assert np.allclose(load_model.load_model(path)(x), same(x), atol=1e-5)
     compared = inspect_model(path).compared
     assert compared is not None
     assert compared.startswith("not compared")
     turned = weights | {"conv": [arrays[0][::-1, ::-1], arrays[1]]}
     theano = keras1_file(tmp_path / "theano.h5", config, turned, backend="theano")
-    assert np.allclose(models.load_model(theano)(x), same(x), atol=1e-5)
+    assert np.allclose(load_model.load_model(theano)(x), same(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "order"), [("LSTM", (0, 2, 1, 3)), ("GRU", (0, 1, 2))])
@@ -90,7 +90,7 @@ def test_gates_that_were_stored_one_by_one_are_joined(kind: str, order: tuple[in
         {"cells": arrays},
     )
 
-    assert np.allclose(models.load_model(path)(x), same(x), atol=1e-5)
+    assert np.allclose(load_model.load_model(path)(x), same(x), atol=1e-5)
 
 
 def branches(mode: str) -> Any:
@@ -135,7 +135,7 @@ def test_merge_becomes_the_layer_of_its_mode(mode: str, expected: list[float], t
     ones, zeros = np.ones((3, 2)), np.zeros(2)
     path = keras1_file(tmp_path / "model.h5", branches(mode), {"a": [ones, zeros], "b": [2 * ones, zeros]})
 
-    assert np.array_equal(models.load_model(path)(np.ones((1, 3))), [expected])
+    assert np.array_equal(load_model.load_model(path)(np.ones((1, 3))), [expected])
 
 
 def test_a_merge_by_a_function_is_refused_by_name(tmp_path: Path) -> None:
@@ -143,4 +143,4 @@ def test_a_merge_by_a_function_is_refused_by_name(tmp_path: Path) -> None:
     config["config"]["layers"][3]["config"] |= {"mode": "lambda x: x", "mode_type": "lambda"}
 
     with pytest.raises(ModelClassRefused, match="'merge'"):
-        models.load_model(keras1_file(tmp_path / "model.h5", config, {}))
+        load_model.load_model(keras1_file(tmp_path / "model.h5", config, {}))

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from engine.repair.batchnorm import compiled, reestimate, reestimate_if_better, scales_units
+from engine.following_batchnorm import scales_units
+from engine.repair.batchnorm import compiled, reestimate, reestimate_if_better
 
 
 @pytest.fixture
