@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from client.views import Job
-from jobspec.sweep import SweepReport
+from jobspec.sweep_report import SweepReport
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line, progressed
 
 pytestmark = [
