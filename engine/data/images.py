@@ -17,7 +17,7 @@ from engine.data.split import Contents
 from jobspec.errors import ImagesUnusable
 from jobspec.reading import Reading
 from screening.archive import IMAGES, Archive
-from screening.images import Member, members_of
+from screening.datasets.images import Member, members_of
 
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF")
 MAX_PIXELS: Final = 50_000_000

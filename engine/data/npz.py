@@ -16,8 +16,8 @@ from jobspec.errors import DatasetNotFinite
 from jobspec.reading import Reading
 from jobspec.summaries import LabelKind, SplitName
 from screening.archive import Archive
-from screening.npy import read_header
-from screening.npz_names import ArrayName, parts_of, wanted
+from screening.datasets.npy import read_header
+from screening.datasets.npz_names import ArrayName, parts_of, wanted
 
 NAMES: Final[Mapping[SplitName, str]] = {"train": "train", "validation": "val", "test": "test"}
 """What each split is called at the end of an array's name."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import keras
 
-from screening.keras_builtins import builtins
+from screening.models.keras_builtins import builtins
 
 OPTIMIZERS: Final[Mapping[str, str]] = {"lr": "learning_rate"}
 FUNCTIONS: Final[Mapping[str, str]] = {

@@ -12,8 +12,9 @@ from engine.reading import hdf5_limits, keras1, probe
 from engine.reading.refusals import RESAVE, unreadable
 from engine.reading.saved import Named, Path, Saved
 from jobspec.errors import ArchiveUnreadable, SecateurError
-from screening import json_text, keras_config
-from screening.keras_file import MAX_CONFIG_BYTES
+from screening import json_text
+from screening.models import keras_config
+from screening.models.keras_file import MAX_CONFIG_BYTES
 
 
 @contextmanager
@@ -128,7 +129,7 @@ def with_modules(config: Any) -> Any:
 
     Layers say whether they are trainable, operations of ``keras.ops`` do not: both may be called ``Multiply``.
     """
-    from screening.keras_builtins import builtins
+    from screening.models.keras_builtins import builtins
 
     def module_of(name: str, inner: dict[str, Any]) -> str | None:
         if name in ("Functional", "Sequential", "Model"):

@@ -15,7 +15,7 @@ from engine.reading.hdf5 import numbers, opened
 from engine.reading.refusals import unreadable
 from engine.reading.saved import Named, Path, Saved
 from screening.archive import Archive
-from screening.keras_file import WEIGHTS, config_of, version_of
+from screening.models.keras_file import WEIGHTS, config_of, version_of
 
 CONTAINERS: Final = ("layers", "_layer_checkpoint_dependencies")
 """Under which names the layers of a model stand; the second is that of TensorFlow 2.12 and 2.13."""

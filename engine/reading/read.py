@@ -15,7 +15,7 @@ from engine.reading.saved import Saved
 from engine.reading.weights import put
 from screening import screen
 from screening.archive import Archive
-from screening.keras_file import WEIGHTS, version_of
+from screening.models.keras_file import WEIGHTS, version_of
 
 READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {
     "hdf5": hdf5.read,

@@ -18,9 +18,10 @@ from engine.arrays import Array
 from engine.reading.refusals import unreadable
 from engine.reading.saved import Named, Path, Saved
 from jobspec.errors import ArchiveUnreadable, SecateurError
-from screening import json_text, keras_config, savedmodel_file
+from screening import json_text
 from screening.archive import Archive
-from screening.keras_file import MAX_CONFIG_BYTES
+from screening.models import keras_config, savedmodel_file
+from screening.models.keras_file import MAX_CONFIG_BYTES
 
 OBJECTS: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE: Final = "VARIABLE_VALUE"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import keras
 
-from screening.keras_builtins import builtins
+from screening.models.keras_builtins import builtins
 
 Settings = dict[str, Any]
 

@@ -6,7 +6,7 @@ import sys
 
 PROGRAM = """
 import logging
-from infra import logs
+from infra.telemetry import logs
 logs.configure({log_format!r}, "info")
 logs.logger("gateway").info("job accepted", job_id="job_1", num_bytes=3)
 logging.getLogger("some.library").warning("careful: %s", "two\\nlines")

@@ -12,8 +12,8 @@ import pytest
 from keras.src.saving.keras_saveable import KerasSaveable
 
 from screening import screen
-from screening.keras_builtins import builtins
-from screening.keras_config import check
+from screening.models.keras_builtins import builtins
+from screening.models.keras_config import check
 
 APPLICATIONS = ["MobileNetV3Small", "EfficientNetV2B0", "ResNet50V2", "DenseNet121", "ConvNeXtTiny"]
 NOT_IN_MODELS = {"Operation", "Variable", "Function", "InputSpec", "KerasTensor"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from jobspec.errors import ModelClassRefused, ModelUnreadable
-from screening.keras_config import MAX_LAYERS, check
+from screening.models.keras_config import MAX_LAYERS, check
 from tests.badfiles import layer, sequential
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobspec.errors import RequestError
 from screening import Kind, screen
-from screening.keras_config import check
+from screening.models.keras_config import check
 from tests.badfiles import good_npz, keras_file, layer, sequential, zipped
 
 SEEDS: dict[Kind, bytes] = {

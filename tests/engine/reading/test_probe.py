@@ -10,7 +10,7 @@ import pytest
 
 STORY = """
 import os, pathlib, sys
-from engine.reading import probe
+from engine.importers.formats import probe
 from jobspec.errors import SecateurError
 
 path, number = pathlib.Path(sys.argv[1]), int(sys.argv[2])

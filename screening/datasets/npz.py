@@ -13,8 +13,8 @@ from jobspec.errors import (
     FieldError,
 )
 from screening.archive import Archive
-from screening.npy import NUMERIC_KINDS, ArrayHeader, read_header
-from screening.npz_names import ArrayName, parts_of, wanted
+from screening.datasets.npy import NUMERIC_KINDS, ArrayHeader, read_header
+from screening.datasets.npz_names import ArrayName, parts_of, wanted
 
 _SAVEZ: Final = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
 _VAL_AS_TEST: Final = "Name x_val and y_val x_test and y_test: each job holds out samples of its own to choose by."

@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from jobspec.errors import ModelUnreadable, UnsupportedFormat
-from screening import json_text, keras_config
+from screening import json_text
 from screening.archive import Archive
+from screening.models import keras_config
 
 METADATA: Final = "metadata.json"
 CONFIG: Final = "config.json"

@@ -7,7 +7,7 @@ so a name alone must be enough to know that nothing behind it runs code of the f
 import re
 from typing import Any, Final
 
-from screening.keras_builtins import builtins
+from screening.models.keras_builtins import builtins
 
 KERAS_1_CLASSES: Final = frozenset(
     (

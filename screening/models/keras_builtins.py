@@ -31,7 +31,7 @@ class Builtins:
 @cache
 def builtins() -> Builtins:
     """The list, read once."""
-    data = json.loads(resources.files("screening").joinpath("keras_builtins.json").read_text(encoding="utf-8"))
+    data = json.loads(resources.files("screening.models").joinpath("keras_builtins.json").read_text(encoding="utf-8"))
     return Builtins(
         classes={module: frozenset(names) for module, names in data["classes"].items()},
         functions={module: frozenset(names) for module, names in data["functions"].items()},
