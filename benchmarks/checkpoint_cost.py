@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
-from infra.store import Store
+from infra.storage.store import Store
 from jobspec.progress import ProducedFile
 from jobspec.work import CHECKPOINT
 from workers import outputs

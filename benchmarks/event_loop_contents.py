@@ -11,12 +11,14 @@ from zipfile import ZipFile
 
 from gateways import prepared
 
-from infra import api_keys, jobs, uploads
-from infra.database import now
-from infra.events import Entry
-from infra.jobs import Outcome, StoredFile
+from infra.accounts import api_keys
+from infra.db.database import now
+from infra.jobs import lifecycle
+from infra.jobs.events import Entry
+from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.settings import Settings
-from infra.store import Store
+from infra.storage.store import Store
+from infra.uploads import uploads
 from jobspec.ids import new_id
 from jobspec.reading import Reading
 from jobspec.spec import CompressSpec
@@ -121,13 +123,13 @@ class Contents:
         labels = {f"label {number}": "x" * 200 for number in range(32)}
         spec = self.pair() | {"steps": STEPS, "labels": labels} | changes
         with self._database.write() as session:
-            return jobs.create(session, CompressSpec.model_validate(spec)).id
+            return lifecycle.create(session, CompressSpec.model_validate(spec)).id
 
     def cancelled_job(self) -> dict[str, str]:
         """A job that can be retried, or deleted."""
         job_id = self.job()
         with self._database.write() as session:
-            jobs.cancel(session, job_id)
+            lifecycle.cancel(session, job_id)
         return {"id": job_id}
 
     def admin_key(self) -> str:
@@ -139,8 +141,8 @@ class Contents:
         job_id = self.job()
         entries = [Entry("log", {"message": "x" * 2000, "logger": "engine"}) for _ in range(1000)]
         with self._database.write() as session:
-            jobs.claim(session, job_id, lease_seconds=3600)
-            jobs.renew(session, job_id, 1, steps=[], lease_seconds=3600, entries=entries)
+            lifecycle.claim(session, job_id, lease_seconds=3600)
+            lifecycle.renew(session, job_id, 1, steps=[], lease_seconds=3600, entries=entries)
         return job_id
 
     def _ended(self) -> str:
@@ -151,8 +153,8 @@ class Contents:
             path.write_bytes(os.urandom(8 << 20))
             files.append(StoredFile(name, media_type, *self._store.put(path)))
         with self._database.write() as session:
-            jobs.claim(session, job_id, lease_seconds=3600)
-            jobs.finish(session, job_id, 1, Outcome(JobState.SUCCEEDED, files=files), steps=[])
+            lifecycle.claim(session, job_id, lease_seconds=3600)
+            lifecycle.finish(session, job_id, 1, Outcome(JobState.SUCCEEDED, files=files), steps=[])
         return job_id
 
 

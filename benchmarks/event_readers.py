@@ -25,10 +25,10 @@ import httpx
 import psutil
 from gateways import gateway, prepared
 
-from infra import events, jobs
-from infra.database import Database
-from infra.events import Entry
-from infra.jobs import Outcome
+from infra.db.database import Database
+from infra.jobs import events, lifecycle
+from infra.jobs.events import Entry
+from infra.jobs.lifecycle import Outcome
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState
 
@@ -50,8 +50,8 @@ class Reader:
 def claimed(database: Database) -> str:
     """A running job. Returns its id."""
     with database.write() as session:
-        job = jobs.create(session, SPEC)
-        assert jobs.claim(session, job.id, lease_seconds=3600) is not None
+        job = lifecycle.create(session, SPEC)
+        assert lifecycle.claim(session, job.id, lease_seconds=3600) is not None
         return job.id
 
 
@@ -63,11 +63,11 @@ def write(database: Database, job_ids: list[str], seconds: float) -> None:
         began = time.monotonic()
         for job_id in job_ids:
             with database.write() as session:
-                jobs.renew(session, job_id, 1, steps=[], lease_seconds=3600, entries=entries)
+                lifecycle.renew(session, job_id, 1, steps=[], lease_seconds=3600, entries=entries)
         time.sleep(max(0.0, 1.0 - (time.monotonic() - began)))
     for job_id in job_ids:
         with database.write() as session:
-            jobs.finish(session, job_id, 1, Outcome(JobState.SUCCEEDED), steps=[])
+            lifecycle.finish(session, job_id, 1, Outcome(JobState.SUCCEEDED), steps=[])
 
 
 async def read(url: str, reader: Reader) -> None:

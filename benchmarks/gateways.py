@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.database import Database
+from infra.db.database import Database
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]

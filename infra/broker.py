@@ -14,8 +14,8 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infra.silence import Silence
-from infra.tables import Job
+from infra.circuit_breaker import Silence
+from infra.db.tables import Job
 from jobspec.errors import Unavailable
 from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
 

@@ -18,8 +18,8 @@ from types import FrameType
 
 import uvicorn
 
-from infra import logs
 from infra.settings import Settings
+from infra.telemetry import logs
 from service import keys_command
 from service.app import create_app
 from service.guard import CREATE_COMMAND, is_open, may_bind

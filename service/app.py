@@ -11,12 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.broker import Publisher, celery_app
-from infra.database import Database
-from infra.logs import logger
+from infra.db.database import Database
 from infra.settings import Settings
-from infra.store import Store
-from infra.trace_context import working_for
-from infra.traces import Traces
+from infra.storage.store import Store
+from infra.telemetry.logs import logger
+from infra.telemetry.trace_context import working_for
+from infra.telemetry.traces import Traces
 from service import problems
 from service.body_limit import BodyLimit
 from service.guard import FOR_MONITORS, Guard

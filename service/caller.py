@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from infra.tables import ApiKey
+from infra.db.tables import ApiKey
 from jobspec.keys import LOCAL_OWNER, SCOPES, Scope, granted
 
 

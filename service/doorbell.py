@@ -1,8 +1,8 @@
 """Waking a worker for a row that is committed already."""
 
-from infra import jobs
-from infra.logs import logger
-from infra.tables import Job
+from infra.db.tables import Job
+from infra.jobs import lifecycle
+from infra.telemetry.logs import logger
 from jobspec.errors import ServiceError
 from service.parts import Parts
 
@@ -12,6 +12,6 @@ def ring(parts: Parts, job: Job) -> None:
     try:
         parts.publisher.publish(job)
         with parts.database.write() as session:
-            jobs.mark_published(session, job.id)
+            lifecycle.mark_published(session, job.id)
     except ServiceError as fault:
         logger("gateway").warning("message not sent, a sweep will", job=job.id, reason=fault.detail)

@@ -17,10 +17,10 @@ import anyio
 import anyio.to_thread
 from sqlalchemy.orm import Session
 
-from infra import events
-from infra.database import Database
-from infra.events import Pulse
-from infra.logs import logger
+from infra.db.database import Database
+from infra.jobs import events
+from infra.jobs.events import Pulse
+from infra.telemetry.logs import logger
 from jobspec.events import JobEvent
 from jobspec.states import FINAL
 

@@ -15,10 +15,10 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra import api_keys, owner_limits
-from infra.database import Database, now
-from infra.rates import Allowance, Rates
-from infra.tables import ApiKey
+from infra.accounts import api_keys, owner_limits
+from infra.accounts.rate_limits import Allowance, Rates
+from infra.db.database import Database, now
+from infra.db.tables import ApiKey
 from jobspec import keys
 from jobspec.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized, Unavailable
 from service.brief import briefly

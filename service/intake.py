@@ -10,11 +10,14 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import locks, owner_limits, quotas, retention, uploads
-from infra.database import now
-from infra.logs import logger
-from infra.store import Staged
-from infra.tables import Job, Upload
+from infra.accounts import owner_limits, quotas
+from infra.cleanup import retention
+from infra.db import locks
+from infra.db.database import now
+from infra.db.tables import Job, Upload
+from infra.storage.store import Staged
+from infra.telemetry.logs import logger
+from infra.uploads import uploads
 from jobspec.reading import Reading
 from service import receive
 from service.doorbell import ring

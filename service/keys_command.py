@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from infra import api_keys, owner_limits
-from infra.database import Database, now
-from infra.owner_limits import NAMES
+from infra.accounts import api_keys, owner_limits
+from infra.accounts.owner_limits import NAMES
+from infra.db.database import Database, now
 from infra.settings import Settings
 from jobspec.errors import SecateurError
 from jobspec.keys import LOCAL_OWNER, OWNER_WORDS, SCOPES, Owner

@@ -11,10 +11,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
-from infra import tallies, totals
-from infra.database import Database
-from infra.tallies import BUCKETS, ENDLESS, Key
-from infra.totals import Totals
+from infra.db import counters
+from infra.db.counters import BUCKETS, ENDLESS, Key
+from infra.db.database import Database
+from infra.jobs import totals
+from infra.jobs.totals import Totals
 from jobspec.errors import ServiceError
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -72,7 +73,7 @@ class _Rows(Collector):
         try:
             with self.database.read() as session:
                 now = totals.read(session, workers_within_seconds=self.workers_within_seconds)
-                counts = tallies.read(session)
+                counts = counters.read(session)
         except ServiceError:
             yield from _Away().collect()
             return

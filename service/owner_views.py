@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from infra.owner_limits import Limits
-from infra.tables import ApiKey
+from infra.accounts.owner_limits import Limits
+from infra.db.tables import ApiKey
 from jobspec.frozen import Frozen
 from jobspec.keys import Scope
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, TypeVar
 
 from fastapi import Query
 
-from infra.tables import ApiKey, Delivery, Job, Upload, Webhook
+from infra.db.tables import ApiKey, Delivery, Job, Upload, Webhook
 from jobspec.errors import FieldError, InvalidRequest
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at most.")]

@@ -7,10 +7,10 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from infra.broker import Publisher
-from infra.database import Database
+from infra.db.database import Database
 from infra.settings import Settings
-from infra.store import Store
-from infra.traces import Traces
+from infra.storage.store import Store
+from infra.telemetry.traces import Traces
 from service.feed import Feed
 from service.metrics import Requests
 from service.readiness import Probe

@@ -14,7 +14,7 @@ from typing import IO
 
 from starlette.concurrency import run_in_threadpool
 
-from infra.store import too_large
+from infra.storage.store import too_large
 from jobspec.errors import ChecksumMismatch, InternalError, StorageFull, UploadLocked
 
 WRITE_BYTES = 1 << 20

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from infra.logs import logger
+from infra.telemetry.logs import logger
 from jobspec.bounded import MAX_NAMED
 from jobspec.errors import (
     FieldError,

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from infra import workers
 from infra.broker import Publisher
-from infra.database import Database
-from infra.logs import logger
-from infra.store import Store
-from infra.tables import Worker
+from infra.db.database import Database
+from infra.db.tables import Worker
+from infra.jobs import workers
+from infra.storage.store import Store
+from infra.telemetry.logs import logger
 from jobspec.errors import ServiceError
 from jobspec.work import QUEUES
 from service.brief import briefly

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from infra.store import too_large
+from infra.storage.store import too_large
 from jobspec.errors import FieldError, UploadIncomplete
 from service.raw_body import raw_body
 

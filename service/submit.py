@@ -11,11 +11,15 @@ from fastapi import Response
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from infra import idempotency, job_list, jobs, locks, owner_limits, quotas, retention, uploads
-from infra.database import now
-from infra.idempotency import Known
-from infra.logs import logger
-from infra.tables import Job, Upload
+from infra.accounts import owner_limits, quotas
+from infra.cleanup import retention
+from infra.db import locks
+from infra.db.database import now
+from infra.db.tables import Job, Upload
+from infra.jobs import idempotency, lifecycle, queries
+from infra.jobs.idempotency import Known
+from infra.telemetry.logs import logger
+from infra.uploads import uploads
 from jobspec import errors
 from jobspec.fit import check_fit
 from jobspec.kinds import JobSpec
@@ -89,13 +93,13 @@ def _take(parts: Parts, order: Order) -> Answer:
         if known is not None:
             return _known(session, order, known)
         _check(session, order)
-        twin = None if order.force else job_list.twin(session, owner, order.spec)
+        twin = None if order.force else queries.twin(session, owner, order.spec)
         if twin is None:
             limits = owner_limits.of(session, owner, settings=parts.settings)
             quotas.check_queue(session, owner, limits)
             quotas.check_room(session, owner, 0, limits)
             expires_at = retention.expiry(parts.settings.keep_jobs_days, now=now())
-        job = twin or jobs.create(session, order.spec, owner=owner, expires_at=expires_at)
+        job = twin or lifecycle.create(session, order.spec, owner=owner, expires_at=expires_at)
         answer = _answer(session, job, status=202, deduplicated=twin is not None)
         if order.key:
             fingerprint = order.fingerprint()
@@ -112,7 +116,7 @@ def _take(parts: Parts, order: Order) -> Answer:
 def answer_now(parts: Parts, order: Order, before: Answer) -> Answer:
     """What became of a job that its caller waited for; kept as the answer of its key."""
     with parts.database.write() as session:
-        job = job_list.get(session, before.job_id)
+        job = queries.get(session, before.job_id)
         if job is None:  # deleted meanwhile
             return before
         answer = _answer(session, job, status=202, deduplicated=before.deduplicated)
@@ -138,7 +142,7 @@ def _known(session: Session, order: Order, known: Known) -> Answer:
         raise _InFlight("The request that came first with this Idempotency-Key still waits for its answer.")
     if known.status is not None and known.body is not None:
         return Answer(known.status, known.body, known.job_id, is_replayed=True)
-    job = job_list.get(session, known.job_id)
+    job = queries.get(session, known.job_id)
     if job is None:
         raise errors.NotFound(f"The job {known.job_id} of this Idempotency-Key was deleted.")
     answer = replace(_answer(session, job, status=202, deduplicated=False), is_replayed=True)

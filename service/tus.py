@@ -11,9 +11,9 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import screening
-from infra.store import too_large
-from infra.tables import ResumableUpload
-from infra.uploads import Kind
+from infra.db.tables import ResumableUpload
+from infra.storage.store import too_large
+from infra.uploads.uploads import Kind
 from jobspec.errors import FieldError, ProtocolUnserved, UnsupportedFormat, UploadEmpty, UploadIncomplete
 from jobspec.file_formats import DatasetFormat
 from jobspec.reading import Reading, check_reading, from_text

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from infra import families, job_list
-from infra.tables import Artifact, Job, ResumableUpload, Upload
+from infra.db.tables import Artifact, Job, ResumableUpload, Upload
+from infra.jobs import queries, trials
 from jobspec.errors import Failure
 from jobspec.events import JobEvent
 from jobspec.frozen import Frozen
@@ -233,10 +233,10 @@ def job_view(session: Session, job: Job, *, deduplicated: bool = False) -> JobVi
         owner=job.owner,
         kind=job.kind,
         state=JobState(job.state),
-        steps=families.steps_of(session, job),
+        steps=trials.steps_of(session, job),
         attempt=job.attempt,
         charged=job.charged,
-        queue_position=job_list.queue_position(session, job),
+        queue_position=queries.queue_position(session, job),
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, cast, get_args
 
 from pydantic import Field, StringConstraints
 
-from infra.tables import Delivery, Webhook
+from infra.db.tables import Delivery, Webhook
 from jobspec.frozen import Frozen
 from jobspec.webhooks import NoticeType, Subscription
 
@@ -13,7 +13,7 @@ ALL_OF_JOBS: Final[tuple[Subscription, ...]] = tuple(name for name in get_args(S
 DAY_SECONDS: Final = 86_400
 
 URL_PATTERN: Final = r"^https?://[^\s/@:#?]+(:[0-9]{1,5})?([/?][^\s#]*)?$"
-"""Told, not asked: ``infra.outbound.check_url`` judges, and says how to mend it."""
+"""Told, not asked: ``infra.webhooks.outbound.check_url`` judges, and says how to mend it."""
 Url = Annotated[
     str, StringConstraints(min_length=1, max_length=2048), Field(json_schema_extra={"pattern": URL_PATTERN})
 ]

@@ -14,7 +14,7 @@ from typing import Final
 
 from client.api import Secateur
 from infra.broker import Publisher, celery_app
-from infra.database import Database
+from infra.db.database import Database
 from infra.settings import Settings
 from jobspec.errors import SecateurError, Unavailable
 from stack.broker import broker_command, broker_url, socket_for

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from infra import logs
 from infra.broker import Publisher, celery_app
-from infra.database import Database
-from infra.logs import logger
+from infra.db.database import Database
 from infra.settings import Settings
-from infra.store import Store
-from infra.traces import Traces
+from infra.storage.store import Store
+from infra.telemetry import logs
+from infra.telemetry.logs import logger
+from infra.telemetry.traces import Traces
 from jobspec.errors import SandboxMissing
 from jobspec.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app

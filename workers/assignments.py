@@ -9,8 +9,10 @@ from typing import Any, Final
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from infra import families, job_list, uploads
-from infra.tables import Artifact, Job, Upload
+from infra.db.tables import Artifact, Job, Upload
+from infra.jobs import queries
+from infra.jobs import trials as families
+from infra.uploads import uploads
 from jobspec.errors import Failure, FieldError, InputRejected, NotFound
 from jobspec.kinds import SPECS
 from jobspec.pruning import Prune
@@ -181,7 +183,7 @@ def _inputs(session: Session, spec: CompressSpec | SensitivitySpec | SweepSpec |
 
 def _known(session: Session, job: Job, model: Upload, dataset: Upload) -> dict[str, str]:
     contents = {"model_digest": model.digest, "dataset_digest": dataset.digest}
-    digests = job_list.left_behind(session, "sensitivity.json", owner=job.owner, **contents, limit=MAX_KNOWN)
+    digests = queries.left_behind(session, "sensitivity.json", owner=job.owner, **contents, limit=MAX_KNOWN)
     return {f"sensitivity_{number}.json": digest for number, digest in enumerate(digests)}
 
 

@@ -14,14 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from infra import blobs
-from infra.database import Database, now
-from infra.jobs import Outcome
-from infra.logs import logger
-from infra.store import Store
-from infra.tables import Job
-from infra.traces import Span, Traces
-from infra.work_disk import WorkDiskFull
+from infra.db.database import Database, now
+from infra.db.tables import Job
+from infra.jobs.lifecycle import Outcome
+from infra.storage import blobs
+from infra.storage.store import Store
+from infra.storage.work_disk import WorkDiskFull
+from infra.telemetry.logs import logger
+from infra.telemetry.traces import Span, Traces
 from jobspec.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
 from jobspec.progress import Failed, Ready, Saved, Succeeded
 from jobspec.room import lacks_room

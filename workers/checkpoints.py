@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from infra import blobs, checkpoints
-from infra.database import Database, now
-from infra.logs import logger
-from infra.store import Store
-from infra.tables import Job
+from infra.db.database import Database, now
+from infra.db.tables import Job
+from infra.jobs import checkpoints
+from infra.storage import blobs
+from infra.storage.store import Store
+from infra.telemetry.logs import logger
 from jobspec.errors import SecateurError
 from jobspec.progress import ProducedFile, StepProgress
 from jobspec.work import CHECKPOINT

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from infra.logs import logger
+from infra.telemetry.logs import logger
 from jobspec.work import WorkKind
 from workers import fonts
 from workers.assignments import OUT

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.collect import collect
-from infra.database import Database, now
-from infra.logs import logger
+from infra.cleanup.garbage_collection import collect
+from infra.db.database import Database, now
 from infra.settings import Settings
-from infra.store import Store
+from infra.storage.store import Store
+from infra.telemetry.logs import logger
 from jobspec.errors import SecateurError
 from workers.scratch import tidy
 

@@ -2,10 +2,10 @@
 
 import re
 
-from infra import tallies
-from infra.jobs import Outcome
-from infra.tables import Job
-from infra.tallies import Key
+from infra.db import counters
+from infra.db.counters import Key
+from infra.db.tables import Job
+from infra.jobs.lifecycle import Outcome
 from workers.attempt import Ending, Spread, Stop
 from workers.process import Death
 
@@ -14,14 +14,14 @@ def attempt(job: Job, ending: Ending, *, ran_seconds: float, is_written: bool) -
     """The counts of one attempt. The wait is that for the first: a job that is tried again did not wait, it failed."""
     counts: list[dict[Key, float]] = [
         {("attempts", (job.kind, ending_of(ending) if is_written else "lost")): 1.0},
-        tallies.observed("job_run_seconds", (job.kind,), ran_seconds),
+        counters.observed("job_run_seconds", (job.kind,), ran_seconds),
     ]
     if job.attempt == 1 and job.started_at is not None:
         waited = (job.started_at - job.created_at).total_seconds()
-        counts.append(tallies.observed("job_wait_seconds", (job.kind,), waited))
+        counts.append(counters.observed("job_wait_seconds", (job.kind,), waited))
     if isinstance(ending, Death):
         counts.append({("child_deaths", (cause_of(ending),)): 1.0})
-    return tallies.together(counts)
+    return counters.together(counts)
 
 
 def lost(job: Job) -> dict[Key, float]:

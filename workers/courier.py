@@ -9,11 +9,12 @@ import signal
 import socket
 import threading
 
-from infra import logs, workers
-from infra.database import Database
-from infra.logs import logger
+from infra.db.database import Database
+from infra.jobs import workers
 from infra.settings import Settings
-from infra.traces import Traces
+from infra.telemetry import logs
+from infra.telemetry.logs import logger
+from infra.telemetry.traces import Traces
 from jobspec.errors import SecateurError
 from workers.webhooks import Courier, delivering
 

@@ -8,10 +8,10 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from infra import job_steps, jobs
-from infra.database import Database
-from infra.logs import logger
-from infra.tables import Job
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import lifecycle, steps
+from infra.telemetry.logs import logger
 from jobspec.states import JobState
 from workers.recorder import Recorder
 
@@ -20,7 +20,7 @@ class Lease:
     """The right to write one attempt of one job. What its ``record`` is told is saved at the next heartbeat."""
 
     def __init__(self, database: Database, job: Job, *, lease_seconds: float, heartbeat_seconds: float) -> None:
-        self.record = Recorder(job_steps.steps_of(job))
+        self.record = Recorder(steps.steps_of(job))
         self.state: JobState | None = JobState.RUNNING
         self._database = database
         self._job = job
@@ -51,7 +51,7 @@ class Lease:
 
     def _renew(self) -> None:
         with self.record.to_write() as entries, self._database.write() as session:
-            self.state = jobs.renew(
+            self.state = lifecycle.renew(
                 session,
                 self._job.id,
                 self._job.attempt,

@@ -14,9 +14,9 @@ from typing import IO, Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from infra.digests import Between, digest_of
-from infra.jobs import StoredFile
-from infra.store import Store
+from infra.jobs.lifecycle import StoredFile
+from infra.storage.digests import Between, digest_of
+from infra.storage.store import Store
 from jobspec.errors import InternalError, OutputsTooLarge
 from jobspec.progress import ProducedFile
 from jobspec.summaries import MAX_BYTES

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from infra.events import Entry
+from infra.jobs.events import Entry
 from jobspec.progress import Event, LogLine, StepAdvanced, StepFinished, StepProgress, StepStarted, advance
 
 PROGRESS_SECONDS: Final = 1.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from infra.traces import Span
+from infra.telemetry.traces import Span
 from jobspec.progress import Event, StepFinished, StepStarted
 
 

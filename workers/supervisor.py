@@ -12,15 +12,19 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from infra import blobs, families, jobs, owner_limits, quotas, tallies
+from infra.accounts import owner_limits, quotas
 from infra.broker import Publisher
-from infra.events import Entry
-from infra.jobs import Outcome
-from infra.logs import logger
+from infra.db import counters
+from infra.db.tables import Job, Upload
+from infra.jobs import lifecycle
+from infra.jobs import trials as families
+from infra.jobs.events import Entry
+from infra.jobs.lifecycle import Outcome
 from infra.settings import Settings
-from infra.tables import Job, Upload
-from infra.trace_context import working_for
-from infra.traces import Span, Value
+from infra.storage import blobs
+from infra.telemetry.logs import logger
+from infra.telemetry.trace_context import working_for
+from infra.telemetry.traces import Span, Value
 from jobspec.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, StepState, UploadState
@@ -92,9 +96,9 @@ class Supervisor:
                 self._wake_next(job.owner)
         return ending
 
-    def _count(self, counts: Mapping[tallies.Key, float]) -> None:
+    def _count(self, counts: Mapping[counters.Key, float]) -> None:
         with self.means.database.write() as session:
-            tallies.add(session, counts)
+            counters.add(session, counts)
 
     def _settle(self, job: Job, lease: Lease, ending: Ending) -> bool:
         """Write an ending. False when the job was no longer ours to end."""
@@ -128,11 +132,11 @@ class Supervisor:
             case Outcome():
                 return self._finish(job, lease, ending)
 
-    def _give_back(self, job: Job, lease: Lease, why: jobs.Why, detail: str) -> bool:
+    def _give_back(self, job: Job, lease: Lease, why: lifecycle.Why, detail: str) -> bool:
         """Queue the job for another attempt. False when it is not running: then it was being cancelled, or is lost."""
 
         def write(session: Session, entries: Entries) -> bool:
-            return jobs.requeue(session, job.id, job.attempt, why=why, detail=detail, entries=entries)
+            return lifecycle.requeue(session, job.id, job.attempt, why=why, detail=detail, entries=entries)
 
         return self._write(lease, write)
 
@@ -154,7 +158,7 @@ class Supervisor:
         steps = lease.record.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.record.steps)
 
         def write(session: Session, entries: Entries) -> bool:
-            return jobs.finish(session, job.id, job.attempt, outcome, steps=steps, entries=entries)
+            return lifecycle.finish(session, job.id, job.attempt, outcome, steps=steps, entries=entries)
 
         written = self._write(lease, write)
         if written and job.parent_id is not None:
@@ -212,7 +216,7 @@ class Supervisor:
         with suppress(Unavailable):
             self.publisher.publish(job)
             with self.means.database.write() as session:
-                jobs.mark_published(session, job.id)
+                lifecycle.mark_published(session, job.id)
 
 
 def _is_our_fault(ending: Ending) -> bool:

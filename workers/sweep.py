@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
-from infra import clock, idempotency, jobs, lapses, owner_limits, quotas, tallies, workers
+from infra.accounts import owner_limits, quotas
 from infra.broker import Publisher
-from infra.database import Database
-from infra.logs import logger
+from infra.db import clock, counters
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import idempotency, lifecycle, recovery, workers
 from infra.settings import Settings
-from infra.tables import Job
+from infra.telemetry.logs import logger
 from jobspec.errors import SecateurError, ServiceError
 from jobspec.work import QUEUE_OF, Queue
 from workers import counted
@@ -71,7 +73,7 @@ class Sweep:
             if sent:
                 with self._database.write() as session:
                     for job in sent:
-                        jobs.mark_published(session, job.id)
+                        lifecycle.mark_published(session, job.id)
         return len(sent)
 
     def _set_right(self) -> tuple[Sequence[Job], datetime]:
@@ -79,7 +81,7 @@ class Sweep:
         with self._database.write() as session:
             workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
             lost: list[Job] = []
-            due = lapses.sweep(
+            due = recovery.sweep(
                 session,
                 max_attempts=self._settings.max_attempts,
                 resend_seconds=RESEND_SECONDS,
@@ -89,7 +91,7 @@ class Sweep:
             due = quotas.startable(session, due, owner_limits.by(self._settings))
             idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
             now = clock.read(session)
-            tallies.add(session, tallies.together(map(counted.lost, lost)))
+            counters.add(session, counters.together(map(counted.lost, lost)))
             return due, now
 
     def _missing(self, due: Iterable[Job], now: datetime) -> Iterator[Job]:

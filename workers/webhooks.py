@@ -14,13 +14,14 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Final
 
-from infra import outbound, signing, trace_context, webhooks
-from infra.database import Database, now
-from infra.logs import logger
-from infra.lookups import Lookups
-from infra.tables import Delivery, Webhook
-from infra.traces import Span, Traces, Value
-from infra.webhooks import Try
+from infra.db.database import Database, now
+from infra.db.tables import Delivery, Webhook
+from infra.telemetry import trace_context
+from infra.telemetry.logs import logger
+from infra.telemetry.traces import Span, Traces, Value
+from infra.webhooks import outbound, outbox, signing
+from infra.webhooks.dns import Lookups
+from infra.webhooks.outbox import Try
 from jobspec.errors import SecateurError
 from workers.turns import Turns
 
@@ -52,13 +53,13 @@ class Courier:
             Unavailable: the database does not answer. What was sent meanwhile is sent again, with the same id.
         """
         with self._database.read() as session:
-            waiting = webhooks.owners_due(session, now=now())
+            waiting = outbox.owners_due(session, now=now())
         with self._turns.turn(waiting) as owner:
             return owner is not None and self._deliver_for(owner)
 
     def _deliver_for(self, owner: str) -> bool:
         with self._database.write() as session:
-            taken = webhooks.take(session, owner, now=now())
+            taken = outbox.take(session, owner, now=now())
         if taken is None:
             return False
         delivery, webhook = taken
@@ -68,14 +69,14 @@ class Courier:
             tried = self._try(delivery, webhook)
             _end(span, tried)
             with self._database.write() as session:
-                webhooks.settle(session, delivery.id, tried, jitter=random.random(), now=now())
+                outbox.settle(session, delivery.id, tried, jitter=random.random(), now=now())
             log = logger("webhooks").info if tried.arrived else logger("webhooks").warning
             log(delivery.type, delivery=delivery.id, webhook=webhook.id, status=tried.status, said=tried.said[:100])
         return True
 
     def _try(self, delivery: Delivery, webhook: Webhook) -> Try:
         body, at, began = delivery.body.encode(), now(), time.monotonic()
-        signed = signing.headers(delivery.id, int(at.timestamp()), body, webhooks.secrets_of(webhook, now=at))
+        signed = signing.headers(delivery.id, int(at.timestamp()), body, outbox.secrets_of(webhook, now=at))
         try:
             ask = partial(self._lookups.find, party=webhook.owner)
             answer = outbound.post(webhook.url, body, signed, targets=self._targets, ask=ask)
@@ -89,7 +90,7 @@ class Courier:
     def forget(self) -> None:
         """Remove what has been in the log long enough."""
         with self._database.write() as session:
-            webhooks.forget(session, now=now())
+            outbox.forget(session, now=now())
 
 
 def _end(span: Span, tried: Try) -> None:

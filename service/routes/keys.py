@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import Field
 
-from infra import api_keys
-from infra.database import now
-from infra.tables import ApiKey
+from infra.accounts import api_keys
+from infra.db.database import now
+from infra.db.tables import ApiKey
 from jobspec import errors
 from jobspec.frozen import Frozen
 from jobspec.ids import kind_of

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from infra import owner_limits
-from infra.database import now
-from infra.owner_limits import Limits
-from infra.tables import OwnerLimits
+from infra.accounts import owner_limits
+from infra.accounts.owner_limits import Limits
+from infra.db.database import now
+from infra.db.tables import OwnerLimits
 from jobspec import errors
 from jobspec.keys import Owner
 from service import paging

@@ -14,12 +14,14 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from infra import locks, owner_limits, quotas, resumable
-from infra.adopted import stage_file
-from infra.database import now
-from infra.owner_limits import Limits
-from infra.tables import ResumableUpload, Upload
-from infra.uploads import Kind
+from infra.accounts import owner_limits, quotas
+from infra.accounts.owner_limits import Limits
+from infra.db import locks
+from infra.db.database import now
+from infra.db.tables import ResumableUpload, Upload
+from infra.storage.staged_files import stage_file
+from infra.uploads import resumable
+from infra.uploads.uploads import Kind
 from jobspec import errors
 from jobspec.ids import kind_of
 from jobspec.reading import Reading

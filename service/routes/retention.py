@@ -5,9 +5,10 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import Field
 
-from infra import retention, uploads
-from infra.database import now
-from infra.tables import Job
+from infra.cleanup import retention
+from infra.db.database import now
+from infra.db.tables import Job
+from infra.uploads import uploads
 from jobspec import errors
 from jobspec.frozen import Frozen
 from service.caller import UseCaller

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import owner_limits, quotas, retention, uploads
-from infra.owner_limits import Limits
-from infra.tables import Upload
+from infra.accounts import owner_limits, quotas
+from infra.accounts.owner_limits import Limits
+from infra.cleanup import retention
+from infra.db.tables import Upload
+from infra.uploads import uploads
 from jobspec import errors
 from jobspec.file_formats import DatasetFormat
 from jobspec.ids import kind_of

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from infra import owner_limits, quotas
+from infra.accounts import owner_limits, quotas
 from jobspec import errors
 from service.caller import UseCaller
 from service.owner_views import Amount, UsageView

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.adopted import stage_file
-from infra.store import Store
+from infra.storage.staged_files import stage_file
+from infra.storage.store import Store
 from jobspec.errors import Unavailable
 
 

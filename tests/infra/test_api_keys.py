@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import select
 
-from infra import api_keys, key_text
-from infra.database import Database
-from infra.tables import ApiKey
+from infra.accounts import api_keys, key_text
+from infra.db.database import Database
+from infra.db.tables import ApiKey
 from tests.infra.rows import at
 
 

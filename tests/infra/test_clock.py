@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from infra import clock, jobs, lapses
-from infra.database import Database
+from infra.db import clock
+from infra.db.database import Database
+from infra.jobs import lifecycle, recovery
 from tests.infra.rows import at, job, queued
 
 
@@ -34,18 +35,18 @@ def test_a_lease_is_written_and_judged_by_the_database_s_clock(
     """The clock of one host jumps by a year; every lease of the others still holds, and lapses when it is due."""
     job_id = queued(database)
     with database.write() as session:
-        assert jobs.claim(session, job_id, lease_seconds=60) is not None
+        assert lifecycle.claim(session, job_id, lease_seconds=60) is not None
 
     with monkeypatch.context() as patch:
-        patch.setattr("infra.database.datetime", _InAYear)
+        patch.setattr("infra.db.database.datetime", _InAYear)
         with database.write() as session:
-            lapses.sweep(session, max_attempts=3, resend_seconds=15)
+            recovery.sweep(session, max_attempts=3, resend_seconds=15)
     assert job(database, job_id).state == "running"
 
     with database.write() as session:
-        assert jobs.renew(session, job_id, 1, steps=[], lease_seconds=-1) == "running"
+        assert lifecycle.renew(session, job_id, 1, steps=[], lease_seconds=-1) == "running"
     with database.write() as session:
-        lapses.sweep(session, max_attempts=3, resend_seconds=15)
+        recovery.sweep(session, max_attempts=3, resend_seconds=15)
     assert job(database, job_id).state == "queued"
 
 

@@ -9,10 +9,10 @@ import obstore
 import pytest
 
 from infra.__main__ import main
-from infra.collect import STAGED_SECONDS, Collected, collect
-from infra.database import Database
-from infra.store import Store
-from infra.tables import Job, Upload
+from infra.cleanup.garbage_collection import STAGED_SECONDS, Collected, collect
+from infra.db.database import Database
+from infra.db.tables import Job, Upload
+from infra.storage.store import Store
 from tests.backing import Backing
 from tests.infra.library import Library, digest
 from tests.infra.rows import at

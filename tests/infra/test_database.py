@@ -11,9 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
-from infra import workers
-from infra.database import Database, now
-from infra.tables import Job, Table, Upload, Worker
+from infra.db.database import Database, now
+from infra.db.tables import Job, Table, Upload, Worker
+from infra.jobs import workers
 from jobspec.errors import InvalidRequest, Unavailable
 from jobspec.reading import Reading
 

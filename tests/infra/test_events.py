@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra import events, families, jobs
-from infra.database import Database
-from infra.events import Entry
-from infra.jobs import Outcome
+from infra.db.database import Database
+from infra.jobs import events, lifecycle, trials
+from infra.jobs.events import Entry
+from infra.jobs.lifecycle import Outcome
 from jobspec.errors import TrainingDiverged
 from jobspec.events import JobEvent
 from jobspec.states import JobState
@@ -29,7 +29,9 @@ def states(database: Database, job_id: str) -> list[str]:
 
 def renew(database: Database, job_id: str, attempt: int, *entries: Entry, seconds: float = 5) -> JobState | None:
     with database.write() as session:
-        return jobs.renew(session, job_id, attempt, steps=[], lease_seconds=LEASE, entries=entries, now=at(seconds))
+        return lifecycle.renew(
+            session, job_id, attempt, steps=[], lease_seconds=LEASE, entries=entries, now=at(seconds)
+        )
 
 
 def progress(number: int) -> Entry:
@@ -176,7 +178,7 @@ def test_deleting_a_job_deletes_its_events(database: Database) -> None:
     job_id, _ = claimed(database)
 
     with database.write() as session:
-        session.delete(session.get(jobs.Job, job_id))
+        session.delete(session.get(lifecycle.Job, job_id))
 
     assert told(database, job_id) == []
 
@@ -186,7 +188,7 @@ def test_another_attempt_keeps_what_the_one_before_told(database: Database) -> N
     job_id, attempt = claimed(database)
     finish(database, job_id, attempt, Outcome(JobState.FAILED, FAULT))
     with database.write() as session:
-        assert families.retry(session, job(database, job_id), now=at(20))
+        assert trials.retry(session, job(database, job_id), now=at(20))
     claim(database, job_id, seconds=21)
 
     first = told(database, job_id, attempt=1)

@@ -1,9 +1,11 @@
 """A job that is made of jobs: it lets them go, waits without a worker, and is taken again when all have ended."""
 
-from infra import families, job_list, job_steps, jobs
-from infra.database import Database
-from infra.jobs import Outcome, StoredFile
-from infra.tables import Job
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import lifecycle, queries
+from infra.jobs import steps as job_steps
+from infra.jobs import trials as families
+from infra.jobs.lifecycle import Outcome, StoredFile
 from jobspec.progress import StepProgress
 from jobspec.states import FINAL, JobState, StepState
 from jobspec.sweep import SweepSpec
@@ -24,7 +26,7 @@ def spread(database: Database, parent: Job) -> list[str]:
 def begun(database: Database) -> tuple[Job, list[str]]:
     """A sweep whose first half is over, and its trials."""
     with database.write() as session:
-        parent_id = jobs.create(session, SPEC, now=at(0)).id
+        parent_id = lifecycle.create(session, SPEC, now=at(0)).id
     parent = claim(database, parent_id, seconds=1)
     assert parent is not None
     return parent, spread(database, parent)
@@ -38,7 +40,7 @@ def end(database: Database, job_id: str, seconds: float = 8) -> None:
 
 def steps(database: Database, job_id: str) -> dict[str, StepProgress]:
     with database.read() as session:
-        found = job_list.get(session, job_id)
+        found = queries.get(session, job_id)
         assert found is not None
         return {step.name: step for step in families.steps_of(session, found)}
 
@@ -53,7 +55,7 @@ def test_a_sweep_lets_its_trials_go_and_keeps_what_it_measured(database: Databas
         ("queued", 1),
     ]
     with database.read() as session:
-        assert [file.name for file in job_list.artifacts(session, parent.id)] == ["baseline.npz"]
+        assert [file.name for file in queries.artifacts(session, parent.id)] == ["baseline.npz"]
 
 
 def test_nobody_takes_it_before_the_last_trial_has_ended(database: Database) -> None:
@@ -91,7 +93,7 @@ def test_a_late_heartbeat_does_not_take_it_back(database: Database) -> None:
 
 def test_an_attempt_that_lost_the_job_makes_no_trials(database: Database) -> None:
     with database.write() as session:
-        parent_id = jobs.create(session, SPEC, now=at(0)).id
+        parent_id = lifecycle.create(session, SPEC, now=at(0)).id
     late = claim(database, parent_id, seconds=0)
     sweep(database, seconds=LEASE + 1)
     assert claim(database, parent_id, seconds=LEASE + 2) is not None
@@ -137,7 +139,7 @@ def test_cancelling_a_sweep_cancels_its_trials(database: Database) -> None:
     assert running is not None
 
     with database.write() as session:
-        jobs.cancel(session, parent.id, now=at(7))
+        lifecycle.cancel(session, parent.id, now=at(7))
         families.cancel(session, parent.id, now=at(7))
 
     assert job(database, parent.id).state == JobState.CANCELLED
@@ -151,8 +153,8 @@ def test_trials_stand_in_no_list_but_that_of_their_sweep(database: Database) -> 
     parent, trials = begun(database)
 
     with database.read() as session:
-        everything = job_list.page(session, job_list.Filter(), limit=10)
-        family = job_list.page(session, job_list.Filter(parent_id=parent.id), limit=10)
+        everything = queries.page(session, queries.Filter(), limit=10)
+        family = queries.page(session, queries.Filter(parent_id=parent.id), limit=10)
 
     assert [row.id for row in everything] == [parent.id]
     assert {row.id for row in family} == set(trials)
@@ -171,9 +173,9 @@ def test_trials_wait_in_their_order_and_stand_in_no_list_of_their_kind(database:
     _, trials = begun(database)
 
     with database.read() as session:
-        rows = [job_list.get(session, trial) for trial in trials]
-        assert [job_list.queue_position(session, row) for row in rows if row is not None] == [0, 1]
-        assert job_list.page(session, job_list.Filter(kind="compress"), limit=10) == []
+        rows = [queries.get(session, trial) for trial in trials]
+        assert [queries.queue_position(session, row) for row in rows if row is not None] == [0, 1]
+        assert queries.page(session, queries.Filter(kind="compress"), limit=10) == []
 
 
 def test_what_is_let_go_once_is_not_let_go_again(database: Database) -> None:
@@ -196,10 +198,10 @@ def test_a_gathering_that_is_given_back_keeps_what_was_done_before(database: Dat
         StepProgress(name="trials", state=StepState.RUNNING),
     ]
     with database.write() as session:
-        jobs.renew(session, parent.id, taken.attempt, steps=done, lease_seconds=LEASE, now=at(10))
+        lifecycle.renew(session, parent.id, taken.attempt, steps=done, lease_seconds=LEASE, now=at(10))
 
     with database.write() as session:
-        assert jobs.requeue(session, parent.id, taken.attempt, why="child_died", now=at(11))
+        assert lifecycle.requeue(session, parent.id, taken.attempt, why="child_died", now=at(11))
 
     states = [(step.name, step.state) for step in job_steps.steps_of(job(database, parent.id))]
     assert states == [("baseline", StepState.SUCCEEDED), ("trials", StepState.PENDING)]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from infra import job_list, jobs
-from infra.database import Database
-from infra.job_list import Filter
-from infra.jobs import Outcome, StoredFile
+from infra.db.database import Database
+from infra.jobs import lifecycle, queries
+from infra.jobs.lifecycle import Outcome, StoredFile
+from infra.jobs.queries import Filter
 from jobspec.states import JobState
 from tests.infra.rows import LEASE, MODEL_ID, at, job, queued, register, uploaded
 
@@ -16,7 +16,7 @@ OTHER_MODEL = "mdl_" + "1" * 20
 
 def listed(database: Database, wanted: Filter, **page: Any) -> list[str]:
     with database.read() as session:
-        return [row.id for row in job_list.page(session, wanted, **({"limit": 100} | page))]
+        return [row.id for row in queries.page(session, wanted, **({"limit": 100} | page))]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_jobs_can_be_listed_by_what_they_are(database: Database, wanted: Filter,
         queued(database, seconds=3, model_id=OTHER_MODEL): "c",
     }
     with database.write() as session:
-        jobs.claim(session, list(names)[1], lease_seconds=LEASE, now=at(4))
+        lifecycle.claim(session, list(names)[1], lease_seconds=LEASE, now=at(4))
     uploaded(database)
 
     found = listed(database, wanted)
@@ -68,10 +68,10 @@ def test_counts_tell_every_state(database: Database) -> None:
     queued(database)
     second = queued(database)
     with database.write() as session:
-        jobs.cancel(session, second, now=at(1))
+        lifecycle.cancel(session, second, now=at(1))
 
     with database.read() as session:
-        counts = job_list.counts(session, Filter())
+        counts = queries.counts(session, Filter())
 
     assert set(counts) == set(JobState)
     assert {state: count for state, count in counts.items() if count} == {JobState.QUEUED: 1, JobState.CANCELLED: 1}
@@ -81,10 +81,10 @@ def test_a_waiting_job_knows_how_many_wait_before_it(database: Database) -> None
     uploaded(database)  # its check waits in another queue
     first, second, third = (queued(database, seconds=seconds) for seconds in (1, 2, 3))
     with database.write() as session:
-        jobs.claim(session, first, lease_seconds=LEASE, now=at(4))
+        lifecycle.claim(session, first, lease_seconds=LEASE, now=at(4))
 
     with database.read() as session:
-        places = [job_list.queue_position(session, job(database, job_id)) for job_id in (first, second, third)]
+        places = [queries.queue_position(session, job(database, job_id)) for job_id in (first, second, third)]
 
     assert places == [None, 0, 1]
 
@@ -93,10 +93,10 @@ def left(database: Database, seconds: float, content: str, *, name: str = "curve
     """A job that ended at that time and left this file."""
     job_id = queued(database, **inputs)
     with database.write() as session:
-        claimed = jobs.claim(session, job_id, lease_seconds=LEASE, now=at(seconds))
+        claimed = lifecycle.claim(session, job_id, lease_seconds=LEASE, now=at(seconds))
         assert claimed is not None
         outcome = Outcome(JobState.SUCCEEDED, files=[StoredFile(name, "x", f"sha256:{content}", 1)])
-        jobs.finish(session, job_id, claimed.attempt, outcome, steps=(), now=at(seconds))
+        lifecycle.finish(session, job_id, claimed.attempt, outcome, steps=(), now=at(seconds))
 
 
 def test_files_of_earlier_jobs_are_found_by_the_content_of_their_inputs(database: Database) -> None:
@@ -113,7 +113,7 @@ def test_files_of_earlier_jobs_are_found_by_the_content_of_their_inputs(database
 
     with database.read() as session:
         digests = {"model_digest": model.digest, "dataset_digest": data.digest}
-        found = job_list.left_behind(session, "curves.json", owner="local", **digests, limit=3)
+        found = queries.left_behind(session, "curves.json", owner="local", **digests, limit=3)
 
     assert found == ("sha256:scaled", "sha256:old", "sha256:new")
 
@@ -126,7 +126,7 @@ def test_what_somebody_else_measured_on_the_same_content_is_not_found(database: 
     with database.read() as session:
         digests = {"model_digest": model.digest, "dataset_digest": data.digest}
         owners = {
-            owner: job_list.left_behind(session, "curves.json", owner=owner, **digests, limit=3)
+            owner: queries.left_behind(session, "curves.json", owner=owner, **digests, limit=3)
             for owner in ("local", "somebody")
         }
 

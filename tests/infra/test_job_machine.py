@@ -14,10 +14,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from infra import job_list, job_steps, jobs, lapses
-from infra.database import Database
-from infra.jobs import Outcome, StoredFile
-from infra.tables import Job
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import lifecycle, queries, recovery
+from infra.jobs import steps as job_steps
+from infra.jobs.lifecycle import Outcome, StoredFile
 from jobspec.errors import TrainingDiverged
 from jobspec.states import FINAL, MOVES, RETRYABLE, JobState
 from tests.infra.rows import at, job, queued
@@ -60,7 +61,7 @@ class Jobs(RuleBasedStateMachine):
     def claim(self, job_id: str) -> Any:
         before = job(self.database, job_id)
         with self.database.write() as session:
-            row = jobs.claim(session, job_id, lease_seconds=LEASE, now=at(self.clock))
+            row = lifecycle.claim(session, job_id, lease_seconds=LEASE, now=at(self.clock))
         assert (row is not None) == (before.state == JobState.QUEUED)
         if row is None:
             return multiple()
@@ -72,7 +73,7 @@ class Jobs(RuleBasedStateMachine):
         job_id, attempt = held
         with self.database.write() as session:
             steps = job_steps.steps_of(job(self.database, job_id))
-            state = jobs.renew(session, *held, steps=steps, lease_seconds=LEASE, now=at(self.clock))
+            state = lifecycle.renew(session, *held, steps=steps, lease_seconds=LEASE, now=at(self.clock))
         row = job(self.database, job_id)
         holds = row.attempt == attempt and row.state in (JobState.RUNNING, JobState.CANCELLING)
         assert state == (row.state if holds else None)
@@ -82,26 +83,26 @@ class Jobs(RuleBasedStateMachine):
         files = [StoredFile("a", "x/y", "sha256:0", 1)] if state == JobState.SUCCEEDED else []
         failure = TrainingDiverged("nan").failure() if state == JobState.FAILED else None
         with self.database.write() as session:
-            ended = jobs.finish(session, *held, Outcome(state, failure, files), steps=[], now=at(self.clock))
+            ended = lifecycle.finish(session, *held, Outcome(state, failure, files), steps=[], now=at(self.clock))
         row = job(self.database, held[0])
         assert not ended or (row.attempt, row.state) == (held[1], state)
 
     @rule(held=held)
     def give_back(self, held: Held) -> None:
         with self.database.write() as session:
-            jobs.requeue(session, *held, why="drained", now=at(self.clock))
+            lifecycle.requeue(session, *held, why="drained", now=at(self.clock))
 
     @rule(job_id=ids)
     def cancel(self, job_id: str) -> None:
         with self.database.write() as session:
-            jobs.cancel(session, job_id, now=at(self.clock))
+            lifecycle.cancel(session, job_id, now=at(self.clock))
 
     @rule(job_id=ids)
     def retry(self, job_id: str) -> None:
         """The one way out of a final state."""
         before = job(self.database, job_id)
         with self.database.write() as session:
-            queued_again = jobs.retry(session, before, now=at(self.clock))
+            queued_again = lifecycle.retry(session, before, now=at(self.clock))
         assert queued_again == (before.state in RETRYABLE)
         if queued_again:
             self.seen[job_id] |= {"state": JobState.QUEUED}
@@ -111,9 +112,9 @@ class Jobs(RuleBasedStateMachine):
         self.clock += silence
         self.moves = 2
         with self.database.write() as session:
-            for row in lapses.sweep(session, max_attempts=MAX_ATTEMPTS, resend_seconds=10, now=at(self.clock)):
+            for row in recovery.sweep(session, max_attempts=MAX_ATTEMPTS, resend_seconds=10, now=at(self.clock)):
                 assert row.state == JobState.QUEUED
-                jobs.mark_published(session, row.id, now=at(self.clock))
+                lifecycle.mark_published(session, row.id, now=at(self.clock))
 
     @invariant()
     def jobs_move_as_the_states_allow(self) -> None:
@@ -135,10 +136,10 @@ class Jobs(RuleBasedStateMachine):
     def _rows(self) -> dict[str, dict[str, Any]]:
         with self.database.read() as session:
             rows = {}
-            for row in job_list.page(session, job_list.Filter(), limit=1000):
+            for row in queries.page(session, queries.Filter(), limit=1000):
                 values = {column.key: getattr(row, column.key) for column in Job.__table__.columns}
                 values["state"] = JobState(row.state)
-                values["files"] = len(job_list.artifacts(session, row.id))
+                values["files"] = len(queries.artifacts(session, row.id))
                 rows[row.id] = values
             return rows
 

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra import job_list, job_steps, jobs, lapses
-from infra.database import Database
-from infra.jobs import Outcome, StoredFile
-from infra.tables import Job
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import lifecycle, queries, recovery
+from infra.jobs import steps as job_steps
+from infra.jobs.lifecycle import Outcome, StoredFile
 from jobspec.errors import Failure, TrainingDiverged
 from jobspec.progress import StepProgress
 from jobspec.states import FINAL, JobState, StepState, UploadState
@@ -22,28 +23,28 @@ FAULT: Failure = TrainingDiverged("The loss became nan.").failure("finetune")
 
 def finish(database: Database, job_id: str, attempt: int, outcome: Outcome = DONE, *, seconds: float = 5) -> bool:
     with database.write() as session:
-        return jobs.finish(session, job_id, attempt, outcome, steps=[StepProgress(name="x")], now=at(seconds))
+        return lifecycle.finish(session, job_id, attempt, outcome, steps=[StepProgress(name="x")], now=at(seconds))
 
 
 def renew(database: Database, job_id: str, attempt: int, *, seconds: float = 5) -> JobState | None:
     with database.write() as session:
         steps = [StepProgress(name="x", state=StepState.RUNNING, progress=0.5)]
-        return jobs.renew(session, job_id, attempt, steps=steps, lease_seconds=LEASE, now=at(seconds))
+        return lifecycle.renew(session, job_id, attempt, steps=steps, lease_seconds=LEASE, now=at(seconds))
 
 
 def cancel(database: Database, job_id: str, *, seconds: float = 5) -> JobState | None:
     with database.write() as session:
-        return jobs.cancel(session, job_id, now=at(seconds))
+        return lifecycle.cancel(session, job_id, now=at(seconds))
 
 
 def claim(database: Database, job_id: str, *, seconds: float = 5) -> Job | None:
     with database.write() as session:
-        return jobs.claim(session, job_id, lease_seconds=LEASE, now=at(seconds))
+        return lifecycle.claim(session, job_id, lease_seconds=LEASE, now=at(seconds))
 
 
 def sweep(database: Database, *, seconds: float, max_attempts: int = 3) -> list[str]:
     with database.write() as session:
-        due = lapses.sweep(session, max_attempts=max_attempts, resend_seconds=10, now=at(seconds))
+        due = recovery.sweep(session, max_attempts=max_attempts, resend_seconds=10, now=at(seconds))
         return [job.id for job in due]
 
 
@@ -116,7 +117,7 @@ def test_an_end_is_written_with_everything_that_belongs_to_it(database: Database
     assert (row.state, row.finished_at, row.lease_until) == (outcome.state, at(9), None)
     assert row.failure == (outcome.failure.model_dump(mode="json") if outcome.failure else None)
     with database.read() as session:
-        assert [file.name for file in job_list.artifacts(session, job_id)] == [file.name for file in outcome.files]
+        assert [file.name for file in queries.artifacts(session, job_id)] == [file.name for file in outcome.files]
 
 
 def lost(database: Database) -> tuple[str, int]:
@@ -154,7 +155,7 @@ def row_of(database: Database, job_id: str) -> dict[str, object]:
 
 def requeue(database: Database, job_id: str, attempt: int) -> bool:
     with database.write() as session:
-        return jobs.requeue(session, job_id, attempt, why="child_died", now=at(5))
+        return lifecycle.requeue(session, job_id, attempt, why="child_died", now=at(5))
 
 
 @pytest.mark.parametrize("state", sorted(FINAL - {JobState.EXPIRED}))
@@ -318,7 +319,7 @@ def test_a_message_is_sent_again_only_after_a_while(database: Database) -> None:
     job_id = queued(database)
     assert sweep(database, seconds=1) == [job_id]
     with database.write() as session:
-        jobs.mark_published(session, job_id, now=at(1))
+        lifecycle.mark_published(session, job_id, now=at(1))
 
     assert sweep(database, seconds=11) == []
     assert sweep(database, seconds=12) == [job_id]
@@ -361,7 +362,7 @@ def test_job_and_upload_are_settled_in_one_transaction(database: Database) -> No
 
 def _finish_and_crash(database: Database, job_id: str) -> None:
     with database.write() as session:
-        assert jobs.finish(session, job_id, 1, Outcome(JobState.SUCCEEDED, summary={}), steps=[], now=at(5))
+        assert lifecycle.finish(session, job_id, 1, Outcome(JobState.SUCCEEDED, summary={}), steps=[], now=at(5))
         session.flush()
         raise ZeroDivisionError
 

@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from infra.lookups import MOST, MOST_OF_ONE, LookupFailed, Lookups, ask
+from infra.webhooks.dns import MOST, MOST_OF_ONE, LookupFailed, Lookups, ask
 from tests.waiting import eventually
 
 

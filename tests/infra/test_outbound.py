@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra import outbound
-from infra.outbound import NotReached, check_url, post
+from infra.webhooks import outbound
+from infra.webhooks.outbound import NotReached, check_url, post
 from jobspec.errors import WebhookUrlRefused
 
 

@@ -1,8 +1,8 @@
 """Limits of one owner go before the settings, one by one."""
 
-from infra import owner_limits
-from infra.database import Database
-from infra.owner_limits import Limits
+from infra.accounts import owner_limits
+from infra.accounts.owner_limits import Limits
+from infra.db.database import Database
 from infra.settings import Settings
 from tests.infra.rows import at
 

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from infra import jobs, lapses, locks, quotas, uploads
-from infra.database import Database
-from infra.jobs import Outcome, StoredFile
-from infra.quotas import Amounts
-from infra.tables import Job
+from infra.accounts import quotas
+from infra.accounts.quotas import Amounts
+from infra.db import locks
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import lifecycle, recovery
+from infra.jobs.lifecycle import Outcome, StoredFile
+from infra.uploads import uploads
 from jobspec.errors import QuotaExceeded
 from jobspec.reading import Reading
 from jobspec.states import JobState
@@ -36,7 +39,7 @@ def upload(database: Database, owner: str, num_bytes: int, content: str) -> None
 
 def queued(database: Database, owner: str, *, seconds: float = 0) -> str:
     with database.write() as session:
-        return jobs.create(session, spec(), owner=owner, now=at(seconds)).id
+        return lifecycle.create(session, spec(), owner=owner, now=at(seconds)).id
 
 
 def claim(database: Database, job_id: str, limits: Amounts) -> Job | None:
@@ -47,7 +50,7 @@ def claim(database: Database, job_id: str, limits: Amounts) -> Job | None:
 def end(database: Database, held: Job, *, files: tuple[StoredFile, ...] = ()) -> None:
     with database.write() as session:
         outcome = Outcome(JobState.SUCCEEDED, files=files)
-        assert jobs.finish(session, held.id, held.attempt, outcome, steps=[], now=at(2))
+        assert lifecycle.finish(session, held.id, held.attempt, outcome, steps=[], now=at(2))
 
 
 def used(database: Database, owner: str) -> Amounts:
@@ -90,7 +93,7 @@ def test_of_many_who_take_the_last_places_in_the_queue_at_once_just_as_many_get_
             with database.write() as session:
                 locks.hold(session, "owner", ["ann"])
                 quotas.check_queue(session, "ann", limits)
-                jobs.create(session, spec(), owner="ann", now=at(0))
+                lifecycle.create(session, spec(), owner="ann", now=at(0))
         except QuotaExceeded:
             return False
         return True
@@ -133,7 +136,7 @@ def test_an_owner_at_the_limit_keeps_nobody_else_waiting(database: Database) -> 
     assert claim(database, second, limits) is None
     assert job(database, second).state == JobState.QUEUED
     with database.write() as session:
-        due = lapses.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        due = recovery.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
         assert [row.id for row in quotas.startable(session, due, lambda *_: limits)] == [others]
         assert [row.id for row in quotas.startable(session, due, lambda *_: NONE)] == [second, others]
     assert claim(database, others, limits) is not None
@@ -144,7 +147,7 @@ def test_owners_have_limits_of_their_own(database: Database) -> None:
     first, second, others = queued(database, "ann"), queued(database, "ann", seconds=1), queued(database, "bob")
 
     with database.write() as session:
-        waiting = lapses.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        waiting = recovery.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
         found = quotas.startable(session, waiting, lambda _, owner: own[owner])
 
     assert {row.id for row in found} == {first, others}

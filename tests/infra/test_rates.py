@@ -1,6 +1,6 @@
 """Counting requests: together over the broker, alone without it."""
 
-from infra.rates import Rates
+from infra.accounts.rate_limits import Rates
 
 
 def allowed(rates: Rates, owner: str, times: int, per_minute: int = 3) -> list[bool]:

@@ -1,8 +1,9 @@
 """Rows of uploads in pieces, on both databases."""
 
-from infra import quotas, resumable
-from infra.database import Database
-from infra.tables import ResumableUpload
+from infra.accounts import quotas
+from infra.db.database import Database
+from infra.db.tables import ResumableUpload
+from infra.uploads import resumable
 from jobspec.errors import ArchiveUnreadable
 from jobspec.reading import Reading
 from tests.infra.rows import at

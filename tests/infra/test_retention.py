@@ -10,12 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from infra import blobs, families, jobs, retention
-from infra.collect import collect
-from infra.database import Database
-from infra.jobs import Outcome, StoredFile
-from infra.store import Store
-from infra.tables import Artifact, Job, JobLabel, Upload
+from infra.cleanup import retention
+from infra.cleanup.garbage_collection import collect
+from infra.db.database import Database
+from infra.db.tables import Artifact, Job, JobLabel, Upload
+from infra.jobs import lifecycle, trials
+from infra.jobs.lifecycle import Outcome, StoredFile
+from infra.storage import blobs
+from infra.storage.store import Store
 from jobspec.errors import InUse, Unavailable
 from jobspec.states import JobState
 from tests.infra.library import Library, digest
@@ -173,9 +175,9 @@ def cancelled_sweep(library: Library) -> tuple[Job, Job]:
         session.get_one(Job, trial.id).parent_id = parent.id
         session.get_one(Job, parent.id).lease_until = None
     with library.database.write() as session:
-        families.cancel(session, parent.id, now=at(1))
-        jobs.cancel(session, parent.id, now=at(1))
-        families.cancel(session, parent.id, now=at(1))
+        trials.cancel(session, parent.id, now=at(1))
+        lifecycle.cancel(session, parent.id, now=at(1))
+        trials.cancel(session, parent.id, now=at(1))
     return parent, trial
 
 
@@ -187,7 +189,7 @@ def test_a_sweep_stays_until_its_trials_have_stopped(library: Library) -> None:
         library.remove_job(parent.id)
 
     with library.database.write() as session:
-        jobs.finish(session, trial.id, trial.attempt, Outcome(JobState.CANCELLED), steps=[], now=at(2))
+        lifecycle.finish(session, trial.id, trial.attempt, Outcome(JobState.CANCELLED), steps=[], now=at(2))
     library.remove_job(parent.id)
     with library.database.read() as session:
         assert session.query(Job).count() == 0
@@ -204,7 +206,7 @@ def test_a_trial_that_ends_while_its_sweep_is_removed_takes_its_files_along(libr
     with ThreadPoolExecutor(1) as pool:
         with library.database.write() as session:
             done = Outcome(JobState.SUCCEEDED, files=[stored])
-            assert jobs.finish(session, trial.id, trial.attempt, done, steps=[], now=at(2))
+            assert lifecycle.finish(session, trial.id, trial.attempt, done, steps=[], now=at(2))
             removal = pool.submit(library.remove_job, parent.id)
             time.sleep(0.3)
             assert not removal.done(), "it waits for the end of the trial"
@@ -273,7 +275,7 @@ def test_an_attempt_that_is_given_back_needs_nothing_any_more(library: Library) 
     library.put("half")
 
     with library.database.write() as session:
-        assert jobs.requeue(session, held.id, held.attempt, why="worker_lost", now=at(1))
+        assert lifecycle.requeue(session, held.id, held.attempt, why="worker_lost", now=at(1))
     collect(library.database, library.store, grace_seconds=0, now=at(2))
 
     assert library.stored() == set()
@@ -325,4 +327,4 @@ def test_jobs_come_to_their_end_before_they_expire(library: Library) -> None:
         assert retention.expired_jobs(session, now=at(9), limit=9) == []
         assert retention.expired_jobs(session, now=at(11), limit=9) == [ended.id]
     with library.database.write() as session:
-        assert jobs.requeue(session, running.id, running.attempt, why="drained", detail="told to stop")
+        assert lifecycle.requeue(session, running.id, running.attempt, why="drained", detail="told to stop")

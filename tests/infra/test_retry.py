@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from infra import families, job_list, job_steps, jobs
-from infra.database import Database
-from infra.jobs import Outcome, StoredFile
-from infra.tables import Job
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import lifecycle, queries, steps
+from infra.jobs import trials as families
+from infra.jobs.lifecycle import Outcome, StoredFile
 from jobspec.errors import NotRetryable, TrainingDiverged
 from jobspec.states import JobState, StepState
 from tests.infra.rows import LEASE, at, claimed, job, queued
@@ -21,14 +22,14 @@ FAILED = Outcome(JobState.FAILED, TrainingDiverged("The loss became nan.").failu
 
 def retry(database: Database, job_id: str, *, seconds: float = 20) -> list[str]:
     with database.write() as session:
-        found = job_list.get(session, job_id)
+        found = queries.get(session, job_id)
         assert found is not None
         return [row.id for row in families.retry(session, found, now=at(seconds))]
 
 
-def give_back(database: Database, job_id: str, attempt: int, why: jobs.Why) -> bool:
+def give_back(database: Database, job_id: str, attempt: int, why: lifecycle.Why) -> bool:
     with database.write() as session:
-        return jobs.requeue(session, job_id, attempt, why=why, now=at(5))
+        return lifecycle.requeue(session, job_id, attempt, why=why, now=at(5))
 
 
 def ended(database: Database, state: JobState) -> str:
@@ -55,7 +56,7 @@ def test_a_job_that_did_not_succeed_waits_again_and_runs_as_its_next_attempt(
 
     row = job(database, job_id)
     assert (row.state, row.attempt, row.charged, row.failure, row.finished_at) == ("queued", before, 0, None, None)
-    assert {step.state for step in job_steps.steps_of(row)} <= {StepState.PENDING}
+    assert {step.state for step in steps.steps_of(row)} <= {StepState.PENDING}
     again = claim(database, job_id, seconds=20)
     assert again is not None
     assert (again.attempt, again.charged, again.started_at) == (before + 1, 1, at(20))
@@ -105,7 +106,7 @@ def test_an_attempt_that_was_drained_is_not_charged(database: Database) -> None:
 
 
 @pytest.mark.parametrize("why", ["child_died", "worker_lost", "service_fault"])
-def test_every_other_end_of_an_attempt_is_charged(database: Database, why: jobs.Why) -> None:
+def test_every_other_end_of_an_attempt_is_charged(database: Database, why: lifecycle.Why) -> None:
     job_id, attempt = claimed(database)
 
     assert give_back(database, job_id, attempt, why)
@@ -164,7 +165,7 @@ def test_of_a_sweep_only_the_trials_that_missed_run_again_and_then_it_gathers(
     newer = StoredFile("report.json", "application/json", "sha256:" + "3" * 64, 11)
     assert finish(database, parent, again.attempt, Outcome(JobState.SUCCEEDED, files=[newer]), seconds=24)
     with database.read() as session:
-        files = {file.name: file.num_bytes for file in job_list.artifacts(session, parent)}
+        files = {file.name: file.num_bytes for file in queries.artifacts(session, parent)}
     assert files == {"baseline.npz": KEPT.files[0].num_bytes, "report.json": 11}
 
 
@@ -198,7 +199,7 @@ def test_a_cancelled_sweep_is_tried_again_only_when_its_trials_have_stopped(data
     running = claim(database, first, seconds=6)
     assert running is not None
     with database.write() as session:
-        jobs.cancel(session, parent.id, now=at(7))
+        lifecycle.cancel(session, parent.id, now=at(7))
         families.cancel(session, parent.id, now=at(7))
 
     with pytest.raises(NotRetryable):
@@ -225,7 +226,7 @@ def test_ends_of_trials_and_the_cancelling_of_their_sweep_do_not_wait_in_a_circl
         def cancel_all(parent_id: str = parent.id, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
             with database.write() as session:
-                jobs.cancel(session, parent_id, now=at(7))
+                lifecycle.cancel(session, parent_id, now=at(7))
                 families.cancel(session, parent_id, now=at(7))
 
         with ThreadPoolExecutor(3) as pool:

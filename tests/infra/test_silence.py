@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import func, make_url, select, text
 
 import screening
-from infra import locks
 from infra.broker import Publisher, celery_app
-from infra.database import MIGRATION_LOCK, Database
-from infra.silence import PAUSE_SECONDS, Silence
-from infra.store import Store
-from infra.tables import Job
-from infra.waited import waited_for
+from infra.circuit_breaker import PAUSE_SECONDS, Silence
+from infra.db import locks
+from infra.db.database import MIGRATION_LOCK, Database
+from infra.db.tables import Job
+from infra.storage.store import Store
+from infra.storage.timeouts import waited_for
 from jobspec.errors import Unavailable
 from stack.broker import broker_url
 from tests.servers import Servers

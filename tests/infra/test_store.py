@@ -10,7 +10,7 @@ import obstore
 import pytest
 
 from infra.settings import Settings
-from infra.store import PART_BYTES, Staged, Store
+from infra.storage.store import PART_BYTES, Staged, Store
 from jobspec.errors import InternalError, Unavailable, UploadEmpty, UploadTooLarge
 from tests.servers import Servers
 

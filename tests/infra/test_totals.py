@@ -1,8 +1,8 @@
 """Totals over all owners, as a monitor sees them."""
 
-from infra import totals, workers
-from infra.database import Database
-from infra.store import Store
+from infra.db.database import Database
+from infra.jobs import totals, workers
+from infra.storage.store import Store
 from tests.infra.library import Library
 from tests.infra.rows import at
 

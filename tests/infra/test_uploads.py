@@ -8,11 +8,14 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from infra import blobs, job_list, jobs, retention, uploads
-from infra.database import Database
-from infra.jobs import Outcome
-from infra.store import Store
-from infra.tables import Job, Upload
+from infra.cleanup import retention
+from infra.db.database import Database
+from infra.db.tables import Job, Upload
+from infra.jobs import lifecycle, queries
+from infra.jobs.lifecycle import Outcome
+from infra.storage import blobs
+from infra.storage.store import Store
+from infra.uploads import uploads
 from jobspec.errors import ModelUnreadable
 from jobspec.states import JobState, UploadState
 from tests.infra.rows import LEASE, at, job, register, spec, upload, uploaded
@@ -21,9 +24,9 @@ from tests.infra.rows import LEASE, at, job, register, spec, upload, uploaded
 def settle(database: Database, check_id: str, outcome: Outcome) -> None:
     """Run the check of an upload to this end."""
     with database.write() as session:
-        claim = jobs.claim(session, check_id, lease_seconds=LEASE, now=at(1))
+        claim = lifecycle.claim(session, check_id, lease_seconds=LEASE, now=at(1))
         assert claim is not None
-        assert jobs.finish(session, check_id, claim.attempt, outcome, steps=[], now=at(2))
+        assert lifecycle.finish(session, check_id, claim.attempt, outcome, steps=[], now=at(2))
 
 
 def counted(database: Database, table: type[Upload] | type[Job]) -> int:
@@ -151,15 +154,15 @@ def test_an_upload_takes_its_check_along(database: Database, store: Store) -> No
     row, check = register(database)
     assert check is not None
     with database.write() as session:
-        jobs.claim(session, check.id, lease_seconds=LEASE, now=at(1))
+        lifecycle.claim(session, check.id, lease_seconds=LEASE, now=at(1))
 
     with retention.removing(database, store) as removal:
         retention.remove_upload(removal, removal.session.get_one(Upload, row.id))
 
     assert counted(database, Job) == 0
     with database.write() as session:
-        assert jobs.renew(session, check.id, 1, steps=[], lease_seconds=LEASE, now=at(2)) is None
-        assert not jobs.finish(session, check.id, 1, READY, steps=[], now=at(2))
+        assert lifecycle.renew(session, check.id, 1, steps=[], lease_seconds=LEASE, now=at(2)) is None
+        assert not lifecycle.finish(session, check.id, 1, READY, steps=[], now=at(2))
 
 
 def test_who_deletes_an_upload_waits_for_the_job_that_is_being_made_for_it(database: Database) -> None:
@@ -172,14 +175,14 @@ def test_who_deletes_an_upload_waits_for_the_job_that_is_being_made_for_it(datab
             assert uploads.get(session, "model", row.id, hold=True) is not None
             has_begun.set()
             time.sleep(0.2)
-            jobs.create(session, spec(model_id=row.id), now=at(1))
+            lifecycle.create(session, spec(model_id=row.id), now=at(1))
 
     thread = threading.Thread(target=accept)
     thread.start()
     has_begun.wait()
     with database.write() as session:
         uploads.get(session, "model", row.id, hold=True)
-        users = job_list.unfinished_using(session, row.id)
+        users = queries.unfinished_using(session, row.id)
     thread.join()
 
     assert len(users) == 1

@@ -5,11 +5,12 @@ from threading import Barrier, Thread
 
 import pytest
 
-from infra import jobs, webhooks
-from infra.database import Database
-from infra.jobs import Outcome
-from infra.tables import Delivery, Webhook
-from infra.webhooks import MOST_PINGS, MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, Try
+from infra.db.database import Database
+from infra.db.tables import Delivery, Webhook
+from infra.jobs import lifecycle
+from infra.jobs.lifecycle import Outcome
+from infra.webhooks import outbox
+from infra.webhooks.outbox import MOST_PINGS, MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, Try
 from jobspec.errors import NotFound, QuotaExceeded, RateLimited
 from jobspec.keys import LOCAL_OWNER
 from jobspec.states import JobState
@@ -21,7 +22,7 @@ ARRIVED, BROKEN, GONE = Try(204, "", 0.1), Try(500, "oh", 0.1), Try(410, "gone",
 
 def webhook(database: Database, *subscriptions: Subscription, owner: str = LOCAL_OWNER) -> Webhook:
     with database.write() as session:
-        return webhooks.create(
+        return outbox.create(
             session,
             owner=owner,
             url="https://example.com/",
@@ -34,18 +35,18 @@ def webhook(database: Database, *subscriptions: Subscription, owner: str = LOCAL
 def pinged(database: Database) -> str:
     hook = webhook(database)
     with database.write() as session:
-        return webhooks.queue(session, hook, "ping", {}, now=at(0)).id
+        return outbox.queue(session, hook, "ping", {}, now=at(0)).id
 
 
 def take(database: Database, seconds: float) -> Delivery | None:
     with database.write() as session:
-        taken = webhooks.take(session, LOCAL_OWNER, now=at(seconds))
+        taken = outbox.take(session, LOCAL_OWNER, now=at(seconds))
     return None if taken is None else taken[0]
 
 
 def settle(database: Database, delivery_id: str, tried: Try, seconds: float, jitter: float = 0.5) -> Delivery:
     with database.write() as session:
-        webhooks.settle(session, delivery_id, tried, jitter=jitter, now=at(seconds))
+        outbox.settle(session, delivery_id, tried, jitter=jitter, now=at(seconds))
     with database.read() as session:
         found = session.get(Delivery, delivery_id)
     assert found is not None
@@ -54,13 +55,13 @@ def settle(database: Database, delivery_id: str, tried: Try, seconds: float, jit
 
 def waiting(database: Database, hook: Webhook) -> list[str]:
     with database.read() as session:
-        return [delivery.type for delivery in webhooks.deliveries(session, hook.id, limit=10)]
+        return [delivery.type for delivery in outbox.deliveries(session, hook.id, limit=10)]
 
 
 def finish(database: Database, job_id: str, attempt: int, state: JobState) -> None:
     failure = NotFound("gone").failure() if state == JobState.FAILED else None
     with database.write() as session:
-        assert jobs.finish(session, job_id, attempt, Outcome(state, failure), steps=(), now=at(1))
+        assert lifecycle.finish(session, job_id, attempt, Outcome(state, failure), steps=(), now=at(1))
 
 
 def test_only_those_who_asked_are_told_of_the_end_of_a_job(database: Database) -> None:
@@ -74,7 +75,7 @@ def test_only_those_who_asked_are_told_of_the_end_of_a_job(database: Database) -
     finish(database, *claimed(database), JobState.FAILED)
     waiting_job = queued(database)
     with database.write() as session:
-        jobs.cancel(session, waiting_job, now=at(2))
+        lifecycle.cancel(session, waiting_job, now=at(2))
 
     assert waiting(database, done) == ["job.succeeded"]
     assert sorted(waiting(database, lost)) == ["job.cancelled", "job.failed"]
@@ -86,7 +87,7 @@ def test_a_job_that_only_begins_or_waits_again_is_no_news(database: Database) ->
 
     job_id, attempt = claimed(database)
     with database.write() as session:
-        jobs.requeue(session, job_id, attempt, why="worker_lost", now=at(1))
+        lifecycle.requeue(session, job_id, attempt, why="worker_lost", now=at(1))
 
     assert waiting(database, hook) == []
 
@@ -98,7 +99,7 @@ def test_the_check_of_an_upload_tells_of_the_upload(database: Database) -> None:
         check = register(database, content)[1]
         assert check is not None
         with database.write() as session:
-            taken = jobs.claim(session, check.id, lease_seconds=30, now=at(0))
+            taken = lifecycle.claim(session, check.id, lease_seconds=30, now=at(0))
         assert taken is not None
         finish(database, check.id, taken.attempt, state)
 
@@ -109,7 +110,7 @@ def test_a_move_that_is_rolled_back_tells_nobody(database: Database) -> None:
     hook, (job_id, attempt) = webhook(database), claimed(database)
 
     with database.write() as session:
-        jobs.finish(session, job_id, attempt, Outcome(JobState.SUCCEEDED), steps=(), now=at(1))
+        lifecycle.finish(session, job_id, attempt, Outcome(JobState.SUCCEEDED), steps=(), now=at(1))
         session.rollback()
 
     assert waiting(database, hook) == []
@@ -181,7 +182,7 @@ def test_what_arrived_is_never_sent_again(database: Database) -> None:
 def test_gone_disables_the_webhook_and_all_that_waits_for_it(database: Database) -> None:
     hook = webhook(database)
     with database.write() as session:
-        first, second = (webhooks.queue(session, hook, "ping", {}, now=at(0)).id for _ in range(2))
+        first, second = (outbox.queue(session, hook, "ping", {}, now=at(0)).id for _ in range(2))
 
     settle(database, first, GONE, 1)
 
@@ -203,7 +204,7 @@ def test_redelivery_begins_anew_and_keeps_the_log(database: Database) -> None:
         delivery = session.get(Delivery, delivery_id)
         assert delivery is not None
         session.get_one(Webhook, delivery.webhook_id).disabled_because = None
-        webhooks.again(delivery, now=at(2))
+        outbox.again(delivery, now=at(2))
 
     assert take(database, 3) is not None
     assert [told["status"] for told in settle(database, delivery_id, ARRIVED, 4).tries] == [410, 204]
@@ -211,10 +212,10 @@ def test_redelivery_begins_anew_and_keeps_the_log(database: Database) -> None:
 
 def test_both_secrets_sign_while_one_replaces_the_other(database: Database) -> None:
     hook = webhook(database)
-    old, new = hook.secret, webhooks.rotate(hook, grace_seconds=60, now=at(0))
+    old, new = hook.secret, outbox.rotate(hook, grace_seconds=60, now=at(0))
 
-    assert webhooks.secrets_of(hook, now=at(59)) == [new, old]
-    assert webhooks.secrets_of(hook, now=at(60)) == [new]
+    assert outbox.secrets_of(hook, now=at(59)) == [new, old]
+    assert outbox.secrets_of(hook, now=at(60)) == [new]
 
 
 def test_an_owner_has_so_many_webhooks_and_no_more(database: Database) -> None:
@@ -232,7 +233,7 @@ def test_only_one_ping_waits_at_a_time_and_so_many_go_in_an_hour(database: Datab
 
     def ping(seconds: float) -> str:
         with database.write() as session:
-            return webhooks.ping(session, session.get_one(Webhook, hook.id), now=at(seconds)).id
+            return outbox.ping(session, session.get_one(Webhook, hook.id), now=at(seconds)).id
 
     assert ping(0) == ping(1)
     for number in range(MOST_PINGS - 1):
@@ -249,8 +250,8 @@ def test_the_log_forgets_what_is_settled_and_old_and_keeps_what_waits(database: 
     hook = webhook(database)
     settle(database, pinged(database), ARRIVED, 1)
     with database.write() as session:
-        waits = webhooks.queue(session, hook, "ping", {}, now=at(0)).id
-        webhooks.forget(session, now=at(0) + webhooks.KEPT + timedelta(seconds=2))
+        waits = outbox.queue(session, hook, "ping", {}, now=at(0)).id
+        outbox.forget(session, now=at(0) + outbox.KEPT + timedelta(seconds=2))
 
     with database.read() as session:
         left = [row.id for row in session.query(Delivery).all()]

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from engine.inspect import inspect_model
-from infra.database import Database
+from infra.db.database import Database
 from infra.settings import Settings
 from jobspec.states import FINAL
 from stack.interrupts import Interrupts

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import httpx
 
-from infra import api_keys
-from infra.database import now
+from infra.accounts import api_keys
+from infra.db.database import now
 from jobspec.keys import Scope
 from tests.service.conftest import Running
 

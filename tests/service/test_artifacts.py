@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.jobs import Outcome
+from infra.jobs.lifecycle import Outcome
 from jobspec.errors import RangeNotSatisfiable, TrainingDiverged
 from jobspec.states import JobState
 from service.ranges import requested_range

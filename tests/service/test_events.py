@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra import jobs
-from infra.events import Entry
-from infra.jobs import Outcome
+from infra.jobs import lifecycle
+from infra.jobs.events import Entry
+from infra.jobs.lifecycle import Outcome
 from jobspec.errors import Unavailable
 from jobspec.states import JobState
 from service import feed
@@ -44,12 +44,12 @@ def numbers(gateway: Running, job_id: str, *, last: int | None = None, **query: 
 
 def tell(gateway: Running, job_id: str, attempt: int, *entries: Entry) -> None:
     with gateway.parts.database.write() as session:
-        assert jobs.renew(session, job_id, attempt, steps=[], lease_seconds=60, entries=entries)
+        assert lifecycle.renew(session, job_id, attempt, steps=[], lease_seconds=60, entries=entries)
 
 
 def finish(gateway: Running, job_id: str, attempt: int) -> None:
     with gateway.parts.database.write() as session:
-        assert jobs.finish(session, job_id, attempt, DONE, steps=[])
+        assert lifecycle.finish(session, job_id, attempt, DONE, steps=[])
 
 
 LOG = Entry("log", {"message": "a", "logger": "engine"}, "warning")
@@ -146,7 +146,7 @@ def test_a_quiet_stream_is_kept_alive_with_comments(gateway: Running, monkeypatc
 def test_a_job_that_is_deleted_ends_its_streams(gateway: Running) -> None:
     upload_id = upload(gateway, "model", state="checking")
     with gateway.parts.database.read() as session:
-        check_id = session.query(jobs.Job).filter_by(upload_id=upload_id).one().id
+        check_id = session.query(lifecycle.Job).filter_by(upload_id=upload_id).one().id
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(numbers, gateway, check_id)
         assert eventually(lambda: check_id in gateway.parts.feed._channels)

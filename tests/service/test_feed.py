@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from infra.events import Pulse
+from infra.jobs.events import Pulse
 from jobspec.events import JobEvent
 from jobspec.states import JobState
 from service.feed import MAX_RECENT, Channel

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from infra import workers
-from infra.database import Database, now
-from infra.store import Store
+from infra.db.database import Database, now
+from infra.jobs import workers
+from infra.storage.store import Store
 from jobspec.errors import Unavailable
 from jobspec.work import QUEUES
 from service import guard

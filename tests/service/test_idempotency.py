@@ -10,10 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from infra.database import now
-from infra.idempotency import IN_FLIGHT_SECONDS
-from infra.jobs import Outcome
-from infra.tables import IdempotencyKey, Job
+from infra.db.database import now
+from infra.db.tables import IdempotencyKey, Job
+from infra.jobs.idempotency import IN_FLIGHT_SECONDS
+from infra.jobs.lifecycle import Outcome
 from jobspec.errors import TrainingDiverged
 from jobspec.states import JobState
 from tests.service.conftest import Running, Start, eventually, messages

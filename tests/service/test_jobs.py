@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra import job_list
-from infra.jobs import Outcome
+from infra.jobs import queries
+from infra.jobs.lifecycle import Outcome
 from jobspec.errors import TrainingDiverged
 from jobspec.kinds import SPECS
 from jobspec.methods import METHODS
@@ -36,7 +36,7 @@ def test_an_accepted_job_is_written_down_and_rung_for(gateway: Running, broker: 
     assert messages(broker, "jobs") == [[posted["id"]]]
     assert gateway.http.get(answer.headers["location"]).json() == posted
     with gateway.parts.database.read() as session:
-        row = job_list.get(session, posted["id"])
+        row = queries.get(session, posted["id"])
     assert row is not None
     assert row.published_at is not None
 
@@ -77,7 +77,7 @@ def test_a_job_is_accepted_although_the_broker_is_away(start: Start) -> None:
         answer = gateway.http.post("/v1/jobs", json=pair(gateway).spec())
 
         with gateway.parts.database.read() as session:
-            row = job_list.get(session, answer.json()["id"])
+            row = queries.get(session, answer.json()["id"])
     assert answer.status_code == 202
     assert row is not None
     assert row.published_at is None

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra import tallies
-from infra.database import Database
+from infra.db import counters
+from infra.db.database import Database
 from service.metrics import MEDIA_TYPE
 from tests.service.conftest import Running, Start, eventually, model_file
 from tests.service.inputs import job
@@ -42,9 +42,9 @@ def test_rows_counts_and_requests_are_told(fresh: Running) -> None:
     fresh.http.post("/v1/models", params={"name": "a.keras"}, content=content)
     fresh.http.get("/v1/models/mdl_" + "0" * 20)
     with fresh.parts.database.write() as session:
-        tallies.add(session, {("attempts", ("compress", "succeeded")): 2.0, ("child_deaths", ("SIGKILL",)): 1.0})
+        counters.add(session, {("attempts", ("compress", "succeeded")): 2.0, ("child_deaths", ("SIGKILL",)): 1.0})
         for seconds in (0.2, 2.0, 20_000.0):
-            tallies.add(session, tallies.observed("job_wait_seconds", ("compress",), seconds))
+            counters.add(session, counters.observed("job_wait_seconds", ("compress",), seconds))
 
     settled(fresh, 2)
     answer = fresh.http.get("/metrics")

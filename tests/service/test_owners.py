@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from infra import families, jobs
-from infra.database import now
-from infra.jobs import Outcome
+from infra.db.database import now
+from infra.jobs import lifecycle
+from infra.jobs import trials as families
+from infra.jobs.lifecycle import Outcome
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState
 from tests.backing import Backing
@@ -158,8 +159,8 @@ def test_of_two_owners_of_the_same_bytes_one_deletes_and_the_other_keeps_them(st
 def test_trials_belong_to_whom_their_sweep_belongs(keyed: Running, ann: Party) -> None:
     with keyed.parts.database.write() as session:
         spec = CompressSpec.model_validate(ann.spec())
-        sweep = jobs.create(session, spec, owner="ann", now=now())
-        held = jobs.claim(session, sweep.id, lease_seconds=60, now=now())
+        sweep = lifecycle.create(session, spec, owner="ann", now=now())
+        held = lifecycle.claim(session, sweep.id, lease_seconds=60, now=now())
         assert held is not None
         trials = families.spread(session, held, Outcome(JobState.SUCCEEDED), [spec, spec], steps=(), now=now())
 

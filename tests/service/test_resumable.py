@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tusclient.client import TusClient
 
-from infra.tables import ResumableUpload
+from infra.db.tables import ResumableUpload
 from tests.backing import Backing
 from tests.service.conftest import Running, Start, dataset_file, eventually, model_file
 from tests.service.test_process import gateway_process

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.jobs import Outcome
+from infra.jobs.lifecycle import Outcome
 from jobspec.errors import TrainingDiverged
 from jobspec.states import JobState
 from tests.service.conftest import Running, messages

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra import job_list
-from infra.jobs import Outcome
+from infra.jobs import queries
+from infra.jobs.lifecycle import Outcome
 from jobspec.errors import ModelUnreadable
 from jobspec.states import JobState
 from tests.service.conftest import Running, Start, dataset_file, eventually, messages, model_file
@@ -286,7 +286,7 @@ def test_an_upload_is_accepted_although_the_broker_is_away(start: Start) -> None
         answer = gateway.http.post("/v1/models?name=a.keras", content=model_file("away"))
 
         with gateway.parts.database.read() as session:
-            (check,) = job_list.page(session, job_list.Filter(kind="check_model"), limit=2)
+            (check,) = queries.page(session, queries.Filter(kind="check_model"), limit=2)
     assert answer.status_code == 201
     assert check.published_at is None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra import events
+from infra.jobs import events
 from jobspec.events import JobEvent
 from tests.workers.conftest import Bench
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from infra import checkpoints, job_steps, jobs, quotas, retention
-from infra.collect import collect
-from infra.database import now
-from infra.jobs import Outcome, StoredFile
+from infra.accounts import quotas
+from infra.cleanup import retention
+from infra.cleanup.garbage_collection import collect
+from infra.db.database import now
+from infra.jobs import checkpoints, lifecycle
+from infra.jobs import steps as job_steps
+from infra.jobs.lifecycle import Outcome, StoredFile
 from jobspec.keys import LOCAL_OWNER
 from jobspec.states import JobState, StepState
 from tests.workers.conftest import Bench
@@ -68,7 +71,7 @@ def test_cancelling_removes_the_checkpoint(bench: Bench) -> None:
         assert thread.is_alive()
 
     with bench.database.write() as session:
-        jobs.cancel(session, job_id)
+        lifecycle.cancel(session, job_id)
     thread.join(timeout=30)
 
     assert (bench.job(job_id).state, bench.job(job_id).checkpoint_digest) == ("cancelled", None)
@@ -78,16 +81,16 @@ def test_cancelling_removes_the_checkpoint(bench: Bench) -> None:
 def test_one_that_is_being_stored_while_the_job_is_cancelled_goes_too(bench: Bench) -> None:
     job_id = bench.compress()
     with bench.database.write() as session:
-        job = jobs.claim(session, job_id, lease_seconds=60)
+        job = lifecycle.claim(session, job_id, lease_seconds=60)
         assert job is not None
-        jobs.cancel(session, job_id)
+        lifecycle.cancel(session, job_id)
     kept = Checkpoints(bench.database, bench.store, job, Keeping())
     (bench.scratch / "checkpoint.npz").write_bytes(b"far")
 
     kept.take(bench.scratch, steps=(), between=lambda: None)
     was_stored = bench.has_blob(b"far")
     with bench.database.write() as session:
-        assert jobs.finish(session, job_id, job.attempt, Outcome(JobState.CANCELLED), steps=())
+        assert lifecycle.finish(session, job_id, job.attempt, Outcome(JobState.CANCELLED), steps=())
     kept.remove_unneeded()
 
     assert was_stored
@@ -98,7 +101,7 @@ def test_one_that_comes_too_soon_after_another_is_dropped(bench: Bench) -> None:
     """A child may make as many as it likes; hashing and storing them would be all that its worker does."""
     job_id = bench.compress()
     with bench.database.write() as session:
-        job = jobs.claim(session, job_id, lease_seconds=60)
+        job = lifecycle.claim(session, job_id, lease_seconds=60)
         assert job is not None
     kept = Checkpoints(bench.database, bench.store, job, Keeping(every_seconds=3600))
     for content in (b"far", b"farther"):
@@ -117,7 +120,7 @@ def test_a_job_that_failed_by_our_fault_goes_on_when_its_user_tries_it_again(ben
     failed = bench.job(job_id)
 
     with bench.database.write() as session:
-        assert jobs.retry(session, bench.job(job_id))
+        assert lifecycle.retry(session, bench.job(job_id))
     bench.supervisor("keep_and_crash").run(job_id)
 
     assert failed.failure is not None
@@ -189,7 +192,7 @@ def test_a_late_attempt_cannot_replace_the_checkpoint(bench: Bench) -> None:
     job_id = bench.compress()
     bench.supervisor("keep_and_crash").run(job_id)
     with bench.database.write() as session:
-        job = jobs.claim(session, job_id, lease_seconds=60)
+        job = lifecycle.claim(session, job_id, lease_seconds=60)
         assert job is not None
         before = job.checkpoint_digest
 
@@ -216,12 +219,12 @@ def test_only_steps_that_were_done_stay_done(state: StepState, bench: Bench) -> 
     job_id = bench.compress()
     bench.supervisor("keep_and_crash").run(job_id)
     with bench.database.write() as session:
-        job = jobs.claim(session, job_id, lease_seconds=60)
+        job = lifecycle.claim(session, job_id, lease_seconds=60)
         assert job is not None
         seen = job_steps.steps_of(job)
         told = [step.model_copy(update={"state": state}) if step.name == "prune" else step for step in seen]
         new = StoredFile("checkpoint.npz", "x", "sha256:new", 3)
         assert checkpoints.keep(session, job_id, job.attempt, new, steps=told)
-        assert jobs.requeue(session, job_id, job.attempt, why="drained", now=now())
+        assert lifecycle.requeue(session, job_id, job.attempt, why="drained", now=now())
 
     assert steps(bench, job_id) == {"baseline": "succeeded", "prune": "pending", "measure": "pending"}

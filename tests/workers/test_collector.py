@@ -3,8 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from infra.database import now
-from infra.tables import Upload
+from infra.db.database import now
+from infra.db.tables import Upload
 from tests.workers.conftest import Bench, eventually
 from workers.collector import Collector, collecting
 from workers.scratch import scratch

@@ -2,13 +2,13 @@
 
 import pytest
 
-from infra import tallies
+from infra.db import counters
 from tests.workers.conftest import Bench
 
 
-def counts(bench: Bench) -> dict[tallies.Key, float]:
+def counts(bench: Bench) -> dict[counters.Key, float]:
     with bench.database.read() as session:
-        return tallies.read(session)
+        return counters.read(session)
 
 
 def test_an_attempt_counts_how_it_ended_how_long_it_waited_and_ran(bench: Bench) -> None:

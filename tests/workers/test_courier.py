@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import webhooks, workers
-from infra.database import now
-from infra.tables import Delivery
+from infra.db.database import now
+from infra.db.tables import Delivery
+from infra.jobs import workers
+from infra.webhooks import outbox
 from tests.workers.conftest import Bench, eventually
 from tests.workers.test_webhooks import Receiver, receiver
 
@@ -37,10 +38,10 @@ def running(bench: Bench, module: str, **settings: str) -> Iterator[subprocess.P
 def notice(bench: Bench, url: str) -> str:
     """Queue a ping. Returns the delivery's id."""
     with bench.database.write() as session:
-        webhook = webhooks.create(
+        webhook = outbox.create(
             session, owner="local", url=url, subscriptions=("job.succeeded",), description="", now=now()
         )
-        return webhooks.queue(session, webhook, "ping", {}, now=now()).id
+        return outbox.queue(session, webhook, "ping", {}, now=now()).id
 
 
 def state(bench: Bench, delivery_id: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.digests import CHUNK_BYTES
 from infra.settings import Settings
-from infra.store import Store
+from infra.storage.digests import CHUNK_BYTES
+from infra.storage.store import Store
 from jobspec.errors import InternalError, OutputsTooLarge
 from jobspec.progress import ProducedFile
 from tests.backing import Backing, stored

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.events import Entry
+from infra.jobs.events import Entry
 from jobspec.progress import LogLine, StepAdvanced, StepFinished, StepProgress, StepStarted
 from workers.recorder import MAX_PENDING, Recorder
 

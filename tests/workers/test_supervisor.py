@@ -12,10 +12,10 @@ import pytest
 from _pytest.mark import ParameterSet
 from sqlalchemy import event
 
-from infra import jobs, lapses
-from infra.database import now
-from infra.digests import Between
-from infra.store import Store
+from infra.db.database import now
+from infra.jobs import lifecycle, recovery
+from infra.storage.digests import Between
+from infra.storage.store import Store
 from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
 from workers import supervisor
@@ -199,7 +199,7 @@ def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str)
     thread = bench.start(behaviour, job_id)
 
     with bench.database.write() as session:
-        jobs.cancel(session, job_id, now=now())
+        lifecycle.cancel(session, job_id, now=now())
     thread.join(timeout=30)
 
     assert bench.job(job_id).state == "cancelled"
@@ -228,7 +228,7 @@ def test_a_job_that_is_cancelled_while_its_files_are_stored_leaves_none(bench: B
     assert bench.has_blob(b"one")
 
     with bench.database.write() as session:
-        jobs.cancel(session, job_id, now=now())
+        lifecycle.cancel(session, job_id, now=now())
     thread.join(timeout=30)
 
     assert bench.job(job_id).state == "cancelled"
@@ -255,8 +255,8 @@ def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
 
     with bench.database.write() as session:
         later = now() + timedelta(seconds=60)
-        lapses.sweep(session, max_attempts=3, resend_seconds=15, now=later)
-        taken = jobs.claim(session, job_id, lease_seconds=60, now=later)
+        recovery.sweep(session, max_attempts=3, resend_seconds=15, now=later)
+        taken = lifecycle.claim(session, job_id, lease_seconds=60, now=later)
     thread.join(timeout=30)
 
     assert taken is not None
@@ -304,7 +304,7 @@ def test_a_job_whose_upload_was_rejected_meanwhile_says_so(bench: Bench) -> None
     """The reason why the model was refused is the reason why the job cannot run."""
     job_id = bench.compress()
     with bench.database.write() as session:
-        model = session.get(jobs.Upload, bench.job(job_id).model_id)
+        model = session.get(lifecycle.Upload, bench.job(job_id).model_id)
         assert model is not None
         model.state = "rejected"
         model.failure = {"code": "model_unreadable", "detail": "It has no config.json.", "suggestions": ["Save again."]}

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from infra import jobs, workers
 from infra.broker import Publisher, celery_app, connect
-from infra.database import Database, now
-from infra.tables import Job
+from infra.db.database import Database, now
+from infra.db.tables import Job
+from infra.jobs import lifecycle, workers
 from jobspec.errors import Unavailable
 from tests.workers.conftest import Bench
 from workers.sweep import RESEND_SECONDS, Sweep, sweeping
@@ -101,7 +101,7 @@ def test_who_could_not_speak_is_not_given_up(bench: Bench, broker: str) -> None:
     """When the database comes back after longer than a lease, every lease has run out, and every worker still works."""
     job_id, time = bench.compress(), 0.0
     with bench.database.write() as session:
-        jobs.claim(session, job_id, lease_seconds=-1.0)
+        lifecycle.claim(session, job_id, lease_seconds=-1.0)
     database = Leaving(bench.settings.database)
     publisher = Publisher(celery_app(broker))
     sweep = Sweep(database, publisher, bench.settings, ["jobs"], clock=lambda: time)

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from infra import jobs, trace_context, webhooks
-from infra.database import now
-from infra.tables import Delivery
-from infra.traces import Span, Traces
+from infra.db.database import now
+from infra.db.tables import Delivery
+from infra.jobs import lifecycle
+from infra.telemetry import trace_context
+from infra.telemetry.traces import Span, Traces
+from infra.webhooks import outbox
 from service.app import create_app
 from tests.otlp import Collector, Received, collecting
 from tests.service.conftest import serving
@@ -96,14 +98,14 @@ def test_each_try_to_tell_of_a_job_is_in_its_trace(bench: Bench, collector: Coll
 def test_a_job_that_another_trace_ends_is_told_of_in_its_own(bench: Bench, receiver: Receiver) -> None:
     """Cancelling is a request of its own, perhaps of somebody else."""
     with bench.database.write() as session:
-        webhooks.create(
+        outbox.create(
             session, owner="local", url=receiver.url, subscriptions=["job.cancelled"], description="", now=now()
         )
     with trace_context.working_for(CLIENT):
         job_id = bench.compress()
 
     with trace_context.working_for(OTHER), bench.database.write() as session:
-        jobs.cancel(session, job_id)
+        lifecycle.cancel(session, job_id)
 
     with bench.database.read() as session:
         assert session.scalars(select(Delivery.traceparent)).all() == [CLIENT]

@@ -16,11 +16,12 @@ import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from infra import jobs, webhooks
-from infra.database import now
-from infra.jobs import Outcome
-from infra.lookups import Lookups
-from infra.tables import Delivery, Webhook
+from infra.db.database import now
+from infra.db.tables import Delivery, Webhook
+from infra.jobs import lifecycle
+from infra.jobs.lifecycle import Outcome
+from infra.webhooks import outbox
+from infra.webhooks.dns import Lookups
 from jobspec.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
@@ -62,7 +63,7 @@ def receiver() -> Iterator[Receiver]:
 
 def subscribed(bench: Bench, receiver: Receiver, owner: str = "local") -> Webhook:
     with bench.database.write() as session:
-        return webhooks.create(
+        return outbox.create(
             session,
             owner=owner,
             url=receiver.url,
@@ -75,16 +76,16 @@ def subscribed(bench: Bench, receiver: Receiver, owner: str = "local") -> Webhoo
 def finished(bench: Bench) -> str:
     """A user's job that ended well. Returns its id."""
     with bench.database.write() as session:
-        job_id = jobs.create(session, spec(labels={"run": "7"})).id
-        job = jobs.claim(session, job_id, lease_seconds=30)
+        job_id = lifecycle.create(session, spec(labels={"run": "7"})).id
+        job = lifecycle.claim(session, job_id, lease_seconds=30)
         assert job is not None
-        assert jobs.finish(session, job_id, job.attempt, Outcome(JobState.SUCCEEDED), steps=())
+        assert lifecycle.finish(session, job_id, job.attempt, Outcome(JobState.SUCCEEDED), steps=())
     return job_id
 
 
 def log(bench: Bench, hook: Webhook) -> list[Delivery]:
     with bench.database.read() as session:
-        return list(webhooks.deliveries(session, hook.id, limit=10))
+        return list(outbox.deliveries(session, hook.id, limit=10))
 
 
 def test_the_end_of_a_job_arrives_and_verifies(bench: Bench, receiver: Receiver) -> None:
@@ -108,7 +109,7 @@ def test_the_end_of_a_job_arrives_and_verifies(bench: Bench, receiver: Receiver)
 def test_while_a_secret_is_replaced_either_verifies(bench: Bench, receiver: Receiver) -> None:
     hook = subscribed(bench, receiver)
     with bench.database.write() as session:
-        new = webhooks.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
+        new = outbox.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
     finished(bench)
 
     Courier(bench.database, "any").deliver()
@@ -184,7 +185,7 @@ def due(bench: Bench, owner: str, url: str, number: int) -> Webhook:
     hook = subscribed(bench, Receiver(url), owner)
     with bench.database.write() as session:
         for _ in range(number):
-            webhooks.queue(session, hook, "job.succeeded", {}, now=now())
+            outbox.queue(session, hook, "job.succeeded", {}, now=now())
     return hook
 
 
