@@ -4,7 +4,7 @@
 >>> with Secateur("http://127.0.0.1:8000") as service:  # doctest: +SKIP
 ...     model = service.upload_model(Path("model.keras"))
 ...     data = service.upload_dataset(Path("data.npz"), scale="1/255")
-...     job = service.submit({"model_id": model.id, "dataset_id": data.id, "preset": "balanced"})
+...     job = service.jobs.submit({"model_id": model.id, "dataset_id": data.id, "preset": "balanced"})
 ...     print(service.report(service.wait(job.id).id).verdicts)
 """
 

@@ -20,9 +20,9 @@ import uvicorn
 
 from infra.settings import Settings
 from infra.telemetry import logs
-from service import keys_command
+from service.accounts import keys_command
 from service.app import create_app
-from service.guard import CREATE_COMMAND, is_open, may_bind
+from service.middleware.authentication import CREATE_COMMAND, is_open, may_bind
 
 GRACE_SECONDS = 1
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from jobspec.kinds import SPECS
-from service.spec_schemas import field_names
+from service.http.spec_schemas import field_names
 
 
 def prepare(app: FastAPI) -> None:

@@ -12,12 +12,12 @@ from infra.db.tables import Artifact
 from infra.jobs import queries
 from jobspec import errors
 from jobspec.states import FINAL, JobState
-from service.caller import Caller, UseCaller
-from service.parts import Parts, UseParts
-from service.problems import responses
-from service.ranges import requested_range
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.http.problems import responses
+from service.http.ranges import requested_range
 from service.routes.jobs import found
-from service.views import ArtifactList, artifact_view
+from service.views.resources import ArtifactList, artifact_view
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["artifacts"])
 

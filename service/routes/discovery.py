@@ -9,11 +9,11 @@ from fastapi import APIRouter
 from jobspec.errors import InvalidRequest, NotFound, Unavailable
 from jobspec.kinds import SPECS
 from jobspec.methods import METHODS
-from service.guard import is_open
-from service.parts import UseParts
-from service.problems import responses
-from service.spec_schemas import schema_of
-from service.views import Discovery
+from service.components import UseParts
+from service.http.problems import responses
+from service.http.spec_schemas import schema_of
+from service.middleware.authentication import is_open
+from service.views.resources import Discovery
 
 router = APIRouter(tags=["discovery"])
 

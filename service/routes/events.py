@@ -13,12 +13,12 @@ from infra.jobs import events, queries
 from jobspec import errors
 from jobspec.events import EventKind, JobEvent, Level, at_least
 from jobspec.states import FINAL
-from service.caller import Caller, UseCaller
-from service.feed import Feed
-from service.parts import Parts, UseParts
-from service.problems import responses
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.event_feed import Feed
+from service.http.problems import responses
 from service.routes.jobs import found
-from service.views import EventPage
+from service.views.resources import EventPage
 
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 

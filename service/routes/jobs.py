@@ -19,13 +19,14 @@ from jobspec.ids import kind_of
 from jobspec.kinds import JobSpec
 from jobspec.states import FINAL, JobState
 from jobspec.work import WorkKind
-from service import paging, submit
-from service.caller import Caller, UseCaller
-from service.doorbell import ring
-from service.examples import EXAMPLES
-from service.parts import Parts, UseParts
-from service.problems import responses
-from service.views import JobPage, JobView, job_view
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.jobs import submit
+from service.jobs.dispatch import ring
+from service.views.examples import EXAMPLES
+from service.views.resources import JobPage, JobView, job_view
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

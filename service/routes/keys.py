@@ -13,11 +13,11 @@ from jobspec import errors
 from jobspec.frozen import Frozen
 from jobspec.ids import kind_of
 from jobspec.keys import KeyState, Owner, Scope
-from service import paging
-from service.caller import UseCaller
-from service.owner_views import KeyPage, KeyView, NewKey, key_view, new_key_view
-from service.parts import UseParts
-from service.problems import responses
+from service.accounts.caller import UseCaller
+from service.components import UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.views.owners import KeyPage, KeyView, NewKey, key_view, new_key_view
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 

@@ -10,10 +10,10 @@ from infra.db.database import now
 from infra.db.tables import OwnerLimits
 from jobspec import errors
 from jobspec.keys import Owner
-from service import paging
-from service.owner_views import LimitsPage, LimitsView, OwnLimits, limits_view
-from service.parts import Parts, UseParts
-from service.problems import responses
+from service.components import Parts, UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.views.owners import LimitsPage, LimitsView, OwnLimits, limits_view
 
 router = APIRouter(prefix="/v1/limits", tags=["limits"])
 

@@ -16,13 +16,14 @@ from jobspec.file_formats import DatasetFormat
 from jobspec.ids import kind_of
 from jobspec.reading import Reading, check_reading
 from screening.formats import ACCEPTED
-from service import paging, receive
-from service.caller import Caller, UseCaller
-from service.intake import Wanted, take_in
-from service.parts import Parts, UseParts
-from service.problems import responses
-from service.reading import DeclaredReading
-from service.views import (
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.uploads import receive
+from service.uploads.declared_reading import DeclaredReading
+from service.uploads.intake import Wanted, take_in
+from service.views.resources import (
     DatasetPage,
     DatasetView,
     ModelPage,

@@ -11,11 +11,11 @@ from infra.webhooks import outbox
 from infra.webhooks.outbound import check_url
 from jobspec import errors
 from jobspec.ids import kind_of
-from service import paging
-from service.caller import Caller, UseCaller
-from service.parts import UseParts
-from service.problems import responses
-from service.webhook_views import (
+from service.accounts.caller import Caller, UseCaller
+from service.components import UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.views.webhooks import (
     DeliveryPage,
     DeliveryView,
     NewSecret,

@@ -22,7 +22,7 @@ from infra.db.tables import Job, Upload
 from infra.settings import Settings
 from service.__main__ import bind, document
 from service.app import create_app
-from service.parts import Parts
+from service.components import Parts
 from tests import waiting
 from tests.backing import Backing, staged, stored
 from tests.badfiles import good_arrays, keras_file, layer, npz, sequential

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from infra.jobs.lifecycle import Outcome
 from jobspec.errors import RangeNotSatisfiable, TrainingDiverged
 from jobspec.states import JobState
-from service.ranges import requested_range
+from service.http.ranges import requested_range
 from tests.service.conftest import Running
 from tests.service.inputs import end, job, succeed, take
 

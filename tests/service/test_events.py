@@ -15,7 +15,7 @@ from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
 from jobspec.errors import Unavailable
 from jobspec.states import JobState
-from service import feed
+from service import event_feed
 from service.routes import events
 from tests.service.conftest import Running, Start, eventually
 from tests.service.inputs import end, job, take, upload
@@ -176,7 +176,7 @@ def test_a_database_that_goes_away_ends_a_stream_so_that_its_reader_comes_back(
     def away(*_: object) -> Any:
         raise Unavailable("The database does not answer.")
 
-    monkeypatch.setattr(feed.Feed, "_page", away)
+    monkeypatch.setattr(event_feed.Feed, "_page", away)
     job_id = job(gateway)
 
     assert numbers(gateway, job_id) == []
@@ -184,9 +184,9 @@ def test_a_database_that_goes_away_ends_a_stream_so_that_its_reader_comes_back(
 
 def test_a_look_that_fails_is_followed_by_another(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers stay while a database is restarted."""
-    real, failed = feed.Feed._news, threading.Event()
+    real, failed = event_feed.Feed._news, threading.Event()
 
-    def once_away(self: feed.Feed, known: Any) -> Any:
+    def once_away(self: event_feed.Feed, known: Any) -> Any:
         if not failed.is_set():
             failed.set()
             raise Unavailable("The database does not answer.")
@@ -194,7 +194,7 @@ def test_a_look_that_fails_is_followed_by_another(gateway: Running, monkeypatch:
 
     job_id = job(gateway)
     with ThreadPoolExecutor(1) as pool:
-        monkeypatch.setattr(feed.Feed, "_news", once_away)
+        monkeypatch.setattr(event_feed.Feed, "_news", once_away)
         reader = pool.submit(numbers, gateway, job_id)
         assert failed.wait(timeout=10)
         end(gateway, job_id, DONE)
@@ -205,13 +205,13 @@ def test_a_look_that_fails_is_followed_by_another(gateway: Running, monkeypatch:
 def test_readers_of_one_job_cost_one_query(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many read, the database is asked once."""
     asked: list[int] = []
-    real = feed.Feed._news
+    real = event_feed.Feed._news
 
-    def counted(self: feed.Feed, known: Any) -> Any:
+    def counted(self: event_feed.Feed, known: Any) -> Any:
         asked.append(len(known))
         return real(self, known)
 
-    monkeypatch.setattr(feed.Feed, "_news", counted)
+    monkeypatch.setattr(event_feed.Feed, "_news", counted)
     job_id = job(gateway)
     with ThreadPoolExecutor(20) as pool:
         readers = [pool.submit(numbers, gateway, job_id) for _ in range(20)]
@@ -223,7 +223,7 @@ def test_readers_of_one_job_cost_one_query(gateway: Running, monkeypatch: pytest
         end(gateway, job_id, DONE)
 
         assert [reader.result() for reader in readers] == [[1, 2, 3]] * 20
-    assert 1 <= looks <= seconds / feed.POLL_SECONDS + 1
+    assert 1 <= looks <= seconds / event_feed.POLL_SECONDS + 1
     assert set(asked) == {1}
 
 

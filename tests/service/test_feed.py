@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from infra.jobs.events import Pulse
 from jobspec.events import JobEvent
 from jobspec.states import JobState
-from service.feed import MAX_RECENT, Channel
+from service.event_feed import MAX_RECENT, Channel
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from infra.jobs import workers
 from infra.storage.store import Store
 from jobspec.errors import Unavailable
 from jobspec.work import QUEUES
-from service import guard
-from service.readiness import Probe, Verdict
+from service.middleware import authentication
+from service.monitoring.readiness import Probe, Verdict
 from tests.service.conftest import Running, Start, eventually
 from tests.service.keys import as_, key
 
@@ -69,7 +69,7 @@ def test_where_too_many_ask_at_once_an_admin_is_told_what_strangers_are(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever sends keys that are none must not fill the threads and the database with looks for them."""
-    monkeypatch.setattr(guard, "MOST_LOOKS", 0)
+    monkeypatch.setattr(authentication, "MOST_LOOKS", 0)
     with start() as gateway:
         see(gateway, "gpu-host-7", "checks,jobs", sandbox="off")
         admin = as_(gateway, "ops", ["admin"])

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.__main__ import main
-from service.guard import OPEN
+from service.middleware.authentication import OPEN
 from tests.service.conftest import Running, model_file
 from tests.service.keys import as_, key
 

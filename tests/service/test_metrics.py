@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.db import counters
 from infra.db.database import Database
-from service.metrics import MEDIA_TYPE
+from service.monitoring.metrics import MEDIA_TYPE
 from tests.service.conftest import Running, Start, eventually, model_file
 from tests.service.inputs import job
 from tests.service.keys import as_

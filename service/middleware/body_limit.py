@@ -4,7 +4,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobspec.errors import BodyTooLarge
-from service.problems import problem_response
+from service.http.problems import problem_response
 
 UPLOADS = frozenset({("POST", "/v1/models"), ("POST", "/v1/datasets")})
 PIECES = "/v1/uploads/"

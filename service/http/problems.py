@@ -26,8 +26,8 @@ from jobspec.errors import (
 from jobspec.field_path import field_path
 from jobspec.ids import kind_of
 from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
-from service import hints
-from service.spec_schemas import field_names
+from service.http import suggestions as hints
+from service.http.spec_schemas import field_names
 
 MEDIA_TYPE = "application/problem+json"
 NEW_JOB = "POST /v1/jobs"

@@ -14,10 +14,10 @@ from starlette.concurrency import run_in_threadpool
 
 from infra.storage.store import too_large
 from jobspec.errors import FieldError, UploadIncomplete
-from service.raw_body import raw_body
+from service.uploads.raw_body import raw_body
 
 if TYPE_CHECKING:
-    from service.forms import Form
+    from service.uploads.forms import Form
 
 MAX_NAME = 256
 
@@ -49,7 +49,7 @@ async def begin(request: Request, name: str | None, *, limit_bytes: int) -> Inco
 
 def _form(request: Request) -> "Form":
     """The parser of a form. Called in a thread: the first form imports 300 modules that most gateways never need."""
-    from service.forms import Form
+    from service.uploads.forms import Form
 
     return Form(request)
 

@@ -8,7 +8,7 @@ from streaming_form_data.parser import ParseFailedException
 from streaming_form_data.targets import BaseTarget
 
 from jobspec.errors import FieldError, UploadIncomplete
-from service.raw_body import raw_body
+from service.uploads.raw_body import raw_body
 
 
 class _Field(BaseTarget):  # type: ignore[misc]

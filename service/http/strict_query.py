@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request
 
 from jobspec.errors import FieldError, InvalidRequest
-from service import hints
+from service.http import suggestions
 
 
 async def refuse_unknown(request: Request) -> None:
@@ -21,7 +21,7 @@ async def refuse_unknown(request: Request) -> None:
     known = _names(getattr(route, "dependant", None))
     unknown = sorted(set(request.query_params) - known.keys())
     if unknown:
-        close = [text for name in unknown[:10] if (text := hints.meant(name, known))]
+        close = [text for name in unknown[:10] if (text := suggestions.meant(name, known))]
         there = f"There are {', '.join(sorted(known))}." if known else "There are none here."
         raise InvalidRequest(
             f"The query names {', '.join(name[:100] for name in unknown[:10])}, which nobody reads here.",

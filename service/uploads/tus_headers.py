@@ -1,9 +1,9 @@
-"""The headers of tus, as the OpenAPI document tells them. ``service.tus`` reads them, since tus says what to answer."""
+"""The headers of tus, as the OpenAPI document tells them. ``service.uploads.tus`` reads them, since tus says what to answer."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from service.tus import VERSION
+from service.uploads.tus import VERSION
 
 Parameter = dict[str, Any]
 

@@ -17,7 +17,7 @@ from infra.db.database import Database, now
 from infra.settings import Settings
 from jobspec.errors import SecateurError
 from jobspec.keys import LOCAL_OWNER, OWNER_WORDS, SCOPES, Owner
-from service.owner_views import OwnLimits
+from service.views.owners import OwnLimits
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -25,10 +25,10 @@ from jobspec.fit import check_fit
 from jobspec.kinds import JobSpec
 from jobspec.states import FINAL, UploadState
 from jobspec.summaries import DatasetSummary, ModelSummary
-from service.caller import Caller
-from service.doorbell import ring
-from service.parts import Parts
-from service.views import job_view
+from service.accounts.caller import Caller
+from service.components import Parts
+from service.jobs.dispatch import ring
+from service.views.resources import job_view
 
 LONGEST_WAIT_SECONDS: Final = 60
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:;[^,]*)?(?=,|$)", re.IGNORECASE)

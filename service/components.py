@@ -11,9 +11,9 @@ from infra.db.database import Database
 from infra.settings import Settings
 from infra.storage.store import Store
 from infra.telemetry.traces import Traces
-from service.feed import Feed
-from service.metrics import Requests
-from service.readiness import Probe
+from service.event_feed import Feed
+from service.monitoring.metrics import Requests
+from service.monitoring.readiness import Probe
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from infra.db.database import Database, now
 from infra.db.tables import ApiKey
 from jobspec import keys
 from jobspec.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized, Unavailable
-from service.brief import briefly
-from service.caller import LOCAL, MONITOR, Caller
-from service.parts import Parts
-from service.problems import problem_response
+from service.accounts.caller import LOCAL, MONITOR, Caller
+from service.components import Parts
+from service.http.problems import problem_response
+from service.monitoring.bounded_checks import briefly
 
 OPEN = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -14,7 +14,7 @@ from infra.storage.store import Store
 from infra.telemetry.logs import logger
 from jobspec.errors import ServiceError
 from jobspec.work import QUEUES
-from service.brief import briefly
+from service.monitoring.bounded_checks import briefly
 
 OK: Final = "ok"
 MISSING: Final = "missing"

@@ -19,9 +19,9 @@ from infra.storage.store import Staged
 from infra.telemetry.logs import logger
 from infra.uploads import uploads
 from jobspec.reading import Reading
-from service import receive
-from service.doorbell import ring
-from service.parts import Parts
+from service.components import Parts
+from service.jobs.dispatch import ring
+from service.uploads import receive
 
 
 @dataclass(frozen=True)

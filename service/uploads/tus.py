@@ -17,9 +17,9 @@ from infra.uploads.uploads import Kind
 from jobspec.errors import FieldError, ProtocolUnserved, UnsupportedFormat, UploadEmpty, UploadIncomplete
 from jobspec.file_formats import DatasetFormat
 from jobspec.reading import Reading, check_reading, from_text
-from service import receive
-from service.intake import Wanted
-from service.pieces import ALGORITHMS
+from service.uploads import receive
+from service.uploads.intake import Wanted
+from service.uploads.partial_files import ALGORITHMS
 
 VERSION: Final = "1.0.0"
 PIECE: Final = "application/offset+octet-stream"

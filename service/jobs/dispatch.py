@@ -4,7 +4,7 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle
 from infra.telemetry.logs import logger
 from jobspec.errors import ServiceError
-from service.parts import Parts
+from service.components import Parts
 
 
 def ring(parts: Parts, job: Job) -> None:
