@@ -24,7 +24,7 @@ from infra.settings import Settings
 from infra.storage.store import Store
 from jobspec.progress import ProducedFile
 from jobspec.work import CHECKPOINT
-from workers import outputs
+from workers.supervision import outputs
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
 MODES: dict[str, float | None] = {"never": None, "usual": Settings().checkpoint_seconds, "always": 0.0}

@@ -32,11 +32,11 @@ def test_the_import_contracts_are_kept() -> None:
     ("statement", "forbidden"),
     [
         pytest.param("from service.app import create_app", HEAVY | TRACING, id="gateway"),
-        pytest.param("import workers.app, workers.supervisor", HEAVY | TRACING, id="worker process"),
+        pytest.param("import workers.app, workers.supervision.supervisor", HEAVY | TRACING, id="worker process"),
         pytest.param("import jobspec.spec, jobspec.report, jobspec.fit, screening", HEAVY, id="job language"),
         pytest.param("import client.api", HEAVY | {"fastapi", "celery", "sqlalchemy"}, id="client"),
         pytest.param(
-            "import workers.child", {"tensorflow", "keras", "infra", "celery", "sqlalchemy"}, id="child at start"
+            "import workers.child.main", {"tensorflow", "keras", "infra", "celery", "sqlalchemy"}, id="child at start"
         ),
         pytest.param("import engine.inspect", {"tensorflow", "keras"}, id="data set check"),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobspec.errors import SecateurError
 from jobspec.reading import Reading
-from workers.child import as_error, confine
+from workers.child.main import as_error, confine
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from jobspec.errors import FieldError, SummaryTooLarge
 from jobspec.progress import EVENT, Failed, ProducedFile, Succeeded
 from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, encoded
 from tests.jobspec.test_stored import OLD_DATASET, OLD_SUMMARY
-from workers.process import LINE_BYTES
+from workers.supervision.process import LINE_BYTES
 
 WORST = "\1" * 10_000
 """Control characters take six bytes each in JSON, more than any other."""

@@ -28,10 +28,10 @@ from jobspec.states import UploadState
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
 from tests.backing import Backing
-from workers.attempt import Means
-from workers.checkpoints import Keeping
-from workers.children import Children
-from workers.supervisor import Supervisor
+from workers.supervision.attempt import Means
+from workers.supervision.checkpoints import Keeping
+from workers.supervision.children import Children
+from workers.supervision.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
 

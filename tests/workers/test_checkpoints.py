@@ -16,7 +16,7 @@ from infra.jobs.lifecycle import Outcome, StoredFile
 from jobspec.keys import LOCAL_OWNER
 from jobspec.states import JobState, StepState
 from tests.workers.conftest import Bench
-from workers.checkpoints import Checkpoints, Keeping
+from workers.supervision.checkpoints import Checkpoints, Keeping
 
 
 def steps(bench: Bench, job_id: str) -> dict[str, str]:

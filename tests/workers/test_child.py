@@ -13,8 +13,8 @@ from jobspec.reading import Reading
 from jobspec.summaries import DatasetSummary
 from jobspec.work import SUMMARY, Assignment, CheckDataset, CheckModel, Order, WorkKind
 from tests.badfiles import good_npz
-from workers.child import as_error
-from workers.process import Child, Death, child_command
+from workers.child.main import as_error
+from workers.supervision.process import Child, Death, child_command
 
 
 def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[Event]:
@@ -118,7 +118,7 @@ def test_a_file_that_is_damaged_because_the_disk_is_full_is_not_the_users_fault(
 def test_a_child_whose_parent_is_gone_exits(busy: bool, tmp_path: Path) -> None:
     """The end of standard input is the one sign that reaches a child in every sandbox."""
     program = (
-        "import sys, time, workers.child as child;"
+        "import sys, time, workers.child.main as child;"
         "child.RUNNERS['check_model'] = lambda: lambda order, emit: time.sleep(60);"
         "child.main(['check_model', 'none', sys.argv[1]])"
     )
@@ -141,7 +141,7 @@ def test_a_child_whose_parent_is_gone_exits(busy: bool, tmp_path: Path) -> None:
 def test_a_child_that_uses_more_processor_time_than_its_job_may_is_ended_by_the_kernel(tmp_path: Path) -> None:
     """The worker watches the clock; this holds when nobody does, and for all threads together."""
     program = (
-        "import sys, workers.child as child\n"
+        "import sys, workers.child.main as child\n"
         "def spin(order, emit):\n"
         "    while True: pass\n"
         "child.RUNNERS['check_model'] = lambda: spin\n"

@@ -7,16 +7,16 @@ import pytest
 
 from jobspec.bounded import MAX_TEXT
 from jobspec.progress import LogLine
-from workers import child_log
+from workers.child import log
 
 
 @pytest.fixture
 def lines() -> Iterator[list[LogLine]]:
     """What was sent up; at the end the loggers are as they were."""
     sent: list[LogLine] = []
-    loggers = [logging.getLogger(name) for name in child_log.OURS]
+    loggers = [logging.getLogger(name) for name in log.OURS]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    child_log.send_up(sent.append)
+    log.send_up(sent.append)
     yield sent
     for logger, level, handlers in before:
         logger.setLevel(level)

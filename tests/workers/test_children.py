@@ -15,11 +15,11 @@ from jobspec.progress import Failed, Ready, Succeeded
 from jobspec.work import Assignment, CheckDataset, CheckModel, Order
 from tests.badfiles import good_keras, good_npz, hdf5_file
 from tests.workers.conftest import eventually, fake, living_in
-from workers import fonts
-from workers.children import Children, Lent
-from workers.process import Death
 from workers.sandbox.level import FULL, Sandbox
-from workers.scratch import remove
+from workers.supervision import fonts
+from workers.supervision.children import Children, Lent
+from workers.supervision.process import Death
+from workers.supervision.scratch import remove
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_killed_worker_leaves_neither_a_waiting_child_nor_the_process_that_rea
     """``kill -9`` gives nobody the time to tidy up: the kernel does it, for processes of other accounts too."""
     program = (
         "import time; from pathlib import Path;"
-        "from workers.children import Children; from workers.sandbox.level import FULL, Sandbox;"
+        "from workers.supervision.children import Children; from workers.sandbox.level import FULL, Sandbox;"
         f"children = Children(Path({str(root)!r}), Sandbox(FULL, file_bytes=1 << 30));"
         "waiting = children.kept_warm(('check_dataset',), slots=1); waiting.__enter__(); time.sleep(60)"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 from infra.db.database import now
 from infra.db.tables import Upload
 from tests.workers.conftest import Bench, eventually
-from workers.collector import Collector, collecting
-from workers.scratch import scratch
+from workers.background.garbage_collector import Collector, collecting
+from workers.supervision.scratch import scratch
 
 
 def test_it_removes_what_has_expired_and_folders_of_dead_workers(bench: Bench, tmp_path: Path) -> None:

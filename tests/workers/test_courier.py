@@ -58,7 +58,7 @@ def test_a_courier_delivers_without_a_broker_and_without_the_engine(bench: Bench
     """It stands where the internet is: the less it holds the better."""
     delivery_id = notice(bench, receiver.url)
 
-    with running(bench, "workers.courier") as process:
+    with running(bench, "workers.webhooks") as process:
         assert eventually(lambda: state(bench, delivery_id) == "delivered", within_seconds=30)
         assert alive(bench) == [""]
         mapped = Path(f"/proc/{process.pid}/maps").read_text()

@@ -13,7 +13,7 @@ from infra.storage.store import Store
 from jobspec.errors import InternalError, OutputsTooLarge
 from jobspec.progress import ProducedFile
 from tests.backing import Backing, stored
-from workers.outputs import Bounds, Disbelieved, collect
+from workers.supervision.outputs import Bounds, Disbelieved, collect
 
 ANY = Bounds()
 

@@ -11,8 +11,8 @@ import pytest
 
 from jobspec.progress import Ready
 from tests.workers.conftest import eventually, fake
-from workers import launch
-from workers.process import LOG_NAME, PASSED_ON, Child, Death
+from workers.supervision import launch
+from workers.supervision.process import LOG_NAME, PASSED_ON, Child, Death
 
 
 def next_one(child: Child) -> object:
@@ -80,7 +80,7 @@ def test_a_death_tells_the_signal_and_the_last_words(tmp_path: Path) -> None:
 def test_a_child_dies_with_its_worker(tmp_path: Path) -> None:
     """After ``kill -9`` of a worker its child would train on beside its own successor."""
     parent = (
-        "import sys, time; from pathlib import Path; from workers.process import Child;"
+        "import sys, time; from pathlib import Path; from workers.supervision.process import Child;"
         f"child = Child.spawn({fake('deaf')!r}, folder=Path({str(tmp_path)!r}));"
         "child.next_event(10); print(child.pid, flush=True); time.sleep(60)"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from infra.broker import Publisher, celery_app, connect
 from tests.workers.conftest import Bench
-from workers.supervisor import Supervisor
+from workers.supervision.supervisor import Supervisor
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.scratch import remove, scratch
+from workers.supervision.scratch import remove, scratch
 
 
 def test_a_worker_removes_its_folder_when_it_ends(tmp_path: Path) -> None:

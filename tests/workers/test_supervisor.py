@@ -18,7 +18,7 @@ from infra.storage.digests import Between
 from infra.storage.store import Store
 from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
-from workers import supervisor
+from workers.supervision import supervisor
 
 EMBEDDED = pytest.mark.only("embedded", reason="what the child does is the same with every database and store")
 

@@ -13,7 +13,7 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, workers
 from jobspec.errors import Unavailable
 from tests.workers.conftest import Bench
-from workers.sweep import RESEND_SECONDS, Sweep, sweeping
+from workers.background.reaper import RESEND_SECONDS, Sweep, sweeping
 
 
 def sweep_of(bench: Bench, url: str) -> Sweep:

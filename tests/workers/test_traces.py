@@ -19,7 +19,7 @@ from tests.otlp import Collector, Received, collecting
 from tests.service.conftest import serving
 from tests.workers.conftest import Bench
 from tests.workers.test_webhooks import Receiver, finished, receiver, subscribed
-from workers.webhooks import Courier
+from workers.webhooks.delivery import Courier
 
 __all__ = ["receiver"]
 

@@ -25,8 +25,8 @@ from infra.webhooks.dns import Lookups
 from jobspec.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
-from workers.turns import MOST_AT_ONCE
-from workers.webhooks import LOOK_SECONDS, NUM_THREADS, Courier, delivering, wanted_pause
+from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, Courier, delivering, wanted_pause
+from workers.webhooks.fair_scheduler import MOST_AT_ONCE
 
 
 @dataclass

@@ -21,7 +21,7 @@ from tests.badfiles import good_npz
 from tests.workers.conftest import Bench, eventually
 from tests.workers.fake_engine import FILES, UNTIL_CONTINUED
 from workers.__main__ import main as work
-from workers.sweep import RESEND_SECONDS
+from workers.background.reaper import RESEND_SECONDS
 
 REAL, FAKE_ENGINE = "workers", "tests.workers.fake_engine"
 """The modules that a worker can be."""

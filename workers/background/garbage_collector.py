@@ -12,7 +12,7 @@ from infra.settings import Settings
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
 from jobspec.errors import SecateurError
-from workers.scratch import tidy
+from workers.supervision.scratch import tidy
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,20 @@ from infra.telemetry.traces import Span, Value
 from jobspec.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from jobspec.progress import StepProgress
 from jobspec.states import JobState, StepState, UploadState
-from workers import counted
-from workers.attempt import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempt, Ending, Means, Spread, Stop, failed
-from workers.lease import Lease
-from workers.outputs import Disbelieved
-from workers.process import Death
+from workers.supervision import counters as counted
+from workers.supervision.attempt import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Attempt,
+    Ending,
+    Means,
+    Spread,
+    Stop,
+    failed,
+)
+from workers.supervision.lease import Lease
+from workers.supervision.outputs import Disbelieved
+from workers.supervision.process import Death
 
 LAST_WORDS_SECONDS = 5.0
 """How long a worker that must go tries to tell a database that does not answer."""

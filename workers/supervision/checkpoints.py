@@ -16,7 +16,7 @@ from infra.telemetry.logs import logger
 from jobspec.errors import SecateurError
 from jobspec.progress import ProducedFile, StepProgress
 from jobspec.work import CHECKPOINT
-from workers import outputs
+from workers.supervision import outputs
 
 FILE: Final = ProducedFile(name=CHECKPOINT, media_type="application/octet-stream")
 

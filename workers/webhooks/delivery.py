@@ -23,7 +23,7 @@ from infra.webhooks import outbound, outbox, signing
 from infra.webhooks.dns import Lookups
 from infra.webhooks.outbox import Try
 from jobspec.errors import SecateurError
-from workers.turns import Turns
+from workers.webhooks.fair_scheduler import Turns
 
 NUM_THREADS: Final = 6
 LOOK_SECONDS: Final = 1.0

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from jobspec.progress import EVENT, Event
 from jobspec.work import Order, WorkKind
-from workers import launch
 from workers.sandbox.confinement import Confinement
+from workers.supervision import launch
 
 LINE_BYTES = 4 << 20
 """Longest event that is read. More is a flood: ``jobspec.bounded`` keeps each event shorter, whatever is in it."""
@@ -63,7 +63,7 @@ def child_command(kinds: Sequence[WorkKind], confinement: Confinement | None) ->
 def clean_environment(folder: Path) -> dict[str, str]:
     """What a child may know: no address and no secret of the broker, the database or the store."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    packages = str(Path(__file__).resolve().parents[1])
+    packages = str(Path(__file__).resolve().parents[2])
     return (
         {"TF_CPP_MIN_LOG_LEVEL": "2", "LANG": "C.UTF-8"}
         | kept

@@ -34,7 +34,7 @@ from jobspec.work import (
     Order,
     Search,
 )
-from workers import child_log
+from workers.child import log
 
 if TYPE_CHECKING:
     from engine.trail import Trail
@@ -230,7 +230,7 @@ def serve(kinds: Sequence[str], speaker: Speaker) -> None:
     """Run one assignment of one of these kinds and tell how it ended."""
     try:
         runners = {kind: RUNNERS[kind]() for kind in kinds}
-        child_log.send_up(speaker.emit)
+        log.send_up(speaker.emit)
         speaker.emit(Ready())
         with open(0, "rb", buffering=0, closefd=False) as stdin:
             line = stdin.readline()
@@ -280,7 +280,3 @@ def main(arguments: Sequence[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -13,7 +13,7 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, steps
 from infra.telemetry.logs import logger
 from jobspec.states import JobState
-from workers.recorder import Recorder
+from workers.supervision.recorder import Recorder
 
 
 class Lease:

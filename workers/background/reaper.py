@@ -22,7 +22,7 @@ from infra.settings import Settings
 from infra.telemetry.logs import logger
 from jobspec.errors import SecateurError, ServiceError
 from jobspec.work import QUEUE_OF, Queue
-from workers import counted
+from workers.supervision import counters as counted
 
 RESEND_SECONDS = 15.0
 """A queued job whose message is older may have lost it."""

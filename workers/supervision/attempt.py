@@ -28,14 +28,14 @@ from jobspec.room import lacks_room
 from jobspec.spec import CompressSpec
 from jobspec.states import JobState, StepState
 from jobspec.work import Order
-from workers import outputs
-from workers.assignments import OUT, SUMMARIES, Work, work_of
-from workers.checkpoints import Checkpoints, Keeping
-from workers.children import Children, Lent
-from workers.lease import Lease
-from workers.outputs import Bounds
-from workers.process import Death
-from workers.step_spans import StepSpans
+from workers.supervision import outputs
+from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
+from workers.supervision.checkpoints import Checkpoints, Keeping
+from workers.supervision.children import Children, Lent
+from workers.supervision.lease import Lease
+from workers.supervision.outputs import Bounds
+from workers.supervision.process import Death
+from workers.supervision.step_spans import StepSpans
 
 LISTEN_SECONDS = 0.2
 FIRST_PAUSE_SECONDS: Final = 0.2

@@ -6,8 +6,8 @@ from infra.db import counters
 from infra.db.counters import Key
 from infra.db.tables import Job
 from infra.jobs.lifecycle import Outcome
-from workers.attempt import Ending, Spread, Stop
-from workers.process import Death
+from workers.supervision.attempt import Ending, Spread, Stop
+from workers.supervision.process import Death
 
 
 def attempt(job: Job, ending: Ending, *, ran_seconds: float, is_written: bool) -> dict[Key, float]:

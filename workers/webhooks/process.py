@@ -1,4 +1,4 @@
-"""``python -m workers.courier``: a process that delivers webhooks and runs no jobs. SIGTERM ends it.
+"""``python -m workers.webhooks``: a process that delivers webhooks and runs no jobs. SIGTERM ends it.
 
 For installations whose workers have no way out, since they load strangers' models. It needs the database and a way out,
 neither broker nor store nor engine.
@@ -16,7 +16,7 @@ from infra.telemetry import logs
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Traces
 from jobspec.errors import SecateurError
-from workers.webhooks import Courier, delivering
+from workers.webhooks.delivery import Courier, delivering
 
 
 def main() -> None:
@@ -49,7 +49,3 @@ def _tell(database: Database, name: str, *, is_alive: bool) -> None:
                 workers.say_goodbye(session, name)
     except SecateurError as fault:
         logger("webhooks").warning("put off", fault=fault.detail)
-
-
-if __name__ == "__main__":
-    main()

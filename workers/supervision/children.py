@@ -16,12 +16,12 @@ from typing import Final
 
 from infra.telemetry.logs import logger
 from jobspec.work import WorkKind
-from workers import fonts
-from workers.assignments import OUT
-from workers.process import Child, child_command
 from workers.sandbox.confinement import Confinement
 from workers.sandbox.level import Sandbox, give
-from workers.scratch import remove
+from workers.supervision import fonts
+from workers.supervision.assignments import OUT
+from workers.supervision.process import Child, child_command
+from workers.supervision.scratch import remove
 
 LOOK_SECONDS: Final = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
