@@ -25,10 +25,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.bridge import twin
-from engine.compress import compress
-from engine.feed import Feed
-from engine.measuring.host import host
+from engine.bridge.twin import twin
+from engine.data.feed import Feed
+from engine.evaluation.host import host
+from engine.pipeline.compress import compress
 from jobspec.progress import StepAdvanced
 from jobspec.reading import Reading
 from jobspec.report import Report

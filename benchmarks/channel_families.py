@@ -20,10 +20,10 @@ import numpy as np
 from families import SIZES
 
 from engine.arrays import Array
-from engine.channels.groups import channels_of
-from engine.channels.surgery import shrink
-from engine.measuring.host import host
-from engine.measuring.litert import Runner, convert
+from engine.evaluation.host import host
+from engine.evaluation.litert import Runner, convert
+from engine.structured.groups import channels_of
+from engine.structured.surgery import shrink
 from jobspec.spec import Scheme
 from tests.engine.channels.masked import chosen, error, masked_outputs, outputs_of, randomized
 

@@ -10,12 +10,12 @@ import json
 import keras
 import numpy as np
 
-from engine.channels.groups import channels_of
-from engine.channels.planning import cuttable, plan
-from engine.channels.savings import Costs, group_infos
-from engine.channels.surgery import shrink
-from engine.measuring.host import host
-from engine.measuring.litert import Runner, convert, latencies
+from engine.evaluation.host import host
+from engine.evaluation.litert import Runner, convert, latencies
+from engine.structured.groups import channels_of
+from engine.structured.planning import cuttable, plan
+from engine.structured.savings import Costs, group_infos
+from engine.structured.surgery import shrink
 from jobspec.channels import PruneChannels
 
 NETWORKS = (

@@ -27,23 +27,23 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.channels.groups import channels_of
-from engine.channels.planning import cuttable, plan
-from engine.channels.repair import fold, mean_shifts, solve_readers
-from engine.channels.savings import Costs, group_infos
-from engine.channels.surgeon import obs, readers_of
-from engine.channels.surgery import shrink
-from engine.compress import compress
-from engine.costs import num_macs
-from engine.feed import Feed
-from engine.load_model import load_model
-from engine.measuring.host import host
-from engine.measuring.litert import Runner, convert, latencies
-from engine.model import copy_of, save_model
-from engine.prunable import prunable_kernels
+from engine.data.feed import Feed
+from engine.evaluation.host import host
+from engine.evaluation.litert import Runner, convert, latencies
+from engine.importers.load_model import load_model
+from engine.models.costs import num_macs
+from engine.models.model import copy_of, save_model
+from engine.models.prunable import prunable_kernels
+from engine.pipeline.compress import compress
 from engine.pruning.masking import Masks
-from engine.repair.batchnorm import reestimate
-from engine.repair.equations import Samples
+from engine.reconstruction.batchnorm import reestimate
+from engine.reconstruction.equations import Samples
+from engine.structured.groups import channels_of
+from engine.structured.obs import obs, readers_of
+from engine.structured.planning import cuttable, plan
+from engine.structured.reconstruct import fold, mean_shifts, solve_readers
+from engine.structured.savings import Costs, group_infos
+from engine.structured.surgery import shrink
 from jobspec.channels import PruneChannels
 from jobspec.report import Report
 from jobspec.spec import Recipe

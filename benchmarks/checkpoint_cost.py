@@ -56,9 +56,9 @@ def one_run(
     recipe: Any, files: dict[str, Path], out: Path, path: Path, every: float | None, tell: Callable[[bool], None]
 ) -> Run:
     """Carry out one job."""
-    from engine import checkpoint
-    from engine.compress import compress
-    from engine.trail import Sections, Trail
+    from engine.checkpoint import file as checkpoint
+    from engine.checkpoint.sections import Sections, Trail
+    from engine.pipeline.compress import compress
     from jobspec.reading import Reading
 
     run = Run()

@@ -18,12 +18,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine import tfmot
-from engine.bridge import largest_difference, twin
-from engine.measuring.host import host
-from engine.prunable import prunable_kernels
+from engine.bridge.twin import largest_difference, twin
+from engine.evaluation.host import host
+from engine.models.prunable import prunable_kernels
 from engine.pruning.mask import keep_largest
 from engine.pruning.masking import Masks
+from engine.tfmot import gradual
 from jobspec.errors import RequestError
 from jobspec.pruning import Prune
 
@@ -96,7 +96,7 @@ def one(family: str) -> dict[str, Any]:
         made = twin(model)
         found["difference"] = largest_difference(model, made)
         found["tfmot_by_hand"] = by_hand(made.model)
-        pruned, dense = tfmot.plan(model, Prune(toolkit="tfmot", sparsity=SPARSITY))
+        pruned, dense = gradual.plan(model, Prune(toolkit="tfmot", sparsity=SPARSITY))
         found["toolkit_tfmot"] = {"pruned": len(pruned), "dense": dense}
     except RequestError as refusal:
         found["refused"] = refusal.detail

@@ -23,8 +23,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from engine.compress import compress
-from engine.measuring.host import host
+from engine.evaluation.host import host
+from engine.pipeline.compress import compress
 from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.scale import Scale

@@ -100,10 +100,10 @@ def speeds(model: Path, data: Path) -> dict[str, float]:
     """Samples a second of an epoch, streamed from the file and out of memory; the second of two epochs each."""
     import keras
 
-    from engine.data.formats import read
+    from engine.data.feed import Feed, training_batches
+    from engine.data.order import Order
+    from engine.data.read import read
     from engine.data.rows import Rows
-    from engine.feed import Feed, training_batches
-    from engine.order import Order
     from jobspec.reading import Reading
 
     train = read(data, Reading()).splits["train"]

@@ -22,9 +22,9 @@ import numpy as np
 import tf_keras
 from families import SIZES, shake
 
-from engine.bridge import outputs_difference
-from engine.load_model import load
-from engine.measuring.host import host
+from engine.bridge.twin import outputs_difference
+from engine.evaluation.host import host
+from engine.importers.load_model import load
 from jobspec.errors import SecateurError
 
 WRITERS = {"keras": (keras, ("keras", "h5")), "tf_keras": (tf_keras, ("keras", "h5", "zip"))}

@@ -18,13 +18,13 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.measuring.host import host
-from engine.prunable import prunable_kernels
+from engine.evaluation.host import host
+from engine.models.prunable import prunable_kernels
 from engine.pruning.criterion import l2_norm, magnitude
 from engine.pruning.masking import Masks
 from engine.pruning.structure import UNITS, WEIGHTS, Keep
-from engine.repair.equations import Samples
-from engine.repair.reconstruct import reconstruct
+from engine.reconstruction.equations import Samples
+from engine.reconstruction.reconstruct import reconstruct
 
 SPARSITIES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 NUM_SAMPLES = 4096

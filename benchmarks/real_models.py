@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from engine.bridge import outputs_difference, random_inputs
-from engine.load_model import load
-from engine.measuring.host import host
-from engine.reading.compare import compared
+from engine.bridge.twin import outputs_difference, random_inputs
+from engine.evaluation.host import host
+from engine.importers.load_model import load
+from engine.inspection.compare import compared
 from jobspec.errors import SecateurError
 
 REFERENCES = {

@@ -20,14 +20,14 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.measuring.host import host
-from engine.prunable import prunable_kernels
+from engine.evaluation.host import host
+from engine.models.prunable import prunable_kernels
 from engine.pruning.criterion import magnitude
 from engine.pruning.masking import Masks
 from engine.pruning.structure import WEIGHTS
-from engine.repair.batchnorm import reestimate
-from engine.repair.equations import Samples
-from engine.repair.reconstruct import reconstruct
+from engine.reconstruction.batchnorm import reestimate
+from engine.reconstruction.equations import Samples
+from engine.reconstruction.reconstruct import reconstruct
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9)
 BATCH = 128

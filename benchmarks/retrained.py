@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.compress import compress
-from engine.measuring.host import host
+from engine.evaluation.host import host
+from engine.pipeline.compress import compress
 from jobspec.reading import Reading
 from jobspec.report import Report
 from jobspec.spec import Recipe

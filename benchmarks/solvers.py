@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from engine.arrays import Array, Mask
-from engine.measuring.host import host
-from engine.repair.solve import NormalEquations, solve
+from engine.evaluation.host import host
+from engine.reconstruction.solve import NormalEquations, solve
 
 NUM_INPUTS, NUM_UNITS, CHUNK = 1000, 256, 32
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.live import Live
 
-from engine.inspect import inspect_dataset, inspect_model
+from engine.inspection.inspect import inspect_dataset, inspect_model
 from engine.quiet import stderr_to
 from jobspec.errors import InvalidRequest, SecateurError
 from jobspec.field_path import field_path
@@ -100,19 +100,19 @@ def search(
 
 
 def _searcher() -> Work:
-    from engine.search_job import run
+    from engine.studies.search import run
 
     return run
 
 
 def _compressor() -> Work:
-    from engine.compress import compress  # takes seconds; --help should not
+    from engine.pipeline.compress import compress  # takes seconds; --help should not
 
     return compress
 
 
 def _measurer() -> Work:
-    from engine.sensitivity_job import run
+    from engine.studies.sensitivity import run
 
     return run
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.prunable import kernel_of, output_layers, places, reason_to_skip
+from engine.models.prunable import kernel_of, output_layers, places, reason_to_skip
 from engine.pruning.masking import Masks
 from jobspec.errors import SparsityMissed
 from jobspec.report import LayerSparsity

@@ -38,7 +38,7 @@ def test_the_import_contracts_are_kept() -> None:
         pytest.param(
             "import workers.child.main", {"tensorflow", "keras", "infra", "celery", "sqlalchemy"}, id="child at start"
         ),
-        pytest.param("import engine.inspect", {"tensorflow", "keras"}, id="data set check"),
+        pytest.param("import engine.inspection.inspect", {"tensorflow", "keras"}, id="data set check"),
     ],
 )
 def test_a_process_loads_only_what_it_is_for(statement: str, forbidden: set[str]) -> None:

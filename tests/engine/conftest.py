@@ -24,8 +24,8 @@ def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Jobs of fixtures that several tests share, such as ``finished``, render theirs.
     """
-    if "engine.compress" in sys.modules:
-        monkeypatch.setattr("engine.compress.html", lambda report: "")
+    if "engine.pipeline.compress" in sys.modules:
+        monkeypatch.setattr("engine.pipeline.compress.html", lambda report: "")
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from engine.augment import augmented, changed
-from engine.order import Order
+from engine.data.order import Order
+from engine.training.augment import augmented, changed
 from jobspec.training import Augment
 
 IMAGES = np.arange(2 * 4 * 4 * 1, dtype=np.float32).reshape(2, 4, 4, 1)

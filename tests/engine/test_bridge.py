@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.bridge import AGREEMENT, bring_back, largest_difference, twin
+from engine.bridge.twin import AGREEMENT, bring_back, largest_difference, twin
 from jobspec.errors import BridgeRefused
 
 layers = keras.layers

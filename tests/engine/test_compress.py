@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from engine.compress import FILES, compress
-from engine.measuring.litert import convert
+from engine.evaluation.litert import convert
+from engine.pipeline.compress import FILES, compress
 from jobspec.errors import (
     BaselineAtChance,
     DatasetLabelsInvalid,
@@ -275,7 +275,7 @@ def test_a_file_without_the_zeros_fails_the_job_and_is_not_left_behind(
 ) -> None:
     quantize = {"kind": "quantize", "scheme": "int8"}
     calls = iter([convert, dense_export])  # the baseline is exported first
-    monkeypatch.setattr("engine.measuring.litert.convert", lambda *args, **named: next(calls)(*args, **named))
+    monkeypatch.setattr("engine.evaluation.litert.convert", lambda *args, **named: next(calls)(*args, **named))
 
     with pytest.raises(SparsityMissed):
         run(model_file, data_file, tmp_path, steps=[PRUNE, quantize])
@@ -288,7 +288,7 @@ def test_a_float_file_that_computes_something_else_is_not_handed_out(
     which: int, model_file: Path, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = iter([convert] * which + [dense_export])
-    monkeypatch.setattr("engine.measuring.litert.convert", lambda *args, **named: next(calls)(*args, **named))
+    monkeypatch.setattr("engine.evaluation.litert.convert", lambda *args, **named: next(calls)(*args, **named))
 
     with pytest.raises(ExportDisagrees):
         run(model_file, data_file, tmp_path, steps=[{"kind": "finetune", "epochs": 1}])

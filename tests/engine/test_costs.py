@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from engine.costs import macs_by_layer, num_macs, works_of
-from engine.graph import graph_of
+from engine.models.costs import macs_by_layer, num_macs, works_of
+from engine.models.graph import graph_of
 
 layers = keras.layers
 

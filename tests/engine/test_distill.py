@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from engine.distill import Lesson, difference
-from engine.finetune import finetune
-from engine.job import Job
-from engine.load import load
-from engine.measuring import measure
-from engine.objective import LOSSES, Objective, Task
+from engine.evaluation import measure
+from engine.objectives.objective import LOSSES, Objective, Task
+from engine.run.context import Job
+from engine.run.load import load
+from engine.steps.finetune import finetune
+from engine.training.distillation import Lesson, difference
 from jobspec.reading import Reading
 from jobspec.spec import Loss, Recipe
 from jobspec.training import Distill, Finetune

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from engine.data.feed import Feed, ordered_batches, training_batches
+from engine.data.order import Order
 from engine.data.rows import Rows, scratch_file
-from engine.feed import Feed, ordered_batches, training_batches
-from engine.order import Order
 from jobspec.scale import MeanDeviation
 
 

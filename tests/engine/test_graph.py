@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from engine import graph as graphs
-from engine.graph import State, Walk, graph_of
+from engine.models import graph as graphs
+from engine.models.graph import State, Walk, graph_of
 
 layers = keras.layers
 

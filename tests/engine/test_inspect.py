@@ -10,8 +10,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from engine.__main__ import app, tell
-from engine.inspect import inspect_dataset, inspect_model
-from engine.model_summary import summarise
+from engine.inspection.inspect import inspect_dataset, inspect_model
+from engine.inspection.summary import summarise
 from jobspec.reading import Reading
 from jobspec.summaries import ModelSummary
 from tests.badfiles import good_npz

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from engine.channels.groups import channels_of
-from engine.channels.savings import Costs
-from engine.model import copy_of
-from engine.model_summary import summarise
+from engine.inspection.summary import summarise
+from engine.models.model import copy_of
+from engine.structured.groups import channels_of
+from engine.structured.savings import Costs
 
 
 def residual() -> keras.Model:

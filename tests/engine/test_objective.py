@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.objective import resolve
+from engine.objectives.objective import resolve
 from jobspec.errors import LabelsMismatch, ObjectiveUnknown
 from jobspec.spec import Objective
 

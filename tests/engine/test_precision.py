@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.precision import precision_of, scaled
+from engine.training.precision import precision_of, scaled
 
 layers = keras.layers
 

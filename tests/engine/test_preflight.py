@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from engine.job import Job
-from engine.load import load
-from engine.load_model import load_model
-from engine.preflight import check_steps
+from engine.importers.load_model import load_model
+from engine.pipeline.preflight import check_steps
+from engine.run.context import Job
+from engine.run.load import load
 from jobspec.errors import (
     InputShapeMismatch,
     LayerNotPrunable,

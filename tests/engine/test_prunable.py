@@ -1,7 +1,7 @@
 import keras
 
-from engine.model_summary import summarise
-from engine.prunable import prunable_kernels
+from engine.inspection.summary import summarise
+from engine.models.prunable import prunable_kernels
 from tests.engine.conftest import make_model
 
 

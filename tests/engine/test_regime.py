@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.data.feed import Feed
 from engine.data.split import Dataset, Split
-from engine.feed import Feed
-from engine.objective import resolve
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
+from engine.objectives.objective import resolve
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
-from engine.regime import Epochs, Regime
-from engine.train import train
-from engine.watch import Advance
+from engine.training.config import Epochs, Regime
+from engine.training.progress import Advance
+from engine.training.train import train
 from jobspec.report import TrainingPoint
 from jobspec.spec import Objective
 from jobspec.training import Training

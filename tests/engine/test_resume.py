@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import pytest
 
-from engine import checkpoint
-from engine.channels.latency import Timings
-from engine.compress import compress
-from engine.search_job import run as search
-from engine.sensitivity_job import run as measure_sensitivity
-from engine.trail import Section, Trail
+from engine.checkpoint import file
+from engine.checkpoint.sections import Section, Trail
+from engine.pipeline.compress import compress
+from engine.structured.latency import Timings
+from engine.studies.search import run as search
+from engine.studies.sensitivity import run as measure_sensitivity
 from jobspec.errors import TargetUnreachable
 from jobspec.progress import Event, StepFinished, StepStarted
 from jobspec.reading import Reading
@@ -69,10 +69,10 @@ class Kept:
         path, events = self._folder / f"{name}.checkpoint", list[Event]()
 
         def announce() -> None:
-            self.checkpoints.append(checkpoint.read(path, self._recipe))
+            self.checkpoints.append(file.read(path, self._recipe))
             path.unlink()
 
-        keeper = checkpoint.File(path, self._recipe, every_seconds=0.0, announce=announce)
+        keeper = file.File(path, self._recipe, every_seconds=0.0, announce=announce)
         keeps = found is None if keeps is None else keeps
         trail = Trail(keeper if keeps else None, dict(found or {}))
         self._work(self._recipe, reading=READING, out=out, emit=events.append, trail=trail, **self._files)
@@ -255,20 +255,20 @@ def test_layers_that_were_measured_are_not_measured_again(lively_model: Path, da
 def test_a_checkpoint_of_other_work_or_of_none_is_not_taken_up(tmp_path: Path) -> None:
     first, other = (Recipe.model_validate({"steps": [PRUNE], "seed": seed}) for seed in (0, 1))
     path = tmp_path / "checkpoint"
-    keeper = checkpoint.File(path, first, every_seconds=0.0, announce=lambda: None)
+    keeper = file.File(path, first, every_seconds=0.0, announce=lambda: None)
     keeper.keep(lambda: {"job": {"number": np.arange(3)}})
 
-    assert checkpoint.read(path, first)["job"]["number"].tolist() == [0, 1, 2]
-    assert checkpoint.read(path, other) == {}
+    assert file.read(path, first)["job"]["number"].tolist() == [0, 1, 2]
+    assert file.read(path, other) == {}
     assert not keeper.is_due(), "nobody has taken it yet"
     path.write_bytes(path.read_bytes()[:200])
-    assert checkpoint.read(path, first) == {}
+    assert file.read(path, first) == {}
 
 
 def test_a_job_goes_on_where_nothing_can_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A full disk, or a limit on files: the work itself may still fit."""
     recipe = Recipe.model_validate({"steps": [PRUNE]})
-    keeper = checkpoint.File(
+    keeper = file.File(
         tmp_path / "gone" / "checkpoint", recipe, every_seconds=0.0, announce=lambda: pytest.fail("nothing is there")
     )
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from engine.compress import compress
-from engine.search_job import FILES, run
+from engine.pipeline.compress import compress
+from engine.studies.search import FILES, run
 from jobspec.errors import GoalsMissed, UnknownLayer
 from jobspec.progress import Event, StepAdvanced, planned
 from jobspec.reading import Reading

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from engine import sensitivity
 from engine.__main__ import app
-from engine.job import Job
-from engine.load import load
-from engine.sensitivity_job import FILES, run
-from engine.steps import choose
+from engine.run.context import Job
+from engine.run.load import load
+from engine.steps import layer_sensitivity
+from engine.steps.prune import choose
+from engine.studies.sensitivity import FILES, run
 from jobspec.errors import StructureMismatch, UnknownLayer
 from jobspec.progress import Event
 from jobspec.reading import Reading
@@ -112,14 +112,14 @@ def test_what_an_earlier_job_measured_is_not_measured_again(
     broken.write_text("{")
     other.write_text(curves_of(finished[0]).model_copy(update={"key": "sha256:0"}).model_dump_json())
 
-    found = sensitivity.curves(
+    found = layer_sensitivity.curves(
         job, recipe().prune, names=["hidden"], cut=never, known=[broken, tmp_path / "gone", other, good]
     )
 
     assert found.layers == {"hidden": curves_of(finished[0]).layers["hidden"]}
     assert "all layers were measured earlier" in job.notes[-1]
     with pytest.raises(AssertionError, match="although"):
-        sensitivity.curves(job, recipe().prune, names=["hidden"], cut=never, known=[other])
+        layer_sensitivity.curves(job, recipe().prune, names=["hidden"], cut=never, known=[other])
 
 
 def test_only_the_layers_that_are_missing_are_measured(
@@ -134,7 +134,7 @@ def test_only_the_layers_that_are_missing_are_measured(
         cut.append(name)
         return job.masks.weights(name)
 
-    found = sensitivity.curves(job, recipe().prune, names=["conv", "hidden"], cut=spy, known=[part])
+    found = layer_sensitivity.curves(job, recipe().prune, names=["conv", "hidden"], cut=spy, known=[part])
 
     assert cut == ["hidden", "hidden"]
     assert found.layers["conv"] == whole.layers["conv"]
@@ -158,7 +158,7 @@ def test_another_measurement_has_another_key(
 ) -> None:
     changed = {"on_chance_baseline": "continue"} | change
 
-    key = sensitivity.digest(loaded(model_file, data_file, **changed), recipe(**changed).prune)
+    key = layer_sensitivity.digest(loaded(model_file, data_file, **changed), recipe(**changed).prune)
 
     assert key != curves_of(finished[0]).key
 
@@ -168,7 +168,7 @@ def test_the_same_measurement_of_fewer_layers_has_the_same_key(
 ) -> None:
     fewer = {"skip_layers": ["conv"], "on_chance_baseline": "continue"}
 
-    key = sensitivity.digest(loaded(model_file, data_file, **fewer), recipe(**fewer).prune)
+    key = layer_sensitivity.digest(loaded(model_file, data_file, **fewer), recipe(**fewer).prune)
 
     assert key == curves_of(finished[0]).key
 
@@ -176,11 +176,11 @@ def test_the_same_measurement_of_fewer_layers_has_the_same_key(
 def test_a_model_that_was_changed_since_has_another_key(model_file: Path, data_file: Path) -> None:
     """Also within a job: a step before may have trained it."""
     job = loaded(model_file, data_file)
-    before = sensitivity.digest(job, recipe().prune)
+    before = layer_sensitivity.digest(job, recipe().prune)
 
     job.model.get_layer("hidden").bias.assign(job.model.get_layer("hidden").bias + 1)
 
-    assert sensitivity.digest(job, recipe().prune) != before
+    assert layer_sensitivity.digest(job, recipe().prune) != before
 
 
 def test_what_cannot_be_measured_is_refused_by_the_name_of_its_field(
@@ -203,7 +203,7 @@ def test_criteria_that_look_at_data_can_be_measured(criterion: str, model_file: 
     job = loaded(model_file, data_file, criterion=criterion)
     cutting = choose(job, recipe(criterion=criterion).prune)
 
-    found = sensitivity.curves(job, recipe(criterion=criterion).prune, names=cutting.among, cut=cutting.alone())
+    found = layer_sensitivity.curves(job, recipe(criterion=criterion).prune, names=cutting.among, cut=cutting.alone())
 
     assert set(found.layers) == {"conv", "hidden"}
     assert found.layers["hidden"][1] < found.dense
@@ -227,7 +227,7 @@ def with_norms(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathF
 
 
 def measured(job: Job, cut: Callable[[str, float], np.ndarray], *, units: bool = False) -> Curves:
-    return sensitivity.measure(
+    return layer_sensitivity.measure(
         job, names=["conv_1"], cut=cut, sparsities=(0.25, 0.5), samples=64, units=units, key="sha256:0"
     )
 
@@ -266,9 +266,9 @@ def test_a_unit_that_is_cut_loses_its_bias_too(with_norms: Path, data_file: Path
 
     job.model.get_layer("conv_1").bias.assign(np.ones(12))
     weights = job.masks.weights("conv_1") * (np.arange(12) >= 3)
-    with sensitivity._cut(job.model, job.masks.kernels[0], weights, units=True):
+    with layer_sensitivity._cut(job.model, job.masks.kernels[0], weights, units=True):
         seen.append(job.model.get_layer("conv_1").bias.numpy())
-    with sensitivity._cut(job.model, job.masks.kernels[0], weights, units=False):
+    with layer_sensitivity._cut(job.model, job.masks.kernels[0], weights, units=False):
         seen.append(job.model.get_layer("conv_1").bias.numpy())
 
     assert seen[0].tolist() == [0.0] * 3 + [1.0] * 9

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.sensitivity_verdicts import verdicts
+from engine.studies.sensitivity_verdicts import verdicts
 from jobspec.sensitivity_report import Curves
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.compress import compress
+from engine.data.feed import Feed, Feeds, ordered_batches, training_batches
+from engine.data.order import Order
 from engine.data.rows import Rows, scratch_file
-from engine.feed import Feed, Feeds, ordered_batches, training_batches
-from engine.measuring import litert
-from engine.measuring.measure import predict
-from engine.order import Order
+from engine.evaluation import litert
+from engine.evaluation.measure import predict
 from engine.parts import Parts
-from engine.sensitivity_job import run as measure_layers
+from engine.pipeline.compress import compress
+from engine.studies.sensitivity import run as measure_layers
 from jobspec.errors import InputShapeMismatch, TrainingUnserved
 from jobspec.reading import Reading
 from jobspec.report import Report

@@ -7,17 +7,17 @@ import keras
 import numpy as np
 import pytest
 
-from engine import baseline
-from engine.compress import compress
-from engine.load import load
-from engine.load_model import load_model
-from engine.measuring import litert
-from engine.measuring.measure import predict
-from engine.measuring.outputwise import output_verdicts
-from engine.model_summary import summarise
-from engine.objectives import Objectives, aim_of
+from engine.evaluation import litert
+from engine.evaluation.measure import predict
+from engine.evaluation.outputwise import output_verdicts
+from engine.importers.load_model import load_model
+from engine.inspection.summary import summarise
+from engine.objectives.objectives import Objectives, aim_of
 from engine.parts import Parts
-from engine.sensitivity_job import run as measure_layers
+from engine.pipeline.compress import compress
+from engine.run import baseline
+from engine.run.load import load
+from engine.studies.sensitivity import run as measure_layers
 from jobspec.errors import BridgeRefused, LabelsMismatch, TrainingUnserved
 from jobspec.reading import Reading
 from jobspec.report import Interval, OutputQuality, Quality, Report

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.baseline import read, taken_up
-from engine.compress import compress
-from engine.load import load
-from engine.sweep_job import FILES, gather, measure_baseline
+from engine.pipeline.compress import compress
+from engine.run.baseline import read, taken_up
+from engine.run.load import load
+from engine.studies.sweep import FILES, gather, measure_baseline
 from jobspec.errors import Failure, InternalError, LayerNotPrunable, TrainingDiverged, TrialsFailed, UnknownLayer
 from jobspec.progress import Event, StepFinished
 from jobspec.reading import Reading

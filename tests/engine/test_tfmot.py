@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import tfmot
-from engine.compress import compress
-from engine.job import Job
-from engine.load import load
+from engine.pipeline.compress import compress
 from engine.pruning.schedule import MAX_UPDATES, MIN_UPDATES
-from engine.watch import Advance
+from engine.run.context import Job
+from engine.run.load import load
+from engine.tfmot import gradual
+from engine.training.progress import Advance
 from jobspec.errors import BridgeRefused, LayerNotPrunable, NothingToPrune, TrainingDiverged
 from jobspec.pruning import Prune
 from jobspec.reading import Reading
@@ -73,7 +73,7 @@ def mixed() -> Any:
 
 def run(job: Job, step: Prune) -> tuple[dict[str, float], list[Advance]]:
     told: list[Advance] = []
-    return tfmot.prune(job, step, "prune", told.append), told
+    return gradual.prune(job, step, "prune", told.append), told
 
 
 def assert_delivered(job: Job, targets: dict[str, float]) -> None:
@@ -85,7 +85,7 @@ def assert_delivered(job: Job, targets: dict[str, float]) -> None:
 @given(st.integers(1, 100_000), st.integers(1, 3))
 def test_the_last_change_falls_on_the_last_step(end: int, calls: int) -> None:
     """By TFMOT's own rule: masks change where (step - begin) % frequency is 0."""
-    planned = tfmot.window(end, calls=calls)
+    planned = gradual.window(end, calls=calls)
 
     assert planned.end == end * calls
     assert (planned.end - planned.begin) % planned.frequency == 0
@@ -98,7 +98,7 @@ def test_calls_are_counted_as_tfmot_counts_steps() -> None:
     """A layer that is called twice counts two steps in each; under training=False it counts none."""
     model = mixed()
 
-    counted = tfmot.training_calls(model)
+    counted = gradual.training_calls(model)
 
     assert counted[id(model.get_layer("conv"))] == 1
     assert counted[id(model.get_layer("twice"))] == 2
@@ -226,7 +226,7 @@ def test_what_cannot_work_is_refused_before_training(
     step = Prune.model_validate(prune_step(**fields))
 
     with pytest.raises(error) as refusal:
-        tfmot.check(model(), step, field="steps.0.layers")
+        gradual.check(model(), step, field="steps.0.layers")
 
     assert said in refusal.value.detail  # type: ignore[attr-defined]
     assert all(named.field == "steps.0.layers" for named in refusal.value.errors)  # type: ignore[attr-defined]
@@ -239,9 +239,9 @@ def test_an_optimizer_that_tf_keras_lacks_is_refused() -> None:
     step = Prune.model_validate(prune_step())
 
     with pytest.raises(BridgeRefused, match="Lamb"):
-        tfmot.check(model, step)
+        gradual.check(model, step)
 
-    tfmot.check(model, step, optimizer="sgd")
+    gradual.check(model, step, optimizer="sgd")
 
 
 @pytest.mark.slow
@@ -257,7 +257,7 @@ def test_a_training_that_diverges_says_so(make_job: Callable[..., tuple[Job, Pru
 
 def test_no_later_process_is_turned_to_keras_2() -> None:
     """TFMOT's import sets a variable that children would inherit."""
-    tfmot.check(make_model(), Prune.model_validate(prune_step()))
+    gradual.check(make_model(), Prune.model_validate(prune_step()))
 
     assert "TF_USE_LEGACY_KERAS" not in os.environ
 

@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import pytest
 
+from engine.data.feed import Feed
 from engine.data.split import Dataset, Split
-from engine.feed import Feed
-from engine.objective import resolve
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
+from engine.objectives.objective import resolve
 from engine.pruning.cutting import Cutting, scorer
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan
-from engine.regime import Regime
-from engine.train import check_finite, num_steps, starting_learning_rate, train
+from engine.training.config import Regime
+from engine.training.train import check_finite, num_steps, starting_learning_rate, train
 from jobspec.errors import TrainingDiverged
 from jobspec.pruning import Constant, Iterative, Polynomial, Prune
 from jobspec.spec import Objective

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 import psutil
 
-from engine.inspect import inspect_model
+from engine.inspection.inspect import inspect_model
 from infra.db.database import Database
 from infra.settings import Settings
 from jobspec.states import FINAL

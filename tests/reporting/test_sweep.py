@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from engine.sweep_verdicts import verdicts
+from engine.studies.sweep_verdicts import verdicts
 from jobspec.report import Variant
 from jobspec.states import JobState
 from jobspec.sweep import SweepRecipe, Trial

@@ -9,16 +9,16 @@ import keras
 import numpy as np
 import pytest
 
-from engine.compress import compress
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
+from engine.pipeline.compress import compress
 from engine.pruning.criterion import magnitude
 from engine.pruning.distribution import Ranked, global_, uniform
 from engine.pruning.mask import keep_largest
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan
 from engine.pruning.structure import UNITS
-from engine.repair.equations import Samples
-from engine.repair.reconstruct import reconstruct
+from engine.reconstruction.equations import Samples
+from engine.reconstruction.reconstruct import reconstruct
 from jobspec.pruning import Polynomial
 from jobspec.reading import Reading
 from jobspec.report import Report

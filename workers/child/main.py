@@ -37,7 +37,7 @@ from jobspec.work import (
 from workers.child import log
 
 if TYPE_CHECKING:
-    from engine.trail import Trail
+    from engine.checkpoint.sections import Trail
 
 Emit = Callable[[Event], None]
 Run = Callable[[Order, Emit], Succeeded]
@@ -65,9 +65,8 @@ class Speaker:
 
 
 def _model_checker() -> Run:
-    import engine.model  # what the check imports when it runs: a waiting child has time for it
-    import engine.reading.compare  # noqa: F401
-    from engine.inspect import inspect_model
+    import engine.inspection.compare  # noqa: F401
+    from engine.inspection.inspect import inspect_model
 
     def run(order: Order, emit: Emit) -> Succeeded:
         assignment = order.assignment
@@ -79,7 +78,7 @@ def _model_checker() -> Run:
 
 
 def _dataset_checker() -> Run:
-    from engine.inspect import inspect_dataset
+    from engine.inspection.inspect import inspect_dataset
 
     def run(order: Order, emit: Emit) -> Succeeded:
         assignment = order.assignment
@@ -91,7 +90,7 @@ def _dataset_checker() -> Run:
 
 
 def _compressor() -> Run:
-    from engine.compress import compress
+    from engine.pipeline.compress import compress
 
     def run(order: Order, emit: Emit) -> Succeeded:
         assignment = order.assignment
@@ -104,19 +103,19 @@ def _compressor() -> Run:
 
 
 def _sensitivity_measurer() -> Run:
-    from engine.sensitivity_job import run
+    from engine.studies.sensitivity import run
 
     return _leaving_files(run)
 
 
 def _searcher() -> Run:
-    from engine.search_job import run
+    from engine.studies.search import run
 
     return _leaving_files(run)
 
 
 def _sweeper() -> Run:
-    from engine.sweep_job import gather, measure_baseline
+    from engine.studies.sweep import gather, measure_baseline
 
     def run(order: Order, emit: Emit) -> Succeeded:
         assignment = order.assignment
@@ -166,14 +165,14 @@ def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
 
 def _trail(order: Order, assignment: Compress | MeasureSensitivity | Search, emit: Emit) -> "Trail":
     """Where to go on, and where to keep how far the job is."""
-    from engine import checkpoint
-    from engine.trail import Trail
+    from engine.checkpoint import file
+    from engine.checkpoint.sections import Trail
 
     recipe, every = assignment.spec.recipe(), order.checkpoint_seconds
     keeper = None
     if every is not None:
-        keeper = checkpoint.File(Path(CHECKPOINT), recipe, every_seconds=every, announce=lambda: emit(Saved()))
-    return Trail(keeper, {} if assignment.earlier is None else checkpoint.read(Path(assignment.earlier), recipe))
+        keeper = file.File(Path(CHECKPOINT), recipe, every_seconds=every, announce=lambda: emit(Saved()))
+    return Trail(keeper, {} if assignment.earlier is None else file.read(Path(assignment.earlier), recipe))
 
 
 def _as_one_step(run: Run) -> Run:
@@ -254,7 +253,7 @@ def confine(rules: str, pipe: int) -> None:
     """Put this process behind rules, and before it a second one that reads HDF5 files: later none can be started."""
     if rules == "none":
         return
-    from engine.reading import probe
+    from engine.importers.formats import probe
     from workers.sandbox.confinement import Confinement, enter
     from workers.sandbox.identity import die_with
 

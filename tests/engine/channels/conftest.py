@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from engine.arrays import Array, Mask
-from engine.channels.groups import Channels, Group
-from engine.repair.equations import Samples
+from engine.reconstruction.equations import Samples
+from engine.structured.groups import Channels, Group
 
 layers = keras.layers
 

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.channels.groups import Channels, Group, channels_of
-from engine.channels.surgery import shrink
+from engine.structured.groups import Channels, Group, channels_of
+from engine.structured.surgery import shrink
 
 TOLERANCE = 1e-5
 """Of the largest output."""

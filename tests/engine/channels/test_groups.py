@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.channels.groups import channels_of
-from engine.channels.labels import Book
+from engine.structured.coupling import Book
+from engine.structured.groups import channels_of
 
 L = keras.layers
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from engine.channels.groups import Channels, Group, channels_of
-from engine.channels.importance import by_weights, taylor
+from engine.structured.groups import Channels, Group, channels_of
+from engine.structured.importance import by_weights, taylor
 from tests.engine.channels.conftest import NETWORKS
 
 layers = keras.layers

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from engine.channels.alone import full
-from engine.channels.latency import Corners, Entry, LatencyTable, Timings, measure
+from engine.structured.latency import Corners, Entry, LatencyTable, Timings, measure
+from engine.structured.layer_timing import full
 
 layers = keras.layers
 

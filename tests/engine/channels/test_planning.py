@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.arrays import Array, Mask
-from engine.channels.groups import channels_of
-from engine.channels.planning import Cuttable, cuttable, plan
-from engine.channels.savings import Costs, group_infos
+from engine.structured.groups import channels_of
+from engine.structured.planning import Cuttable, cuttable, plan
+from engine.structured.savings import Costs, group_infos
 from jobspec.channels import PruneChannels
 from jobspec.errors import NothingToPrune, TargetUnreachable
 from tests.engine.channels.conftest import NETWORKS, group_of

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.channels.groups import channels_of
+from engine.structured.groups import channels_of
 from tests.engine.channels.masked import assert_exact
 
 L, ops = keras.layers, keras.ops

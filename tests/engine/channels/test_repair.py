@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from engine.channels.groups import channels_of
-from engine.channels.repair import fold, mean_shifts, solve_readers
-from engine.channels.surgery import shrink
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
+from engine.structured.groups import channels_of
+from engine.structured.reconstruct import fold, mean_shifts, solve_readers
+from engine.structured.surgery import shrink
 from tests.engine.channels.conftest import NETWORKS, normal, rewrite, shaken, without
 
 layers = keras.layers

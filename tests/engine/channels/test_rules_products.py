@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.channels.groups import channels_of
+from engine.structured.groups import channels_of
 from tests.engine.channels.masked import assert_exact, group_of
 
 L = keras.layers
@@ -169,7 +169,7 @@ def test_an_activation_of_nobodys_may_see_channels_along_any_axis() -> None:
 
 def test_numbers_of_a_model_fit_by_hand() -> None:
     """Two units, of which the second goes: 3 x 1 stays of 3 x 1 + 5 x 2."""
-    from engine.channels.surgery import shrink
+    from engine.structured.surgery import shrink
 
     model = keras.Sequential([keras.Input((1,)), L.Dense(2, name="cut"), L.Dense(1, name="out")])
     model.set_weights([np.array([[1.0, 2.0]]), np.zeros(2), np.array([[3.0], [5.0]]), np.zeros(1)])

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import pytest
 
-from engine.channels.groups import channels_of
+from engine.structured.groups import channels_of
 from tests.engine.channels.masked import assert_exact, group_of
 
 L = keras.layers

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.channels.groups import channels_of
+from engine.structured.groups import channels_of
 from tests.engine.channels.masked import assert_exact, group_of
 
 L, ops = keras.layers, keras.ops

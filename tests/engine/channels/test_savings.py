@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.channels.groups import channels_of
-from engine.channels.savings import Costs, group_infos
-from engine.channels.surgery import shrink
-from engine.costs import num_macs
+from engine.models.costs import num_macs
+from engine.structured.groups import channels_of
+from engine.structured.savings import Costs, group_infos
+from engine.structured.surgery import shrink
 from tests.engine.channels.conftest import NETWORKS, kept_at_random
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from engine.arrays import Array
-from engine.channels.groups import Channels, channels_of
-from engine.channels.importance import by_weights
-from engine.channels.scoring import scores_of
-from engine.job import Job
-from engine.load import load
+from engine.run.context import Job
+from engine.run.load import load
+from engine.steps.channel_scores import scores_of
+from engine.structured.groups import Channels, channels_of
+from engine.structured.importance import by_weights
 from jobspec.channels import PruneChannels
 from jobspec.reading import Reading
 from jobspec.spec import Recipe

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.channels.step import prune_channels, rounds_of
-from engine.costs import num_macs
-from engine.job import Job
-from engine.load import load
-from engine.measuring import measure
-from engine.watch import Advance
+from engine.evaluation import measure
+from engine.models.costs import num_macs
+from engine.run.context import Job
+from engine.run.load import load
+from engine.steps.channels import prune_channels, rounds_of
+from engine.training.progress import Advance
 from jobspec.channels import ChannelCriterion, ChannelDistribution, PruneChannels
 from jobspec.errors import TargetUnreachable
 from jobspec.pruning import Constant, Iterative, OneShot, Polynomial, Schedule

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from engine.channels.groups import Channels, Group, channels_of
-from engine.channels.surgeon import Reader, obs, readers_of, wanda
-from engine.repair.equations import Samples
-from engine.repair.solve import RIDGE
+from engine.reconstruction.equations import Samples
+from engine.reconstruction.solve import RIDGE
+from engine.structured.groups import Channels, Group, channels_of
+from engine.structured.obs import Reader, obs, readers_of, wanda
 from tests.engine.channels.conftest import NETWORKS, normal, rewrite, shaken
 
 layers = keras.layers

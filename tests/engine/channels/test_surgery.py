@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from engine.channels.groups import channels_of
-from engine.channels.surgery import shrink
-from engine.measuring.litert import Runner, convert
+from engine.evaluation.litert import Runner, convert
+from engine.structured.groups import channels_of
+from engine.structured.surgery import shrink
 from tests.engine.channels.masked import assert_exact, chosen, error, outputs_of, randomized
 
 L = keras.layers

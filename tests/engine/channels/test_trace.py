@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import pytest
 
-from engine.channels.groups import channels_of
-from engine.channels.trace import RULES, trace
+from engine.structured.groups import channels_of
+from engine.structured.trace import RULES, trace
 from tests.engine.channels.masked import assert_exact, group_of
 
 L = keras.layers

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.data.formats import read
+from engine.data.read import read
 from engine.data.split import split
 from engine.data.summary import summarise
 from jobspec.errors import UploadRefused

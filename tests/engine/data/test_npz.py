@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data.formats import read
 from engine.data.labels import label_kind
+from engine.data.read import read
 from engine.data.rows import HELD_BYTES, Rows
 from engine.data.split import split
 from engine.data.summary import summarise

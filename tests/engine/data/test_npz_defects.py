@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data.formats import read
+from engine.data.read import read
 from engine.data.summary import summarise
 from jobspec.errors import UploadRefused
 from jobspec.reading import Reading

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.data.pool import divide, draw
+from engine.data.formats.pool import divide, draw
 from jobspec.errors import DatasetSplitEmpty
 from jobspec.reading import Reading
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data.formats import read
+from engine.data.read import read
 from jobspec.errors import UploadRefused
 from jobspec.reading import Reading
 from tests.engine.data.test_images import picture

@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 
+from engine.data.feed import Feed
 from engine.data.split import Dataset, Split
-from engine.feed import Feed
-from engine.load_model import load_model
-from engine.measuring.chance import Hint, check_baseline, sign_test
-from engine.measuring.measure import predict
-from engine.measuring.scalings import CAFFE, IMAGENET, Scaling, common
-from engine.objective import resolve
+from engine.evaluation.chance import Hint, check_baseline, sign_test
+from engine.evaluation.measure import predict
+from engine.evaluation.scalings import CAFFE, IMAGENET, Scaling, common
+from engine.importers.load_model import load_model
+from engine.objectives.objective import resolve
 from jobspec.errors import BaselineAtChance
 from jobspec.scale import Scale
 from jobspec.spec import Objective

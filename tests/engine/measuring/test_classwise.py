@@ -3,8 +3,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.measuring.classwise import class_verdicts, recalls
-from engine.objective import Objective, resolve
+from engine.evaluation.classwise import class_verdicts, recalls
+from engine.objectives.objective import Objective, resolve
 from jobspec import spec
 
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.measuring import litert
+from engine.evaluation import litert
 from jobspec.errors import ConversionFailed
 from jobspec.spec import Scheme
 from tests.engine.conftest import make_model

@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.measuring.likeness import agreement, skill
-from engine.measuring.metrics import score, value, wilson
+from engine.objectives.agreement import agreement, skill
+from engine.objectives.metrics import score, value, wilson
 
 
 def test_the_interval_of_a_perfect_score_does_not_pretend_to_certainty() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from engine.measuring.verdicts import verdicts
+from engine.evaluation.verdicts import verdicts
 from jobspec.report import GroupCut, Interval, Latency, Quality, Sizes, Variant
 from jobspec.spec import Scheme
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
 from engine.pruning.cutting import Cutting, groups_of, scorer
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Observer

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.measuring import litert
-from engine.prunable import prunable_kernels
+from engine.evaluation import litert
+from engine.models.prunable import prunable_kernels
 from engine.pruning.delivery import check_delivered, drop_signs_of_zeros, sparsity_in_file
 from engine.pruning.masking import Masks
 from jobspec.errors import SparsityMissed

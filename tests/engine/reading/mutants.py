@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import load_model
+from engine.importers import load_model
 from jobspec.errors import RequestError
 
 

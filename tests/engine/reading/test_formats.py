@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from engine import load_model
-from engine.inspect import inspect_model
+from engine.importers import load_model
+from engine.inspection.inspect import inspect_model
 from jobspec.errors import ModelUnreadable, TranslationDisagrees
 from tests.engine.reading.old_models import MODELS, K, listed, nudged, shaken
 
@@ -106,7 +106,7 @@ def test_a_savedmodel_without_layers_is_told_what_it_is(tmp_path: Path) -> None:
 def test_a_difference_is_our_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A translation with a defect must end as an error of the service, never as a model that is a bit worse."""
     path = saved(shaken(MODELS[0]()), tmp_path, "h5")
-    monkeypatch.setattr("engine.reading.weights.OLD_SLOPE", 1.0)
+    monkeypatch.setattr("engine.importers.rebuild.weights.OLD_SLOPE", 1.0)
 
     with pytest.raises(TranslationDisagrees) as caught:
         inspect_model(path)

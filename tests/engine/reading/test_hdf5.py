@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from engine import load_model
-from engine import model as models
-from engine.inspect import inspect_model
+from engine.importers import load_model
+from engine.inspection.inspect import inspect_model
+from engine.models import model as models
 from jobspec.errors import ModelClassRefused, ModelUnreadable
 from tests.badfiles import hdf5_file, old_dense
 from tests.engine.reading.old_models import K, listed, sequences, shaken

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from engine import load_model
-from engine.inspect import inspect_model
+from engine.importers import load_model
+from engine.inspection.inspect import inspect_model
 from jobspec.errors import ModelClassRefused
 from tests.engine.reading.old_models import K
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from engine.following_batchnorm import scales_units
-from engine.repair.batchnorm import compiled, reestimate, reestimate_if_better
+from engine.models.following_batchnorm import scales_units
+from engine.reconstruction.batchnorm import compiled, reestimate, reestimate_if_better
 
 
 @pytest.fixture

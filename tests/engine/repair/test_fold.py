@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from engine.graph import Walk, graph_of
-from engine.repair.equations import Samples
-from engine.repair.fold import add_to_units, shifts
-from engine.repair.targets import Target, norm_behind
+from engine.models.graph import Walk, graph_of
+from engine.reconstruction.equations import Samples
+from engine.reconstruction.fold import add_to_units, shifts
+from engine.reconstruction.targets import Target, norm_behind
 
 layers = keras.layers
 

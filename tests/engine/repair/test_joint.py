@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.pruning.mask import keep_largest, num_zeros
-from engine.repair.joint import cut_and_solve, cut_whole_units
-from engine.repair.solve import solve
+from engine.reconstruction.joint import cut_and_solve, cut_whole_units
+from engine.reconstruction.solve import solve
 from tests.engine.repair.test_solve import correlated, equations_of
 
 

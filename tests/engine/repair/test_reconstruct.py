@@ -5,12 +5,12 @@ import keras
 import numpy as np
 import pytest
 
-from engine.graph import graph_of
-from engine.prunable import prunable_kernels
+from engine.models.graph import graph_of
+from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.repair.equations import Samples
-from engine.repair.reconstruct import reconstruct
-from engine.repair.targets import why_not
+from engine.reconstruction.equations import Samples
+from engine.reconstruction.reconstruct import reconstruct
+from engine.reconstruction.targets import why_not
 from tests.engine.test_compress import run
 
 layers = keras.layers

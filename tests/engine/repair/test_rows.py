@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.repair.rows import (
+from engine.reconstruction.rows import (
     grouped,
     has_bias_per_unit,
     not_a_product,

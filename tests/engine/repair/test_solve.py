@@ -1,6 +1,6 @@
 import numpy as np
 
-from engine.repair.solve import NormalEquations, solve
+from engine.reconstruction.solve import NormalEquations, solve
 
 
 def correlated(seed: int, *, groups: int = 1, num_inputs: int = 12, units: int = 3) -> tuple[np.ndarray, np.ndarray]:
