@@ -29,10 +29,10 @@ from engine.bridge.twin import twin
 from engine.data.feed import Feed
 from engine.evaluation.host import host
 from engine.pipeline.compress import compress
-from jobspec.progress import StepAdvanced
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.spec import Recipe
+from secateur.protocol.progress import StepAdvanced
+from secateur.reports.report import Report
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 
 INITIAL, FINAL = 0.5, 0.9
 Arrays = Mapping[str, np.ndarray]

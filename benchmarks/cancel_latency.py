@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from client.api import Secateur
 from infra.settings import Settings
+from secateur.client.api import Secateur
 from stack.interrupts import Interrupts
 from stack.machine import machine
 

@@ -24,7 +24,7 @@ from engine.evaluation.host import host
 from engine.evaluation.litert import Runner, convert
 from engine.structured.groups import channels_of
 from engine.structured.surgery import shrink
-from jobspec.spec import Scheme
+from secateur.specs.spec import Scheme
 from tests.engine.channels.masked import chosen, error, masked_outputs, outputs_of, randomized
 
 SCHEMES: tuple[Scheme, ...] = ("none", "int8")

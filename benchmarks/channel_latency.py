@@ -16,7 +16,7 @@ from engine.structured.groups import channels_of
 from engine.structured.planning import cuttable, plan
 from engine.structured.savings import Costs, group_infos
 from engine.structured.surgery import shrink
-from jobspec.channels import PruneChannels
+from secateur.specs.channels import PruneChannels
 
 NETWORKS = (
     (keras.applications.MobileNetV2, 96),

@@ -44,9 +44,9 @@ from engine.structured.planning import cuttable, plan
 from engine.structured.reconstruct import fold, mean_shifts, solve_readers
 from engine.structured.savings import Costs, group_infos
 from engine.structured.surgery import shrink
-from jobspec.channels import PruneChannels
-from jobspec.report import Report
-from jobspec.spec import Recipe
+from secateur.reports.report import Report
+from secateur.specs.channels import PruneChannels
+from secateur.specs.spec import Recipe
 
 Repair = Literal["none", "mean", "reconstruct"]
 Row = dict[str, Any]

@@ -22,8 +22,8 @@ from typing import Any
 
 from infra.settings import Settings
 from infra.storage.store import Store
-from jobspec.progress import ProducedFile
-from jobspec.work import CHECKPOINT
+from secateur.protocol.progress import ProducedFile
+from secateur.protocol.work import CHECKPOINT
 from workers.supervision import outputs
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
@@ -59,7 +59,7 @@ def one_run(
     from engine.checkpoint import file as checkpoint
     from engine.checkpoint.sections import Sections, Trail
     from engine.pipeline.compress import compress
-    from jobspec.reading import Reading
+    from secateur.specs.reading import Reading
 
     run = Run()
 
@@ -94,7 +94,7 @@ def some_of(data: Path, samples: int | None, folder: Path) -> Path:
 
 def recipe_of(options: argparse.Namespace) -> Any:
     """Half of the epochs cut, half of them train on."""
-    from jobspec.spec import Recipe
+    from secateur.specs.spec import Recipe
 
     half = options.epochs // 2
     return Recipe.model_validate(

@@ -19,11 +19,11 @@ from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.settings import Settings
 from infra.storage.store import Store
 from infra.uploads import uploads
-from jobspec.ids import new_id
-from jobspec.reading import Reading
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState, UploadState
-from jobspec.summaries import DatasetSummary, ModelSummary
+from secateur.ids import new_id
+from secateur.protocol.states import JobState, UploadState
+from secateur.reports.summaries import DatasetSummary, ModelSummary
+from secateur.specs.reading import Reading
+from secateur.specs.spec import CompressSpec
 
 NUM_THINGS: Final = 200
 """As many as a page of a list shows."""

@@ -29,8 +29,8 @@ from infra.db.database import Database
 from infra.jobs import events, lifecycle
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState
+from secateur.protocol.states import JobState
+from secateur.specs.spec import CompressSpec
 
 SPEC = CompressSpec.model_validate(
     {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20, "steps": [{"kind": "prune", "sparsity": 0.5}]}

@@ -24,8 +24,8 @@ from engine.models.prunable import prunable_kernels
 from engine.pruning.mask import keep_largest
 from engine.pruning.masking import Masks
 from engine.tfmot import gradual
-from jobspec.errors import RequestError
-from jobspec.pruning import Prune
+from secateur.errors import RequestError
+from secateur.specs.pruning import Prune
 
 SIZES = {
     "MobileNet": 32,

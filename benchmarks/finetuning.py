@@ -25,10 +25,10 @@ import numpy as np
 
 from engine.evaluation.host import host
 from engine.pipeline.compress import compress
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.scale import Scale
-from jobspec.spec import Recipe
+from secateur.reports.report import Report
+from secateur.specs.reading import Reading
+from secateur.specs.scale import Scale
+from secateur.specs.spec import Recipe
 
 ROOT: Final = Path(__file__).parents[1]
 WAYS: Final[dict[str, dict[str, Any]]] = {

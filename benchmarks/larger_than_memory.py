@@ -104,7 +104,7 @@ def speeds(model: Path, data: Path) -> dict[str, float]:
     from engine.data.order import Order
     from engine.data.read import read
     from engine.data.rows import Rows
-    from jobspec.reading import Reading
+    from secateur.specs.reading import Reading
 
     train = read(data, Reading()).splits["train"]
     assert isinstance(train.x, Rows)

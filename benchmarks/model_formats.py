@@ -25,7 +25,7 @@ from families import SIZES, shake
 from engine.bridge.twin import outputs_difference
 from engine.evaluation.host import host
 from engine.importers.load_model import load
-from jobspec.errors import SecateurError
+from secateur.errors import SecateurError
 
 WRITERS = {"keras": (keras, ("keras", "h5")), "tf_keras": (tf_keras, ("keras", "h5", "zip"))}
 

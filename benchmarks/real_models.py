@@ -24,7 +24,7 @@ from engine.bridge.twin import outputs_difference, random_inputs
 from engine.evaluation.host import host
 from engine.importers.load_model import load
 from engine.inspection.compare import compared
-from jobspec.errors import SecateurError
+from secateur.errors import SecateurError
 
 REFERENCES = {
     "resnet8_cifar10": "resnet8_cifar10_float.tflite",

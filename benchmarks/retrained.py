@@ -14,9 +14,9 @@ from typing import Any
 
 from engine.evaluation.host import host
 from engine.pipeline.compress import compress
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.spec import Recipe
+from secateur.reports.report import Report
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 
 SPARSITIES = (0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from client.api import Secateur
 from infra.settings import Settings
+from secateur.client.api import Secateur
 from stack.interrupts import Interrupts
 from stack.machine import machine
 

@@ -16,8 +16,8 @@ from redis.retry import Retry
 
 from infra.circuit_breaker import Silence
 from infra.db.tables import Job
-from jobspec.errors import Unavailable
-from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
+from secateur.errors import Unavailable
+from secateur.protocol.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
 
 KEY_PREFIX = "secateur:"
 ANSWER_SECONDS = 2.0

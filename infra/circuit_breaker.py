@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 
 PAUSE_SECONDS: Final = 1.0
 """Between two who ask a silent part whether it answers again."""

@@ -21,8 +21,8 @@ from infra.db.database import Database
 from infra.jobs import events
 from infra.jobs.events import Pulse
 from infra.telemetry.logs import logger
-from jobspec.events import JobEvent
-from jobspec.states import FINAL
+from secateur.protocol.events import JobEvent
+from secateur.protocol.states import FINAL
 
 POLL_SECONDS: Final = 0.5
 LEAVE_SECONDS: Final = 0.1

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jobspec.errors import InternalError, InvalidRequest, RateLimited, ScopeMissing, SecateurError, Unauthorized
+from secateur.errors import InternalError, InvalidRequest, RateLimited, ScopeMissing, SecateurError, Unauthorized
 from service.http.problems import MEDIA_TYPE
 from service.middleware.authentication import OPEN
 

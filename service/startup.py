@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from jobspec.kinds import SPECS
+from secateur.specs.kinds import SPECS
 from service.http.spec_schemas import field_names
 
 

@@ -16,8 +16,8 @@ from infra.storage.store import Store
 from infra.telemetry import logs
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Traces
-from jobspec.errors import SandboxMissing
-from jobspec.work import QUEUE_OF, QUEUES
+from secateur.errors import SandboxMissing
+from secateur.protocol.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
 from workers.background.reaper import Sweep, sweeping

@@ -14,7 +14,7 @@ import numpy as np
 from engine.arrays import Array
 from engine.bridge.layers import Untranslatable, layer_twin, operation_twin, weights_twin
 from engine.models.prunable import places
-from jobspec.errors import BridgeRefused
+from secateur.errors import BridgeRefused
 
 AGREEMENT: Final = 1e-4
 """Largest difference of two outputs, relative to the largest output, that still counts as equal."""

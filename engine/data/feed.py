@@ -10,9 +10,9 @@ from engine.arrays import Array
 from engine.data.order import Order, asked_each_time
 from engine.data.rows import Samples, Stored, stored_parts
 from engine.parts import Inputs, Outputs, Parts, arrays_of
-from jobspec.fit_samples import fed_shape
-from jobspec.scale import MeanDeviation, NamedScale, Scale, Scales, scale_of
-from jobspec.summaries import TensorInfo
+from secateur.reports.summaries import TensorInfo
+from secateur.specs.scale import MeanDeviation, NamedScale, Scale, Scales, scale_of
+from secateur.validation.samples import fed_shape
 
 SCALES: Final[Mapping[NamedScale, tuple[float, float]]] = {
     "none": (1.0, 0.0),
@@ -91,7 +91,7 @@ class Feed:
             yield self(samples[start : start + size])
 
     def shape_of(self, samples: Stored) -> tuple[int, ...]:
-        """Of one input; ``jobspec.fit`` has seen to it that there is one."""
+        """Of one input; ``secateur.validation.fit`` has seen to it that there is one."""
         shape = fed_shape(samples.shape[1:], self.input_shape)
         assert shape is not None
         return shape

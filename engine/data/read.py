@@ -9,10 +9,10 @@ from engine.data.formats import images, npz, table, tfrecord
 from engine.data.labels import check_classes
 from engine.data.split import Contents
 from engine.parts import Parts
-from jobspec.errors import DatasetLabelsInvalid
-from jobspec.file_formats import DatasetFormat
-from jobspec.reading import Reading, check_reading
 from screening import screen
+from secateur.errors import DatasetLabelsInvalid
+from secateur.specs.file_formats import DatasetFormat
+from secateur.specs.reading import Reading, check_reading
 
 READERS: Final[Mapping[DatasetFormat, Callable[[Path, Reading], Contents]]] = {
     "npz": npz.read,

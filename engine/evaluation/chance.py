@@ -18,7 +18,7 @@ from engine.evaluation.scalings import Scaling, common
 from engine.objectives.agreement import skill
 from engine.objectives.objective import Objective
 from engine.parts import Inputs, Parts, arrays_of
-from jobspec.errors import BaselineAtChance, FieldError
+from secateur.errors import BaselineAtChance, FieldError
 
 AT_CHANCE: Final = 0.1
 """Skill under which a model counts as guessing. Trained models, also on rare classes, lie far above."""

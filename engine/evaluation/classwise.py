@@ -11,8 +11,8 @@ import numpy as np
 from engine.arrays import Array
 from engine.evaluation.chance import sign_test
 from engine.objectives.objective import Objective
-from jobspec.report import ClassRecall
-from reporting import words
+from secateur.reports.report import ClassRecall
+from secateur.text import words
 
 MOST: Final = 100
 """Classes, or labels, of which a report lists each."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from engine.checkpoint.sections import Section, as_array, bytes_as_array, from_array
 from engine.evaluation import litert
 from engine.evaluation.measure import Export
-from jobspec.report import Sizes
+from secateur.reports.report import Sizes
 
 PLAIN: Final = tuple(field.name for field in fields(Export) if field.name not in ("runner", "sizes"))
 

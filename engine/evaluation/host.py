@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from jobspec.report import Host
+from secateur.reports.report import Host
 
 
 def host() -> Host:

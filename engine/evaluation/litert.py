@@ -16,9 +16,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from engine.arrays import Array
 from engine.parts import Inputs, Outputs, Parts, arrays_of, behind_one_another, output_names, side_by_side
-from jobspec.errors import ConversionFailed
-from jobspec.report import Latency
-from jobspec.spec import Scheme
+from secateur.errors import ConversionFailed
+from secateur.reports.report import Latency
+from secateur.specs.spec import Scheme
 
 WARMUP_RUNS = 20
 

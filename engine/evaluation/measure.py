@@ -17,9 +17,9 @@ from engine.models.model import save_model
 from engine.objectives.objectives import Aim, Objectives
 from engine.parts import Inputs, Outputs, Parts, arrays_of, behind_one_another, given, said_by
 from engine.pruning.delivery import nonzero_params
-from jobspec.errors import ExportDisagrees
-from jobspec.report import Quality, Sizes, Variant
-from jobspec.spec import Scheme
+from secateur.errors import ExportDisagrees
+from secateur.reports.report import Quality, Sizes, Variant
+from secateur.specs.spec import Scheme
 
 BATCH = 256
 AT_ONCE = 2 * BATCH

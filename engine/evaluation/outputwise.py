@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from engine.evaluation import measure
 from engine.objectives.objectives import Aim, Objectives
 from engine.parts import Outputs, Parts
-from jobspec.metrics import in_words
-from jobspec.report import OutputQuality, Quality
-from reporting import words
+from secateur.reports.report import OutputQuality, Quality
+from secateur.specs.metrics import in_words
+from secateur.text import words
 
 
 def table(aim: Aim, labels: Outputs, baseline: measure.Baseline, outputs: Outputs) -> tuple[OutputQuality, ...]:
@@ -39,7 +39,7 @@ def table(aim: Aim, labels: Outputs, baseline: measure.Baseline, outputs: Output
 def lost(before: Quality, after: Quality) -> float:
     """How much a score has lost: of a score of which more is better the difference, of an error the share it grew by.
 
-    >>> from jobspec.report import Interval
+    >>> from secateur.reports.report import Interval
     >>> error = Quality(metric="mean_absolute_error", higher_is_better=False, num_samples=9, agreement=1,
     ...                 score=Interval(value=2.0, low=1.9, high=2.1))
     >>> lost(error, error.model_copy(update={"score": Interval(value=3.0, low=2.9, high=3.1)}))

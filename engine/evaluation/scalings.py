@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.scale import Scale
+from secateur.specs.scale import Scale
 
 IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of red, green and blue in [0, 1], with which most networks outside Keras were trained."""

@@ -3,7 +3,7 @@
 import gzip
 from pathlib import Path
 
-from jobspec.report import Sizes
+from secateur.reports.report import Sizes
 
 
 def gzip_bytes(content: bytes) -> int:

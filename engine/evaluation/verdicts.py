@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from jobspec.metrics import in_words
-from jobspec.report import GroupCut, Variant
-from jobspec.summaries import TestedOn
-from reporting import words
+from secateur.reports.report import GroupCut, Variant
+from secateur.reports.summaries import TestedOn
+from secateur.specs.metrics import in_words
+from secateur.text import words
 
 FASTER = 1.15
 """Ratio of latencies from which it is worth calling one file faster than another."""

@@ -10,7 +10,7 @@ import numpy as np
 from engine.importers import read
 from engine.importers.read import Loaded
 from engine.models.model import plain
-from jobspec.errors import ModelUnreadable, SecateurError
+from secateur.errors import ModelUnreadable, SecateurError
 
 
 def load_model(path: Path) -> Any:

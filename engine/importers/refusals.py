@@ -1,6 +1,6 @@
 """The two answers to a model that cannot be read: its file is at fault, or one of its layers is not translated."""
 
-from jobspec.errors import FieldError, ModelClassRefused, ModelUnreadable
+from secateur.errors import FieldError, ModelClassRefused, ModelUnreadable
 
 RESAVE = 'Save the whole model again: model.save("model.keras"), or model.save("model.h5") in old Keras.'
 

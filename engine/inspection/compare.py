@@ -11,7 +11,7 @@ import keras
 from engine.bridge.twin import AGREEMENT, Twin, largest_difference, outputs_difference, random_inputs
 from engine.importers.formats import signature
 from engine.importers.read import Loaded
-from jobspec.errors import TranslationDisagrees
+from secateur.errors import TranslationDisagrees
 
 
 def compared(loaded: Loaded, path: Path) -> str | None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from engine.data.read import read
 from engine.data.summary import summarise
-from jobspec.reading import Reading
-from jobspec.summaries import DatasetSummary, ModelSummary
+from secateur.reports.summaries import DatasetSummary, ModelSummary
+from secateur.specs.reading import Reading
 
 
 def inspect_model(path: Path) -> ModelSummary:

@@ -10,7 +10,7 @@ from engine.models.prunable import kernel_of, output_layers, places, reason_to_s
 from engine.parts import output_names
 from engine.structured.groups import channels_of
 from engine.structured.savings import Costs, group_infos
-from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
+from secateur.reports.summaries import LayerInfo, ModelSummary, TensorInfo
 
 
 def summarise(model: Any) -> ModelSummary:

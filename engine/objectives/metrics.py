@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.metrics import Metric
-from jobspec.report import Interval
+from secateur.reports.report import Interval
+from secateur.specs.metrics import Metric
 
 Z95 = 1.959963984540054
 """Standard normal quantile of a two-sided 95 % interval."""

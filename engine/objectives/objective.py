@@ -13,12 +13,12 @@ import numpy as np
 from engine.arrays import Array
 from engine.objectives import agreement, metrics
 from engine.parts import Outputs, Parts, output_names
-from jobspec import spec
-from jobspec.errors import ObjectiveUnknown
-from jobspec.fit_objective import CROSS_ENTROPY, check_objective, labels_of
-from jobspec.metrics import METRICS, Metric, higher_is_better
-from jobspec.report import Interval
-from jobspec.summaries import LabelKind
+from secateur.errors import ObjectiveUnknown
+from secateur.reports.report import Interval
+from secateur.reports.summaries import LabelKind
+from secateur.specs import spec
+from secateur.specs.metrics import METRICS, Metric, higher_is_better
+from secateur.validation.objective import CROSS_ENTROPY, check_objective, labels_of
 
 Task = Literal["multiclass", "binary", "multi_label", "regression"]
 

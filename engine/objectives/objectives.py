@@ -14,9 +14,9 @@ import numpy as np
 from engine.arrays import Array
 from engine.objectives.objective import Objective, compiled_for, ends_in, resolve
 from engine.parts import Outputs, Parts
-from jobspec import spec
-from jobspec.metrics import Metric
-from jobspec.summaries import LabelKind
+from secateur.reports.summaries import LabelKind
+from secateur.specs import spec
+from secateur.specs.metrics import Metric
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from engine.checkpoint.sections import Section, as_array, from_array
 from engine.training.progress import Advance
-from jobspec.progress import Event, StepAdvanced, StepFinished, StepStarted
+from secateur.protocol.progress import Event, StepAdvanced, StepFinished, StepStarted
 
 
 class Clock:

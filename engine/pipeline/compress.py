@@ -25,15 +25,15 @@ from engine.steps.finetune import finetune
 from engine.steps.prune import prune
 from engine.steps.quantize import quantize
 from engine.training.progress import Advance
-from jobspec.channels import PruneChannels
-from jobspec.progress import Event, ProducedFile, step_names
-from jobspec.pruning import Prune
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.sensitivity_report import Curves
-from jobspec.spec import Quantize, Recipe
-from jobspec.training import Finetune
-from reporting.page import html
+from reporting.pages.page import html
+from secateur.protocol.progress import Event, ProducedFile, step_names
+from secateur.reports.report import Report
+from secateur.reports.sensitivity import Curves
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import Prune
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Quantize, Recipe
+from secateur.specs.training import Finetune
 
 FILES: Final = (
     ProducedFile(name="model.tflite", media_type="application/vnd.tflite"),

@@ -10,10 +10,10 @@ from engine.steps.channels import begin, check_later, final, has_pattern, timing
 from engine.steps.finetune import trains
 from engine.steps.prune import choose, unsolvable
 from engine.structured.surgery import shrink
-from jobspec.channels import PruneChannels
-from jobspec.errors import FieldError, NothingToReconstruct, StructureMismatch, ThresholdUnusable
-from jobspec.pruning import THRESHOLDS, Prune
-from jobspec.spec import Step
+from secateur.errors import FieldError, NothingToReconstruct, StructureMismatch, ThresholdUnusable
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import THRESHOLDS, Prune
+from secateur.specs.spec import Step
 
 
 def check_steps(job: Job) -> None:

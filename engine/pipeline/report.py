@@ -9,8 +9,8 @@ from engine.evaluation.host import host
 from engine.evaluation.verdicts import verdicts
 from engine.pruning.delivery import check_delivered, layer_table, sparsity_in_file, zeros
 from engine.run.context import Job
-from jobspec.metrics import in_words
-from jobspec.report import FileDigest, Report
+from secateur.reports.report import FileDigest, Report
+from secateur.specs.metrics import in_words
 
 
 def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds: Mapping[str, float]) -> Report:

@@ -11,7 +11,7 @@ from typing import Final, Literal, cast
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.pruning import Criterion
+from secateur.specs.pruning import Criterion
 
 Need = Literal["gradients", "input_norms", "gamma"]
 

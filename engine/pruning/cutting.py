@@ -17,7 +17,7 @@ from engine.pruning.distribution import DISTRIBUTIONS, Layers, Ranked, uniform
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Observer, mean_scores
 from engine.pruning.structure import grouping_of, keep_of
-from jobspec.pruning import Prune
+from secateur.specs.pruning import Prune
 
 Weights = Mapping[str, Array]
 """Kernels as matrices, by the names of their layers."""

@@ -13,8 +13,8 @@ from engine.evaluation import exports, measure
 from engine.objectives.objectives import judged_name
 from engine.parts import arrays_of, output_names, side_by_side
 from engine.run.context import Job
-from jobspec.progress import ProducedFile
-from jobspec.report import Quality, Variant
+from secateur.protocol.progress import ProducedFile
+from secateur.reports.report import Quality, Variant
 
 FILE: Final = ProducedFile(name="baseline.npz", media_type="application/octet-stream")
 

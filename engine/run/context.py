@@ -19,8 +19,8 @@ from engine.pruning.masking import Masks
 from engine.pruning.observe import Batch, Observer
 from engine.reconstruction.batchnorm import MAX_BATCHES, reestimate_if_better
 from engine.reconstruction.equations import Samples
-from jobspec.report import GroupCut, TrainingPoint
-from jobspec.spec import Recipe
+from secateur.reports.report import GroupCut, TrainingPoint
+from secateur.specs.spec import Recipe
 
 JUDGED = 2000
 """Validation samples on which two states of a model are compared."""

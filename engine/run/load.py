@@ -20,12 +20,12 @@ from engine.pruning.masking import Masks
 from engine.run.context import Job
 from engine.training.distillation import asks
 from engine.training.train import starting_learning_rate
-from jobspec.fit import check_fit
-from jobspec.reading import Reading
-from jobspec.search import SearchRecipe
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.spec import Recipe
-from jobspec.sweep import SweepRecipe
+from secateur.specs.reading import Reading
+from secateur.specs.search import SearchRecipe
+from secateur.specs.sensitivity import SensitivityRecipe
+from secateur.specs.spec import Recipe
+from secateur.specs.sweep import SweepRecipe
+from secateur.validation.fit import check_fit
 
 
 def load(

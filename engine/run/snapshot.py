@@ -14,8 +14,8 @@ from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.model_state import model_told, take_up_model
 from engine.run.context import Job
-from jobspec.channels import PruneChannels
-from jobspec.report import GroupCut, TrainingPoint
+from secateur.reports.report import GroupCut, TrainingPoint
+from secateur.specs.channels import PruneChannels
 
 _log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from engine.structured.planning import Cost, Cuttable
 from engine.structured.savings import Costs
 from engine.structured.surgery import narrow
 from engine.training.progress import Advance
-from jobspec.channels import PruneChannels
-from jobspec.pruning import OneShot, Polynomial
-from jobspec.summaries import ChannelGroup
+from secateur.reports.summaries import ChannelGroup
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import OneShot, Polynomial
 
 OnAdvance = Callable[[Advance], None]
 

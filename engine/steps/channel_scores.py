@@ -9,7 +9,7 @@ from engine.run.context import Job
 from engine.structured.groups import Channels, Group
 from engine.structured.importance import by_weights, taylor
 from engine.structured.obs import obs, readers_of, wanda
-from jobspec.channels import PruneChannels
+from secateur.specs.channels import PruneChannels
 
 
 def scores_of(

@@ -22,14 +22,14 @@ from engine.structured.planning import Cost, cuttable, plan
 from engine.structured.reconstruct import fold, mean_shifts, solve_readers
 from engine.structured.savings import Costs, group_infos
 from engine.structured.surgery import narrow
-from jobspec.channels import PruneChannels
-from jobspec.errors import FieldError, NothingToPrune, TargetUnreachable
-from jobspec.fit_channels import why_left_alone
-from jobspec.fit_pruning import check_structure
-from jobspec.pruning import Constant, OneShot, Prune
-from jobspec.report import GroupCut
-from jobspec.spec import Quantize, Step
-from jobspec.training import Trained
+from secateur.errors import FieldError, NothingToPrune, TargetUnreachable
+from secateur.reports.report import GroupCut
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import Constant, OneShot, Prune
+from secateur.specs.spec import Quantize, Step
+from secateur.specs.training import Trained
+from secateur.validation.channels import why_left_alone
+from secateur.validation.pruning import check_structure
 
 
 def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvance) -> str:

@@ -9,11 +9,11 @@ from engine.training.config import Regime
 from engine.training.distillation import Lesson
 from engine.training.progress import Advance
 from engine.training.train import make_optimizer, train
-from jobspec.channels import PruneChannels
-from jobspec.fit_training import MIN_HELD_OUT
-from jobspec.pruning import Prune, TrainedSchedule
-from jobspec.spec import Step
-from jobspec.training import Finetune
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import Prune, TrainedSchedule
+from secateur.specs.spec import Step
+from secateur.specs.training import Finetune
+from secateur.validation.training import MIN_HELD_OUT
 
 RETRAIN: Final = 0.1
 """Fine-tuning's learning rate as a share of the original's (Han 2015)."""

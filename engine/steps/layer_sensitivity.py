@@ -25,11 +25,11 @@ from engine.parts import arrays_of
 from engine.reconstruction.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
 from engine.run.context import Job
 from engine.training.progress import Advance
-from jobspec.progress import ProducedFile
-from jobspec.pruning import Prune
-from jobspec.scale import Scale
-from jobspec.sensitivity_report import Curves
-from reporting import words
+from secateur.protocol.progress import ProducedFile
+from secateur.reports.sensitivity import Curves
+from secateur.specs.pruning import Prune
+from secateur.specs.scale import Scale
+from secateur.text import words
 
 FILE: Final = ProducedFile(name="sensitivity.json", media_type="application/json")
 

@@ -15,9 +15,9 @@ from engine.run.context import Job
 from engine.steps.finetune import train_on, trains
 from engine.training.progress import Advance
 from engine.training.train import num_steps
-from jobspec.pruning import OneShot, Prune
-from jobspec.sensitivity_report import Curves
-from jobspec.spec import Step
+from secateur.reports.sensitivity import Curves
+from secateur.specs.pruning import OneShot, Prune
+from secateur.specs.spec import Step
 
 
 def prune(

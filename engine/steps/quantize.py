@@ -5,7 +5,7 @@ from pathlib import Path
 from engine.evaluation import measure
 from engine.pruning.delivery import drop_signs_of_zeros
 from engine.run.context import Job
-from jobspec.spec import Quantize
+from secateur.specs.spec import Quantize
 
 
 def quantize(job: Job, step: Quantize, folder: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.channels import GroupTag
+from secateur.specs.channels import GroupTag
 
 Labels = Array
 """One label an index of an axis, int64."""

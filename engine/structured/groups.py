@@ -14,7 +14,7 @@ from engine.arrays import Array, Mask
 from engine.models.prunable import places
 from engine.structured.coupling import OUTPUT, Dim, Role
 from engine.structured.trace import Trace, trace
-from jobspec.channels import GroupTag
+from secateur.specs.channels import GroupTag
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from engine.pruning.criterion import bn_scale, fpgm, l1_norm, l2_norm, taylor_of
 from engine.pruning.observe import Batch
 from engine.structured.coupling import Dim, Role
 from engine.structured.groups import Channels, Group
-from jobspec.channels import ChannelCriterion
+from secateur.specs.channels import ChannelCriterion
 
 Score = Callable[[Array], Array]
 """From a matrix (elements, channels) to a score a channel."""

@@ -19,8 +19,8 @@ from engine.evaluation import litert
 from engine.models.graph import graph_of
 from engine.parts import Inputs, side_by_side
 from engine.structured.layer_timing import Dim, Row, full, rows_of
-from jobspec.errors import ConversionFailed
-from jobspec.spec import Scheme
+from secateur.errors import ConversionFailed
+from secateur.specs.spec import Scheme
 
 NUM_RUNS: Final = 60
 MAX_SECONDS: Final = 0.6

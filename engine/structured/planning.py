@@ -10,10 +10,10 @@ import numpy as np
 
 from engine.arrays import Array, Mask
 from engine.structured.groups import Channels, Group
-from jobspec.channels import PruneChannels
-from jobspec.errors import NothingToPrune, TargetUnreachable
-from jobspec.fit_channels import share_named, why_left_alone
-from jobspec.summaries import ChannelGroup
+from secateur.errors import NothingToPrune, TargetUnreachable
+from secateur.reports.summaries import ChannelGroup
+from secateur.specs.channels import PruneChannels
+from secateur.validation.channels import share_named, why_left_alone
 
 HALVINGS: Final = 24
 """Steps of the search for the share that meets a target: finer than one channel of the largest group."""

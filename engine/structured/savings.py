@@ -9,7 +9,7 @@ import numpy as np
 from engine.arrays import Mask
 from engine.models.costs import Work, works_of
 from engine.structured.groups import Channels, Group
-from jobspec.summaries import ChannelGroup
+from secateur.reports.summaries import ChannelGroup
 
 Sizes = Callable[[Any, int], int]
 """From a variable and one of its axes to how many indices of it stay."""

@@ -32,16 +32,16 @@ from engine.run.load import load
 from engine.steps.finetune import trains
 from engine.studies.search_verdicts import verdicts
 from engine.training.progress import Advance
-from jobspec.channels import PruneChannels
-from jobspec.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnreachable, TrialsFailed
-from jobspec.progress import Event, ProducedFile
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.search import SearchRecipe
-from jobspec.search_report import SearchReport, SearchTrial, next_sparsity
-from reporting import words
-from reporting.search_page import html
-from reporting.search_plot import png, svg_file
+from reporting.pages.search import html
+from reporting.plots.search import png, svg_file
+from secateur.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnreachable, TrialsFailed
+from secateur.protocol.progress import Event, ProducedFile
+from secateur.reports.report import Report
+from secateur.reports.search import SearchReport, SearchTrial, next_sparsity
+from secateur.specs.channels import PruneChannels
+from secateur.specs.reading import Reading
+from secateur.specs.search import SearchRecipe
+from secateur.text import words
 
 FILES: Final = (
     *TRIAL_FILES[:2],

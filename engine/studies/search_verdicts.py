@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from jobspec.search_report import SearchReport
-from reporting import words
+from secateur.reports.search import SearchReport
+from secateur.text import words
 
 STOPPED: Final = {
     "resolution": "The search ended because what is left to try lies within its resolution",

@@ -17,13 +17,13 @@ from engine.run.load import load
 from engine.steps import layer_sensitivity
 from engine.steps.prune import choose
 from engine.studies.sensitivity_verdicts import verdicts
-from jobspec.metrics import in_words
-from jobspec.progress import Event, ProducedFile
-from jobspec.reading import Reading
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.sensitivity_report import Curves, MeasuredLayer, SensitivityReport
-from reporting.sensitivity_page import html
-from reporting.sensitivity_plot import png
+from reporting.pages.sensitivity import html
+from reporting.plots.sensitivity import png
+from secateur.protocol.progress import Event, ProducedFile
+from secateur.reports.sensitivity import Curves, MeasuredLayer, SensitivityReport
+from secateur.specs.metrics import in_words
+from secateur.specs.reading import Reading
+from secateur.specs.sensitivity import SensitivityRecipe
 
 FILES: Final = (
     layer_sensitivity.FILE,

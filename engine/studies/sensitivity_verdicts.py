@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from engine.objectives.metrics import wilson
-from jobspec.sensitivity_report import Curves
-from reporting import words
+from secateur.reports.sensitivity import Curves
+from secateur.text import words
 
 
 def verdicts(curves: Curves) -> tuple[str, ...]:

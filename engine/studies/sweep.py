@@ -15,16 +15,16 @@ from engine.pipeline.preflight import check_steps
 from engine.run import baseline
 from engine.run.load import load
 from engine.studies.sweep_verdicts import verdicts
-from jobspec.errors import InternalError, SecateurError, TargetUnreachable, TrialsFailed
-from jobspec.progress import TRIALS, Event, ProducedFile, StepFinished, StepStarted
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.sweep import SweepRecipe, Trial
-from jobspec.sweep_report import SweepReport, TrialResult, points_of
-from jobspec.work import EndedTrial, GatherTrials
-from reporting.sweep_page import html
-from reporting.sweep_plot import png, svg_file
-from reporting.sweep_table import csv
+from reporting.pages.sweep import html
+from reporting.plots.sweep import png, svg_file
+from secateur.errors import InternalError, SecateurError, TargetUnreachable, TrialsFailed
+from secateur.protocol.progress import TRIALS, Event, ProducedFile, StepFinished, StepStarted
+from secateur.protocol.work import EndedTrial, GatherTrials
+from secateur.reports.report import Report
+from secateur.reports.sweep import SweepReport, TrialResult, points_of
+from secateur.specs.reading import Reading
+from secateur.specs.sweep import SweepRecipe, Trial
+from secateur.text.sweep_csv import csv
 
 FILES: Final = (
     ProducedFile(name="sweep.csv", media_type="text/csv; charset=utf-8"),

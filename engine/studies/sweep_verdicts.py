@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from jobspec.sweep import RANDOM
-from jobspec.sweep_report import Point, SweepReport
-from reporting import words
+from secateur.reports.sweep import Point, SweepReport
+from secateur.specs.sweep import RANDOM
+from secateur.text import words
 
 
 def verdicts(report: SweepReport) -> tuple[str, ...]:

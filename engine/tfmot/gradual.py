@@ -24,9 +24,9 @@ from engine.tfmot.twin_training import optimizer_twin, train_twin
 from engine.training.config import Regime
 from engine.training.progress import Advance
 from engine.training.train import check_finite, make_optimizer, num_steps
-from jobspec.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
-from jobspec.pruning import Constant, Polynomial, Prune
-from jobspec.training import Optimizer
+from secateur.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
+from secateur.specs.pruning import Constant, Polynomial, Prune
+from secateur.specs.training import Optimizer
 
 INSTALL: Final = "pip install --no-deps --requirement no-deps.txt"
 

@@ -15,9 +15,9 @@ from engine.objectives.objective import Objective
 from engine.training.config import Regime
 from engine.training.progress import Advance, Watch
 from engine.training.train import fit, num_steps
-from jobspec.errors import BridgeRefused
-from jobspec.report import TrainingPoint
-from jobspec.training import Training
+from secateur.errors import BridgeRefused
+from secateur.reports.report import TrainingPoint
+from secateur.specs.training import Training
 
 
 def optimizer_twin(optimizer: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from engine.data.order import Order, asked_each_time
-from jobspec.training import Augment
+from secateur.specs.training import Augment
 
 
 def augmented(batches: Any, augment: Augment, *, order: Order) -> Any:

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from jobspec.pruning import Constant, Iterative, Polynomial
-from jobspec.training import Finetune, RateSchedule
+from secateur.specs.pruning import Constant, Iterative, Polynomial
+from secateur.specs.training import Finetune, RateSchedule
 
 LOWEST: Final = 0.01
 """What an exponential schedule ends with, as a share of what it began with."""

@@ -16,9 +16,9 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.objectives.objective import Objective
-from jobspec.fit_training import course_of
-from jobspec.spec import Recipe
-from jobspec.training import Distill
+from secateur.specs.spec import Recipe
+from secateur.specs.training import Distill
+from secateur.validation.training import course_of
 
 SMALLEST: Final = 1e-7
 """Probabilities are kept this far from 0 and 1 before they are turned back into logits."""

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from engine.objectives.objective import PASSING
-from jobspec.training import Precision
+from secateur.specs.training import Precision
 
 
 @contextmanager

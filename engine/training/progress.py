@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from jobspec.errors import TrainingDiverged
-from jobspec.report import TrainingPoint
+from secateur.errors import TrainingDiverged
+from secateur.reports.report import TrainingPoint
 
 REPORT_SECONDS: Final = 0.5
 

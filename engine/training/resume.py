@@ -10,7 +10,7 @@ from engine.pruning.model_state import model_told, take_up_model
 from engine.training.callbacks import Choice
 from engine.training.config import Epochs, Held
 from engine.training.progress import Watch
-from jobspec.report import TrainingPoint
+from secateur.reports.report import TrainingPoint
 
 
 def epochs_done(section: Section | None) -> int:

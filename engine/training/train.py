@@ -25,10 +25,10 @@ from engine.training.distillation import Lesson
 from engine.training.precision import precision_of, scaled
 from engine.training.progress import Advance, Watch
 from engine.training.resume import Underway, epochs_done
-from jobspec.errors import TrainingDiverged
-from jobspec.metrics import in_words
-from jobspec.report import TrainingPoint
-from jobspec.training import Optimizer, Precision, Training
+from secateur.errors import TrainingDiverged
+from secateur.reports.report import TrainingPoint
+from secateur.specs.metrics import in_words
+from secateur.specs.training import Optimizer, Precision, Training
 
 LEARNING_RATES: Mapping[str, float] = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2}
 """What Keras itself begins with, where the model's own rate was for another optimiser, or there is none."""

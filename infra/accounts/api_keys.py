@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from infra.accounts import key_text
 from infra.db.pages import Position, newest_first
 from infra.db.tables import ApiKey
-from jobspec.ids import new_id
-from jobspec.keys import SCOPES, KeyState, Scope
+from secateur.ids import new_id
+from secateur.protocol.keys import SCOPES, KeyState, Scope
 
 TOUCH_SECONDS = 60.0
 """How exactly it is known when a key was last used: a write for every request would be too many."""

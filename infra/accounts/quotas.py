@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from infra.db import locks
 from infra.db.tables import Artifact, Job, ResumableUpload, Upload
 from infra.jobs import lifecycle
-from jobspec.errors import QuotaExceeded
-from jobspec.states import JobState, UploadState
+from secateur.errors import QuotaExceeded
+from secateur.protocol.states import JobState, UploadState
 
 
 @dataclass(frozen=True)

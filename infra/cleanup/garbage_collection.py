@@ -19,7 +19,7 @@ from infra.jobs import checkpoints
 from infra.storage import blobs
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
-from jobspec.errors import InUse
+from secateur.errors import InUse
 
 BATCH = 200
 

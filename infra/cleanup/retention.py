@@ -18,8 +18,8 @@ from infra.jobs import trials as families
 from infra.storage import blobs
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
-from jobspec.errors import InUse, ServiceError
-from jobspec.states import FINAL, UNFINISHED
+from secateur.errors import InUse, ServiceError
+from secateur.protocol.states import FINAL, UNFINISHED
 
 
 def expiry(days: float, *, now: datetime) -> datetime | None:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from infra.circuit_breaker import Silence
-from jobspec.errors import InvalidRequest, StorageFull, Unavailable
-from jobspec.room import lacks_room
+from secateur.disk_full import lacks_room
+from secateur.errors import InvalidRequest, StorageFull, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ANSWER_SECONDS = 10.0

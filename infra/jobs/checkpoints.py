@@ -15,8 +15,8 @@ from infra.jobs import steps as job_steps
 from infra.jobs.lifecycle import StoredFile
 from infra.jobs.transitions import NO_CHECKPOINT, move
 from infra.storage import blobs
-from jobspec.progress import StepProgress
-from jobspec.states import FINAL, JobState
+from secateur.protocol.progress import StepProgress
+from secateur.protocol.states import FINAL, JobState
 
 
 def keep(session: Session, job_id: str, attempt: int, file: StoredFile, *, steps: Iterable[StepProgress]) -> bool:

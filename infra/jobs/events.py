@@ -13,8 +13,8 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from infra.db.tables import Job, JobEventRow
-from jobspec.events import EventKind, JobEvent, Level, at_least
-from jobspec.states import JobState
+from secateur.protocol.events import EventKind, JobEvent, Level, at_least
+from secateur.protocol.states import JobState
 
 MAX_EVENTS: Final = 5_000
 """Events that are kept of one job."""

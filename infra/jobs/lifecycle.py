@@ -20,13 +20,13 @@ from infra.jobs.steps import afresh, dump
 from infra.jobs.transitions import move, told
 from infra.storage import blobs
 from infra.webhooks import outbox
-from jobspec.errors import Failure
-from jobspec.ids import new_id
-from jobspec.keys import LOCAL_OWNER
-from jobspec.kinds import JobSpec, spec_digest
-from jobspec.progress import StepProgress, planned
-from jobspec.states import RETRYABLE, UNFINISHED, JobState, UploadState, sources
-from jobspec.work import WorkKind
+from secateur.errors import Failure
+from secateur.ids import new_id
+from secateur.protocol.keys import LOCAL_OWNER
+from secateur.protocol.progress import StepProgress, planned
+from secateur.protocol.states import RETRYABLE, UNFINISHED, JobState, UploadState, sources
+from secateur.protocol.work import WorkKind
+from secateur.specs.kinds import JobSpec, spec_digest
 
 Why = Literal["worker_lost", "child_died", "service_fault", "drained", "retried"]
 """Why a job waits again."""

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session, aliased
 
 from infra.db.pages import newest_first, older
 from infra.db.tables import Artifact, Job, JobLabel, Upload
-from jobspec.kinds import JobSpec, spec_digest
-from jobspec.states import UNFINISHED, JobState
+from secateur.protocol.states import UNFINISHED, JobState
+from secateur.specs.kinds import JobSpec, spec_digest
 
 
 @dataclass(frozen=True)

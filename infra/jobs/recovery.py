@@ -14,8 +14,8 @@ from infra.db.tables import Job
 from infra.jobs.lifecycle import Outcome, due, finish, requeue
 from infra.jobs.steps import running_step, steps_of
 from infra.jobs.transitions import move, told
-from jobspec.errors import PendingTimeExceeded, WorkerCrashed
-from jobspec.states import JobState
+from secateur.errors import PendingTimeExceeded, WorkerCrashed
+from secateur.protocol.states import JobState
 
 
 def sweep(

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from infra.db.tables import Job
-from jobspec.progress import StepProgress
-from jobspec.states import StepState
+from secateur.protocol.progress import StepProgress
+from secateur.protocol.states import StepState
 
 
 def steps_of(job: Job) -> tuple[StepProgress, ...]:

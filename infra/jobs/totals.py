@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from infra.db import clock
 from infra.db.tables import Artifact, Job, ResumableUpload, Upload
 from infra.jobs import workers
-from jobspec.states import JobState, UploadState
-from jobspec.work import QUEUE_OF, QUEUES, WorkKind
+from secateur.protocol.states import JobState, UploadState
+from secateur.protocol.work import QUEUE_OF, QUEUES, WorkKind
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from infra.db.tables import Job
 from infra.jobs import events
 from infra.jobs.events import Entry
 from infra.webhooks import outbox
-from jobspec.events import Level
-from jobspec.states import FINAL, JobState
+from secateur.protocol.events import Level
+from secateur.protocol.states import FINAL, JobState
 
 NO_CHECKPOINT: Final[Mapping[str, Any]] = {
     "checkpoint_digest": None,

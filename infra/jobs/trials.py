@@ -19,11 +19,11 @@ from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
 from infra.jobs.transitions import move, told
 from infra.storage import blobs
-from jobspec.errors import NotRetryable
-from jobspec.events import Level
-from jobspec.progress import TRIALS, StepProgress
-from jobspec.spec import CompressSpec
-from jobspec.states import FINAL, RETRYABLE, UNFINISHED, JobState, StepState
+from secateur.errors import NotRetryable
+from secateur.protocol.events import Level
+from secateur.protocol.progress import TRIALS, StepProgress
+from secateur.protocol.states import FINAL, RETRYABLE, UNFINISHED, JobState, StepState
+from secateur.specs.spec import CompressSpec
 
 
 @dataclass(frozen=True)

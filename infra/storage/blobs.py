@@ -16,7 +16,7 @@ from infra.db import locks
 from infra.db.database import Database
 from infra.db.tables import Artifact, BlobHold, Job, Upload
 from infra.storage.store import Store
-from jobspec.states import UploadState
+from secateur.protocol.states import UploadState
 
 HOLD_SECONDS = 86_400.0
 """How long a worker may take from its files to their rows. One that dies in between leaves them to the collector."""

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import IO, Final
 
-from jobspec.errors import InternalError
+from secateur.errors import InternalError
 
 CHUNK_BYTES: Final = 1 << 20
 

@@ -14,8 +14,8 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from infra.circuit_breaker import Silence
-from jobspec.errors import SecateurError, StorageFull, Unavailable
-from jobspec.room import lacks_room
+from secateur.disk_full import lacks_room
+from secateur.errors import SecateurError, StorageFull, Unavailable
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from infra.storage.store import Staged, Store
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 
 READ_BYTES = 1 << 20
 

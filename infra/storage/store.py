@@ -22,7 +22,7 @@ from infra.storage.digests import CHUNK_BYTES, Between, digest_of, nothing, veri
 from infra.storage.objects import Objects, opened
 from infra.storage.timeouts import waited_for
 from infra.storage.work_disk import write
-from jobspec.errors import InternalError, UploadEmpty, UploadTooLarge
+from secateur.errors import InternalError, UploadEmpty, UploadTooLarge
 
 ANSWER_SECONDS = 10.0
 PART_BYTES = 6 << 20

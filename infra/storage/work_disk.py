@@ -2,8 +2,8 @@
 
 from typing import IO, Any
 
-from jobspec.errors import StorageFull
-from jobspec.room import lacks_room
+from secateur.disk_full import lacks_room
+from secateur.errors import StorageFull
 
 
 class WorkDiskFull(StorageFull):

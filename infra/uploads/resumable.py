@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from infra.db.tables import ResumableUpload
 from infra.uploads.uploads import Kind
-from jobspec.errors import Failure
-from jobspec.ids import new_id
-from jobspec.reading import Reading
+from secateur.errors import Failure
+from secateur.ids import new_id
+from secateur.specs.reading import Reading
 
 
 def create(

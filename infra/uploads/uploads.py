@@ -11,10 +11,10 @@ from infra.db import locks
 from infra.db.pages import newest_first
 from infra.db.tables import Job, Upload
 from infra.jobs import lifecycle
-from jobspec.ids import new_id
-from jobspec.keys import LOCAL_OWNER
-from jobspec.reading import Reading
-from jobspec.states import UploadState
+from secateur.ids import new_id
+from secateur.protocol.keys import LOCAL_OWNER
+from secateur.protocol.states import UploadState
+from secateur.specs.reading import Reading
 
 Kind = Literal["model", "dataset"]
 

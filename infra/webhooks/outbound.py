@@ -16,7 +16,7 @@ import httpx
 
 from infra.webhooks import dns
 from infra.webhooks.dns import Ask, LookupFailed
-from jobspec.errors import WebhookUrlRefused
+from secateur.errors import WebhookUrlRefused
 
 Targets = Literal["public", "any"]
 """public: https, and addresses of the internet. any: also http, and the operator's own networks."""

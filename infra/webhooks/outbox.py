@@ -16,10 +16,10 @@ from infra.db.pages import newest_first
 from infra.db.tables import Delivery, Job, Upload, Webhook
 from infra.telemetry import trace_context
 from infra.webhooks import signing
-from jobspec.errors import QuotaExceeded, RateLimited
-from jobspec.ids import new_id
-from jobspec.states import JobState, UploadState
-from jobspec.webhooks import OF_JOBS, OF_UPLOADS, Notice, NoticeType, Subscription
+from secateur.errors import QuotaExceeded, RateLimited
+from secateur.ids import new_id
+from secateur.protocol.states import JobState, UploadState
+from secateur.protocol.webhooks import OF_JOBS, OF_UPLOADS, Notice, NoticeType, Subscription
 
 MOST_WEBHOOKS: Final = 20
 """Of one owner."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
-from jobspec.errors import ImagesUnusable
 from screening.archive import Archive
+from secateur.errors import ImagesUnusable
 
 ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
 LITTER: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from jobspec.errors import ArchiveUnreadable, ArchiveUnsafe
 from screening.archive import Archive
+from secateur.errors import ArchiveUnreadable, ArchiveUnsafe
 
 MAGIC: Final = b"\x93NUMPY"
 MAX_HEADER_BYTES: Final = 10_000

@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from jobspec.errors import (
+from screening.archive import Archive
+from screening.datasets.npy import NUMERIC_KINDS, ArrayHeader, read_header
+from screening.datasets.npz_names import ArrayName, parts_of, wanted
+from secateur.errors import (
     ArchiveUnreadable,
     DatasetArrayMissing,
     DatasetArrayUnusable,
@@ -12,9 +15,6 @@ from jobspec.errors import (
     DatasetPickled,
     FieldError,
 )
-from screening.archive import Archive
-from screening.datasets.npy import NUMERIC_KINDS, ArrayHeader, read_header
-from screening.datasets.npz_names import ArrayName, parts_of, wanted
 
 _SAVEZ: Final = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
 _VAL_AS_TEST: Final = "Name x_val and y_val x_test and y_test: each job holds out samples of its own to choose by."

@@ -2,7 +2,7 @@
 
 from typing import IO, Final
 
-from jobspec.errors import TableUnusable, UploadEmpty
+from secateur.errors import TableUnusable, UploadEmpty
 
 MAX_HEADER_BYTES: Final = 1 << 20
 PARQUET: Final = b"PAR1"

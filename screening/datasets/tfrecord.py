@@ -3,7 +3,7 @@
 import struct
 from typing import IO, Final
 
-from jobspec.errors import RecordsUnusable, UploadEmpty
+from secateur.errors import RecordsUnusable, UploadEmpty
 
 _POLYNOMIAL: Final = 0x82F63B78
 _WRITE: Final = "Write it with tf.io.TFRecordWriter, without compression."

@@ -5,7 +5,7 @@ Everything behind them needs an HDF5 library, which only the worker's child may 
 
 from typing import IO, Final
 
-from jobspec.errors import ArchiveUnreadable, ModelUnreadable, UploadEmpty
+from secateur.errors import ArchiveUnreadable, ModelUnreadable, UploadEmpty
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 MIN_BYTES: Final = 96

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from jobspec.errors import FieldError, ModelClassRefused, ModelUnreadable
 from screening.models import keras_legacy
 from screening.models.keras_builtins import builtins
+from secateur.errors import FieldError, ModelClassRefused, ModelUnreadable
 
 MAX_DEPTH: Final = 64
 MAX_LAYERS: Final = 5_000

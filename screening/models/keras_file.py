@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from jobspec.errors import ModelUnreadable, UnsupportedFormat
 from screening import json_text
 from screening.archive import Archive
 from screening.models import keras_config
+from secateur.errors import ModelUnreadable, UnsupportedFormat
 
 METADATA: Final = "metadata.json"
 CONFIG: Final = "config.json"

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from jobspec.errors import ArchiveUnsafe, ModelUnreadable
 from screening.archive import Archive
+from secateur.errors import ArchiveUnsafe, ModelUnreadable
 
 GRAPH: Final = "saved_model.pb"
 KERAS: Final = "keras_metadata.pb"

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from infra.db.tables import ApiKey
-from jobspec.keys import LOCAL_OWNER, SCOPES, Scope, granted
+from secateur.protocol.keys import LOCAL_OWNER, SCOPES, Scope, granted
 
 
 @dataclass(frozen=True)

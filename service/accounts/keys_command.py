@@ -15,8 +15,8 @@ from infra.accounts import api_keys, owner_limits
 from infra.accounts.owner_limits import NAMES
 from infra.db.database import Database, now
 from infra.settings import Settings
-from jobspec.errors import SecateurError
-from jobspec.keys import LOCAL_OWNER, OWNER_WORDS, SCOPES, Owner
+from secateur.errors import SecateurError
+from secateur.protocol.keys import LOCAL_OWNER, OWNER_WORDS, SCOPES, Owner
 from service.views.owners import OwnLimits
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final, TypeVar
 from fastapi import Query
 
 from infra.db.tables import ApiKey, Delivery, Job, Upload, Webhook
-from jobspec.errors import FieldError, InvalidRequest
+from secateur.errors import FieldError, InvalidRequest
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at most.")]
 PATTERN: Final = "^[0-9]{16}-[a-z]{3}_[0-9a-f]{20}$"

@@ -12,8 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from infra.telemetry.logs import logger
-from jobspec.bounded import MAX_NAMED
-from jobspec.errors import (
+from secateur.errors import (
     FieldError,
     InternalError,
     InvalidRequest,
@@ -23,9 +22,10 @@ from jobspec.errors import (
     SecateurError,
     WrongKind,
 )
-from jobspec.field_path import field_path
-from jobspec.ids import kind_of
-from jobspec.kinds import DEFAULT_KIND, SPECS, kind_of_spec
+from secateur.field_path import field_path
+from secateur.ids import kind_of
+from secateur.report_limits import MAX_NAMED
+from secateur.specs.kinds import DEFAULT_KIND, SPECS, kind_of_spec
 from service.http import suggestions as hints
 from service.http.spec_schemas import field_names
 

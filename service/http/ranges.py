@@ -2,7 +2,7 @@
 
 import re
 
-from jobspec.errors import RangeNotSatisfiable
+from secateur.errors import RangeNotSatisfiable
 
 
 class _OutOfRange(RangeNotSatisfiable):

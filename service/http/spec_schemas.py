@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from jobspec.kinds import SPECS
+from secateur.specs.kinds import SPECS
 
 
 @cache

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Request
 
-from jobspec.errors import FieldError, InvalidRequest
+from secateur.errors import FieldError, InvalidRequest
 from service.http import suggestions
 
 

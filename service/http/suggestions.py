@@ -5,7 +5,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from jobspec import ids, keys
+from secateur import ids
+from secateur.protocol import keys
 
 LONGEST: Final = 200
 """Characters of what is compared with names: nobody means one by more."""

@@ -3,7 +3,7 @@
 from infra.db.tables import Job
 from infra.jobs import lifecycle
 from infra.telemetry.logs import logger
-from jobspec.errors import ServiceError
+from secateur.errors import ServiceError
 from service.components import Parts
 
 

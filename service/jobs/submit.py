@@ -20,11 +20,11 @@ from infra.jobs import idempotency, lifecycle, queries
 from infra.jobs.idempotency import Known
 from infra.telemetry.logs import logger
 from infra.uploads import uploads
-from jobspec import errors
-from jobspec.fit import check_fit
-from jobspec.kinds import JobSpec
-from jobspec.states import FINAL, UploadState
-from jobspec.summaries import DatasetSummary, ModelSummary
+from secateur import errors
+from secateur.protocol.states import FINAL, UploadState
+from secateur.reports.summaries import DatasetSummary, ModelSummary
+from secateur.specs.kinds import JobSpec
+from secateur.validation.fit import check_fit
 from service.accounts.caller import Caller
 from service.components import Parts
 from service.jobs.dispatch import ring

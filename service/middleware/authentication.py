@@ -19,8 +19,8 @@ from infra.accounts import api_keys, owner_limits
 from infra.accounts.rate_limits import Allowance, Rates
 from infra.db.database import Database, now
 from infra.db.tables import ApiKey
-from jobspec import keys
-from jobspec.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized, Unavailable
+from secateur.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized, Unavailable
+from secateur.protocol import keys
 from service.accounts.caller import LOCAL, MONITOR, Caller
 from service.components import Parts
 from service.http.problems import problem_response

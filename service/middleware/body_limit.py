@@ -3,7 +3,7 @@
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobspec.errors import BodyTooLarge
+from secateur.errors import BodyTooLarge
 from service.http.problems import problem_response
 
 UPLOADS = frozenset({("POST", "/v1/models"), ("POST", "/v1/datasets")})

@@ -9,7 +9,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import anyio
 import anyio.to_thread
 
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 
 LOOK_SECONDS: Final = 3.0
 

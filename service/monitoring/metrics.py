@@ -16,7 +16,7 @@ from infra.db.counters import BUCKETS, ENDLESS, Key
 from infra.db.database import Database
 from infra.jobs import totals
 from infra.jobs.totals import Totals
-from jobspec.errors import ServiceError
+from secateur.errors import ServiceError
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})

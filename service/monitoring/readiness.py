@@ -12,8 +12,8 @@ from infra.db.tables import Worker
 from infra.jobs import workers
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
-from jobspec.errors import ServiceError
-from jobspec.work import QUEUES
+from secateur.errors import ServiceError
+from secateur.protocol.work import QUEUES
 from service.monitoring.bounded_checks import briefly
 
 OK: Final = "ok"

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 
 from infra.db.tables import Artifact
 from infra.jobs import queries
-from jobspec import errors
-from jobspec.states import FINAL, JobState
+from secateur import errors
+from secateur.protocol.states import FINAL, JobState
 from service.accounts.caller import Caller, UseCaller
 from service.components import Parts, UseParts
 from service.http.problems import responses

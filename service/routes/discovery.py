@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from jobspec.errors import InvalidRequest, NotFound, Unavailable
-from jobspec.kinds import SPECS
-from jobspec.methods import METHODS
+from secateur.errors import InvalidRequest, NotFound, Unavailable
+from secateur.specs.kinds import SPECS
+from secateur.specs.methods import METHODS
 from service.components import UseParts
 from service.http.problems import responses
 from service.http.spec_schemas import schema_of

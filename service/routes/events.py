@@ -10,9 +10,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from infra.jobs import events, queries
-from jobspec import errors
-from jobspec.events import EventKind, JobEvent, Level, at_least
-from jobspec.states import FINAL
+from secateur import errors
+from secateur.protocol.events import EventKind, JobEvent, Level, at_least
+from secateur.protocol.states import FINAL
 from service.accounts.caller import Caller, UseCaller
 from service.components import Parts, UseParts
 from service.event_feed import Feed

@@ -14,11 +14,11 @@ from infra.accounts import owner_limits, quotas
 from infra.db import locks
 from infra.db.tables import Job
 from infra.jobs import lifecycle, queries, trials
-from jobspec import errors
-from jobspec.ids import kind_of
-from jobspec.kinds import JobSpec
-from jobspec.states import FINAL, JobState
-from jobspec.work import WorkKind
+from secateur import errors
+from secateur.ids import kind_of
+from secateur.protocol.states import FINAL, JobState
+from secateur.protocol.work import WorkKind
+from secateur.specs.kinds import JobSpec
 from service.accounts.caller import Caller, UseCaller
 from service.components import Parts, UseParts
 from service.http import paging

@@ -9,10 +9,10 @@ from pydantic import Field
 from infra.accounts import api_keys
 from infra.db.database import now
 from infra.db.tables import ApiKey
-from jobspec import errors
-from jobspec.frozen import Frozen
-from jobspec.ids import kind_of
-from jobspec.keys import KeyState, Owner, Scope
+from secateur import errors
+from secateur.frozen import Frozen
+from secateur.ids import kind_of
+from secateur.protocol.keys import KeyState, Owner, Scope
 from service.accounts.caller import UseCaller
 from service.components import UseParts
 from service.http import paging

@@ -8,8 +8,8 @@ from infra.accounts import owner_limits
 from infra.accounts.owner_limits import Limits
 from infra.db.database import now
 from infra.db.tables import OwnerLimits
-from jobspec import errors
-from jobspec.keys import Owner
+from secateur import errors
+from secateur.protocol.keys import Owner
 from service.components import Parts, UseParts
 from service.http import paging
 from service.http.problems import responses

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 from service.components import UseParts
 from service.http.problems import responses
 from service.monitoring.bounded_checks import briefly

@@ -22,9 +22,9 @@ from infra.db.tables import ResumableUpload, Upload
 from infra.storage.staged_files import stage_file
 from infra.uploads import resumable
 from infra.uploads.uploads import Kind
-from jobspec import errors
-from jobspec.ids import kind_of
-from jobspec.reading import Reading
+from secateur import errors
+from secateur.ids import kind_of
+from secateur.specs.reading import Reading
 from service.accounts.caller import Caller, UseCaller
 from service.components import Parts, UseParts
 from service.http.problems import responses

@@ -9,8 +9,8 @@ from infra.cleanup import retention
 from infra.db.database import now
 from infra.db.tables import Job
 from infra.uploads import uploads
-from jobspec import errors
-from jobspec.frozen import Frozen
+from secateur import errors
+from secateur.frozen import Frozen
 from service.accounts.caller import UseCaller
 from service.components import UseParts
 from service.http.problems import responses

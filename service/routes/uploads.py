@@ -11,11 +11,11 @@ from infra.accounts.owner_limits import Limits
 from infra.cleanup import retention
 from infra.db.tables import Upload
 from infra.uploads import uploads
-from jobspec import errors
-from jobspec.file_formats import DatasetFormat
-from jobspec.ids import kind_of
-from jobspec.reading import Reading, check_reading
 from screening.formats import ACCEPTED
+from secateur import errors
+from secateur.ids import kind_of
+from secateur.specs.file_formats import DatasetFormat
+from secateur.specs.reading import Reading, check_reading
 from service.accounts.caller import Caller, UseCaller
 from service.components import Parts, UseParts
 from service.http import paging

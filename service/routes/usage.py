@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from infra.accounts import owner_limits, quotas
-from jobspec import errors
+from secateur import errors
 from service.accounts.caller import UseCaller
 from service.components import UseParts
 from service.http.problems import responses

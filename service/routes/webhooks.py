@@ -9,8 +9,8 @@ from infra.db.database import now
 from infra.db.tables import Delivery, Webhook
 from infra.webhooks import outbox
 from infra.webhooks.outbound import check_url
-from jobspec import errors
-from jobspec.ids import kind_of
+from secateur import errors
+from secateur.ids import kind_of
 from service.accounts.caller import Caller, UseCaller
 from service.components import UseParts
 from service.http import paging

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query
 
-from jobspec.reading import Reading, from_text
+from secateur.specs.reading import Reading, from_text
 
 
 def _text(name: str, *, example: str | None = None) -> Any:

@@ -7,7 +7,7 @@ from streaming_form_data import StreamingFormDataParser
 from streaming_form_data.parser import ParseFailedException
 from streaming_form_data.targets import BaseTarget
 
-from jobspec.errors import FieldError, UploadIncomplete
+from secateur.errors import FieldError, UploadIncomplete
 from service.uploads.raw_body import raw_body
 
 

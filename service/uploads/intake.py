@@ -18,7 +18,7 @@ from infra.db.tables import Job, Upload
 from infra.storage.store import Staged
 from infra.telemetry.logs import logger
 from infra.uploads import uploads
-from jobspec.reading import Reading
+from secateur.specs.reading import Reading
 from service.components import Parts
 from service.jobs.dispatch import ring
 from service.uploads import receive

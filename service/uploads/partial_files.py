@@ -15,7 +15,7 @@ from typing import IO
 from starlette.concurrency import run_in_threadpool
 
 from infra.storage.store import too_large
-from jobspec.errors import ChecksumMismatch, InternalError, StorageFull, UploadLocked
+from secateur.errors import ChecksumMismatch, InternalError, StorageFull, UploadLocked
 
 WRITE_BYTES = 1 << 20
 SYNC_BYTES = 16 << 20

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from jobspec.errors import UploadIncomplete
+from secateur.errors import UploadIncomplete
 
 
 async def raw_body(request: Request) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from infra.storage.store import too_large
-from jobspec.errors import FieldError, UploadIncomplete
+from secateur.errors import FieldError, UploadIncomplete
 from service.uploads.raw_body import raw_body
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import screening
 from infra.db.tables import ResumableUpload
 from infra.storage.store import too_large
 from infra.uploads.uploads import Kind
-from jobspec.errors import FieldError, ProtocolUnserved, UnsupportedFormat, UploadEmpty, UploadIncomplete
-from jobspec.file_formats import DatasetFormat
-from jobspec.reading import Reading, check_reading, from_text
+from secateur.errors import FieldError, ProtocolUnserved, UnsupportedFormat, UploadEmpty, UploadIncomplete
+from secateur.specs.file_formats import DatasetFormat
+from secateur.specs.reading import Reading, check_reading, from_text
 from service.uploads import receive
 from service.uploads.intake import Wanted
 from service.uploads.partial_files import ALGORITHMS

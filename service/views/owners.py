@@ -9,8 +9,8 @@ from pydantic import Field
 
 from infra.accounts.owner_limits import Limits
 from infra.db.tables import ApiKey
-from jobspec.frozen import Frozen
-from jobspec.keys import Scope
+from secateur.frozen import Frozen
+from secateur.protocol.keys import Scope
 
 
 class KeyView(Frozen):

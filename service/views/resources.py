@@ -9,15 +9,15 @@ from sqlalchemy.orm import Session
 
 from infra.db.tables import Artifact, Job, ResumableUpload, Upload
 from infra.jobs import queries, trials
-from jobspec.errors import Failure
-from jobspec.events import JobEvent
-from jobspec.frozen import Frozen
-from jobspec.progress import StepProgress
-from jobspec.reading import Reading
-from jobspec.scale import Scales
-from jobspec.spec import Limits
-from jobspec.states import JobState, UploadState
-from jobspec.summaries import DatasetSummary, ModelSummary
+from secateur.errors import Failure
+from secateur.frozen import Frozen
+from secateur.protocol.events import JobEvent
+from secateur.protocol.progress import StepProgress
+from secateur.protocol.states import JobState, UploadState
+from secateur.reports.summaries import DatasetSummary, ModelSummary
+from secateur.specs.reading import Reading
+from secateur.specs.scale import Scales
+from secateur.specs.spec import Limits
 
 
 class UploadView(Frozen):

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal, cast, get_args
 from pydantic import Field, StringConstraints
 
 from infra.db.tables import Delivery, Webhook
-from jobspec.frozen import Frozen
-from jobspec.webhooks import NoticeType, Subscription
+from secateur.frozen import Frozen
+from secateur.protocol.webhooks import NoticeType, Subscription
 
 ALL_OF_JOBS: Final[tuple[Subscription, ...]] = tuple(name for name in get_args(Subscription) if name.startswith("job."))
 DAY_SECONDS: Final = 86_400

@@ -33,8 +33,12 @@ def test_the_import_contracts_are_kept() -> None:
     [
         pytest.param("from service.app import create_app", HEAVY | TRACING, id="gateway"),
         pytest.param("import workers.app, workers.supervision.supervisor", HEAVY | TRACING, id="worker process"),
-        pytest.param("import jobspec.spec, jobspec.report, jobspec.fit, screening", HEAVY, id="job language"),
-        pytest.param("import client.api", HEAVY | {"fastapi", "celery", "sqlalchemy"}, id="client"),
+        pytest.param(
+            "import secateur.specs.spec, secateur.reports.report, secateur.validation.fit, screening",
+            HEAVY,
+            id="job language",
+        ),
+        pytest.param("import secateur.client.api", HEAVY | {"fastapi", "celery", "sqlalchemy"}, id="client"),
         pytest.param(
             "import workers.child.main", {"tensorflow", "keras", "infra", "celery", "sqlalchemy"}, id="child at start"
         ),

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from client.api import Secateur
-from jobspec.errors import InvalidRequest, NotFound, SecateurError, Unauthorized, Unavailable
+from secateur.client.api import Secateur
+from secateur.errors import InvalidRequest, NotFound, SecateurError, Unauthorized, Unavailable
 
 
 def told(caught: pytest.ExceptionInfo[SecateurError]) -> str:

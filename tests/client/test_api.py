@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from client import api
-from client.api import Secateur
-from client.views import Artifact, Job
-from jobspec.errors import ArchiveUnreadable, InternalError, InvalidRequest, SecateurError, Unavailable, UnknownLayer
+from secateur.client import api
+from secateur.client.api import Secateur
+from secateur.client.views import Artifact, Job
+from secateur.errors import ArchiveUnreadable, InternalError, InvalidRequest, SecateurError, Unavailable, UnknownLayer
 
 JOB = {"id": "job_1", "kind": "compress", "state": "running", "steps": [], "attempt": 1, "news": "from the future"}
 

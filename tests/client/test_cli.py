@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from client.cli import app
+from secateur.cli.main import app
 from stack.machine import usable_port
 
 
 def secateur(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "client.cli", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "secateur.cli.main", *arguments], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def service() -> Iterator[str]:
 
 
 def secateur(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "client.cli", *words]
+    command = [sys.executable, "-m", "secateur.cli.main", *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, env={"COLUMNS": "80"})
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from client.api import Secateur
-from client.limits_cli import app
+from secateur.cli.limits import app
+from secateur.client.api import Secateur
 from tests.backing import Backing
 from tests.service.conftest import Running, serving
 

@@ -103,7 +103,7 @@ def test_an_image_holds_the_pinned_packages_of_its_extra_and_no_others(target: s
 
 def test_the_default_worker_serves_every_queue() -> None:
     """A queue that nobody serves would leave uploads in `checking` for ever."""
-    from jobspec.work import QUEUES
+    from secateur.protocol.work import QUEUES
 
     command = json.loads(next(line for line in stages()["worker"] if line.startswith("CMD")).removeprefix("CMD "))
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from client.views import Job
+from secateur.client.views import Job
 from tests.e2e.conftest import Inputs, Service
 from tests.otlp import Collector, Received
 from tests.waiting import eventually

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.views import Job
-from jobspec.errors import NotCancellable, NotReady, SecateurError
-from jobspec.summaries import ModelSummary
+from secateur.client.views import Job
+from secateur.errors import NotCancellable, NotReady, SecateurError
+from secateur.reports.summaries import ModelSummary
 from tests.badfiles import BAD_UPLOADS, BadUpload, good_arrays
 from tests.e2e.conftest import Inputs, Service, progressed
 from tests.waiting import eventually

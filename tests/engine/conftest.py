@@ -65,7 +65,7 @@ def make_model() -> Any:
 def cut(masks: Any, sparsity: float | None = None, **choices: Any) -> Any:
     """Cut at once, as a prune step with these choices does; for criteria that look at nothing but weights."""
     from engine.pruning.cutting import Cutting, scorer
-    from jobspec.pruning import OneShot, Prune
+    from secateur.specs.pruning import OneShot, Prune
 
     step = Prune(sparsity=sparsity, schedule=OneShot(), **choices)
     cutting = Cutting(masks, step, scorer(step, None, seed=0))  # type: ignore[arg-type]

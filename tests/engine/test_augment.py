@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from engine.data.order import Order
 from engine.training.augment import augmented, changed
-from jobspec.training import Augment
+from secateur.specs.training import Augment
 
 IMAGES = np.arange(2 * 4 * 4 * 1, dtype=np.float32).reshape(2, 4, 4, 1)
 

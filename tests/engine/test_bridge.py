@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.bridge.twin import AGREEMENT, bring_back, largest_difference, twin
-from jobspec.errors import BridgeRefused
+from secateur.errors import BridgeRefused
 
 layers = keras.layers
 

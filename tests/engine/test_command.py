@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.__main__ import app
-from jobspec.errors import InvalidRequest
+from secateur.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(

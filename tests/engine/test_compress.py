@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from engine.evaluation.litert import convert
 from engine.pipeline.compress import FILES, compress
-from jobspec.errors import (
+from secateur.errors import (
     BaselineAtChance,
     DatasetLabelsInvalid,
     ExportDisagrees,
@@ -25,10 +25,10 @@ from jobspec.errors import (
     TrainingDiverged,
     UnknownLayer,
 )
-from jobspec.progress import Event, planned
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.spec import Recipe
+from secateur.protocol.progress import Event, planned
+from secateur.reports.report import Report
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 from tests.engine.conftest import make_model
 
 PRUNE = {"kind": "prune", "sparsity": 0.8, "schedule": {"kind": "polynomial", "epochs": 2}}

@@ -15,9 +15,9 @@ from engine.run.context import Job
 from engine.run.load import load
 from engine.steps.finetune import finetune
 from engine.training.distillation import Lesson, difference
-from jobspec.reading import Reading
-from jobspec.spec import Loss, Recipe
-from jobspec.training import Distill, Finetune
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Loss, Recipe
+from secateur.specs.training import Distill, Finetune
 
 layers = keras.layers
 MNIST = Path(__file__).parents[2] / "examples" / "mnist"

@@ -4,7 +4,7 @@ import pytest
 from engine.data.feed import Feed, ordered_batches, training_batches
 from engine.data.order import Order
 from engine.data.rows import Rows, scratch_file
-from jobspec.scale import MeanDeviation
+from secateur.specs.scale import MeanDeviation
 
 
 @pytest.mark.parametrize(

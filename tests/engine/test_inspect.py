@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from engine.__main__ import app, tell
 from engine.inspection.inspect import inspect_dataset, inspect_model
 from engine.inspection.summary import summarise
-from jobspec.reading import Reading
-from jobspec.summaries import ModelSummary
+from secateur.reports.summaries import ModelSummary
+from secateur.specs.reading import Reading
 from tests.badfiles import good_npz
 from tests.engine.test_model import residual
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from jobspec.errors import NothingToReconstruct, ThresholdUnusable
-from jobspec.progress import StepAdvanced
+from secateur.errors import NothingToReconstruct, ThresholdUnusable
+from secateur.protocol.progress import StepAdvanced
 from tests.engine.test_compress import run
 
 ONE_SHOT = {"kind": "one_shot"}

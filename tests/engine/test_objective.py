@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from engine.objectives.objective import resolve
-from jobspec.errors import LabelsMismatch, ObjectiveUnknown
-from jobspec.spec import Objective
+from secateur.errors import LabelsMismatch, ObjectiveUnknown
+from secateur.specs.spec import Objective
 
 
 def model(units: int, activation: str | None, loss: Any = None, metrics: Any = None) -> Any:

@@ -11,7 +11,7 @@ from engine.importers.load_model import load_model
 from engine.pipeline.preflight import check_steps
 from engine.run.context import Job
 from engine.run.load import load
-from jobspec.errors import (
+from secateur.errors import (
     InputShapeMismatch,
     LayerNotPrunable,
     NothingToPrune,
@@ -20,9 +20,9 @@ from jobspec.errors import (
     TargetUnreachable,
     UploadRefused,
 )
-from jobspec.progress import StepFinished, StepStarted
-from jobspec.reading import Reading
-from jobspec.spec import Recipe
+from secateur.protocol.progress import StepFinished, StepStarted
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 from tests.engine.test_compress import run
 
 CHANNEL: dict[str, Any] = {"kind": "prune", "structure": "channel", "channel_multiple": 2}

@@ -17,9 +17,9 @@ from engine.pruning.schedule import Cut
 from engine.training.config import Epochs, Regime
 from engine.training.progress import Advance
 from engine.training.train import train
-from jobspec.report import TrainingPoint
-from jobspec.spec import Objective
-from jobspec.training import Training
+from secateur.reports.report import TrainingPoint
+from secateur.specs.spec import Objective
+from secateur.specs.training import Training
 from tests.engine.conftest import cut
 
 

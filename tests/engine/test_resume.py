@@ -17,13 +17,13 @@ from engine.pipeline.compress import compress
 from engine.structured.latency import Timings
 from engine.studies.search import run as search
 from engine.studies.sensitivity import run as measure_sensitivity
-from jobspec.errors import TargetUnreachable
-from jobspec.progress import Event, StepFinished, StepStarted
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.search import SearchRecipe
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.spec import Recipe
+from secateur.errors import TargetUnreachable
+from secateur.protocol.progress import Event, StepFinished, StepStarted
+from secateur.reports.report import Report
+from secateur.specs.reading import Reading
+from secateur.specs.search import SearchRecipe
+from secateur.specs.sensitivity import SensitivityRecipe
+from secateur.specs.spec import Recipe
 
 READING = Reading(scale="1/255")
 TRAINING = {"batch_size": 128}

@@ -9,12 +9,12 @@ from ai_edge_litert.interpreter import Interpreter
 
 from engine.pipeline.compress import compress
 from engine.studies.search import FILES, run
-from jobspec.errors import GoalsMissed, UnknownLayer
-from jobspec.progress import Event, StepAdvanced, planned
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.search import SearchRecipe
-from jobspec.search_report import SearchReport
+from secateur.errors import GoalsMissed, UnknownLayer
+from secateur.protocol.progress import Event, StepAdvanced, planned
+from secateur.reports.report import Report
+from secateur.reports.search import SearchReport
+from secateur.specs.reading import Reading
+from secateur.specs.search import SearchRecipe
 
 WEIGHTS = {"kind": "prune", "schedule": {"kind": "one_shot"}}
 TRAINED = {"kind": "prune", "schedule": {"kind": "constant", "epochs": 1}}

@@ -17,11 +17,11 @@ from engine.run.load import load
 from engine.steps import layer_sensitivity
 from engine.steps.prune import choose
 from engine.studies.sensitivity import FILES, run
-from jobspec.errors import StructureMismatch, UnknownLayer
-from jobspec.progress import Event
-from jobspec.reading import Reading
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.sensitivity_report import Curves, SensitivityReport
+from secateur.errors import StructureMismatch, UnknownLayer
+from secateur.protocol.progress import Event
+from secateur.reports.sensitivity import Curves, SensitivityReport
+from secateur.specs.reading import Reading
+from secateur.specs.sensitivity import SensitivityRecipe
 
 GRID = {"sparsities": [0.5, 0.9], "samples": 40}
 

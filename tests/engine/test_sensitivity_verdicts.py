@@ -1,7 +1,7 @@
 import pytest
 
 from engine.studies.sensitivity_verdicts import verdicts
-from jobspec.sensitivity_report import Curves
+from secateur.reports.sensitivity import Curves
 
 
 def said(layers: dict[str, tuple[float, ...]], **changes: object) -> str:

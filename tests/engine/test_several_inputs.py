@@ -15,12 +15,12 @@ from engine.evaluation.measure import predict
 from engine.parts import Parts
 from engine.pipeline.compress import compress
 from engine.studies.sensitivity import run as measure_layers
-from jobspec.errors import InputShapeMismatch, TrainingUnserved
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.sensitivity_report import SensitivityReport
-from jobspec.spec import Recipe
+from secateur.errors import InputShapeMismatch, TrainingUnserved
+from secateur.reports.report import Report
+from secateur.reports.sensitivity import SensitivityReport
+from secateur.specs.reading import Reading
+from secateur.specs.sensitivity import SensitivityRecipe
+from secateur.specs.spec import Recipe
 from tests.engine.several import INPUTS, given, make_model, stored, trained
 
 READING = Reading(scale={"left": "1/255", "right": "1/255"})

@@ -18,12 +18,12 @@ from engine.pipeline.compress import compress
 from engine.run import baseline
 from engine.run.load import load
 from engine.studies.sensitivity import run as measure_layers
-from jobspec.errors import BridgeRefused, LabelsMismatch, TrainingUnserved
-from jobspec.reading import Reading
-from jobspec.report import Interval, OutputQuality, Quality, Report
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.sensitivity_report import SensitivityReport
-from jobspec.spec import Objective, Recipe
+from secateur.errors import BridgeRefused, LabelsMismatch, TrainingUnserved
+from secateur.reports.report import Interval, OutputQuality, Quality, Report
+from secateur.reports.sensitivity import SensitivityReport
+from secateur.specs.reading import Reading
+from secateur.specs.sensitivity import SensitivityRecipe
+from secateur.specs.spec import Objective, Recipe
 from tests.engine.conftest import bars
 
 READING = Reading(scale="1/255")

@@ -11,14 +11,14 @@ from engine.pipeline.compress import compress
 from engine.run.baseline import read, taken_up
 from engine.run.load import load
 from engine.studies.sweep import FILES, gather, measure_baseline
-from jobspec.errors import Failure, InternalError, LayerNotPrunable, TrainingDiverged, TrialsFailed, UnknownLayer
-from jobspec.progress import Event, StepFinished
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.states import JobState
-from jobspec.sweep import SweepRecipe, SweepSpec
-from jobspec.sweep_report import SweepReport
-from jobspec.work import EndedTrial, GatherTrials
+from secateur.errors import Failure, InternalError, LayerNotPrunable, TrainingDiverged, TrialsFailed, UnknownLayer
+from secateur.protocol.progress import Event, StepFinished
+from secateur.protocol.states import JobState
+from secateur.protocol.work import EndedTrial, GatherTrials
+from secateur.reports.report import Report
+from secateur.reports.sweep import SweepReport
+from secateur.specs.reading import Reading
+from secateur.specs.sweep import SweepRecipe, SweepSpec
 
 JOB, IDS = "job_" + "0" * 20, {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20}
 WEIGHTS = {"kind": "prune", "schedule": {"kind": "one_shot"}, "reconstruct": False}

@@ -17,11 +17,11 @@ from engine.run.context import Job
 from engine.run.load import load
 from engine.tfmot import gradual
 from engine.training.progress import Advance
-from jobspec.errors import BridgeRefused, LayerNotPrunable, NothingToPrune, TrainingDiverged
-from jobspec.pruning import Prune
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.spec import Recipe
+from secateur.errors import BridgeRefused, LayerNotPrunable, NothingToPrune, TrainingDiverged
+from secateur.reports.report import Report
+from secateur.specs.pruning import Prune
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 from tests.engine.conftest import make_model
 
 layers = keras.layers

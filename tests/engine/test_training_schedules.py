@@ -15,10 +15,10 @@ from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan
 from engine.training.config import Regime
 from engine.training.train import check_finite, num_steps, starting_learning_rate, train
-from jobspec.errors import TrainingDiverged
-from jobspec.pruning import Constant, Iterative, Polynomial, Prune
-from jobspec.spec import Objective
-from jobspec.training import Training
+from secateur.errors import TrainingDiverged
+from secateur.specs.pruning import Constant, Iterative, Polynomial, Prune
+from secateur.specs.spec import Objective
+from secateur.specs.training import Training
 
 BATCH = 4
 SLOW = pytest.mark.slow

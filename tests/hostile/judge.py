@@ -9,8 +9,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from jobspec.errors import SecateurError
-from jobspec.reading import Reading
+from secateur.errors import SecateurError
+from secateur.specs.reading import Reading
 from workers.child.main import as_error, confine
 
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from jobspec.errors import SecateurError
 from screening import screen
+from secateur.errors import SecateurError
 from tests.hostile.files import CVES, EVERYTHING, HOSTILE, BadUpload
 from workers.sandbox.level import FULL, Sandbox, give
 from workers.supervision.process import LOG_NAME, Child, Death

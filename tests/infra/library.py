@@ -14,8 +14,8 @@ from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.storage import blobs
 from infra.storage.store import Store
 from infra.uploads import uploads
-from jobspec.reading import Reading
-from jobspec.states import JobState, UploadState
+from secateur.protocol.states import JobState, UploadState
+from secateur.specs.reading import Reading
 from tests.infra.rows import LEASE, at, spec
 
 

@@ -8,8 +8,8 @@ from infra.db.database import Database
 from infra.db.tables import Job, Upload
 from infra.jobs import lifecycle, queries
 from infra.uploads import uploads
-from jobspec.reading import Reading
-from jobspec.spec import CompressSpec
+from secateur.specs.reading import Reading
+from secateur.specs.spec import CompressSpec
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MODEL_ID, DATASET_ID = "mdl_" + "0" * 20, "dst_" + "0" * 20

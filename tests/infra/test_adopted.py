@@ -8,7 +8,7 @@ import pytest
 
 from infra.storage.staged_files import stage_file
 from infra.storage.store import Store
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -14,8 +14,8 @@ from sqlalchemy import inspect, select, text
 from infra.db.database import Database, now
 from infra.db.tables import Job, Table, Upload, Worker
 from infra.jobs import workers
-from jobspec.errors import InvalidRequest, Unavailable
-from jobspec.reading import Reading
+from secateur.errors import InvalidRequest, Unavailable
+from secateur.specs.reading import Reading
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from infra.db.database import Database
 from infra.jobs import events, lifecycle, trials
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
-from jobspec.errors import TrainingDiverged
-from jobspec.events import JobEvent
-from jobspec.states import JobState
+from secateur.errors import TrainingDiverged
+from secateur.protocol.events import JobEvent
+from secateur.protocol.states import JobState
 from tests.infra.rows import LEASE, at, claimed, job, queued
 from tests.infra.test_jobs import cancel, claim, finish, sweep
 

@@ -6,9 +6,9 @@ from infra.jobs import lifecycle, queries
 from infra.jobs import steps as job_steps
 from infra.jobs import trials as families
 from infra.jobs.lifecycle import Outcome, StoredFile
-from jobspec.progress import StepProgress
-from jobspec.states import FINAL, JobState, StepState
-from jobspec.sweep import SweepSpec
+from secateur.protocol.progress import StepProgress
+from secateur.protocol.states import FINAL, JobState, StepState
+from secateur.specs.sweep import SweepSpec
 from tests.infra.rows import DATASET_ID, LEASE, MODEL_ID, at, job
 from tests.infra.test_jobs import cancel, claim, finish, renew, sweep
 

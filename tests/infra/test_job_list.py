@@ -8,7 +8,7 @@ from infra.db.database import Database
 from infra.jobs import lifecycle, queries
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.jobs.queries import Filter
-from jobspec.states import JobState
+from secateur.protocol.states import JobState
 from tests.infra.rows import LEASE, MODEL_ID, at, job, queued, register, uploaded
 
 OTHER_MODEL = "mdl_" + "1" * 20

@@ -19,8 +19,8 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, queries, recovery
 from infra.jobs import steps as job_steps
 from infra.jobs.lifecycle import Outcome, StoredFile
-from jobspec.errors import TrainingDiverged
-from jobspec.states import FINAL, MOVES, RETRYABLE, JobState
+from secateur.errors import TrainingDiverged
+from secateur.protocol.states import FINAL, MOVES, RETRYABLE, JobState
 from tests.infra.rows import at, job, queued
 
 LEASE, MAX_ATTEMPTS = 30.0, 3

@@ -11,9 +11,9 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, queries, recovery
 from infra.jobs import steps as job_steps
 from infra.jobs.lifecycle import Outcome, StoredFile
-from jobspec.errors import Failure, TrainingDiverged
-from jobspec.progress import StepProgress
-from jobspec.states import FINAL, JobState, StepState, UploadState
+from secateur.errors import Failure, TrainingDiverged
+from secateur.protocol.progress import StepProgress
+from secateur.protocol.states import FINAL, JobState, StepState, UploadState
 from tests.infra.rows import LEASE, at, claimed, job, queued, register, spec, upload
 
 FILE = StoredFile("report.json", "application/json", "sha256:" + "0" * 64, 10)

@@ -9,7 +9,7 @@ import pytest
 
 from infra.webhooks import outbound
 from infra.webhooks.outbound import NotReached, check_url, post
-from jobspec.errors import WebhookUrlRefused
+from secateur.errors import WebhookUrlRefused
 
 
 @pytest.mark.parametrize(

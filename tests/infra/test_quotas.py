@@ -14,9 +14,9 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, recovery
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.uploads import uploads
-from jobspec.errors import QuotaExceeded
-from jobspec.reading import Reading
-from jobspec.states import JobState
+from secateur.errors import QuotaExceeded
+from secateur.protocol.states import JobState
+from secateur.specs.reading import Reading
 from tests.infra.rows import LEASE, at, job, spec
 
 NONE = Amounts(stored_bytes=0, queued_jobs=0, running_jobs=0)

@@ -4,8 +4,8 @@ from infra.accounts import quotas
 from infra.db.database import Database
 from infra.db.tables import ResumableUpload
 from infra.uploads import resumable
-from jobspec.errors import ArchiveUnreadable
-from jobspec.reading import Reading
+from secateur.errors import ArchiveUnreadable
+from secateur.specs.reading import Reading
 from tests.infra.rows import at
 
 

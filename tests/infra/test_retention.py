@@ -18,8 +18,8 @@ from infra.jobs import lifecycle, trials
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.storage import blobs
 from infra.storage.store import Store
-from jobspec.errors import InUse, Unavailable
-from jobspec.states import JobState
+from secateur.errors import InUse, Unavailable
+from secateur.protocol.states import JobState
 from tests.infra.library import Library, digest
 from tests.infra.rows import at
 

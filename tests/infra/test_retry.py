@@ -11,8 +11,8 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, queries, steps
 from infra.jobs import trials as families
 from infra.jobs.lifecycle import Outcome, StoredFile
-from jobspec.errors import NotRetryable, TrainingDiverged
-from jobspec.states import JobState, StepState
+from secateur.errors import NotRetryable, TrainingDiverged
+from secateur.protocol.states import JobState, StepState
 from tests.infra.rows import LEASE, at, claimed, job, queued
 from tests.infra.test_families import KEPT, begun
 from tests.infra.test_jobs import cancel, claim, finish, sweep

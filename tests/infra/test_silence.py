@@ -20,7 +20,7 @@ from infra.db.database import MIGRATION_LOCK, Database
 from infra.db.tables import Job
 from infra.storage.store import Store
 from infra.storage.timeouts import waited_for
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 from stack.broker import broker_url
 from tests.servers import Servers
 from tests.waiting import eventually

@@ -11,7 +11,7 @@ import pytest
 
 from infra.settings import Settings
 from infra.storage.store import PART_BYTES, Staged, Store
-from jobspec.errors import InternalError, Unavailable, UploadEmpty, UploadTooLarge
+from secateur.errors import InternalError, Unavailable, UploadEmpty, UploadTooLarge
 from tests.servers import Servers
 
 SIZES = [pytest.param(1, id="a byte"), pytest.param(2 * PART_BYTES + 3, id="several parts")]

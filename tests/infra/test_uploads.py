@@ -16,8 +16,8 @@ from infra.jobs.lifecycle import Outcome
 from infra.storage import blobs
 from infra.storage.store import Store
 from infra.uploads import uploads
-from jobspec.errors import ModelUnreadable
-from jobspec.states import JobState, UploadState
+from secateur.errors import ModelUnreadable
+from secateur.protocol.states import JobState, UploadState
 from tests.infra.rows import LEASE, at, job, register, spec, upload, uploaded
 
 

@@ -11,10 +11,10 @@ from infra.jobs import lifecycle
 from infra.jobs.lifecycle import Outcome
 from infra.webhooks import outbox
 from infra.webhooks.outbox import MOST_PINGS, MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, Try
-from jobspec.errors import NotFound, QuotaExceeded, RateLimited
-from jobspec.keys import LOCAL_OWNER
-from jobspec.states import JobState
-from jobspec.webhooks import Subscription
+from secateur.errors import NotFound, QuotaExceeded, RateLimited
+from secateur.protocol.keys import LOCAL_OWNER
+from secateur.protocol.states import JobState
+from secateur.protocol.webhooks import Subscription
 from tests.infra.rows import at, claimed, queued, register
 
 ARRIVED, BROKEN, GONE = Try(204, "", 0.1), Try(500, "oh", 0.1), Try(410, "gone", 0.1)

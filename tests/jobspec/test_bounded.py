@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobspec.errors import FieldError, SummaryTooLarge
-from jobspec.progress import EVENT, Failed, ProducedFile, Succeeded
-from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, encoded
+from secateur.errors import FieldError, SummaryTooLarge
+from secateur.protocol.progress import EVENT, Failed, ProducedFile, Succeeded
+from secateur.reports.summaries import DatasetSummary, LayerInfo, ModelSummary, encoded
 from tests.jobspec.test_stored import OLD_DATASET, OLD_SUMMARY
 from workers.supervision.process import LINE_BYTES
 

@@ -7,10 +7,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
-from jobspec.channels import PruneChannels
-from jobspec.field_path import field_path
-from jobspec.pruning import OneShot, Prune
-from jobspec.spec import CompressSpec, Recipe, Step
+from secateur.field_path import field_path
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import OneShot, Prune
+from secateur.specs.spec import CompressSpec, Recipe, Step
 
 STEP: TypeAdapter[Any] = TypeAdapter(Step)
 KIND = {"kind": "prune", "structure": "channel"}

@@ -1,6 +1,6 @@
 import re
 
-from jobspec import errors
+from secateur import errors
 
 
 def test_every_error_has_a_code_of_its_own_named_after_its_class() -> None:

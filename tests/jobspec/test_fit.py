@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from jobspec.errors import InputShapeMismatch, LabelsMismatch, LayerNotPrunable, NothingToPrune, UnknownLayer
-from jobspec.fit import check_fit
-from jobspec.spec import Recipe
-from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, SampleInfo, SplitInfo, TensorInfo
+from secateur.errors import InputShapeMismatch, LabelsMismatch, LayerNotPrunable, NothingToPrune, UnknownLayer
+from secateur.reports.summaries import DatasetSummary, LayerInfo, ModelSummary, SampleInfo, SplitInfo, TensorInfo
+from secateur.specs.spec import Recipe
+from secateur.validation.fit import check_fit
 
 MODEL = ModelSummary(
     name="m",

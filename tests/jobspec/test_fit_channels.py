@@ -2,8 +2,7 @@ from typing import Any
 
 import pytest
 
-from jobspec.channels import PruneChannels
-from jobspec.errors import (
+from secateur.errors import (
     CriterionUnserved,
     LayerNotPrunable,
     NothingToPrune,
@@ -11,10 +10,11 @@ from jobspec.errors import (
     StructureMismatch,
     UnknownLayer,
 )
-from jobspec.fit import check_fit
-from jobspec.fit_channels import check_channels, share_named, why_left_alone
-from jobspec.spec import Recipe
-from jobspec.summaries import ChannelGroup, DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
+from secateur.reports.summaries import ChannelGroup, DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
+from secateur.specs.channels import PruneChannels
+from secateur.specs.spec import Recipe
+from secateur.validation.channels import check_channels, share_named, why_left_alone
+from secateur.validation.fit import check_fit
 
 
 def group(name: str, *others: str, **more: Any) -> ChannelGroup:

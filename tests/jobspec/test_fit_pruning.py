@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from jobspec.errors import CriterionUnserved, NothingToPrune, StructureMismatch
-from jobspec.fit_pruning import check_prune
-from jobspec.pruning import Prune
-from jobspec.summaries import LayerInfo, ModelSummary, TensorInfo
+from secateur.errors import CriterionUnserved, NothingToPrune, StructureMismatch
+from secateur.reports.summaries import LayerInfo, ModelSummary, TensorInfo
+from secateur.specs.pruning import Prune
+from secateur.validation.pruning import check_prune
 
 
 def layer(name: str, shape: tuple[int, ...], **more: Any) -> LayerInfo:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, ValidationError
 
-from jobspec.frozen import Frozen
+from secateur.frozen import Frozen
 
 
 class Sample(Frozen):

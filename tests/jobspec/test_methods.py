@@ -2,8 +2,8 @@ from typing import Any, get_args
 
 import pytest
 
-from jobspec import channels, metrics, pruning, spec, training
-from jobspec.methods import METHODS
+from secateur.specs import channels, metrics, pruning, spec, training
+from secateur.specs.methods import METHODS
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobspec.errors import InternalError
-from jobspec.progress import (
+from secateur.errors import InternalError
+from secateur.protocol.progress import (
     EVENT,
     Failed,
     LogLine,
@@ -16,8 +16,8 @@ from jobspec.progress import (
     advance,
     planned,
 )
-from jobspec.spec import Recipe
-from jobspec.states import StepState
+from secateur.protocol.states import StepState
+from secateur.specs.spec import Recipe
 
 STEPS = planned(Recipe.model_validate({"preset": "balanced"}))
 

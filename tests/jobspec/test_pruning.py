@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobspec.pruning import Prune
+from secateur.specs.pruning import Prune
 
 BAD = [
     pytest.param({}, "sparsity is needed", id="no sparsity"),

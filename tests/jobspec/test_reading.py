@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from jobspec.errors import InputShapeMismatch, InvalidRequest, LabelsMismatch, ReadingMismatch
-from jobspec.fit_outputs import check_floats
-from jobspec.fit_samples import check_scale
-from jobspec.reading import Reading, check_reading, from_command, from_text
-from jobspec.scale import MeanDeviation
-from jobspec.summaries import DatasetSummary, ModelSummary, SplitInfo, TensorInfo
+from secateur.errors import InputShapeMismatch, InvalidRequest, LabelsMismatch, ReadingMismatch
+from secateur.reports.summaries import DatasetSummary, ModelSummary, SplitInfo, TensorInfo
+from secateur.specs.reading import Reading, check_reading, from_command, from_text
+from secateur.specs.scale import MeanDeviation
+from secateur.validation.outputs import check_floats
+from secateur.validation.samples import check_scale
 
 DATA = DatasetSummary(
     splits={"train": SplitInfo(num_samples=8), "test": SplitInfo(num_samples=8)},

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from jobspec.channels import PruneChannels
-from jobspec.kinds import JobSpec
-from jobspec.pruning import Prune
-from jobspec.search import SearchRecipe, SearchSpec
-from jobspec.search_report import SearchTrial, next_sparsity
+from secateur.reports.search import SearchTrial, next_sparsity
+from secateur.specs.channels import PruneChannels
+from secateur.specs.kinds import JobSpec
+from secateur.specs.pruning import Prune
+from secateur.specs.search import SearchRecipe, SearchSpec
 
 IDS = {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20}
 WEIGHTS = {"kind": "prune", "schedule": {"kind": "one_shot"}}

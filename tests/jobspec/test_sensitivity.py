@@ -3,14 +3,14 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from jobspec.errors import HeldOutDataMissing, NothingToPrune, UnknownLayer
-from jobspec.fit import check_fit
-from jobspec.kinds import JobSpec, spec_digest
-from jobspec.progress import planned
-from jobspec.sensitivity import SensitivityRecipe, SensitivitySpec
-from jobspec.sensitivity_report import Curves
-from jobspec.spec import CompressSpec
-from jobspec.summaries import SplitInfo
+from secateur.errors import HeldOutDataMissing, NothingToPrune, UnknownLayer
+from secateur.protocol.progress import planned
+from secateur.reports.sensitivity import Curves
+from secateur.reports.summaries import SplitInfo
+from secateur.specs.kinds import JobSpec, spec_digest
+from secateur.specs.sensitivity import SensitivityRecipe, SensitivitySpec
+from secateur.specs.spec import CompressSpec
+from secateur.validation.fit import check_fit
 from tests.jobspec.test_fit import DATA, MODEL
 
 IDS = {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "1" * 20}

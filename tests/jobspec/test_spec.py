@@ -5,9 +5,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from jobspec.kinds import spec_digest
-from jobspec.presets import PRESETS
-from jobspec.spec import CompressSpec, Recipe
+from secateur.specs.kinds import spec_digest
+from secateur.specs.presets import PRESETS
+from secateur.specs.spec import CompressSpec, Recipe
 
 IDS = {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "1" * 20}
 PRUNE = {"kind": "prune", "sparsity": 0.5}

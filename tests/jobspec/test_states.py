@@ -1,4 +1,4 @@
-from jobspec.states import FINAL, MOVES, UNFINISHED, JobState, sources
+from secateur.protocol.states import FINAL, MOVES, UNFINISHED, JobState, sources
 
 
 def test_final_states_have_no_way_out_and_every_other_state_has_one_to_the_end() -> None:

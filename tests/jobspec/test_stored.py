@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jobspec.report import GroupCut, Report
-from jobspec.summaries import DatasetSummary, ModelSummary, SampleInfo
+from secateur.reports.report import GroupCut, Report
+from secateur.reports.summaries import DatasetSummary, ModelSummary, SampleInfo
 from tests.reporting import factory
 
 OLD_LAYER = {"name": "conv", "class_name": "Conv2D", "num_params": 80, "kernel_shape": [3, 3, 1, 8], "prunable": True}

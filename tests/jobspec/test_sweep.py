@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from jobspec.channels import PruneChannels
-from jobspec.kinds import JobSpec
-from jobspec.pruning import Prune
-from jobspec.sweep import SweepRecipe, SweepSpec, Trial
-from jobspec.sweep_report import TrialResult, deviation, points_of
+from secateur.reports.sweep import TrialResult, deviation, points_of
+from secateur.specs.channels import PruneChannels
+from secateur.specs.kinds import JobSpec
+from secateur.specs.pruning import Prune
+from secateur.specs.sweep import SweepRecipe, SweepSpec, Trial
 from tests.reporting.factory import report
 
 IDS = {"model_id": "mdl_" + "0" * 20, "dataset_id": "dst_" + "0" * 20}

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobspec.errors import HeldOutDataMissing, TrainingUnserved
-from jobspec.fit import check_fit
-from jobspec.spec import Recipe
+from secateur.errors import HeldOutDataMissing, TrainingUnserved
+from secateur.specs.spec import Recipe
+from secateur.validation.fit import check_fit
 from tests.jobspec.test_fit import DATA, MODEL
 
 

@@ -22,7 +22,7 @@ import psutil
 from engine.inspection.inspect import inspect_model
 from infra.db.database import Database
 from infra.settings import Settings
-from jobspec.states import FINAL
+from secateur.protocol.states import FINAL
 from stack.interrupts import Interrupts
 from stack.keeper import Keeper
 from stack.machine import usable_port

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobspec.errors import ModelClassRefused, ModelUnreadable
 from screening.models.keras_config import MAX_LAYERS, check
+from secateur.errors import ModelClassRefused, ModelUnreadable
 from tests.badfiles import layer, sequential
 
 

@@ -8,12 +8,12 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, steps
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.uploads import uploads
-from jobspec.errors import DatasetNotFinite, ModelUnreadable
-from jobspec.ids import new_id
-from jobspec.reading import Reading
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState
-from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
+from secateur.errors import DatasetNotFinite, ModelUnreadable
+from secateur.ids import new_id
+from secateur.protocol.states import JobState
+from secateur.reports.summaries import DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
+from secateur.specs.reading import Reading
+from secateur.specs.spec import CompressSpec
 from tests.service.conftest import Running
 
 MODEL = ModelSummary(

@@ -6,7 +6,7 @@ import httpx
 
 from infra.accounts import api_keys
 from infra.db.database import now
-from jobspec.keys import Scope
+from secateur.protocol.keys import Scope
 from tests.service.conftest import Running
 
 

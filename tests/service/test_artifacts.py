@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.jobs.lifecycle import Outcome
-from jobspec.errors import RangeNotSatisfiable, TrainingDiverged
-from jobspec.states import JobState
+from secateur.errors import RangeNotSatisfiable, TrainingDiverged
+from secateur.protocol.states import JobState
 from service.http.ranges import requested_range
 from tests.service.conftest import Running
 from tests.service.inputs import end, job, succeed, take

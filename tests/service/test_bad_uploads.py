@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobspec.errors import catalogue
+from secateur.errors import catalogue
 from tests.badfiles import BAD_UPLOADS, BadUpload
 from tests.service.conftest import Running
 

@@ -13,8 +13,8 @@ import pytest
 from infra.jobs import lifecycle
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
-from jobspec.errors import Unavailable
-from jobspec.states import JobState
+from secateur.errors import Unavailable
+from secateur.protocol.states import JobState
 from service import event_feed
 from service.routes import events
 from tests.service.conftest import Running, Start, eventually

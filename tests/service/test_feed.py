@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from infra.jobs.events import Pulse
-from jobspec.events import JobEvent
-from jobspec.states import JobState
+from secateur.protocol.events import JobEvent
+from secateur.protocol.states import JobState
 from service.event_feed import MAX_RECENT, Channel
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

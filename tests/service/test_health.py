@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from infra.db.database import Database, now
 from infra.jobs import workers
 from infra.storage.store import Store
-from jobspec.errors import Unavailable
-from jobspec.work import QUEUES
+from secateur.errors import Unavailable
+from secateur.protocol.work import QUEUES
 from service.middleware import authentication
 from service.monitoring.readiness import Probe, Verdict
 from tests.service.conftest import Running, Start, eventually

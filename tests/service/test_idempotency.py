@@ -14,8 +14,8 @@ from infra.db.database import now
 from infra.db.tables import IdempotencyKey, Job
 from infra.jobs.idempotency import IN_FLIGHT_SECONDS
 from infra.jobs.lifecycle import Outcome
-from jobspec.errors import TrainingDiverged
-from jobspec.states import JobState
+from secateur.errors import TrainingDiverged
+from secateur.protocol.states import JobState
 from tests.service.conftest import Running, Start, eventually, messages
 from tests.service.inputs import PRUNE, end, job, pair, take
 from tests.service.keys import as_

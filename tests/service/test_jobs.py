@@ -10,11 +10,11 @@ import pytest
 
 from infra.jobs import queries
 from infra.jobs.lifecycle import Outcome
-from jobspec.errors import TrainingDiverged
-from jobspec.kinds import SPECS
-from jobspec.methods import METHODS
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState
+from secateur.errors import TrainingDiverged
+from secateur.protocol.states import JobState
+from secateur.specs.kinds import SPECS
+from secateur.specs.methods import METHODS
+from secateur.specs.spec import CompressSpec
 from tests.service.conftest import Running, Start, messages
 from tests.service.inputs import PRUNE, end, job, pair, succeed, take, upload
 

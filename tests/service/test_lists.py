@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.jobs import lifecycle
-from jobspec.spec import CompressSpec
+from secateur.specs.spec import CompressSpec
 from tests.service.conftest import Running
 from tests.service.inputs import job, pair, succeed, take, upload
 

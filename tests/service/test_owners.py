@@ -11,8 +11,8 @@ from infra.db.database import now
 from infra.jobs import lifecycle
 from infra.jobs import trials as families
 from infra.jobs.lifecycle import Outcome
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState
+from secateur.protocol.states import JobState
+from secateur.specs.spec import CompressSpec
 from tests.backing import Backing
 from tests.service.conftest import Running, Start, dataset_file, model_file, serving
 from tests.service.inputs import PRUNE, succeed

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobspec.errors import Unavailable, catalogue
+from secateur.errors import Unavailable, catalogue
 from tests.service.conftest import Running, Start
 
 pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")

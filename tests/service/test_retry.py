@@ -3,8 +3,8 @@
 import pytest
 
 from infra.jobs.lifecycle import Outcome
-from jobspec.errors import TrainingDiverged
-from jobspec.states import JobState
+from secateur.errors import TrainingDiverged
+from secateur.protocol.states import JobState
 from tests.service.conftest import Running, messages
 from tests.service.inputs import end, job, upload
 from tests.service.keys import as_

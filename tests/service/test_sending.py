@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from client.api import Secateur
-from client.sending import Pace, in_pieces
-from jobspec.errors import ArchiveUnreadable, Unavailable
+from secateur.client.api import Secateur
+from secateur.client.uploading import Pace, in_pieces
+from secateur.errors import ArchiveUnreadable, Unavailable
 from tests.service.conftest import Running, dataset_file, model_file
 
 pytestmark = pytest.mark.only("embedded", reason="it is about HTTP; tests/infra hold the same rows on every backing")

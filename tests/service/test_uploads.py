@@ -10,8 +10,8 @@ import pytest
 
 from infra.jobs import queries
 from infra.jobs.lifecycle import Outcome
-from jobspec.errors import ModelUnreadable
-from jobspec.states import JobState
+from secateur.errors import ModelUnreadable
+from secateur.protocol.states import JobState
 from tests.service.conftest import Running, Start, dataset_file, eventually, messages, model_file
 from tests.service.inputs import end, job
 

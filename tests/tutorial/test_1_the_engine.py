@@ -19,10 +19,10 @@ from engine.pruning.schedule import plan
 from engine.pruning.structure import UNITS
 from engine.reconstruction.equations import Samples
 from engine.reconstruction.reconstruct import reconstruct
-from jobspec.pruning import Polynomial
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.spec import Recipe
+from secateur.reports.report import Report
+from secateur.specs.pruning import Polynomial
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 
 
 def test_1_a_criterion_scores_weights_and_a_mask_keeps_the_best() -> None:

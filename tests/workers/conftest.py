@@ -21,10 +21,10 @@ from infra.jobs import lifecycle, queries
 from infra.settings import Settings
 from infra.storage.store import Store
 from infra.uploads import uploads
-from jobspec.errors import Unavailable
-from jobspec.kinds import SPECS
-from jobspec.reading import Reading
-from jobspec.states import UploadState
+from secateur.errors import Unavailable
+from secateur.protocol.states import UploadState
+from secateur.specs.kinds import SPECS
+from secateur.specs.reading import Reading
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
 from tests.backing import Backing

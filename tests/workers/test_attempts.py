@@ -3,7 +3,7 @@
 import pytest
 
 from infra.jobs import events
-from jobspec.events import JobEvent
+from secateur.protocol.events import JobEvent
 from tests.workers.conftest import Bench
 
 

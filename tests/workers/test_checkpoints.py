@@ -13,8 +13,8 @@ from infra.db.database import now
 from infra.jobs import checkpoints, lifecycle
 from infra.jobs import steps as job_steps
 from infra.jobs.lifecycle import Outcome, StoredFile
-from jobspec.keys import LOCAL_OWNER
-from jobspec.states import JobState, StepState
+from secateur.protocol.keys import LOCAL_OWNER
+from secateur.protocol.states import JobState, StepState
 from tests.workers.conftest import Bench
 from workers.supervision.checkpoints import Checkpoints, Keeping
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobspec.errors import ArchiveUnreadable, NothingToPrune
-from jobspec.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
-from jobspec.reading import Reading
-from jobspec.summaries import DatasetSummary
-from jobspec.work import SUMMARY, Assignment, CheckDataset, CheckModel, Order, WorkKind
+from secateur.errors import ArchiveUnreadable, NothingToPrune
+from secateur.protocol.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
+from secateur.protocol.work import SUMMARY, Assignment, CheckDataset, CheckModel, Order, WorkKind
+from secateur.reports.summaries import DatasetSummary
+from secateur.specs.reading import Reading
 from tests.badfiles import good_npz
 from workers.child.main import as_error
 from workers.supervision.process import Child, Death, child_command

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobspec.bounded import MAX_TEXT
-from jobspec.progress import LogLine
+from secateur.protocol.progress import LogLine
+from secateur.report_limits import MAX_TEXT
 from workers.child import log
 
 

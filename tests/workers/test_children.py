@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobspec.progress import Failed, Ready, Succeeded
-from jobspec.work import Assignment, CheckDataset, CheckModel, Order
+from secateur.protocol.progress import Failed, Ready, Succeeded
+from secateur.protocol.work import Assignment, CheckDataset, CheckModel, Order
 from tests.badfiles import good_keras, good_npz, hdf5_file
 from tests.workers.conftest import eventually, fake, living_in
 from workers.sandbox.level import FULL, Sandbox

@@ -10,8 +10,8 @@ import pytest
 from infra.settings import Settings
 from infra.storage.digests import CHUNK_BYTES
 from infra.storage.store import Store
-from jobspec.errors import InternalError, OutputsTooLarge
-from jobspec.progress import ProducedFile
+from secateur.errors import InternalError, OutputsTooLarge
+from secateur.protocol.progress import ProducedFile
 from tests.backing import Backing, stored
 from workers.supervision.outputs import Bounds, Disbelieved, collect
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobspec.progress import Ready
+from secateur.protocol.progress import Ready
 from tests.workers.conftest import eventually, fake
 from workers.supervision import launch
 from workers.supervision.process import LOG_NAME, PASSED_ON, Child, Death

@@ -3,7 +3,7 @@
 import pytest
 
 from infra.jobs.events import Entry
-from jobspec.progress import LogLine, StepAdvanced, StepFinished, StepProgress, StepStarted
+from secateur.protocol.progress import LogLine, StepAdvanced, StepFinished, StepProgress, StepStarted
 from workers.supervision.recorder import MAX_PENDING, Recorder
 
 STEPS = (StepProgress(name="prune"), StepProgress(name="measure"))

@@ -11,7 +11,7 @@ from infra.broker import Publisher, celery_app, connect
 from infra.db.database import Database, now
 from infra.db.tables import Job
 from infra.jobs import lifecycle, workers
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 from tests.workers.conftest import Bench
 from workers.background.reaper import RESEND_SECONDS, Sweep, sweeping
 

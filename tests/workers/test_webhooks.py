@@ -22,7 +22,7 @@ from infra.jobs import lifecycle
 from infra.jobs.lifecycle import Outcome
 from infra.webhooks import outbox
 from infra.webhooks.dns import Lookups
-from jobspec.states import JobState
+from secateur.protocol.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
 from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, Courier, delivering, wanted_pause

@@ -11,7 +11,7 @@ from infra.db.database import Database, now
 from infra.settings import Settings
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
-from jobspec.errors import SecateurError
+from secateur.errors import SecateurError
 from workers.supervision.scratch import tidy
 
 

@@ -20,8 +20,8 @@ from infra.db.tables import Job
 from infra.jobs import idempotency, lifecycle, recovery, workers
 from infra.settings import Settings
 from infra.telemetry.logs import logger
-from jobspec.errors import SecateurError, ServiceError
-from jobspec.work import QUEUE_OF, Queue
+from secateur.errors import SecateurError, ServiceError
+from secateur.protocol.work import QUEUE_OF, Queue
 from workers.supervision import counters as counted
 
 RESEND_SECONDS = 15.0

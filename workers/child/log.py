@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from jobspec.events import Level
-from jobspec.progress import LogLine
+from secateur.protocol.events import Level
+from secateur.protocol.progress import LogLine
 
 OURS = ("engine", "screening", "workers")
 

@@ -18,11 +18,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobspec.errors import InternalError, OutOfMemory, SecateurError, StorageFull
-from jobspec.progress import EVENT, Event, Failed, ProducedFile, Ready, Saved, StepFinished, StepStarted, Succeeded
-from jobspec.room import lacks_room
-from jobspec.summaries import encoded
-from jobspec.work import (
+from secateur.disk_full import lacks_room
+from secateur.errors import InternalError, OutOfMemory, SecateurError, StorageFull
+from secateur.protocol.progress import (
+    EVENT,
+    Event,
+    Failed,
+    ProducedFile,
+    Ready,
+    Saved,
+    StepFinished,
+    StepStarted,
+    Succeeded,
+)
+from secateur.protocol.work import (
     CHECKPOINT,
     SUMMARY,
     CheckDataset,
@@ -34,6 +43,7 @@ from jobspec.work import (
     Order,
     Search,
 )
+from secateur.reports.summaries import encoded
 from workers.child import log
 
 if TYPE_CHECKING:

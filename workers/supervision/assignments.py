@@ -13,17 +13,9 @@ from infra.db.tables import Artifact, Job, Upload
 from infra.jobs import queries
 from infra.jobs import trials as families
 from infra.uploads import uploads
-from jobspec.errors import Failure, FieldError, InputRejected, NotFound
-from jobspec.kinds import SPECS
-from jobspec.pruning import Prune
-from jobspec.reading import Reading
-from jobspec.search import SearchSpec
-from jobspec.sensitivity import SensitivitySpec
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState, UploadState
-from jobspec.summaries import DatasetSummary, ModelSummary
-from jobspec.sweep import SweepSpec
-from jobspec.work import (
+from secateur.errors import Failure, FieldError, InputRejected, NotFound
+from secateur.protocol.states import JobState, UploadState
+from secateur.protocol.work import (
     Assignment,
     CheckDataset,
     CheckModel,
@@ -34,6 +26,14 @@ from jobspec.work import (
     MeasureSensitivity,
     Search,
 )
+from secateur.reports.summaries import DatasetSummary, ModelSummary
+from secateur.specs.kinds import SPECS
+from secateur.specs.pruning import Prune
+from secateur.specs.reading import Reading
+from secateur.specs.search import SearchSpec
+from secateur.specs.sensitivity import SensitivitySpec
+from secateur.specs.spec import CompressSpec
+from secateur.specs.sweep import SweepSpec
 
 CHECK_SECONDS: Final = 600.0
 """How long the check of an upload may run; a user's job says so itself."""

@@ -22,12 +22,12 @@ from infra.storage.store import Store
 from infra.storage.work_disk import WorkDiskFull
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Span, Traces
-from jobspec.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
-from jobspec.progress import Failed, Ready, Saved, Succeeded
-from jobspec.room import lacks_room
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState, StepState
-from jobspec.work import Order
+from secateur.disk_full import lacks_room
+from secateur.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
+from secateur.protocol.progress import Failed, Ready, Saved, Succeeded
+from secateur.protocol.states import JobState, StepState
+from secateur.protocol.work import Order
+from secateur.specs.spec import CompressSpec
 from workers.supervision import outputs
 from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
 from workers.supervision.checkpoints import Checkpoints, Keeping

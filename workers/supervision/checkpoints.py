@@ -13,9 +13,9 @@ from infra.jobs import checkpoints
 from infra.storage import blobs
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
-from jobspec.errors import SecateurError
-from jobspec.progress import ProducedFile, StepProgress
-from jobspec.work import CHECKPOINT
+from secateur.errors import SecateurError
+from secateur.protocol.progress import ProducedFile, StepProgress
+from secateur.protocol.work import CHECKPOINT
 from workers.supervision import outputs
 
 FILE: Final = ProducedFile(name=CHECKPOINT, media_type="application/octet-stream")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.telemetry.logs import logger
-from jobspec.work import WorkKind
+from secateur.protocol.work import WorkKind
 from workers.sandbox.confinement import Confinement
 from workers.sandbox.level import Sandbox, give
 from workers.supervision import fonts

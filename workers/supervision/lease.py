@@ -12,7 +12,7 @@ from infra.db.database import Database
 from infra.db.tables import Job
 from infra.jobs import lifecycle, steps
 from infra.telemetry.logs import logger
-from jobspec.states import JobState
+from secateur.protocol.states import JobState
 from workers.supervision.recorder import Recorder
 
 

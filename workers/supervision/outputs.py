@@ -17,10 +17,10 @@ from pydantic import BaseModel, ValidationError
 from infra.jobs.lifecycle import StoredFile
 from infra.storage.digests import Between, digest_of
 from infra.storage.store import Store
-from jobspec.errors import InternalError, OutputsTooLarge
-from jobspec.progress import ProducedFile
-from jobspec.summaries import MAX_BYTES
-from jobspec.work import SUMMARY
+from secateur.errors import InternalError, OutputsTooLarge
+from secateur.protocol.progress import ProducedFile
+from secateur.protocol.work import SUMMARY
+from secateur.reports.summaries import MAX_BYTES
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PLAIN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -17,13 +17,13 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from jobspec.progress import EVENT, Event
-from jobspec.work import Order, WorkKind
+from secateur.protocol.progress import EVENT, Event
+from secateur.protocol.work import Order, WorkKind
 from workers.sandbox.confinement import Confinement
 from workers.supervision import launch
 
 LINE_BYTES = 4 << 20
-"""Longest event that is read. More is a flood: ``jobspec.bounded`` keeps each event shorter, whatever is in it."""
+"""Longest event that is read. More is a flood: ``secateur.report_limits`` keeps each event shorter, whatever is in it."""
 
 LOG_NAME = "child.log"
 MAX_LOG_BYTES = 64 << 20

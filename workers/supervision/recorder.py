@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from infra.jobs.events import Entry
-from jobspec.progress import Event, LogLine, StepAdvanced, StepFinished, StepProgress, StepStarted, advance
+from secateur.protocol.progress import Event, LogLine, StepAdvanced, StepFinished, StepProgress, StepStarted, advance
 
 PROGRESS_SECONDS: Final = 1.0
 MAX_PENDING: Final = 200

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from infra.telemetry.traces import Span
-from jobspec.progress import Event, StepFinished, StepStarted
+from secateur.protocol.progress import Event, StepFinished, StepStarted
 
 
 class StepSpans:

@@ -25,9 +25,9 @@ from infra.storage import blobs
 from infra.telemetry.logs import logger
 from infra.telemetry.trace_context import working_for
 from infra.telemetry.traces import Span, Value
-from jobspec.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
-from jobspec.progress import StepProgress
-from jobspec.states import JobState, StepState, UploadState
+from secateur.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
+from secateur.protocol.progress import StepProgress
+from secateur.protocol.states import JobState, StepState, UploadState
 from workers.supervision import counters as counted
 from workers.supervision.attempt import (
     FIRST_PAUSE_SECONDS,

@@ -22,7 +22,7 @@ from infra.telemetry.traces import Span, Traces, Value
 from infra.webhooks import outbound, outbox, signing
 from infra.webhooks.dns import Lookups
 from infra.webhooks.outbox import Try
-from jobspec.errors import SecateurError
+from secateur.errors import SecateurError
 from workers.webhooks.fair_scheduler import Turns
 
 NUM_THREADS: Final = 6

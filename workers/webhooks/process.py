@@ -15,7 +15,7 @@ from infra.settings import Settings
 from infra.telemetry import logs
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Traces
-from jobspec.errors import SecateurError
+from secateur.errors import SecateurError
 from workers.webhooks.delivery import Courier, delivering
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.arrays import Array
-from jobspec.errors import DatasetNotFinite, FieldError, TableUnusable
+from secateur.errors import DatasetNotFinite, FieldError, TableUnusable
 
 MAX_LINE_BYTES: Final = 1 << 20
 """Of a header."""

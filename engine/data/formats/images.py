@@ -14,10 +14,10 @@ from engine.data.formats.pool import divide
 from engine.data.labels import as_declared
 from engine.data.rows import RowWriter, Stored
 from engine.data.split import Contents
-from jobspec.errors import ImagesUnusable
-from jobspec.reading import Reading
 from screening.archive import IMAGES, Archive
 from screening.datasets.images import Member, members_of
+from secateur.errors import ImagesUnusable
+from secateur.specs.reading import Reading
 
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF")
 MAX_PIXELS: Final = 50_000_000

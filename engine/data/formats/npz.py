@@ -12,12 +12,12 @@ from engine.data.labels import as_declared, encode_labels, label_kind
 from engine.data.rows import PIECE_BYTES, Rows, RowWriter, Samples, Stored, held, open_file, pieces, scratch_file
 from engine.data.split import Contents, Split
 from engine.parts import Parts
-from jobspec.errors import DatasetNotFinite
-from jobspec.reading import Reading
-from jobspec.summaries import LabelKind, SplitName
 from screening.archive import Archive
 from screening.datasets.npy import read_header
 from screening.datasets.npz_names import ArrayName, parts_of, wanted
+from secateur.errors import DatasetNotFinite
+from secateur.reports.summaries import LabelKind, SplitName
+from secateur.specs.reading import Reading
 
 NAMES: Final[Mapping[SplitName, str]] = {"train": "train", "validation": "val", "test": "test"}
 """What each split is called at the end of an array's name."""

@@ -8,9 +8,9 @@ import numpy as np
 from engine.arrays import Array
 from engine.data.rows import Samples
 from engine.data.split import Split
-from jobspec.errors import DatasetSplitEmpty
-from jobspec.reading import Reading
-from jobspec.summaries import SplitName
+from secateur.errors import DatasetSplitEmpty
+from secateur.reports.summaries import SplitName
+from secateur.specs.reading import Reading
 
 SPLITS: Final[Mapping[str, SplitName]] = {
     "train": "train",

@@ -18,9 +18,9 @@ from engine.data.formats.pool import SPLITS, divide
 from engine.data.formats.writing import SamplesWriter
 from engine.data.labels import as_declared, encode_labels, label_kind
 from engine.data.split import Contents
-from jobspec.errors import ColumnMissing, FieldError, TableUnusable
-from jobspec.file_formats import DatasetFormat
-from jobspec.reading import Reading
+from secateur.errors import ColumnMissing, FieldError, TableUnusable
+from secateur.specs.file_formats import DatasetFormat
+from secateur.specs.reading import Reading
 
 BLOCK_BYTES: Final = 16 << 20
 """Of a csv that is parsed at a time; a row must fit."""

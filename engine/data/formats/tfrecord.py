@@ -12,8 +12,8 @@ from engine.data.formats.pool import SPLITS, divide
 from engine.data.formats.writing import SamplesWriter
 from engine.data.labels import as_declared, encode_labels, label_kind
 from engine.data.split import Contents
-from jobspec.errors import DatasetNotFinite, FieldError, RecordsUnusable
-from jobspec.reading import Feature, Reading, sample_features
+from secateur.errors import DatasetNotFinite, FieldError, RecordsUnusable
+from secateur.specs.reading import Feature, Reading, sample_features
 
 BATCH: Final = 256
 """Records parsed at a time."""

@@ -11,10 +11,10 @@ import numpy as np
 from engine.importers.formats import hdf5_limits, keras1, probe
 from engine.importers.refusals import RESAVE, unreadable
 from engine.importers.saved import Named, Path, Saved
-from jobspec.errors import ArchiveUnreadable, SecateurError
 from screening import json_text
 from screening.models import keras_config
 from screening.models.keras_file import MAX_CONFIG_BYTES
+from secateur.errors import ArchiveUnreadable, SecateurError
 
 
 @contextmanager

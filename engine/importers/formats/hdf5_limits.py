@@ -8,7 +8,7 @@ from typing import Any, Final
 import h5py
 
 from engine.importers.refusals import unreadable
-from jobspec.errors import ArchiveUnsafe
+from secateur.errors import ArchiveUnsafe
 
 MAX_OBJECTS: Final = 200_000
 MAX_DEPTH: Final = 64

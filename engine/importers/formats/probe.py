@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.importers.refusals import RESAVE
-from jobspec.errors import ArchiveUnreadable, WorkerCrashed
+from secateur.errors import ArchiveUnreadable, WorkerCrashed
 
 BASE_SECONDS: Final = 20.0
 BYTES_PER_SECOND: Final = 10e6

@@ -17,11 +17,11 @@ from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 from engine.arrays import Array
 from engine.importers.refusals import unreadable
 from engine.importers.saved import Named, Path, Saved
-from jobspec.errors import ArchiveUnreadable, SecateurError
 from screening import json_text
 from screening.archive import Archive
 from screening.models import keras_config, savedmodel_file
 from screening.models.keras_file import MAX_CONFIG_BYTES
+from secateur.errors import ArchiveUnreadable, SecateurError
 
 OBJECTS: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE: Final = "VARIABLE_VALUE"

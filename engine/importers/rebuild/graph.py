@@ -10,7 +10,7 @@ from engine.importers.rebuild.operations import operation
 from engine.importers.rebuild.translate import Untranslatable, dtype_of, plain, translated
 from engine.importers.refusals import unreadable, untranslated
 from engine.importers.saved import Path
-from jobspec.errors import SecateurError
+from secateur.errors import SecateurError
 
 MODELS: Final = frozenset(("Functional", "Model", "Sequential"))
 RECURRENT: Final = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D", "Bidirectional", "CuDNNLSTM", "CuDNNGRU")

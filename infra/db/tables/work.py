@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from infra.db.tables.table import Table
 from infra.telemetry import trace_context
-from jobspec.keys import LOCAL_OWNER
+from secateur.protocol.keys import LOCAL_OWNER
 
 
 class Upload(Table):

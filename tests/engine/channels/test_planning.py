@@ -12,8 +12,8 @@ from engine.arrays import Array, Mask
 from engine.structured.groups import channels_of
 from engine.structured.planning import Cuttable, cuttable, plan
 from engine.structured.savings import Costs, group_infos
-from jobspec.channels import PruneChannels
-from jobspec.errors import NothingToPrune, TargetUnreachable
+from secateur.errors import NothingToPrune, TargetUnreachable
+from secateur.specs.channels import PruneChannels
 from tests.engine.channels.conftest import NETWORKS, group_of
 
 FREE: dict[str, Any] = {"channel_multiple": 1, "spare": ()}

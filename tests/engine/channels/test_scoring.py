@@ -13,9 +13,9 @@ from engine.run.load import load
 from engine.steps.channel_scores import scores_of
 from engine.structured.groups import Channels, channels_of
 from engine.structured.importance import by_weights
-from jobspec.channels import PruneChannels
-from jobspec.reading import Reading
-from jobspec.spec import Recipe
+from secateur.specs.channels import PruneChannels
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 
 layers = keras.layers
 

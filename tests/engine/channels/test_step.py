@@ -16,11 +16,11 @@ from engine.run.context import Job
 from engine.run.load import load
 from engine.steps.channels import prune_channels, rounds_of
 from engine.training.progress import Advance
-from jobspec.channels import ChannelCriterion, ChannelDistribution, PruneChannels
-from jobspec.errors import TargetUnreachable
-from jobspec.pruning import Constant, Iterative, OneShot, Polynomial, Schedule
-from jobspec.reading import Reading
-from jobspec.spec import Recipe
+from secateur.errors import TargetUnreachable
+from secateur.specs.channels import ChannelCriterion, ChannelDistribution, PruneChannels
+from secateur.specs.pruning import Constant, Iterative, OneShot, Polynomial, Schedule
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 from tests.engine.test_compress import run
 
 layers = keras.layers

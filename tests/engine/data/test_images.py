@@ -15,8 +15,8 @@ from PIL import Image
 from engine.data.read import read
 from engine.data.split import split
 from engine.data.summary import summarise
-from jobspec.errors import UploadRefused
-from jobspec.reading import Reading
+from secateur.errors import UploadRefused
+from secateur.specs.reading import Reading
 
 
 def picture(value: int = 0, size: tuple[int, int] = (4, 6), mode: str = "RGB", format: str = "PNG") -> bytes:

@@ -9,8 +9,8 @@ from engine.data.read import read
 from engine.data.rows import HELD_BYTES, Rows
 from engine.data.split import split
 from engine.data.summary import summarise
-from jobspec.errors import DatasetLabelsInvalid, DatasetNotFinite, UploadRefused
-from jobspec.reading import Reading
+from secateur.errors import DatasetLabelsInvalid, DatasetNotFinite, UploadRefused
+from secateur.specs.reading import Reading
 
 
 def write(path: Path, **arrays: np.ndarray) -> Path:

@@ -16,9 +16,9 @@ from engine.evaluation.measure import predict
 from engine.evaluation.scalings import CAFFE, IMAGENET, Scaling, common
 from engine.importers.load_model import load_model
 from engine.objectives.objective import resolve
-from jobspec.errors import BaselineAtChance
-from jobspec.scale import Scale
-from jobspec.spec import Objective
+from secateur.errors import BaselineAtChance
+from secateur.specs.scale import Scale
+from secateur.specs.spec import Objective
 
 
 def dataset(x: Any, y: Any, kind: Any = "classes") -> Dataset:

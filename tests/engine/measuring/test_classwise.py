@@ -5,7 +5,7 @@ import numpy as np
 
 from engine.evaluation.classwise import class_verdicts, recalls
 from engine.objectives.objective import Objective, resolve
-from jobspec import spec
+from secateur.specs import spec
 
 
 def objective(units: int, kind: Any) -> Objective:

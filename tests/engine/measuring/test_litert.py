@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from engine.evaluation import litert
-from jobspec.errors import ConversionFailed
-from jobspec.spec import Scheme
+from secateur.errors import ConversionFailed
+from secateur.specs.spec import Scheme
 from tests.engine.conftest import make_model
 
 

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from engine.evaluation.verdicts import verdicts
-from jobspec.report import GroupCut, Interval, Latency, Quality, Sizes, Variant
-from jobspec.spec import Scheme
+from secateur.reports.report import GroupCut, Interval, Latency, Quality, Sizes, Variant
+from secateur.specs.spec import Scheme
 
 
 def variant(

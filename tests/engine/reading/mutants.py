@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.importers import load_model
-from jobspec.errors import RequestError
+from secateur.errors import RequestError
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.importers import load_model
 from engine.inspection.inspect import inspect_model
-from jobspec.errors import ModelUnreadable, TranslationDisagrees
+from secateur.errors import ModelUnreadable, TranslationDisagrees
 from tests.engine.reading.old_models import MODELS, K, listed, nudged, shaken
 
 

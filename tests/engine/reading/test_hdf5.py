@@ -15,7 +15,7 @@ import pytest
 from engine.importers import load_model
 from engine.inspection.inspect import inspect_model
 from engine.models import model as models
-from jobspec.errors import ModelClassRefused, ModelUnreadable
+from secateur.errors import ModelClassRefused, ModelUnreadable
 from tests.badfiles import hdf5_file, old_dense
 from tests.engine.reading.old_models import K, listed, sequences, shaken
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.importers import load_model
 from engine.inspection.inspect import inspect_model
-from jobspec.errors import ModelClassRefused
+from secateur.errors import ModelClassRefused
 from tests.engine.reading.old_models import K
 
 L = K.layers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobspec.errors import RequestError, catalogue
+from secateur.errors import RequestError, catalogue
 from tests.badfiles import hdf5_file
 from tests.engine.reading.old_models import K, L
 

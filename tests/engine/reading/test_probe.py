@@ -11,7 +11,7 @@ import pytest
 STORY = """
 import os, pathlib, sys
 from engine.importers.formats import probe
-from jobspec.errors import SecateurError
+from secateur.errors import SecateurError
 
 path, number = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 probe.stand_by(lambda: None)
