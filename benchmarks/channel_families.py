@@ -25,7 +25,7 @@ from engine.evaluation.litert import Runner, convert
 from engine.structured.groups import channels_of
 from engine.structured.surgery import shrink
 from secateur.specs.spec import Scheme
-from tests.engine.channels.masked import chosen, error, masked_outputs, outputs_of, randomized
+from tests.engine.structured.masked import chosen, error, masked_outputs, outputs_of, randomized
 
 SCHEMES: tuple[Scheme, ...] = ("none", "int8")
 CALIBRATION = 32

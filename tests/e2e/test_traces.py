@@ -10,7 +10,7 @@ from secateur.client.views import Job
 from tests.e2e.conftest import Inputs, Service
 from tests.otlp import Collector, Received
 from tests.waiting import eventually
-from tests.workers.test_webhooks import Receiver, receiver
+from tests.workers.webhooks.test_delivery import Receiver, receiver
 
 __all__ = ["receiver"]
 
