@@ -1,6 +1,6 @@
 """Real architectures without half of their channels are what they are with zeros there.
 
-All fourteen families: ``benchmarks/channel_families.py``.
+All fourteen families: ``benchmarks/engine/channel_families.py``.
 """
 
 import keras

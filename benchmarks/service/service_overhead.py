@@ -1,6 +1,6 @@
 """What the service costs: a job through it, against the same recipe through ``python -m engine``, in one run.
 
-    python benchmarks/service_overhead.py --repetitions 3
+    python benchmarks/service/service_overhead.py --repetitions 3
 
 Prints JSON. The order alternates, so that a machine that slows down slows both.
 """
@@ -20,7 +20,7 @@ from secateur.client.api import Secateur
 from stack.interrupts import Interrupts
 from stack.machine import machine
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mnist"
 
 
 def through_the_engine(example: Path, spec: Path, out: Path) -> float:

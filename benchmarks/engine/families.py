@@ -1,6 +1,6 @@
 """Fourteen families of keras.applications: what our masks, the bridge, and TFMOT do with each. Prints JSON.
 
-    python benchmarks/families.py > benchmarks/results/families.json
+    python benchmarks/engine/families.py > benchmarks/results/families.json
 
 Random weights, the smallest input that the family takes, one family at a time in a fresh process. Natively 80 % of
 every prunable kernel is cut at once; TFMOT gets the tf_keras twin, first whole, then layer by layer through our

@@ -1,6 +1,6 @@
 """Fourteen families of keras.applications with half of their channels taken away. Prints JSON.
 
-    PYTHONPATH=. python benchmarks/channel_families.py > benchmarks/results/channel_families.json
+    PYTHONPATH=. python benchmarks/engine/channel_families.py > benchmarks/results/channel_families.json
 
 Random weights and BatchNorm statistics, a random half of the channels of every group that can be cut, one family at a
 time in a fresh process. Measured: the largest difference between the smaller model and the whole one with zeros in

@@ -1,7 +1,7 @@
 """What a schedule and the best epoch are worth in fine-tuning, at equal epochs, and what mixed precision costs.
 
     pip install scikit-learn
-    python benchmarks/finetuning.py
+    python benchmarks/engine/finetuning.py
 
 Whole jobs on two problems: the digits of scikit-learn on a small convolutional network that is trained here, cut at
 once without repair, so that fine-tuning has all to do, or little by little while training, as presets do; and the
@@ -30,7 +30,7 @@ from secateur.specs.reading import Reading
 from secateur.specs.scale import Scale
 from secateur.specs.spec import Recipe
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 WAYS: Final[dict[str, dict[str, Any]]] = {
     "constant, last epoch (as before)": {"learning_rate_schedule": "constant", "best_epoch": False},
     "constant, best epoch": {"learning_rate_schedule": "constant"},

@@ -1,7 +1,7 @@
 """What it costs a job to keep how far it is: the same training with checkpoints and without, in one run.
 
-    python benchmarks/checkpoint_cost.py
-    python benchmarks/checkpoint_cost.py --model resnet8.h5 --data cifar10.npz --samples 5000 --scale none
+    python benchmarks/service/checkpoint_cost.py
+    python benchmarks/service/checkpoint_cost.py --model resnet8.h5 --data cifar10.npz --samples 5000 --scale none
 
 ``never`` keeps nothing, ``usual`` as the service does by default, ``always`` at every safe point. Each file is hashed
 and stored by another process, with the worker's own code, as long as nothing else is kept. The order of the three
@@ -26,7 +26,7 @@ from secateur.protocol.progress import ProducedFile
 from secateur.protocol.work import CHECKPOINT
 from workers.supervision import outputs
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mnist"
 MODES: dict[str, float | None] = {"never": None, "usual": Settings().checkpoint_seconds, "always": 0.0}
 """The least seconds between two that are kept."""
 

@@ -1,6 +1,6 @@
 """Fourteen families of keras.applications, each written in five formats and read back. Prints JSON.
 
-    python benchmarks/model_formats.py > benchmarks/results/model_formats.json
+    python benchmarks/engine/model_formats.py > benchmarks/results/model_formats.json
 
 Random weights, the smallest input that the family takes, one family at a time in a fresh process. Keras 3 writes
 ``.keras`` and ``.h5``; tf_keras writes ``.keras``, ``.h5`` and a SavedModel, which is zipped. What is read back is

@@ -1,6 +1,6 @@
 """Trained models of other people, read by us: agreement with a reference, and accuracy on the data they were made for.
 
-    python benchmarks/real_models.py --models MODELS --data DATA > benchmarks/results/real_models.json
+    python benchmarks/engine/real_models.py --models MODELS --data DATA > benchmarks/results/real_models.json
 
 MODELS is a folder of model files of any accepted format (a folder with saved_model.pb is zipped first); DATA holds the
 test sets of MLPerf Tiny. The reference is the float LiteRT file that its makers put beside a model, run by

@@ -1,6 +1,6 @@
 """How soon a job that trains is stopped: from the request that cancels it, through HTTP, worker and child.
 
-    python benchmarks/cancel_latency.py --repetitions 10
+    python benchmarks/service/cancel_latency.py --repetitions 10
 
 ``process_gone`` is when no process works in the job's folder any more, ``told`` when its state is ``cancelled``: by
 then its folder is gone too. Each job is cancelled when it has trained for two epochs. Prints JSON.
@@ -22,7 +22,7 @@ from secateur.client.api import Secateur
 from stack.interrupts import Interrupts
 from stack.machine import machine
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mnist"
 SPEC = {"steps": [{"kind": "finetune", "epochs": 1000}], "data": {"scale": "1/255"}}
 POLL_SECONDS = 0.005
 

@@ -1,6 +1,6 @@
 """What half of the multiply-accumulates are in time: networks of several sizes, whole and cut. Prints JSON.
 
-    python benchmarks/channel_latency.py > benchmarks/results/channel_latency.json
+    python benchmarks/engine/channel_latency.py > benchmarks/results/channel_latency.json
 
 Random weights and channels, since neither changes the time; float32 and int8 files of a network take turns in one run.
 """

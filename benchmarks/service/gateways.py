@@ -14,7 +14,7 @@ import psutil
 from infra.db.database import Database
 from infra.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def prepared(folder: Path) -> Database:

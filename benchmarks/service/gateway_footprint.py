@@ -1,6 +1,6 @@
 """How fast the gateway starts and how much memory it takes: medians of several fresh processes, as JSON.
 
-    python benchmarks/gateway_footprint.py --runs 7
+    python benchmarks/service/gateway_footprint.py --runs 7
 
 Start: from the start of the process to its first answer. Memory: resident, after a few hundred requests.
 """

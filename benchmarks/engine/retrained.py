@@ -1,6 +1,6 @@
 """An MLP pruned and retrained in at most 6 epochs, weights and whole units, one recipe each as a user writes it.
 
-    python benchmarks/retrained.py --model MODEL.keras --data MNIST.npz > benchmarks/results/retrained.json
+    python benchmarks/engine/retrained.py --model MODEL.keras --data MNIST.npz > benchmarks/results/retrained.json
 
 Accuracy is that of the exported float32 ``.tflite`` file on the test split, as the report gives it.
 """

@@ -1,6 +1,6 @@
 """Training on more than memory holds: how much memory it takes, and what streaming costs.
 
-    python benchmarks/larger_than_memory.py --folder var/large > benchmarks/results/larger_than_memory.json
+    python benchmarks/engine/larger_than_memory.py --folder var/large > benchmarks/results/larger_than_memory.json
 
 Writes an ``.npz`` of float32 images that are not packed, runs ``python -m engine compress`` on it for one epoch, and
 tells the most memory that the process held (``ru_maxrss``). Then the same training, streamed and in memory, at a size

@@ -1,6 +1,6 @@
 """What an upload of many gigabytes costs a gateway: memory, and time against ``sha256sum`` of the same file.
 
-    python benchmarks/large_upload.py --gigabytes 5 --repetitions 3 --out benchmarks/results/large_upload.json
+    python benchmarks/service/large_upload.py --gigabytes 5 --repetitions 3 --out benchmarks/results/large_upload.json
 
 One gateway process on SQLite and a local store. The file is a real ``.npz`` of zeros, stored and sparse, so that
 reading it costs next to nothing; what the gateway keeps is written in full. Sent by ``sendfile`` over loopback, as the
@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 from gateways import gateway, prepared
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WIDTH = 1 << 20
 ZEROS = bytes(WIDTH)
 NAME = "zeros.npz"

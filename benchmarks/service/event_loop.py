@@ -1,6 +1,6 @@
 """How long requests hold the gateway's event loop: every operation, first and again, right and wrong, small and large.
 
-    python benchmarks/event_loop.py --repetitions 3 --out benchmarks/results/event_loop.json
+    python benchmarks/service/event_loop.py --repetitions 3 --out benchmarks/results/event_loop.json
 
 While one callback of the loop runs, every other request waits. One gateway process on SQLite; each callback is measured
 in CPU time of the loop's thread, which a busy machine does not change, and on the clock, which shows calls that block.
@@ -25,7 +25,7 @@ from typing import IO, Any, Final
 
 import httpx
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 NOTED_SECONDS: Final = 0.002
 SAMPLE_SECONDS: Final = 0.01
 LONG_MS: Final = 50.0

@@ -1,6 +1,6 @@
 """How soon a job runs on an idle worker: from the request that submits it, with and without a child that waits.
 
-    python benchmarks/start_latency.py --repetitions 5
+    python benchmarks/service/start_latency.py --repetitions 5
 
 ``running`` is the state of the row, ``first_step`` the first step that the job's process says it has begun: by then the
 engine is imported, the inputs are in its folder, and its rules hold. Prints JSON.
@@ -22,7 +22,7 @@ from secateur.client.api import Secateur
 from stack.interrupts import Interrupts
 from stack.machine import machine
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mnist"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mnist"
 STEPS = {"steps": [{"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}}], "data": {"scale": "1/255"}}
 POLL_SECONDS = 0.005
 MODES = {"warm": True, "cold": False}

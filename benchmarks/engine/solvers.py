@@ -1,6 +1,6 @@
 """Three ways to solve many units, each on its own support, in one run. Prints JSON.
 
-    python benchmarks/solvers.py > benchmarks/results/solvers.json
+    python benchmarks/engine/solvers.py > benchmarks/results/solvers.json
 
 ``one_by_one`` factorises each unit's own matrix with NumPy; ``factorised`` does it in batches with TensorFlow, padded
 with rows of the identity; ``conjugate_gradients`` is what the engine does. Seconds for 256 units with 1,000 inputs

@@ -1,6 +1,6 @@
 """Convolutional networks cut at once, no training, no labels: with and without the repair. Prints JSON.
 
-    python benchmarks/reconstruction_cnn.py --model MODEL --data DATA --scale none --samples 768
+    python benchmarks/engine/reconstruction_cnn.py --model MODEL --data DATA --scale none --samples 768
 
 All kernels that can be pruned but the first lose the same share of their weights, by size. Four columns: the plain cut;
 BatchNorm re-estimated; solved again; both, and whether the engine would keep these statistics: if the network then

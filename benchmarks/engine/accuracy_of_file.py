@@ -1,6 +1,6 @@
 """The accuracy of a ``.tflite`` classifier on the test split of an ``.npz``, with nothing of ours. Printed in percent.
 
-    python benchmarks/accuracy_of_file.py model.tflite data.npz --factor 0.00392156862745098
+    python benchmarks/engine/accuracy_of_file.py model.tflite data.npz --factor 0.00392156862745098
 
 To hold a report against: NumPy and the LiteRT interpreter, one sample at a time.
 """

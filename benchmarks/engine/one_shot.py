@@ -1,6 +1,6 @@
 """One-shot pruning of an MLP, no training, no labels: the plain cut against the repaired one. Prints JSON.
 
-    python benchmarks/one_shot.py --model MODEL --data DATA > benchmarks/results/one_shot.json
+    python benchmarks/engine/one_shot.py --model MODEL --data DATA > benchmarks/results/one_shot.json
 
 Weights go by their size, units by the Euclidean norm of their columns, the same share of every layer but the output.
 The published numbers are for a network of the same shape (784-1000-1000-500-200-10, no biases); see docs/benchmarks.md.
