@@ -17,6 +17,14 @@ def bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x.clip(0, 255).astype(np.uint8), y.astype(np.int64)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _portable() -> None:
+    """Layers compute as they do in a job, where a model is read first."""
+    from engine import portable
+
+    portable.install()
+
+
 @pytest.fixture(scope="session")
 def arrays() -> dict[str, np.ndarray]:
     x_train, y_train = bars(640, seed=1)
