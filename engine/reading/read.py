@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import keras
 
+from engine import portable
 from engine.reading import hdf5, keras2, savedmodel
 from engine.reading.compiled import compile_as
 from engine.reading.graph import Built, build
@@ -35,11 +36,12 @@ class Loaded:
 
 
 def load(path: Path) -> Loaded:
-    """Screen a file and read the model in it.
+    """Screen a file and read the model in it, which every machine can compute from then on (``engine.portable``).
 
     Raises:
         UploadRefused: one of its kinds, when the file cannot be used.
     """
+    portable.install()
     with path.open("rb") as file:
         form = screen("model", path.name, file, inflate=True)
         version = _version(file) if form == "keras" else ""
