@@ -91,6 +91,7 @@ def test_every_kind_of_kernel_is_built_alone_at_full_and_a_quarter_of_its_widths
             kernels = {id(old): new for old, new in zip(row.layer.weights, layer.weights, strict=True)}
             for dim, size in ((row.inputs, num_inputs), (row.outputs, num_outputs)):
                 assert dim is None or kernels[id(dim[0])].shape[dim[1]] == size
+        assert [weight.shape for weight in layer.weights] == [weight.shape for weight in row.layer.weights]
     assert [row.signature for row in found].index(found[1].signature) == 0, "layers of one kind are timed once"
     assert len({row.signature for row in found}) == 7
 
