@@ -12,23 +12,23 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.live import Live
 
-from engine.inspect import inspect_dataset, inspect_model
+from engine.inspection.inspect import inspect_dataset, inspect_model
 from engine.quiet import stderr_to
-from jobspec.errors import InvalidRequest, SecateurError
-from jobspec.field_path import field_path
-from jobspec.presets import PRESETS
-from jobspec.progress import Event, advance, planned
-from jobspec.reading import Reading, from_command
-from jobspec.report import Report
-from jobspec.search import SearchRecipe
-from jobspec.search_report import SearchReport
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.sensitivity_report import SensitivityReport
-from jobspec.spec import Recipe
-from jobspec.summaries import DatasetSummary, ModelSummary
-from reporting.inspection import model_table
-from reporting.terminal import progress, table
 from screening.formats import ACCEPTED
+from secateur.errors import InvalidRequest, SecateurError
+from secateur.field_path import field_path
+from secateur.protocol.progress import Event, advance, planned
+from secateur.reports.report import Report
+from secateur.reports.search import SearchReport
+from secateur.reports.sensitivity import SensitivityReport
+from secateur.reports.summaries import DatasetSummary, ModelSummary
+from secateur.specs.presets import PRESETS
+from secateur.specs.reading import Reading, from_command
+from secateur.specs.search import SearchRecipe
+from secateur.specs.sensitivity import SensitivityRecipe
+from secateur.specs.spec import Recipe
+from secateur.text.inspection import model_table
+from secateur.text.terminal import progress, table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Prune, fine-tune and quantise a Keras model.")
 console = Console()
@@ -100,19 +100,19 @@ def search(
 
 
 def _searcher() -> Work:
-    from engine.search_job import run
+    from engine.studies.search import run
 
     return run
 
 
 def _compressor() -> Work:
-    from engine.compress import compress  # takes seconds; --help should not
+    from engine.pipeline.compress import compress  # takes seconds; --help should not
 
     return compress
 
 
 def _measurer() -> Work:
-    from engine.sensitivity_job import run
+    from engine.studies.sensitivity import run
 
     return run
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from jobspec.errors import InputShapeMismatch
+from secateur.errors import InputShapeMismatch
 
 
 @contextmanager

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from infra import logs, workers
-from infra.collect import collect
-from infra.database import Database, now
+from infra.cleanup.garbage_collection import collect
+from infra.db.database import Database, now
+from infra.jobs import workers
 from infra.settings import Settings
-from infra.store import Store
+from infra.storage.store import Store
+from infra.telemetry import logs
 
 SEEN_WITHIN_SWEEPS = 3
 """As many sweeps may be late before a worker counts as dead; the gateway's readiness allows the same."""

@@ -14,10 +14,10 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infra.silence import Silence
-from infra.tables import Job
-from jobspec.errors import Unavailable
-from jobspec.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
+from infra.circuit_breaker import Silence
+from infra.db.tables import Job
+from secateur.errors import Unavailable
+from secateur.protocol.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
 
 KEY_PREFIX = "secateur:"
 ANSWER_SECONDS = 2.0

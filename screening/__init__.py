@@ -6,8 +6,10 @@ The gateway asks before it keeps a file, the worker's child asks again before it
 from collections.abc import Callable
 from typing import IO, Final, Literal
 
-from screening import formats, hdf5_file, images, keras_file, npz, savedmodel_file, table, tfrecord
+from screening import formats
 from screening.archive import FEW, IMAGES, Archive
+from screening.datasets import images, npz, table, tfrecord
+from screening.models import hdf5_file, keras_file, savedmodel_file
 
 Kind = Literal["model", "dataset"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Final, Self
 
-from jobspec.errors import ArchiveUnreadable, ArchiveUnsafe, UploadEmpty
+from secateur.errors import ArchiveUnreadable, ArchiveUnsafe, UploadEmpty
 
 MAX_MEMBERS: Final = 1_000
 MAX_DIRECTORY_BYTES: Final = 1 << 20

@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
-from jobspec.errors import UnsupportedFormat
+from secateur.errors import UnsupportedFormat
 
 ACCEPTED: Final[dict[str, dict[str, str]]] = {
     "model": {".keras": "keras", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "savedmodel"},

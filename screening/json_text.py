@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from jobspec.errors import ModelUnreadable
+from secateur.errors import ModelUnreadable
 
 MAX_VALUES: Final = 1_000_000
 """Bounds the memory that parsing takes: 16 MB of empty lists would become half a gigabyte of objects."""

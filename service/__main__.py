@@ -18,11 +18,11 @@ from types import FrameType
 
 import uvicorn
 
-from infra import logs
 from infra.settings import Settings
-from service import keys_command
+from infra.telemetry import logs
+from service.accounts import keys_command
 from service.app import create_app
-from service.guard import CREATE_COMMAND, is_open, may_bind
+from service.middleware.authentication import CREATE_COMMAND, is_open, may_bind
 
 GRACE_SECONDS = 1
 

@@ -11,20 +11,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.broker import Publisher, celery_app
-from infra.database import Database
-from infra.logs import logger
+from infra.db.database import Database
 from infra.settings import Settings
-from infra.store import Store
-from infra.trace_context import working_for
-from infra.traces import Traces
-from service import problems
-from service.body_limit import BodyLimit
-from service.guard import FOR_MONITORS, Guard
-from service.linger import Linger
-from service.metrics import Requests
+from infra.storage.store import Store
+from infra.telemetry.logs import logger
+from infra.telemetry.trace_context import working_for
+from infra.telemetry.traces import Traces
+from service.components import Parts
+from service.http import problems
+from service.http.strict_query import refuse_unknown
+from service.middleware.authentication import FOR_MONITORS, Guard
+from service.middleware.body_limit import BodyLimit
+from service.middleware.early_answers import Linger
+from service.middleware.request_id import request_id_of
+from service.monitoring.metrics import Requests
 from service.openapi import Gateway
-from service.parts import Parts
-from service.request_id import request_id_of
 from service.routes import (
     artifacts,
     discovery,
@@ -41,8 +42,7 @@ from service.routes import (
     webhooks,
 )
 from service.startup import prepare
-from service.strict_query import refuse_unknown
-from service.tus import TusHeader
+from service.uploads.tus import TusHeader
 
 DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number measured on the exported file."
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jobspec.errors import InternalError, InvalidRequest, RateLimited, ScopeMissing, SecateurError, Unauthorized
-from service.guard import OPEN
-from service.problems import MEDIA_TYPE
+from secateur.errors import InternalError, InvalidRequest, RateLimited, ScopeMissing, SecateurError, Unauthorized
+from service.http.problems import MEDIA_TYPE
+from service.middleware.authentication import OPEN
 
 KEY_SCHEME = {
     "type": "http",

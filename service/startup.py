@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from jobspec.kinds import SPECS
-from service.spec_schemas import field_names
+from secateur.specs.kinds import SPECS
+from service.http.spec_schemas import field_names
 
 
 def prepare(app: FastAPI) -> None:

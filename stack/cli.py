@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli import INTERRUPTED, print_error
-from client.run import JobEnded
 from infra.settings import Settings
-from jobspec.errors import SecateurError
+from secateur.cli.main import INTERRUPTED, print_error
+from secateur.cli.run import JobEnded
+from secateur.errors import SecateurError
 from stack.demo import demo as run_demo
 from stack.faults import StackFault
 from stack.interrupts import Interrupts

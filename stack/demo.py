@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from client.api import Secateur
-from client.run import collect, run
 from infra.settings import Settings
-from jobspec.reading import Reading
+from secateur.cli.run import collect, run
+from secateur.client.api import Secateur
+from secateur.specs.reading import Reading
 from stack.folder import owned
 from stack.interrupts import Interrupts
 from stack.machine import machine

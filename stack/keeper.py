@@ -13,8 +13,8 @@ from pathlib import Path
 
 from stack.faults import StackFault
 from stack.interrupts import Interrupts
-from workers import launch
-from workers.process import tail
+from workers.supervision import launch
+from workers.supervision.process import tail
 
 GRACE_SECONDS = 25.0
 STEADY_SECONDS = 60.0

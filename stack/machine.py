@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from client.api import Secateur
 from infra.broker import Publisher, celery_app
-from infra.database import Database
+from infra.db.database import Database
 from infra.settings import Settings
-from jobspec.errors import SecateurError, Unavailable
+from secateur.client.api import Secateur
+from secateur.errors import SecateurError, Unavailable
 from stack.broker import broker_command, broker_url, socket_for
 from stack.faults import StackFault
 from stack.folder import owned

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import boto3  # type: ignore[import-untyped]
 from sqlalchemy import make_url
 
-from infra.database import Database
+from infra.db.database import Database
 from infra.settings import Settings
 from tests.servers import Servers
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from screening.keras_file import CONFIG, HDF5_MAGIC, METADATA, WEIGHTS
+from screening.models.keras_file import CONFIG, HDF5_MAGIC, METADATA, WEIGHTS
 
 Kind = Literal["model", "dataset"]
 FAKE_WEIGHTS = HDF5_MAGIC + bytes(4096)

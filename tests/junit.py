@@ -14,7 +14,7 @@ class Case:
     """One test of a run."""
 
     module: str
-    """With dots, as in ``tests.engine.test_methods``."""
+    """With dots, as in ``tests.engine.pipeline.test_methods``."""
     name: str
     seconds: float
     """Set-up, call and tear-down."""
@@ -24,8 +24,8 @@ class Case:
     def file(self) -> str:
         """The file that holds it.
 
-        >>> Case("tests.infra.test_store.TestFolder", "test_a", 0.1, "passed").file
-        'tests/infra/test_store.py'
+        >>> Case("tests.infra.storage.test_store.TestFolder", "test_a", 0.1, "passed").file
+        'tests/infra/storage/test_store.py'
         """
         parts = [part for part in self.module.split(".") if not part.startswith("Test")]
         return "/".join(parts) + ".py"

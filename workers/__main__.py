@@ -9,27 +9,27 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from infra import logs
 from infra.broker import Publisher, celery_app
-from infra.database import Database
-from infra.logs import logger
+from infra.db.database import Database
 from infra.settings import Settings
-from infra.store import Store
-from infra.traces import Traces
-from jobspec.errors import SandboxMissing
-from jobspec.work import QUEUE_OF, QUEUES
+from infra.storage.store import Store
+from infra.telemetry import logs
+from infra.telemetry.logs import logger
+from infra.telemetry.traces import Traces
+from secateur.errors import SandboxMissing
+from secateur.protocol.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
-from workers.attempt import Means
-from workers.checkpoints import Keeping
-from workers.children import Children, Command
-from workers.collector import Collector, collecting
-from workers.outputs import Bounds
-from workers.process import child_command
+from workers.background.garbage_collector import Collector, collecting
+from workers.background.reaper import Sweep, sweeping
 from workers.sandbox.level import FULL, Sandbox, prepared
-from workers.scratch import scratch
-from workers.supervisor import Supervisor
-from workers.sweep import Sweep, sweeping
-from workers.webhooks import Courier, delivering
+from workers.supervision.attempt import Means
+from workers.supervision.checkpoints import Keeping
+from workers.supervision.children import Children, Command
+from workers.supervision.outputs import Bounds
+from workers.supervision.process import child_command
+from workers.supervision.scratch import scratch
+from workers.supervision.supervisor import Supervisor
+from workers.webhooks.delivery import Courier, delivering
 
 
 def main(arguments: Sequence[str] | None = None, *, command: Command = child_command) -> None:

@@ -15,7 +15,7 @@ from celery import Celery
 from celery.worker import WorkController, state
 
 from infra.broker import celery_app
-from jobspec.work import RUN_TASK
+from secateur.protocol.work import RUN_TASK
 
 DRAIN_SECONDS = 20.0
 """How long jobs may take to be given back. Whoever is slower is left to its lease."""

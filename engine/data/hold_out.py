@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.parts import Outputs, arrays_of
-from jobspec.summaries import LabelKind
+from secateur.reports.summaries import LabelKind
 
 PIECE_ROWS: Final = 4096
 """Rows of labels that are looked at in one go."""

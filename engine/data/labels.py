@@ -7,9 +7,9 @@ from typing import Final, Literal
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.errors import DatasetLabelsInvalid
-from jobspec.reading import Reading
-from jobspec.summaries import LabelKind, SplitName
+from secateur.errors import DatasetLabelsInvalid
+from secateur.reports.summaries import LabelKind, SplitName
+from secateur.specs.reading import Reading
 
 MOST_CLASSES: Final = 10_000_000
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.parts import Parts
-from jobspec.errors import ArchiveUnsafe
+from secateur.errors import ArchiveUnsafe
 
 HELD_BYTES: Final = 64 << 20
 """What takes less is held in memory: an array is faster to pick from than a file."""

@@ -11,8 +11,8 @@ from engine.arrays import Array
 from engine.data.hold_out import hold_out
 from engine.data.rows import Samples, select
 from engine.parts import Outputs, Parts
-from jobspec.file_formats import DatasetFormat
-from jobspec.summaries import LabelKind, SplitName, TestedOn
+from secateur.reports.summaries import LabelKind, SplitName, TestedOn
+from secateur.specs.file_formats import DatasetFormat
 
 
 @dataclass(frozen=True)

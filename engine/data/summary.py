@@ -6,8 +6,8 @@ from engine.arrays import Array
 from engine.data.rows import Stored, pieces, stored_parts
 from engine.data.split import Contents
 from engine.parts import Parts
-from jobspec.reading import Reading
-from jobspec.summaries import DatasetSummary, LabelInfo, LabelKind, SampleInfo, SplitInfo
+from secateur.reports.summaries import DatasetSummary, LabelInfo, LabelKind, SampleInfo, SplitInfo
+from secateur.specs.reading import Reading
 
 
 def summarise(contents: Contents, reading: Reading) -> DatasetSummary:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
+from engine.checkpoint.sections import Section, as_array, from_array
 from engine.pruning.criterion import NEEDS, OF_UNITS, OF_WEIGHTS, SHARES, Seen
 from engine.pruning.distribution import DISTRIBUTIONS, Layers, Ranked, uniform
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Observer, mean_scores
 from engine.pruning.structure import grouping_of, keep_of
-from engine.trail import Section, as_array, from_array
-from jobspec.pruning import Prune
+from secateur.specs.pruning import Prune
 
 Weights = Mapping[str, Array]
 """Kernels as matrices, by the names of their layers."""

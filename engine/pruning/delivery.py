@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.prunable import kernel_of, output_layers, places, reason_to_skip
+from engine.models.prunable import kernel_of, output_layers, places, reason_to_skip
 from engine.pruning.masking import Masks
-from jobspec.errors import SparsityMissed
-from jobspec.report import LayerSparsity
+from secateur.errors import SparsityMissed
+from secateur.reports.report import LayerSparsity
 
 TOLERANCE = 0.001
 """A tenth of a percentage point."""

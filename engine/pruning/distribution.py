@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import Array
-from jobspec.pruning import Distribution
-from jobspec.sensitivity_report import Curves
+from secateur.reports.sensitivity import Curves
+from secateur.specs.pruning import Distribution
 
 
 @dataclass(frozen=True)

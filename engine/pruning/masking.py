@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from engine.arrays import Array, Mask
-from engine.layout import Layout
-from engine.prunable import Kernel
-from engine.trail import Section
+from engine.checkpoint.sections import Section
+from engine.models.layout import Layout
+from engine.models.prunable import Kernel
 
 
 class _Masked(keras.constraints.Constraint):  # type: ignore[misc]

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from engine.arrays import Array
-from engine.following_batchnorm import batchnorm_behind
-from engine.graph import Walk, graph_of
-from engine.layout import Layout, depthwise_half
+from engine.models.following_batchnorm import batchnorm_behind
+from engine.models.graph import Walk, graph_of
+from engine.models.layout import Layout, depthwise_half
+from engine.models.prunable import SEPARABLE, Kernel, num_groups
 from engine.parts import Inputs, Outputs, given
-from engine.prunable import SEPARABLE, Kernel, num_groups
 
 Batch = tuple[Inputs, Outputs]
 """Model inputs, and labels as the loss takes them."""

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
-from jobspec.pruning import Constant, Iterative, OneShot, Polynomial
+from secateur.specs.pruning import Constant, Iterative, OneShot, Polynomial
 
 MIN_UPDATES = 20
 MAX_UPDATES = 40

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.arrays import Array, Mask
 from engine.pruning.mask import keep_largest
-from jobspec.pruning import Prune
+from secateur.specs.pruning import Prune
 
 Keep = Callable[[Array, float, Mask], Mask]
 """From scores (inputs, units), a sparsity, and an earlier mask to a mask that keeps nothing the earlier one has cut."""

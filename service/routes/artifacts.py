@@ -8,16 +8,16 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from infra import job_list
-from infra.tables import Artifact
-from jobspec import errors
-from jobspec.states import FINAL, JobState
-from service.caller import Caller, UseCaller
-from service.parts import Parts, UseParts
-from service.problems import responses
-from service.ranges import requested_range
+from infra.db.tables import Artifact
+from infra.jobs import queries
+from secateur import errors
+from secateur.protocol.states import FINAL, JobState
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.http.problems import responses
+from service.http.ranges import requested_range
 from service.routes.jobs import found
-from service.views import ArtifactList, artifact_view
+from service.views.resources import ArtifactList, artifact_view
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["artifacts"])
 
@@ -38,8 +38,8 @@ LIST_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailab
 def list_artifacts(parts: UseParts, caller: UseCaller, job_id: str) -> ArtifactList:
     """The files of a job; none before it has succeeded."""
     with parts.database.read() as session:
-        found(job_list.get(session, job_id), job_id, caller)
-        return ArtifactList(data=tuple(map(artifact_view, job_list.artifacts(session, job_id))))
+        found(queries.get(session, job_id), job_id, caller)
+        return ArtifactList(data=tuple(map(artifact_view, queries.artifacts(session, job_id))))
 
 
 @router.head("/artifacts/{name}", operation_id="head_artifact", response_class=Response, responses=FILE_RESPONSES)
@@ -94,8 +94,8 @@ async def get_report(
 
 def _find(parts: Parts, caller: Caller, job_id: str, name: str) -> Artifact:
     with parts.database.read() as session:
-        job = found(job_list.get(session, job_id), job_id, caller)
-        files = {artifact.name: artifact for artifact in job_list.artifacts(session, job_id)}
+        job = found(queries.get(session, job_id), job_id, caller)
+        files = {artifact.name: artifact for artifact in queries.artifacts(session, job_id)}
         state = JobState(job.state)
     if name in files:
         return files[name]

@@ -6,14 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from jobspec.errors import InvalidRequest, NotFound, Unavailable
-from jobspec.kinds import SPECS
-from jobspec.methods import METHODS
-from service.guard import is_open
-from service.parts import UseParts
-from service.problems import responses
-from service.spec_schemas import schema_of
-from service.views import Discovery
+from secateur.errors import InvalidRequest, NotFound, Unavailable
+from secateur.specs.kinds import SPECS
+from secateur.specs.methods import METHODS
+from service.components import UseParts
+from service.http.problems import responses
+from service.http.spec_schemas import schema_of
+from service.middleware.authentication import is_open
+from service.views.resources import Discovery
 
 router = APIRouter(tags=["discovery"])
 

@@ -9,16 +9,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from infra import events, job_list
-from jobspec import errors
-from jobspec.events import EventKind, JobEvent, Level, at_least
-from jobspec.states import FINAL
-from service.caller import Caller, UseCaller
-from service.feed import Feed
-from service.parts import Parts, UseParts
-from service.problems import responses
+from infra.jobs import events, queries
+from secateur import errors
+from secateur.protocol.events import EventKind, JobEvent, Level, at_least
+from secateur.protocol.states import FINAL
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.event_feed import Feed
+from service.http.problems import responses
 from service.routes.jobs import found
-from service.views import EventPage
+from service.views.resources import EventPage
 
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 
@@ -82,13 +82,13 @@ async def list_events(
 
 def _is_over(parts: Parts, caller: Caller, job_id: str, after: int) -> bool:
     with parts.database.read() as session:
-        job = found(job_list.get(session, job_id), job_id, caller)
+        job = found(queries.get(session, job_id), job_id, caller)
         return job.state in FINAL and after >= job.last_event
 
 
 def _page(parts: Parts, caller: Caller, job_id: str, *, after: int, limit: int, **wanted: Any) -> EventPage:
     with parts.database.read() as session:
-        job = found(job_list.get(session, job_id), job_id, caller)
+        job = found(queries.get(session, job_id), job_id, caller)
         data = events.page(session, job_id, after=after, limit=limit, **wanted)
         is_full = len(data) == limit
         behind = data[-1].number if is_full else max(after, job.last_event)

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from service.caller import MaybeCaller
-from service.parts import UseParts
-from service.views import Readiness
+from service.accounts.caller import MaybeCaller
+from service.components import UseParts
+from service.views.resources import Readiness
 
 router = APIRouter(prefix="/health", tags=["health"])
 

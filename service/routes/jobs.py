@@ -10,20 +10,23 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from infra import families, job_list, jobs, locks, owner_limits, quotas
-from infra.tables import Job
-from jobspec import errors
-from jobspec.ids import kind_of
-from jobspec.kinds import JobSpec
-from jobspec.states import FINAL, JobState
-from jobspec.work import WorkKind
-from service import paging, submit
-from service.caller import Caller, UseCaller
-from service.doorbell import ring
-from service.examples import EXAMPLES
-from service.parts import Parts, UseParts
-from service.problems import responses
-from service.views import JobPage, JobView, job_view
+from infra.accounts import owner_limits, quotas
+from infra.db import locks
+from infra.db.tables import Job
+from infra.jobs import lifecycle, queries, trials
+from secateur import errors
+from secateur.ids import kind_of
+from secateur.protocol.states import FINAL, JobState
+from secateur.protocol.work import WorkKind
+from secateur.specs.kinds import JobSpec
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.jobs import submit
+from service.jobs.dispatch import ring
+from service.views.examples import EXAMPLES
+from service.views.resources import JobPage, JobView, job_view
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -112,7 +115,7 @@ def list_jobs(
     cursor: paging.Cursor = None,
 ) -> Response:
     """Jobs, newest first."""
-    wanted = job_list.Filter(
+    wanted = queries.Filter(
         owner=caller.only,
         state=state,
         kind=kind,
@@ -122,12 +125,12 @@ def list_jobs(
         labels=dict(map(_label, label)),
     )
     with parts.database.read() as session:
-        rows = job_list.page(session, wanted, limit=limit + 1, after=paging.decode(cursor))
+        rows = queries.page(session, wanted, limit=limit + 1, after=paging.decode(cursor))
         shown, next_cursor = paging.cut(rows, limit)
         page = JobPage(
             data=tuple(job_view(session, job) for job in shown),
             next_cursor=next_cursor,
-            counts=job_list.counts(session, replace(wanted, state=None)),
+            counts=queries.counts(session, replace(wanted, state=None)),
         )
     return Response(page.model_dump_json(), media_type="application/json")  # here, in a thread: it may be megabytes
 
@@ -174,7 +177,7 @@ async def _when_changed(
 
 def _read(parts: Parts, caller: Caller, job_id: str) -> JobView:
     with parts.database.read() as session:
-        return job_view(session, found(job_list.get(session, job_id), job_id, caller))
+        return job_view(session, found(queries.get(session, job_id), job_id, caller))
 
 
 @router.post(
@@ -188,17 +191,17 @@ def _read(parts: Parts, caller: Caller, job_id: str) -> JobView:
 def cancel_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
     """Ask a job to stop. Asking twice is asking once; a job that has ended answers 409."""
     with parts.database.write() as session:
-        job = found(job_list.get(session, job_id), job_id, caller)
+        job = found(queries.get(session, job_id), job_id, caller)
         if job.upload_id is not None:
             raise errors.NotCancellable(
                 f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload: its check goes with it."]
             )
-        state = jobs.cancel(session, job_id)
+        state = lifecycle.cancel(session, job_id)
         if state is None:
             raise errors.NotCancellable(f"{job_id} has ended already.")
-        families.cancel(session, job_id)
+        trials.cancel(session, job_id)
         session.expire_all()
-        return job_view(session, found(job_list.get(session, job_id), job_id, caller))
+        return job_view(session, found(queries.get(session, job_id), job_id, caller))
 
 
 @router.post(
@@ -218,18 +221,18 @@ def cancel_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
 def retry_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
     """Queue one more attempt at a job that failed, was cancelled or expired; of a sweep, the trials that missed."""
     with parts.database.write() as session:
-        job = found(job_list.get(session, job_id), job_id, caller)
+        job = found(queries.get(session, job_id), job_id, caller)
         _check_retryable(job)
         locks.hold(session, "owner", [job.owner])
         quotas.check_queue(session, job.owner, owner_limits.of(session, job.owner, settings=parts.settings))
         submit.held_input(session, caller, "model", str(job.model_id), field="model_id")
         submit.held_input(session, caller, "dataset", str(job.dataset_id), field="dataset_id")
-        again = families.retry(session, job)
+        again = trials.retry(session, job)
         if not again:
             hint = "POST /v1/jobs?force=true with its spec makes another job."
             raise errors.NotRetryable(f"{job_id} is {job.state}.", suggestions=[hint])
         session.expire_all()
-        view = job_view(session, found(job_list.get(session, job_id), job_id, caller))
+        view = job_view(session, found(queries.get(session, job_id), job_id, caller))
     for waiting in again:
         ring(parts, waiting)
     return view

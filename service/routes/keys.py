@@ -6,18 +6,18 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import Field
 
-from infra import api_keys
-from infra.database import now
-from infra.tables import ApiKey
-from jobspec import errors
-from jobspec.frozen import Frozen
-from jobspec.ids import kind_of
-from jobspec.keys import KeyState, Owner, Scope
-from service import paging
-from service.caller import UseCaller
-from service.owner_views import KeyPage, KeyView, NewKey, key_view, new_key_view
-from service.parts import UseParts
-from service.problems import responses
+from infra.accounts import api_keys
+from infra.db.database import now
+from infra.db.tables import ApiKey
+from secateur import errors
+from secateur.frozen import Frozen
+from secateur.ids import kind_of
+from secateur.protocol.keys import KeyState, Owner, Scope
+from service.accounts.caller import UseCaller
+from service.components import UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.views.owners import KeyPage, KeyView, NewKey, key_view, new_key_view
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 

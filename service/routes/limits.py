@@ -4,16 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from infra import owner_limits
-from infra.database import now
-from infra.owner_limits import Limits
-from infra.tables import OwnerLimits
-from jobspec import errors
-from jobspec.keys import Owner
-from service import paging
-from service.owner_views import LimitsPage, LimitsView, OwnLimits, limits_view
-from service.parts import Parts, UseParts
-from service.problems import responses
+from infra.accounts import owner_limits
+from infra.accounts.owner_limits import Limits
+from infra.db.database import now
+from infra.db.tables import OwnerLimits
+from secateur import errors
+from secateur.protocol.keys import Owner
+from service.components import Parts, UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.views.owners import LimitsPage, LimitsView, OwnLimits, limits_view
 
 router = APIRouter(prefix="/v1/limits", tags=["limits"])
 

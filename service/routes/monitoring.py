@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
-from jobspec.errors import Unavailable
-from service.brief import briefly
-from service.metrics import MEDIA_TYPE
-from service.parts import UseParts
-from service.problems import responses
+from secateur.errors import Unavailable
+from service.components import UseParts
+from service.http.problems import responses
+from service.monitoring.bounded_checks import briefly
+from service.monitoring.metrics import MEDIA_TYPE
 
 router = APIRouter(tags=["health"])
 

@@ -14,24 +14,26 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from infra import locks, owner_limits, quotas, resumable
-from infra.adopted import stage_file
-from infra.database import now
-from infra.owner_limits import Limits
-from infra.tables import ResumableUpload, Upload
-from infra.uploads import Kind
-from jobspec import errors
-from jobspec.ids import kind_of
-from jobspec.reading import Reading
-from service import pieces, receive, tus
-from service.caller import Caller, UseCaller
-from service.intake import Wanted, take_in
-from service.parts import Parts, UseParts
-from service.problems import responses
-from service.raw_body import raw_body
+from infra.accounts import owner_limits, quotas
+from infra.accounts.owner_limits import Limits
+from infra.db import locks
+from infra.db.database import now
+from infra.db.tables import ResumableUpload, Upload
+from infra.storage.staged_files import stage_file
+from infra.uploads import resumable
+from infra.uploads.uploads import Kind
+from secateur import errors
+from secateur.ids import kind_of
+from secateur.specs.reading import Reading
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.http.problems import responses
 from service.routes.uploads import UPLOAD_ERRORS
-from service.tus_headers import BEGINS, CONTINUES, SPEAKS, with_headers
-from service.views import ResumableView, resumable_view
+from service.uploads import partial_files, receive, tus
+from service.uploads.intake import Wanted, take_in
+from service.uploads.raw_body import raw_body
+from service.uploads.tus_headers import BEGINS, CONTINUES, SPEAKS, with_headers
+from service.views.resources import ResumableView, resumable_view
 
 router = APIRouter(prefix=tus.PATH, tags=["uploads"])
 
@@ -123,7 +125,7 @@ async def get_upload(parts: UseParts, caller: UseCaller, upload_id: str) -> Resu
     row = await run_in_threadpool(_find, parts, caller, upload_id)
     if row.offset == row.num_bytes and not resumable.has_ended(row):
         with suppress(errors.RequestError):
-            async with pieces.writing(_path(parts, row)):
+            async with partial_files.writing(_path(parts, row)):
                 await _complete(parts, row)
         row = await run_in_threadpool(_find, parts, caller, upload_id)
     return resumable_view(row)
@@ -149,7 +151,7 @@ async def continue_upload(request: Request, parts: UseParts, caller: UseCaller, 
     if resumable.has_ended(row):  # its file is gone
         _check_offset(row, given)
         return Response(status_code=204, headers=tus.progress(row))
-    async with pieces.writing(_path(parts, row)) as file:
+    async with partial_files.writing(_path(parts, row)) as file:
         row = await run_in_threadpool(_find, parts, caller, upload_id)  # as whoever wrote before us left it
         _check_offset(row, given)
         if given + receive.declared_bytes(request) > row.num_bytes:
@@ -191,9 +193,9 @@ async def _append(
 
     options: dict[str, Any] = {"offset": row.offset, "limit": row.num_bytes, "count": count}
     if checksum is None:
-        await pieces.append(file, chunks, **options)
+        await partial_files.append(file, chunks, **options)
     else:
-        await pieces.append_checked(file, chunks, algorithm=checksum[0], expected=checksum[1], **options)
+        await partial_files.append_checked(file, chunks, algorithm=checksum[0], expected=checksum[1], **options)
     return row
 
 

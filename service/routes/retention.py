@@ -5,17 +5,18 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import Field
 
-from infra import retention, uploads
-from infra.database import now
-from infra.tables import Job
-from jobspec import errors
-from jobspec.frozen import Frozen
-from service.caller import UseCaller
-from service.parts import UseParts
-from service.problems import responses
+from infra.cleanup import retention
+from infra.db.database import now
+from infra.db.tables import Job
+from infra.uploads import uploads
+from secateur import errors
+from secateur.frozen import Frozen
+from service.accounts.caller import UseCaller
+from service.components import UseParts
+from service.http.problems import responses
 from service.routes import jobs as job_routes
 from service.routes import uploads as upload_routes
-from service.views import DatasetView, JobView, ModelView, dataset_view, job_view, model_view
+from service.views.resources import DatasetView, JobView, ModelView, dataset_view, job_view, model_view
 
 router = APIRouter(prefix="/v1")
 

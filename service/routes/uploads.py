@@ -6,21 +6,24 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 import screening
-from infra import owner_limits, quotas, retention, uploads
-from infra.owner_limits import Limits
-from infra.tables import Upload
-from jobspec import errors
-from jobspec.file_formats import DatasetFormat
-from jobspec.ids import kind_of
-from jobspec.reading import Reading, check_reading
+from infra.accounts import owner_limits, quotas
+from infra.accounts.owner_limits import Limits
+from infra.cleanup import retention
+from infra.db.tables import Upload
+from infra.uploads import uploads
 from screening.formats import ACCEPTED
-from service import paging, receive
-from service.caller import Caller, UseCaller
-from service.intake import Wanted, take_in
-from service.parts import Parts, UseParts
-from service.problems import responses
-from service.reading import DeclaredReading
-from service.views import (
+from secateur import errors
+from secateur.ids import kind_of
+from secateur.specs.file_formats import DatasetFormat
+from secateur.specs.reading import Reading, check_reading
+from service.accounts.caller import Caller, UseCaller
+from service.components import Parts, UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.uploads import receive
+from service.uploads.declared_reading import DeclaredReading
+from service.uploads.intake import Wanted, take_in
+from service.views.resources import (
     DatasetPage,
     DatasetView,
     ModelPage,

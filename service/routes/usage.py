@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from infra import owner_limits, quotas
-from jobspec import errors
-from service.caller import UseCaller
-from service.owner_views import Amount, UsageView
-from service.parts import UseParts
-from service.problems import responses
+from infra.accounts import owner_limits, quotas
+from secateur import errors
+from service.accounts.caller import UseCaller
+from service.components import UseParts
+from service.http.problems import responses
+from service.views.owners import Amount, UsageView
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 from sqlalchemy.orm import Session
 
-from infra import webhooks
-from infra.database import now
-from infra.outbound import check_url
-from infra.tables import Delivery, Webhook
-from jobspec import errors
-from jobspec.ids import kind_of
-from service import paging
-from service.caller import Caller, UseCaller
-from service.parts import UseParts
-from service.problems import responses
-from service.webhook_views import (
+from infra.db.database import now
+from infra.db.tables import Delivery, Webhook
+from infra.webhooks import outbox
+from infra.webhooks.outbound import check_url
+from secateur import errors
+from secateur.ids import kind_of
+from service.accounts.caller import Caller, UseCaller
+from service.components import UseParts
+from service.http import paging
+from service.http.problems import responses
+from service.views.webhooks import (
     DeliveryPage,
     DeliveryView,
     NewSecret,
@@ -43,7 +43,7 @@ def create_webhook(parts: UseParts, caller: UseCaller, response: Response, wante
     """Have notices posted to a URL. The secret that verifies them is in this answer and nowhere else."""
     check_url(wanted.url, parts.settings.webhook_targets)
     with parts.database.write() as session:
-        webhook = webhooks.create(session, owner=caller.owner, now=now(), **wanted.model_dump())
+        webhook = outbox.create(session, owner=caller.owner, now=now(), **wanted.model_dump())
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     return secret_view(webhook)
 
@@ -54,7 +54,7 @@ def list_webhooks(
 ) -> WebhookPage:
     """Webhooks, newest first."""
     with parts.database.read() as session:
-        rows = webhooks.page(session, owner=caller.only, limit=limit + 1, after=paging.decode(cursor))
+        rows = outbox.page(session, owner=caller.only, limit=limit + 1, after=paging.decode(cursor))
     shown, next_cursor = paging.cut(rows, limit)
     return WebhookPage(data=tuple(map(webhook_view, shown)), next_cursor=next_cursor)
 
@@ -93,7 +93,7 @@ def rotate_webhook_secret(
     """Give a webhook a new secret, in this answer and nowhere else. For the grace, deliveries carry both signatures."""
     with parts.database.write() as session:
         webhook = _found(session, caller, webhook_id, hold=True)
-        webhooks.rotate(webhook, grace_seconds=rotation.grace_seconds, now=now())
+        outbox.rotate(webhook, grace_seconds=rotation.grace_seconds, now=now())
         return secret_view(webhook)
 
 
@@ -112,7 +112,7 @@ def ping_webhook(parts: UseParts, caller: UseCaller, webhook_id: str) -> Deliver
     """
     with parts.database.write() as session:
         webhook = _found(session, caller, webhook_id, hold=True)
-        return delivery_view(webhooks.ping(session, webhook, now=now()))
+        return delivery_view(outbox.ping(session, webhook, now=now()))
 
 
 @router.get("/{webhook_id}/deliveries", operation_id="list_deliveries", responses=LOOKUP_ERRORS)
@@ -122,7 +122,7 @@ def list_deliveries(
     """What was delivered, is to be, or could not be: newest first, with every try. Kept for 30 days."""
     with parts.database.read() as session:
         webhook = _found(session, caller, webhook_id)
-        rows = webhooks.deliveries(session, webhook.id, limit=limit + 1, after=paging.decode(cursor))
+        rows = outbox.deliveries(session, webhook.id, limit=limit + 1, after=paging.decode(cursor))
     shown, next_cursor = paging.cut(rows, limit)
     return DeliveryPage(data=tuple(map(delivery_view, shown)), next_cursor=next_cursor)
 
@@ -143,12 +143,12 @@ def redeliver(parts: UseParts, caller: UseCaller, webhook_id: str, delivery_id: 
                 f"{webhook_id} has no delivery {delivery_id}.",
                 suggestions=[f"GET /v1/webhooks/{webhook_id}/deliveries lists them."],
             )
-        webhooks.again(delivery, now=now())
+        outbox.again(delivery, now=now())
         return delivery_view(delivery)
 
 
 def _found(session: Session, caller: Caller, webhook_id: str, *, hold: bool = False) -> Webhook:
-    webhook = webhooks.get(session, webhook_id, hold=hold)
+    webhook = outbox.get(session, webhook_id, hold=hold)
     if webhook is None or not caller.sees(webhook.owner):
         kind = kind_of(webhook_id)
         named = f" {webhook_id} names {kind}." if kind not in (None, "a webhook") else ""

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from infra.settings import Settings
-from jobspec import errors
+from secateur import errors
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -32,13 +32,17 @@ def test_the_import_contracts_are_kept() -> None:
     ("statement", "forbidden"),
     [
         pytest.param("from service.app import create_app", HEAVY | TRACING, id="gateway"),
-        pytest.param("import workers.app, workers.supervisor", HEAVY | TRACING, id="worker process"),
-        pytest.param("import jobspec.spec, jobspec.report, jobspec.fit, screening", HEAVY, id="job language"),
-        pytest.param("import client.api", HEAVY | {"fastapi", "celery", "sqlalchemy"}, id="client"),
+        pytest.param("import workers.app, workers.supervision.supervisor", HEAVY | TRACING, id="worker process"),
         pytest.param(
-            "import workers.child", {"tensorflow", "keras", "infra", "celery", "sqlalchemy"}, id="child at start"
+            "import secateur.specs.spec, secateur.reports.report, secateur.validation.fit, screening",
+            HEAVY,
+            id="job language",
         ),
-        pytest.param("import engine.inspect", {"tensorflow", "keras"}, id="data set check"),
+        pytest.param("import secateur.client.api", HEAVY | {"fastapi", "celery", "sqlalchemy"}, id="client"),
+        pytest.param(
+            "import workers.child.main", {"tensorflow", "keras", "infra", "celery", "sqlalchemy"}, id="child at start"
+        ),
+        pytest.param("import engine.inspection.inspect", {"tensorflow", "keras"}, id="data set check"),
     ],
 )
 def test_a_process_loads_only_what_it_is_for(statement: str, forbidden: set[str]) -> None:

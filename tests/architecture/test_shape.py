@@ -17,7 +17,7 @@ SOURCES = {
 """The text of each file of the product, by its name. Migrations are written once and stay as they are."""
 
 TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
-ERRORS = "jobspec/errors.py"
+ERRORS = "secateur/errors.py"
 """A tree of errors is a list: it may be longer, and its classes are described by their titles."""
 
 

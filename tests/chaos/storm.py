@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from infra.settings import Settings
-from jobspec.states import FINAL
+from secateur.protocol.states import FINAL
 from stack.interrupts import Interrupts
 from stack.machine import WORKER, Machine, machine
 from tests.chaos.victims import Killer, Kind

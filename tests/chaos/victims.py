@@ -18,7 +18,7 @@ Kind = Literal["child", "worker", "gateway", "broker", "emptied"]
 ROUND: Final[tuple[Kind, ...]] = ("child", "child", "child", "worker", "gateway", "broker")
 """Everybody's turn comes in each round, in an order that is drawn."""
 
-CHILDREN: Final = ("workers.child", fake_engine.__file__)
+CHILDREN: Final = ("workers.child.main", fake_engine.__file__)
 """What the command of a process that runs jobs has in it."""
 
 

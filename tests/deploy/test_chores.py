@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import workers
 from infra.__main__ import main
-from infra.database import Database, now
+from infra.db.database import Database, now
+from infra.jobs import workers
 from infra.settings import Settings
 from tests.backing import Backing
 

@@ -103,7 +103,7 @@ def test_an_image_holds_the_pinned_packages_of_its_extra_and_no_others(target: s
 
 def test_the_default_worker_serves_every_queue() -> None:
     """A queue that nobody serves would leave uploads in `checking` for ever."""
-    from jobspec.work import QUEUES
+    from secateur.protocol.work import QUEUES
 
     command = json.loads(next(line for line in stages()["worker"] if line.startswith("CMD")).removeprefix("CMD "))
 
@@ -177,7 +177,7 @@ def test_webhooks_are_delivered_by_whoever_has_a_way_out_and_by_nobody_else() ->
     delivers = SERVICES["worker"]["environment"]["SECATEUR_DELIVER_WEBHOOKS"]
 
     assert Settings.model_validate({"deliver_webhooks": delivers}).deliver_webhooks is False
-    assert SERVICES["courier"]["command"] == ["python", "-m", "workers.courier"]
+    assert SERVICES["courier"]["command"] == ["python", "-m", "workers.webhooks"]
     assert COMPOSE["networks"]["outside"] == {}
     assert "volumes" not in SERVICES["courier"]
 
@@ -185,8 +185,8 @@ def test_webhooks_are_delivered_by_whoever_has_a_way_out_and_by_nobody_else() ->
 @pytest.mark.parametrize(
     ("target", "modules"),
     [
-        ("gateway", ["service.__main__", "infra.__main__", "workers.courier"]),
-        ("worker", ["workers.__main__", "workers.child"]),
+        ("gateway", ["service.__main__", "infra.__main__", "workers.webhooks.__main__"]),
+        ("worker", ["workers.__main__", "workers.child.__main__"]),
     ],
     ids=["gateway", "worker"],
 )

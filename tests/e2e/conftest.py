@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from client.api import Secateur
-from client.views import Job
 from infra.settings import Settings
+from secateur.client.api import Secateur
+from secateur.client.views import Job
 from stack.interrupts import Interrupts
 from stack.machine import machine
 from tests.backing import Backing, stored
@@ -99,5 +99,5 @@ def progressed(job: Job) -> int:
 
 def ask_from_command_line(service: Service, kind: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What ``secateur`` says to a request for a job, at its end."""
-    command = [sys.executable, "-m", "client.cli", kind, *arguments, "--url", service.client.base_url]
+    command = [sys.executable, "-m", "secateur.cli.main", kind, *arguments, "--url", service.client.base_url]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from jobspec.report import Report
+from secateur.reports.report import Report
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line
 
 pytestmark = [

@@ -9,9 +9,9 @@ import numpy as np
 import psutil
 import pytest
 
-from client.api import Secateur
-from jobspec.events import JobEvent
-from jobspec.states import FINAL
+from secateur.client.api import Secateur
+from secateur.protocol.events import JobEvent
+from secateur.protocol.states import FINAL
 from stack.interrupts import Interrupts
 from stack.machine import Machine, machine
 from tests.backing import Backing

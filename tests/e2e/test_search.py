@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from client.views import Job
-from jobspec.search_report import SearchReport
+from secateur.client.views import Job
+from secateur.reports.search import SearchReport
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line
 
 pytestmark = [

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from client.views import Job
-from jobspec.sensitivity_report import Curves
+from secateur.client.views import Job
+from secateur.reports.sensitivity import Curves
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line, progressed
 
 pytestmark = [

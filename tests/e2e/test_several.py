@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from client.views import Job
-from jobspec.errors import InputShapeMismatch, LabelsMismatch
+from secateur.client.views import Job
+from secateur.errors import InputShapeMismatch, LabelsMismatch
 from tests.e2e.conftest import Inputs, Service
 
 pytestmark = [

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from client.views import Job
-from jobspec.sweep_report import SweepReport
+from secateur.client.views import Job
+from secateur.reports.sweep import SweepReport
 from tests.e2e.conftest import Inputs, Service, ask_from_command_line, progressed
 
 pytestmark = [

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from client.views import Job
+from secateur.client.views import Job
 from tests.e2e.conftest import Inputs, Service
 from tests.otlp import Collector, Received
 from tests.waiting import eventually
-from tests.workers.test_webhooks import Receiver, receiver
+from tests.workers.webhooks.test_delivery import Receiver, receiver
 
 __all__ = ["receiver"]
 

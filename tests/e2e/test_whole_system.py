@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.views import Job
-from jobspec.errors import NotCancellable, NotReady, SecateurError
-from jobspec.summaries import ModelSummary
+from secateur.client.views import Job
+from secateur.errors import NotCancellable, NotReady, SecateurError
+from secateur.reports.summaries import ModelSummary
 from tests.badfiles import BAD_UPLOADS, BadUpload, good_arrays
 from tests.e2e.conftest import Inputs, Service, progressed
 from tests.waiting import eventually
@@ -161,7 +161,7 @@ def working_folders(service: Service) -> list[Path]:
 def test_a_job_in_the_middle_of_training_is_cancelled_and_leaves_nothing(
     service: Service, inputs: Inputs, record_property: Callable[[str, object], None]
 ) -> None:
-    """How long that takes is measured by benchmarks/cancel_latency.py; here is that it is done, and in which order."""
+    """How long that takes is measured by benchmarks/service/cancel_latency.py; here is that it is done, and in which order."""
     before = service.stored()
     spec = {"model_id": inputs.model_id, "dataset_id": inputs.dataset_id, "on_chance_baseline": "continue"}
     job_id = service.client.submit(spec | {"steps": TRAINING, "training": {"batch_size": 8}}).id

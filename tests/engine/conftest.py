@@ -24,14 +24,14 @@ def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Jobs of fixtures that several tests share, such as ``finished``, render theirs.
     """
-    if "engine.compress" in sys.modules:
-        monkeypatch.setattr("engine.compress.html", lambda report: "")
+    if "engine.pipeline.compress" in sys.modules:
+        monkeypatch.setattr("engine.pipeline.compress.html", lambda report: "")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _portable() -> None:
     """Layers compute as they do in a job, where a model is read first."""
-    from engine import portable
+    from engine.models import portable
 
     portable.install()
 
@@ -73,7 +73,7 @@ def make_model() -> Any:
 def cut(masks: Any, sparsity: float | None = None, **choices: Any) -> Any:
     """Cut at once, as a prune step with these choices does; for criteria that look at nothing but weights."""
     from engine.pruning.cutting import Cutting, scorer
-    from jobspec.pruning import OneShot, Prune
+    from secateur.specs.pruning import OneShot, Prune
 
     step = Prune(sparsity=sparsity, schedule=OneShot(), **choices)
     cutting = Cutting(masks, step, scorer(step, None, seed=0))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from screening.keras_file import CONFIG, METADATA, WEIGHTS
+from screening.models.keras_file import CONFIG, METADATA, WEIGHTS
 from tests.badfiles import (
     BAD_UPLOADS,
     FAKE_WEIGHTS,

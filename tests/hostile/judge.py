@@ -9,15 +9,15 @@ import sys
 import traceback
 from pathlib import Path
 
-from jobspec.errors import SecateurError
-from jobspec.reading import Reading
-from workers.child import as_error, confine
+from secateur.errors import SecateurError
+from secateur.specs.reading import Reading
+from workers.child.main import as_error, confine
 
 
 def main() -> None:
     """Judge all files below the working folder, in order of their names, until the word ``end``."""
     confine(sys.argv[1], int(sys.argv[2]))
-    from engine.inspect import inspect_dataset, inspect_model
+    from engine.inspection.inspect import inspect_dataset, inspect_model
 
     for folder in sorted(Path.cwd().iterdir()):
         for path in folder.glob("*.*"):

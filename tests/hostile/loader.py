@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workers.child import confine
+from workers.child.main import confine
 
 
 def say(what: object) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.payloads import SECRET, Canaries, payloads
-from workers.process import LOG_NAME, Child, Death
 from workers.sandbox.level import FULL, Sandbox, give
+from workers.supervision.process import LOG_NAME, Child, Death
 
 
 @dataclass

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from jobspec.errors import SecateurError
 from screening import screen
+from secateur.errors import SecateurError
 from tests.hostile.files import CVES, EVERYTHING, HOSTILE, BadUpload
-from workers.process import LOG_NAME, Child, Death
 from workers.sandbox.level import FULL, Sandbox, give
+from workers.supervision.process import LOG_NAME, Child, Death
 
 SCREENED = [bad for bad in HOSTILE if bad.where == "screening"]
 CHECKED = [bad for bad in EVERYTHING if bad.where == "check"]

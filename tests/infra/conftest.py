@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.database import Database
-from infra.store import Store
-from infra.tables import Table
+from infra.db.database import Database
+from infra.db.tables import Table
+from infra.storage.store import Store
 from tests.backing import Backing
 from tests.servers import Servers
 

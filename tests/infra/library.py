@@ -5,13 +5,17 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from infra import blobs, jobs, locks, retention, uploads
-from infra.database import Database
-from infra.jobs import Outcome, StoredFile
-from infra.store import Store
-from infra.tables import Artifact, Job, Upload
-from jobspec.reading import Reading
-from jobspec.states import JobState, UploadState
+from infra.cleanup import retention
+from infra.db import locks
+from infra.db.database import Database
+from infra.db.tables import Artifact, Job, Upload
+from infra.jobs import lifecycle
+from infra.jobs.lifecycle import Outcome, StoredFile
+from infra.storage import blobs
+from infra.storage.store import Store
+from infra.uploads import uploads
+from secateur.protocol.states import JobState, UploadState
+from secateur.specs.reading import Reading
 from tests.infra.rows import LEASE, at, spec
 
 
@@ -49,8 +53,8 @@ class Library:
     def running(self, model_id: str = "mdl_" + "0" * 20, *, expires_at: datetime | None = None) -> Job:
         """A job that a worker has."""
         with self.database.write() as session:
-            row = jobs.create(session, spec(model_id=model_id), expires_at=expires_at, now=at(0))
-            held = jobs.claim(session, row.id, lease_seconds=LEASE, now=at(0))
+            row = lifecycle.create(session, spec(model_id=model_id), expires_at=expires_at, now=at(0))
+            held = lifecycle.claim(session, row.id, lease_seconds=LEASE, now=at(0))
         assert held is not None
         return held
 
@@ -61,7 +65,7 @@ class Library:
         files = [StoredFile(f"file-{number}", "x/y", *self.put(each)) for number, each in enumerate(contents)]
         with self.database.write() as session:
             outcome = Outcome(JobState.SUCCEEDED, files=files)
-            assert jobs.finish(session, held.id, held.attempt, outcome, steps=[], now=at(1))
+            assert lifecycle.finish(session, held.id, held.attempt, outcome, steps=[], now=at(1))
         return held.id
 
     def remove_upload(self, upload_id: str) -> None:

@@ -4,11 +4,12 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra import job_list, jobs, uploads
-from infra.database import Database
-from infra.tables import Job, Upload
-from jobspec.reading import Reading
-from jobspec.spec import CompressSpec
+from infra.db.database import Database
+from infra.db.tables import Job, Upload
+from infra.jobs import lifecycle, queries
+from infra.uploads import uploads
+from secateur.specs.reading import Reading
+from secateur.specs.spec import CompressSpec
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MODEL_ID, DATASET_ID = "mdl_" + "0" * 20, "dst_" + "0" * 20
@@ -30,14 +31,14 @@ def spec(**changes: Any) -> CompressSpec:
 def queued(database: Database, *, seconds: float = 0, **changes: Any) -> str:
     """Write a user's job. Returns its id."""
     with database.write() as session:
-        return jobs.create(session, spec(**changes), now=at(seconds)).id
+        return lifecycle.create(session, spec(**changes), now=at(seconds)).id
 
 
 def claimed(database: Database, *, seconds: float = 0, **changes: Any) -> tuple[str, int]:
     """Write a user's job and claim it. Returns its id and the attempt."""
     job_id = queued(database, seconds=seconds, **changes)
     with database.write() as session:
-        job = jobs.claim(session, job_id, lease_seconds=LEASE, now=at(seconds))
+        job = lifecycle.claim(session, job_id, lease_seconds=LEASE, now=at(seconds))
     assert job is not None
     return job_id, job.attempt
 
@@ -68,7 +69,7 @@ def register(
 def job(database: Database, job_id: str) -> Job:
     """The row as it is now."""
     with database.read() as session:
-        found = job_list.get(session, job_id)
+        found = queries.get(session, job_id)
     assert found is not None
     return found
 

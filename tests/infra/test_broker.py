@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from infra.broker import Publisher, celery_app, connect
-from infra.tables import Job
-from jobspec.errors import Unavailable
-from jobspec.work import RUN_TASK
+from infra.db.tables import Job
+from secateur.errors import Unavailable
+from secateur.protocol.work import RUN_TASK
 from tests import valkey
 
 

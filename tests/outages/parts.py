@@ -13,7 +13,7 @@ import psycopg
 from moto.server import ThreadedMotoServer
 
 from infra.broker import Publisher, celery_app
-from jobspec.errors import Unavailable
+from secateur.errors import Unavailable
 from stack.broker import broker_command, broker_url
 from stack.machine import usable_port
 from tests import postgres

@@ -19,10 +19,10 @@ import httpx
 import numpy as np
 import psutil
 
-from engine.inspect import inspect_model
-from infra.database import Database
+from engine.inspection.inspect import inspect_model
+from infra.db.database import Database
 from infra.settings import Settings
-from jobspec.states import FINAL
+from secateur.protocol.states import FINAL
 from stack.interrupts import Interrupts
 from stack.keeper import Keeper
 from stack.machine import usable_port
@@ -41,7 +41,7 @@ QUICK: Final = {
 REAL, FAKE_ENGINE = "workers", "tests.workers.fake_engine"
 """The modules that workers can be: with the real engine, or with one that costs nothing."""
 
-CHILDREN: Final = {"workers.child", fake_engine.__file__}
+CHILDREN: Final = {"workers.child.main", fake_engine.__file__}
 """What the command of a process that runs a job has in it."""
 
 PATIENCE_SECONDS: Final = 90.0

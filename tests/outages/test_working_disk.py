@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobspec.states import FINAL
+from secateur.protocol.states import FINAL
 from tests.outages.disk import Disk
 from tests.outages.service import REAL, Service, serving
 

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from jobspec.channels import PruneChannels
-from jobspec.pruning import Iterative, Polynomial, Prune
-from jobspec.report import (
+from secateur.reports.report import (
     FileDigest,
     GroupCut,
     Host,
@@ -18,8 +16,10 @@ from jobspec.report import (
     TrainingPoint,
     Variant,
 )
-from jobspec.spec import Quantize, Recipe
-from jobspec.training import Finetune
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import Iterative, Polynomial, Prune
+from secateur.specs.spec import Quantize, Recipe
+from secateur.specs.training import Finetune
 
 
 def layer(name: str, class_name: str, shape: tuple[int, ...], **given: Any) -> LayerSparsity:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from jobspec.errors import TrainingDiverged
-from jobspec.events import EventKind, JobEvent
-from reporting.events import line, words
+from secateur.errors import TrainingDiverged
+from secateur.protocol.events import EventKind, JobEvent
+from secateur.text.events import line, words
 
 FAILURE = TrainingDiverged("The loss became nan.").failure("finetune").model_dump(mode="json")
 SAID: dict[str, tuple[EventKind, dict[str, Any], str]] = {

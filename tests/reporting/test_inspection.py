@@ -2,10 +2,10 @@
 
 import re
 
-from jobspec.channels import PruneChannels
-from jobspec.fit_channels import why_left_alone
-from jobspec.summaries import ChannelGroup, LayerInfo, ModelSummary, TensorInfo
-from reporting.inspection import model_table, sentences
+from secateur.reports.summaries import ChannelGroup, LayerInfo, ModelSummary, TensorInfo
+from secateur.specs.channels import PruneChannels
+from secateur.text.inspection import model_table, sentences
+from secateur.validation.channels import why_left_alone
 from tests.reporting.test_terminal import printed
 
 

@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from jobspec.report import ClassRecall, GroupCut, Report
-from reporting import words
-from reporting.classes_plot import MAX_CLASSES
-from reporting.groups_plot import MAX_GROUPS
-from reporting.page import html
-from reporting.plots import MAX_LAYERS
+from reporting.pages.page import html
+from reporting.plots.classes import MAX_CLASSES
+from reporting.plots.groups import MAX_GROUPS
+from reporting.plots.svg import MAX_LAYERS
+from secateur.reports.report import ClassRecall, GroupCut, Report
+from secateur.text import words
 from tests.reporting import factory
 
 HOSTILE = '<script>alert("x")</script>$&'

@@ -11,11 +11,12 @@ import matplotlib.image
 import pytest
 from rich.console import Console
 
-from jobspec.sensitivity import SensitivityRecipe
-from jobspec.sensitivity_report import Curves, MeasuredLayer, SensitivityReport
-from reporting import pictures, sensitivity_plot, words
-from reporting.sensitivity_page import html, shades
-from reporting.terminal import table
+from reporting.pages.sensitivity import html, shades
+from reporting.plots import files, sensitivity
+from secateur.reports.sensitivity import Curves, MeasuredLayer, SensitivityReport
+from secateur.specs.sensitivity import SensitivityRecipe
+from secateur.text import words
+from secateur.text.terminal import table
 from tests.reporting import factory
 from tests.reporting.test_page import HOSTILE, plots_of, text_of
 
@@ -118,7 +119,7 @@ def test_the_page_refers_to_nothing_outside_itself_and_trusts_no_name() -> None:
 
 def test_the_same_report_gives_the_same_page_and_picture() -> None:
     assert html(report()) == html(report())
-    assert sensitivity_plot.png(report()) == sensitivity_plot.png(report())
+    assert sensitivity.png(report()) == sensitivity.png(report())
 
 
 def names_in(svg: str) -> list[str]:
@@ -145,7 +146,7 @@ def test_of_many_layers_the_most_sensitive_have_names_and_the_table_has_all() ->
 def test_names_beside_lines_that_end_alike_do_not_lie_on_each_other() -> None:
     ends = [(name, 5.0) for name in "abcdef"]
 
-    places = [place for _, _, place in sensitivity_plot.spread(ends, gap=1.0, low=0.0, high=6.0)]
+    places = [place for _, _, place in sensitivity.spread(ends, gap=1.0, low=0.0, high=6.0)]
 
     assert all(above - below >= 1.0 for below, above in itertools.pairwise(places))
     assert max(places) <= 6.0
@@ -153,15 +154,15 @@ def test_names_beside_lines_that_end_alike_do_not_lie_on_each_other() -> None:
 
 def test_the_picture_has_the_colours_of_the_light_theme() -> None:
     """A picture knows no themes; the page's light theme is written down once more, and must not drift."""
-    css = (Path(sensitivity_plot.__file__).parent / "report.css").read_text()
+    css = (Path(sensitivity.__file__).parent / "report.css").read_text()
     light = dict(re.findall(r"(--[a-z0-9-]+): (#[0-9a-f]{6})", css[: css.index("@media")]))
 
-    from reporting.plots import VARIABLES
+    from reporting.plots.svg import VARIABLES
 
-    assert {VARIABLES[stand_in]: colour for stand_in, colour in pictures.LIGHT.items()} == {
+    assert {VARIABLES[stand_in]: colour for stand_in, colour in files.LIGHT.items()} == {
         variable: light[variable] for variable in VARIABLES.values()
     }
-    picture = matplotlib.image.imread(io.BytesIO(sensitivity_plot.png(report())))
+    picture = matplotlib.image.imread(io.BytesIO(sensitivity.png(report())))
     blue = [int(light["--series-1"][at : at + 2], 16) / 255 for at in (1, 3, 5)]
     assert (abs(picture[..., :3] - blue) < 0.01).all(axis=-1).any()
     assert (picture[0, 0, :3] == 1).all()

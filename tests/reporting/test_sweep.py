@@ -6,15 +6,15 @@ import re
 
 import pytest
 
-from engine.sweep_verdicts import verdicts
-from jobspec.report import Variant
-from jobspec.states import JobState
-from jobspec.sweep import SweepRecipe, Trial
-from jobspec.sweep_report import SweepReport, TrialResult, points_of
-from reporting import sweep_table
-from reporting.sweep_page import html
-from reporting.sweep_plot import png, svg_file
-from reporting.terminal import table
+from engine.studies.sweep_verdicts import verdicts
+from reporting.pages.sweep import html
+from reporting.plots.sweep import png, svg_file
+from secateur.protocol.states import JobState
+from secateur.reports.report import Variant
+from secateur.reports.sweep import SweepReport, TrialResult, points_of
+from secateur.specs.sweep import SweepRecipe, Trial
+from secateur.text import sweep_csv
+from secateur.text.terminal import table
 from tests.reporting import factory
 from tests.reporting.test_terminal import printed
 
@@ -60,7 +60,7 @@ def report() -> SweepReport:
 
 
 def test_the_csv_has_a_line_a_trial_and_no_formula(report: SweepReport) -> None:
-    rows = list(csv.DictReader(io.StringIO(sweep_table.csv(report))))
+    rows = list(csv.DictReader(io.StringIO(sweep_csv.csv(report))))
 
     assert len(rows) == 12
     assert (rows[0]["method"], rows[0]["score"], rows[0]["times_faster"]) == ("'=w", "0.98", "2.0")

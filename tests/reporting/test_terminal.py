@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jobspec.progress import StepProgress
-from jobspec.report import Report
-from reporting.comparison import lines
-from reporting.page import html
-from reporting.terminal import progress, table
+from reporting.pages.page import html
+from secateur.protocol.progress import StepProgress
+from secateur.reports.report import Report
+from secateur.text.comparison import lines
+from secateur.text.terminal import progress, table
 from tests.reporting import factory
 
 

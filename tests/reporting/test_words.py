@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting import words
+from secateur.text import words
 
 
 def plain(text: str) -> str:

@@ -9,10 +9,10 @@ import obstore
 import pytest
 from obstore.store import LocalStore
 
-from jobspec.errors import ArchiveUnreadable, ArchiveUnsafe
 from screening import archive as rules
 from screening import screen
 from screening.archive import Archive
+from secateur.errors import ArchiveUnreadable, ArchiveUnsafe
 from tests.badfiles import good_npz, zipped
 
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from jobspec.errors import SecateurError, catalogue
 from screening import screen
+from secateur.errors import SecateurError, catalogue
 from tests.badfiles import BAD_UPLOADS, BadUpload, good_keras, good_npz
 
 SCREENED = [bad for bad in BAD_UPLOADS if bad.where == "screening"]

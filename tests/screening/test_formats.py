@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobspec.errors import UnsupportedFormat
 from screening import Kind, format_of
 from screening.formats import ADVICE
+from secateur.errors import UnsupportedFormat
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobspec.errors import RequestError
 from screening import Kind, screen
-from screening.keras_config import check
+from screening.models.keras_config import check
+from secateur.errors import RequestError
 from tests.badfiles import good_npz, keras_file, layer, sequential, zipped
 
 SEEDS: dict[Kind, bytes] = {

@@ -18,11 +18,11 @@ from fastapi import FastAPI
 from sqlalchemy import func, select
 
 from infra.broker import KEY_PREFIX, connect
+from infra.db.tables import Job, Upload
 from infra.settings import Settings
-from infra.tables import Job, Upload
 from service.__main__ import bind, document
 from service.app import create_app
-from service.parts import Parts
+from service.components import Parts
 from tests import waiting
 from tests.backing import Backing, staged, stored
 from tests.badfiles import good_arrays, keras_file, layer, npz, sequential

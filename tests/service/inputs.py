@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
-from infra import job_steps, jobs, uploads
-from infra.database import now
-from infra.jobs import Outcome, StoredFile
-from infra.tables import Job
-from jobspec.errors import DatasetNotFinite, ModelUnreadable
-from jobspec.ids import new_id
-from jobspec.reading import Reading
-from jobspec.spec import CompressSpec
-from jobspec.states import JobState
-from jobspec.summaries import DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
+from infra.db.database import now
+from infra.db.tables import Job
+from infra.jobs import lifecycle, steps
+from infra.jobs.lifecycle import Outcome, StoredFile
+from infra.uploads import uploads
+from secateur.errors import DatasetNotFinite, ModelUnreadable
+from secateur.ids import new_id
+from secateur.protocol.states import JobState
+from secateur.reports.summaries import DatasetSummary, LayerInfo, ModelSummary, SplitInfo, TensorInfo
+from secateur.specs.reading import Reading
+from secateur.specs.spec import CompressSpec
 from tests.service.conftest import Running
 
 MODEL = ModelSummary(
@@ -83,13 +84,13 @@ def job(running: Running, **changes: Any) -> str:
     needed = {} if {"model_id", "dataset_id"} <= changes.keys() else pair(running).spec()
     spec = CompressSpec.model_validate(needed | {"steps": [PRUNE]} | changes)
     with running.parts.database.write() as session:
-        return jobs.create(session, spec, now=now()).id
+        return lifecycle.create(session, spec, now=now()).id
 
 
 def take(running: Running, job_id: str) -> Job:
     """Claim a job, as a worker does."""
     with running.parts.database.write() as session:
-        claimed = jobs.claim(session, job_id, lease_seconds=60, now=now())
+        claimed = lifecycle.claim(session, job_id, lease_seconds=60, now=now())
     assert claimed is not None
     return claimed
 
@@ -98,7 +99,7 @@ def end(running: Running, job_id: str, outcome: Outcome) -> None:
     """Claim a job and end it, as a worker does."""
     claimed = take(running, job_id)
     with running.parts.database.write() as session:
-        assert jobs.finish(session, job_id, claimed.attempt, outcome, steps=job_steps.steps_of(claimed), now=now())
+        assert lifecycle.finish(session, job_id, claimed.attempt, outcome, steps=steps.steps_of(claimed), now=now())
 
 
 def succeed(running: Running, job_id: str, files: dict[str, tuple[str, bytes]]) -> None:

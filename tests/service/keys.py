@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import httpx
 
-from infra import api_keys
-from infra.database import now
-from jobspec.keys import Scope
+from infra.accounts import api_keys
+from infra.db.database import now
+from secateur.protocol.keys import Scope
 from tests.service.conftest import Running
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from jobspec.report import Report
+from secateur.reports.report import Report
 from stack.demo import demo
 from stack.interrupts import Interrupts
 from tests.badfiles import good_keras, good_npz

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from client.api import Secateur
-from jobspec.errors import SecateurError
+from secateur.client.api import Secateur
+from secateur.errors import SecateurError
 from stack.machine import usable_port
 from tests import waiting
 

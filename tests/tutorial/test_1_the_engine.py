@@ -9,20 +9,20 @@ import keras
 import numpy as np
 import pytest
 
-from engine.compress import compress
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
+from engine.pipeline.compress import compress
 from engine.pruning.criterion import magnitude
 from engine.pruning.distribution import Ranked, global_, uniform
 from engine.pruning.mask import keep_largest
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan
 from engine.pruning.structure import UNITS
-from engine.repair.equations import Samples
-from engine.repair.reconstruct import reconstruct
-from jobspec.pruning import Polynomial
-from jobspec.reading import Reading
-from jobspec.report import Report
-from jobspec.spec import Recipe
+from engine.reconstruction.equations import Samples
+from engine.reconstruction.reconstruct import reconstruct
+from secateur.reports.report import Report
+from secateur.specs.pruning import Polynomial
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
 
 
 def test_1_a_criterion_scores_weights_and_a_mask_keeps_the_best() -> None:

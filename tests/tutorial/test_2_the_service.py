@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from client.api import Secateur
-from jobspec.errors import UnknownLayer, UnsupportedFormat
+from secateur.client.api import Secateur
+from secateur.errors import UnknownLayer, UnsupportedFormat
 from tests.badfiles import good_keras, good_npz
 from tests.e2e.conftest import Service, service  # noqa: F401 - a fixture
 

@@ -14,23 +14,24 @@ from typing import Any
 import psutil
 import pytest
 
-from infra import job_list, jobs, uploads
 from infra.broker import Publisher, celery_app
-from infra.database import Database, now
+from infra.db.database import Database, now
+from infra.db.tables import Artifact, Job, Upload
+from infra.jobs import lifecycle, queries
 from infra.settings import Settings
-from infra.store import Store
-from infra.tables import Artifact, Job, Upload
-from jobspec.errors import Unavailable
-from jobspec.kinds import SPECS
-from jobspec.reading import Reading
-from jobspec.states import UploadState
+from infra.storage.store import Store
+from infra.uploads import uploads
+from secateur.errors import Unavailable
+from secateur.protocol.states import UploadState
+from secateur.specs.kinds import SPECS
+from secateur.specs.reading import Reading
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
 from tests.backing import Backing
-from workers.attempt import Means
-from workers.checkpoints import Keeping
-from workers.children import Children
-from workers.supervisor import Supervisor
+from workers.supervision.attempt import Means
+from workers.supervision.checkpoints import Keeping
+from workers.supervision.children import Children
+from workers.supervision.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
 
@@ -88,11 +89,11 @@ class Bench:
         """Accept a job on these inputs. Returns its id."""
         spec = SPECS[kind].model_validate({"kind": kind, **inputs, **fields})
         with self.database.write() as session:
-            return jobs.create(session, spec, now=now()).id
+            return lifecycle.create(session, spec, now=now()).id
 
     def job(self, job_id: str) -> Job:
         with self.database.read() as session:
-            job = job_list.get(session, job_id)
+            job = queries.get(session, job_id)
         assert job is not None
         return job
 
@@ -104,7 +105,7 @@ class Bench:
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         with self.database.read() as session:
-            return list(job_list.artifacts(session, job_id))
+            return list(queries.artifacts(session, job_id))
 
     def has_blob(self, content: bytes) -> bool:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -57,10 +57,10 @@ def main(summary: str, pipe: int) -> None:
 
 def serve(arguments: Sequence[str]) -> None:
     """Be a worker whose compress jobs, and checks of models where their summary is given, are run by this program."""
-    from jobspec.work import WorkKind
+    from secateur.protocol.work import WorkKind
     from workers.__main__ import main as work
-    from workers.process import child_command
     from workers.sandbox.confinement import Confinement
+    from workers.supervision.process import child_command
 
     summary = os.environ.get(MODEL_SUMMARY, "")
     faked = {"compress", "check_model"} if summary else {"compress"}

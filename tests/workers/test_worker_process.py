@@ -13,15 +13,15 @@ import psutil
 import pytest
 from sqlalchemy import update
 
-from infra import jobs
 from infra.broker import Publisher, celery_app, connect
-from infra.database import now
-from infra.tables import Job
+from infra.db.database import now
+from infra.db.tables import Job
+from infra.jobs import lifecycle
 from tests.badfiles import good_npz
 from tests.workers.conftest import Bench, eventually
 from tests.workers.fake_engine import FILES, UNTIL_CONTINUED
 from workers.__main__ import main as work
-from workers.sweep import RESEND_SECONDS
+from workers.background.reaper import RESEND_SECONDS
 
 REAL, FAKE_ENGINE = "workers", "tests.workers.fake_engine"
 """The modules that a worker can be."""
@@ -58,7 +58,7 @@ def send(bench: Bench, broker: str, job_id: str) -> None:
     """Publish a job as the gateway does."""
     Publisher(celery_app(broker)).publish(bench.job(job_id))
     with bench.database.write() as session:
-        jobs.mark_published(session, job_id, now=now())
+        lifecycle.mark_published(session, job_id, now=now())
 
 
 @EMBEDDED

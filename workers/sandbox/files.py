@@ -17,7 +17,7 @@ from landlockpy import AccessFS, Ruleset, Scope, abi_version
 
 __all__ = ["abi_version", "know", "reachable_by_others", "readable", "restrict"]
 
-PACKAGES: Final = ("jobspec", "screening", "reporting", "engine", "workers")
+PACKAGES: Final = ("secateur", "screening", "reporting", "engine", "workers")
 """Ours that a child imports. Its checkout also holds data when it is run in place, so never the whole of it, not even
 its names, which are digests and jobs. So a package is found only if it was imported before (``know``); what is in it
 can be imported later."""

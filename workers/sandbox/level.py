@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from jobspec.errors import SandboxMissing
+from secateur.errors import SandboxMissing
 from workers.sandbox import files, identity
 from workers.sandbox.attack import SECRET
 from workers.sandbox.confinement import PARTS, Confinement, Part, why_missing

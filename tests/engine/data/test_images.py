@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.data.formats import read
+from engine.data.read import read
 from engine.data.split import split
 from engine.data.summary import summarise
-from jobspec.errors import UploadRefused
-from jobspec.reading import Reading
+from secateur.errors import UploadRefused
+from secateur.specs.reading import Reading
 
 
 def picture(value: int = 0, size: tuple[int, int] = (4, 6), mode: str = "RGB", format: str = "PNG") -> bytes:

@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data.formats import read
 from engine.data.labels import label_kind
+from engine.data.read import read
 from engine.data.rows import HELD_BYTES, Rows
 from engine.data.split import split
 from engine.data.summary import summarise
-from jobspec.errors import DatasetLabelsInvalid, DatasetNotFinite, UploadRefused
-from jobspec.reading import Reading
+from secateur.errors import DatasetLabelsInvalid, DatasetNotFinite, UploadRefused
+from secateur.specs.reading import Reading
 
 
 def write(path: Path, **arrays: np.ndarray) -> Path:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data.formats import read
+from engine.data.read import read
 from engine.data.summary import summarise
-from jobspec.errors import UploadRefused
-from jobspec.reading import Reading
+from secateur.errors import UploadRefused
+from secateur.specs.reading import Reading
 
 Arrays = dict[str, np.ndarray]
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.data.pool import divide, draw
-from jobspec.errors import DatasetSplitEmpty
-from jobspec.reading import Reading
+from engine.data.formats.pool import divide, draw
+from secateur.errors import DatasetSplitEmpty
+from secateur.specs.reading import Reading
 
 shares = st.floats(0.05, 0.6)
 

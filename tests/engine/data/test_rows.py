@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.data import rows
 from engine.data.rows import HELD_BYTES, Rows, RowWriter, open_file, scratch_file
-from jobspec.errors import ArchiveUnsafe
+from secateur.errors import ArchiveUnsafe
 
 TABLE = np.arange(60, dtype=">f4").reshape(10, 3, 2)
 

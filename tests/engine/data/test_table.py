@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data.formats import read
+from engine.data.read import read
 from engine.data.summary import summarise
-from jobspec.errors import UploadRefused
-from jobspec.reading import Reading
+from secateur.errors import UploadRefused
+from secateur.specs.reading import Reading
 
 ROWS = [(0.5, 1, "cat"), (1.5, 2, "dog"), (2.5, 3, "cat"), (3.5, 4, "dog"), (4.5, 5, "cat"), (5.5, 6, "dog")]
 

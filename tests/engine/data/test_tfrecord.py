@@ -10,9 +10,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data.formats import read
-from jobspec.errors import UploadRefused
-from jobspec.reading import Reading
+from engine.data.read import read
+from secateur.errors import UploadRefused
+from secateur.specs.reading import Reading
 from tests.engine.data.test_images import picture
 
 RAW = {"pixels": {"encoding": "raw", "shape": [2, 3], "dtype": "uint8"}, "label": {"dtype": "int64"}}

@@ -14,7 +14,7 @@ from engine.pruning.criterion import (
     taylor,
     taylor_of_units,
 )
-from jobspec.pruning import THRESHOLDS, UNIT_CRITERIA, Criterion
+from secateur.specs.pruning import THRESHOLDS, UNIT_CRITERIA, Criterion
 
 WEIGHTS = np.array([[3.0, -1.0, 0.0], [4.0, 1.0, 0.5]])
 SEEN = Seen(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
 from engine.pruning.cutting import Cutting, groups_of, scorer
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Observer
-from jobspec.pruning import OneShot, Polynomial, Prune
+from secateur.specs.pruning import OneShot, Polynomial, Prune
 from tests.engine.conftest import cut, make_model
 
 X = np.random.default_rng(0).normal(size=(64, 8, 8, 1)).astype("f4")

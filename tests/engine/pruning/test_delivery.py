@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from engine.measuring import litert
-from engine.prunable import prunable_kernels
+from engine.evaluation import litert
+from engine.models.prunable import prunable_kernels
 from engine.pruning.delivery import check_delivered, drop_signs_of_zeros, sparsity_in_file
 from engine.pruning.masking import Masks
-from jobspec.errors import SparsityMissed
-from jobspec.spec import Scheme
+from secateur.errors import SparsityMissed
+from secateur.specs.spec import Scheme
 from tests.engine.conftest import cut, make_model
 
 CALIBRATION = np.random.default_rng(0).random((8, 8, 8, 1), dtype=np.float32)

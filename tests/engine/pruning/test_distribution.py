@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.pruning.distribution import DISTRIBUTIONS, Ranked, by_sensitivity, erk, global_, lamp, uniform
-from jobspec.sensitivity_report import Curves
+from secateur.reports.sensitivity import Curves
 
 
 def layers(**scores: Any) -> dict[str, Ranked]:

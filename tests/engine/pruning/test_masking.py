@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from tests.engine.conftest import cut, make_model
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.prunable import prunable_kernels
+from engine.models.prunable import prunable_kernels
 from engine.pruning.observe import Observer
 
 layers = keras.layers

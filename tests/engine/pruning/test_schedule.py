@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.pruning.schedule import MIN_UPDATES, plan
-from jobspec.pruning import OneShot, Polynomial
+from secateur.specs.pruning import OneShot, Polynomial
 
 
 @pytest.mark.parametrize("num_steps", [1, 10, 64, 150, 1000, 100_000])

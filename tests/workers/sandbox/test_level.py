@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobspec.errors import SandboxMissing
+from secateur.errors import SandboxMissing
 from workers.sandbox import level
 from workers.sandbox.attack import ATTACKS
 from workers.sandbox.confinement import PARTS

@@ -1,1 +1,0 @@
-"""Talks to a Secateur service: ``client.api`` from Python, ``secateur`` from a terminal."""

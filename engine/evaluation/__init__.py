@@ -1,0 +1,1 @@
+"""Measures exported files: quality, size, latency, agreement with the original."""

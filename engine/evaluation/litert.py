@@ -1,0 +1,157 @@
+"""LiteRT: convert a Keras model to a ``.tflite`` file, and run that file. The only place that knows how.
+
+A ``.tflite`` file that was damaged on purpose can end the process that opens it; open only what was made here.
+"""
+
+import contextlib
+import io
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from engine.arrays import Array
+from engine.models import portable
+from engine.parts import Inputs, Outputs, Parts, arrays_of, behind_one_another, output_names, side_by_side
+from secateur.errors import ConversionFailed
+from secateur.reports.report import Latency
+from secateur.specs.spec import Scheme
+
+WARMUP_RUNS = 20
+
+
+def convert(model: Any, scheme: Scheme, *, calibration: Inputs) -> bytes:
+    """A ``.tflite`` file with float32 inputs and outputs, of builtin operations only.
+
+    Args:
+        calibration: model inputs whose activations set the int8 ranges, shape (n, ...). Only int8 looks at them.
+
+    Raises:
+        ConversionFailed: LiteRT has no builtin operation for something in the model.
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if scheme != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if scheme == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if scheme == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: _one_by_one(model, calibration)
+    chatter = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(chatter), portable.exporting():
+            return bytes(converter.convert())
+    except Exception as fault:  # the converter raises many kinds, some without a common ancestor
+        reason = " ".join(str(fault).split())[:500]
+        raise ConversionFailed(
+            f"LiteRT cannot express this model as {scheme}: {reason}",
+            suggestions=["Replace the layer that is named, or try another scheme."],
+        ) from fault
+
+
+def _one_by_one(model: Any, calibration: Inputs) -> Iterator[Any]:
+    """Samples as the calibration takes them: by name where there are several inputs, whose order is LiteRT's own."""
+    for at in range(len(calibration)):
+        sample = calibration[at : at + 1]
+        arrays = arrays_of(sample)
+        names = [tensor.name for tensor in model.inputs]
+        yield dict(zip(names, arrays, strict=True)) if isinstance(sample, Parts) else [sample]
+
+
+class Runner:
+    """A ``.tflite`` file, loaded. One thread, so that runs compare."""
+
+    def __init__(self, content: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> None:
+        """Load a file.
+
+        Args:
+            inputs: names of the inputs in the order in which they are given; needed when there are several, because
+                LiteRT keeps them in an order of its own.
+            outputs: names of the outputs in the order of the model; needed when there are several.
+        """
+        self.content = content
+        self._interpreter = Interpreter(model_content=content, num_threads=1)
+        self._inputs = self._input_details(inputs)
+        self._names = tuple(outputs)
+        self._outputs = self._output_details(len(self._names))
+        self._fixed_batch = self._inputs[0]["shape_signature"][0] != -1
+        self._shapes: tuple[tuple[int, ...], ...] | None = None
+
+    def _input_details(self, names: Sequence[str]) -> list[Any]:
+        details = self._interpreter.get_input_details()
+        if len(details) == 1:
+            return [details[0]]
+        by_name = self._interpreter.get_signature_runner().get_input_details()
+        assert set(by_name) == set(names), "the names are those of the model that was converted"
+        return [by_name[name] for name in names]
+
+    def _output_details(self, count: int) -> list[Any]:
+        details = self._interpreter.get_output_details()
+        if len(details) == 1 and count <= 1:
+            return [details[0]]
+        by_name = self._interpreter.get_signature_runner().get_output_details()
+        assert len(by_name) == count, "the names are those of the model that was converted"
+        return [by_name[f"output_{place}"] for place in range(count)]  # so the converter calls what a list holds
+
+    def run(self, inputs: Inputs) -> Outputs:
+        """Outputs for one batch of inputs."""
+        arrays = arrays_of(inputs)
+        shapes = tuple(array.shape for array in arrays)
+        if shapes != self._shapes:
+            for details, shape in zip(self._inputs, shapes, strict=True):
+                self._interpreter.resize_tensor_input(details["index"], shape)
+            self._interpreter.allocate_tensors()
+            self._shapes = shapes
+        for details, array in zip(self._inputs, arrays, strict=True):
+            self._interpreter.set_tensor(details["index"], array)
+        self._interpreter.invoke()
+        found = [np.array(self._interpreter.get_tensor(details["index"])) for details in self._outputs]
+        return side_by_side(self._names, found)
+
+    def predict(self, batches: Iterable[Inputs]) -> Outputs:
+        """Outputs for all batches, in order, as one array."""
+        pieces = ((batch[i : i + 1] for i in range(len(batch))) if self._fixed_batch else (batch,) for batch in batches)
+        return behind_one_another(self.run(piece) for group in pieces for piece in group)
+
+    def constants(self) -> list[tuple[str, Array]]:
+        """Name and value of every tensor that is stored in the file: weights, biases, shapes."""
+        model = schema.ModelT.InitFromPackedBuf(self.content, 0)
+        found = []
+        for index, tensor in enumerate(model.subgraphs[0].tensors):
+            data = model.buffers[tensor.buffer].data
+            if data is not None and len(data):
+                found.append((tensor.name.decode(), np.array(self._interpreter.get_tensor(index))))
+        return found
+
+
+def runner_of(model: Any, content: bytes) -> Runner:
+    """A file that was made of a model, loaded."""
+    return Runner(content, [tensor.name for tensor in model.inputs], output_names(model))
+
+
+def latencies(
+    runners: Sequence[Runner], inputs: Inputs, *, num_runs: int = 200, max_seconds: float = 20.0
+) -> list[Latency]:
+    """Wall time of single samples through each file, the files taking turns so that a busy host slows all alike."""
+    times: list[list[float]] = [[] for _ in runners]
+    deadline = time.monotonic() + max_seconds
+    for index in range(WARMUP_RUNS + num_runs):
+        place = index % len(inputs)
+        sample = inputs[place : place + 1]
+        for runner, taken in zip(runners, times, strict=True):
+            start = time.perf_counter()
+            runner.run(sample)
+            taken.append((time.perf_counter() - start) * 1000)
+        if time.monotonic() > deadline:
+            break
+    return [_percentiles(np.array(taken[min(WARMUP_RUNS, len(taken) // 2) :])) for taken in times]
+
+
+def _percentiles(milliseconds: Array) -> Latency:
+    p50, p95 = np.percentile(milliseconds, (50, 95))
+    return Latency(p50_ms=float(p50), p95_ms=float(p95), num_runs=len(milliseconds))

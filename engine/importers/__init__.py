@@ -1,0 +1,1 @@
+"""Model files of every Keras, read as data and rebuilt in Keras 3."""

@@ -1,0 +1,1 @@
+"""The file formats of Keras 1, 2 and SavedModel."""

@@ -1,0 +1,84 @@
+"""One door for every model file: what its name promises and who wrote it decide how it is read."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+
+from engine.importers.compiled import compile_as
+from engine.importers.formats import hdf5, keras2, savedmodel
+from engine.importers.rebuild.graph import Built, build
+from engine.importers.rebuild.weights import put
+from engine.importers.saved import Saved
+from engine.models import portable
+from screening import screen
+from screening.archive import Archive
+from screening.models.keras_file import WEIGHTS, version_of
+
+READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {
+    "hdf5": hdf5.read,
+    "keras": keras2.read,
+    "savedmodel": savedmodel.read,
+}
+"""By format. ``.keras`` files of Keras 3 are loaded by Keras itself."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in Keras 3, and where it comes from: the format of the file and the Keras that wrote it."""
+
+    model: Any
+    format: str
+    version: str
+
+
+def load(path: Path) -> Loaded:
+    """Screen a file and read the model in it, which every machine can compute from then on (``engine.models.portable``).
+
+    Raises:
+        UploadRefused: one of its kinds, when the file cannot be used.
+    """
+    portable.install()
+    with path.open("rb") as file:
+        form = screen("model", path.name, file, inflate=True)
+        version = _version(file) if form == "keras" else ""
+    if version.startswith("3."):
+        _check_weights(path)
+        return Loaded(keras.saving.load_model(path, safe_mode=True), form, version)
+    saved = READERS[form](path)
+    return Loaded(model_of(saved), form, saved.version)
+
+
+def _check_weights(path: Path) -> None:
+    """Hold the weights in an archive against the rules, and read them where that may fail, before Keras does."""
+    with path.open("rb") as file, Archive(file) as archive, tempfile.NamedTemporaryFile(suffix=".h5") as weights:
+        archive.copy(WEIGHTS, weights)
+        weights.flush()
+        with hdf5.opened(Path(weights.name)):
+            return
+
+
+def _version(file: Any) -> str:
+    with Archive(file) as archive:
+        return version_of(archive)
+
+
+def model_of(saved: Saved) -> Any:
+    """The model that a file holds, in Keras 3, with its weights and, where they translate, its compile options.
+
+    Raises:
+        ModelClassRefused: a layer has no counterpart in Keras 3. ModelUnreadable: config and weights do not fit.
+    """
+    built = build(saved.config) if saved.major < 3 else _as_keras_3(saved.config)
+    put(saved.weights, built, old_slopes=saved.major < 3)
+    if saved.compiled:
+        compile_as(built.model, saved.compiled)
+    return built.model
+
+
+def _as_keras_3(config: Any) -> Built:
+    model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    return Built(model, {(layer.name,): layer for layer in model.layers})

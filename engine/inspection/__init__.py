@@ -1,0 +1,1 @@
+"""What an uploaded file is, and whether it computes what its Keras computed."""

@@ -1,1 +1,0 @@
-"""Measure what was exported: quality, sizes, speed, and what the numbers mean."""

@@ -1,0 +1,1 @@
+"""A compress job from its first step to its report."""

@@ -1,0 +1,172 @@
+"""Run a recipe: load, check, prune, fine-tune, quantise, and measure the files that come out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, assert_never
+
+import keras
+
+from engine.checkpoint.sections import Trail
+from engine.evaluation import measure
+from engine.faults import samples_blamed
+from engine.pipeline.clock import Clock
+from engine.pipeline.preflight import check_steps
+from engine.pipeline.report import make_report
+from engine.pruning.cutting import Cutting
+from engine.run import baseline
+from engine.run.baseline import original
+from engine.run.context import Job
+from engine.run.load import load
+from engine.run.snapshot import kept, take_up
+from engine.steps import layer_sensitivity
+from engine.steps.channels import prune_channels
+from engine.steps.finetune import finetune
+from engine.steps.prune import prune
+from engine.steps.quantize import quantize
+from engine.training.progress import Advance
+from reporting.pages.page import html
+from secateur.protocol.progress import Event, ProducedFile, step_names
+from secateur.reports.report import Report
+from secateur.reports.sensitivity import Curves
+from secateur.specs.channels import PruneChannels
+from secateur.specs.pruning import Prune
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Quantize, Recipe
+from secateur.specs.training import Finetune
+
+FILES: Final = (
+    ProducedFile(name="model.tflite", media_type="application/vnd.tflite"),
+    ProducedFile(name="model.keras", media_type="application/vnd.keras"),
+    ProducedFile(name="report.json", media_type="application/json"),
+    ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
+)
+
+
+def compress(
+    recipe: Recipe,
+    *,
+    model: Path,
+    dataset: Path,
+    reading: Reading,
+    out: Path,
+    emit: Callable[[Event], None],
+    known: Sequence[Path] = (),
+    known_baseline: Path | None = None,
+    trail: Trail | None = None,
+) -> tuple[ProducedFile, ...]:
+    """Run a recipe and leave its files in a folder.
+
+    Args:
+        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
+        out: an existing folder.
+        emit: told about every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+        known_baseline: the original as a sweep measured it for all of its trials.
+        trail: where to go on, and whom to tell how far it is.
+
+    Returns:
+        What was left: ``FILES``, and ``sensitivity.json`` when layers were measured.
+
+    Raises:
+        RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
+        SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
+    """
+    try:
+        return _run(
+            recipe,
+            model=model,
+            dataset=dataset,
+            reading=reading,
+            out=out,
+            clock=Clock(emit),
+            known=known,
+            known_baseline=known_baseline,
+            trail=trail or Trail(),
+        )
+    except BaseException:
+        for file in FILES:  # what failed is not handed out, not even by accident
+            (out / file.name).unlink(missing_ok=True)
+        raise
+
+
+def _run(
+    recipe: Recipe,
+    *,
+    model: Path,
+    dataset: Path,
+    reading: Reading,
+    out: Path,
+    clock: Clock,
+    known: Sequence[Path],
+    known_baseline: Path | None,
+    trail: Trail,
+) -> tuple[ProducedFile, ...]:
+    keras.utils.set_random_seed(recipe.seed)
+    clock.take_up(trail.take("clock"))
+    with clock.step("baseline", silent=trail.goes_on) as message:
+        job = load(recipe, model=model, dataset=dataset, reading=reading)
+        if not trail.goes_on:
+            check_steps(job)
+        before = original(job, known_baseline, trail.take("baseline"))
+        found = before.quality
+        message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
+    job.trail = trail
+    with trail.telling("clock", clock.told), trail.telling("baseline", lambda: baseline.told(job, before)):
+        carry_out(job, before, out=out, clock=clock, known=known)
+    measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
+    return (*FILES, layer_sensitivity.FILE) if measured else FILES
+
+
+def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
+    """Take every step of a job that has been loaded, measure what comes out, and leave ``FILES`` in a folder."""
+    steps = job.recipe.steps
+    done, names = take_up(job, out), step_names(each.kind for each in steps)
+    known = [out / layer_sensitivity.FILE.name, *known]
+    for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
+        keras.utils.set_random_seed(job.recipe.seed)  # whatever came before, here or elsewhere
+        with clock.step(name) as message, kept(job, number, out), samples_blamed():
+            match step:
+                case Prune():
+                    advance = clock.advance(name)
+                    curves = _measurer(job, step, out, known, advance)
+                    message.append(prune(job, step, name, steps[number + 1 :], advance, curves))
+                case PruneChannels():
+                    message.append(prune_channels(job, step, name, clock.advance(name)))
+                case Finetune():
+                    message.append(finetune(job, step, name, clock.advance(name)))
+                case Quantize():
+                    message.append(quantize(job, step, out))
+                case _:
+                    assert_never(step)
+    with clock.step("measure") as message, kept(job, len(steps), out):
+        if job.result is None:
+            quantize(job, Quantize(scheme="none"), out)
+        files = [out / file.name for file in FILES[:2]]
+        report = make_report(job, before, files, clock.seconds)
+        message.append(report.verdicts[0])
+    (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    (out / "report.html").write_text(html(report))
+    return report
+
+
+def _measurer(
+    job: Job, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
+) -> Callable[[Cutting], Curves]:
+    """Measures what each layer takes, or takes up what was measured earlier, and leaves it for later jobs."""
+
+    def tell(at: Advance) -> None:
+        on_advance(replace(at, progress=0.0))  # the step itself begins after it, and must not fall back
+
+    def keep(found: Curves) -> None:
+        (out / layer_sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
+        job.trail.mark()
+
+    def curves(cutting: Cutting) -> Curves:
+        found = layer_sensitivity.curves(
+            job, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=tell
+        )
+        keep(found)
+        return found
+
+    return curves

@@ -1,0 +1,1 @@
+"""Weights reconstructed by least squares on unlabelled samples, layer by layer."""

@@ -1,1 +1,0 @@
-"""Set a cut network right without labels or training: least squares, layer by layer, and BatchNorm statistics."""

@@ -1,0 +1,1 @@
+"""One run of a job: its context and state, how it is loaded, and its checkpoints."""

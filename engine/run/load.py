@@ -1,0 +1,108 @@
+"""The start of a job: read model and data, and refuse what cannot work before any training."""
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.data.feed import feeding_of
+from engine.data.read import read
+from engine.data.rows import stored_parts
+from engine.data.split import Dataset, split
+from engine.data.summary import summarise
+from engine.evaluation import measure
+from engine.evaluation.chance import check_baseline
+from engine.importers import load_model
+from engine.inspection import summary as model_summary
+from engine.models.prunable import prunable_kernels
+from engine.notes import Notes
+from engine.objectives.objectives import Objectives, aim_of
+from engine.pruning.masking import Masks
+from engine.run.context import Job
+from engine.training.distillation import asks
+from engine.training.train import starting_learning_rate
+from secateur.specs.reading import Reading
+from secateur.specs.search import SearchRecipe
+from secateur.specs.sensitivity import SensitivityRecipe
+from secateur.specs.spec import Recipe
+from secateur.specs.sweep import SweepRecipe
+from secateur.validation.fit import check_fit
+
+
+def load(
+    recipe: Recipe,
+    *,
+    model: Path,
+    dataset: Path,
+    reading: Reading,
+    asked: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe | None = None,
+) -> Job:
+    """Read both files and refuse, before any training, what cannot work.
+
+    Args:
+        asked: what the user wrote, when the recipe was made of it: errors name its fields.
+
+    Raises:
+        RequestError: see ``compress``.
+    """
+    keras_model = load_model.load_model(model)
+    summary = model_summary.summarise(keras_model)
+    contents = read(dataset, reading)
+    check_fit(asked or recipe, summary, summarise(contents, reading))
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (summary.inputs, summary.outputs))
+    contents = contents.for_model(inputs, outputs)
+    data = split(contents, validation_share=recipe.data.validation_share, seed=recipe.seed)
+    feed = feeding_of(summary.inputs, recipe.data.scale or reading.scale)
+    kinds = contents.label_kinds or {"": contents.label_kind}
+    objective = aim_of(keras_model, outputs, kinds, recipe.objective)
+    fail = recipe.on_chance_baseline == "fail"
+    hint = check_baseline(
+        lambda x: objective.of(measure.predict(keras_model, x)),
+        data.judged(objective.of),
+        feed,
+        objective.head,
+        fail=fail,
+    )
+    notes = Notes()
+    notes += [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
+    if isinstance(objective, Objectives):
+        notes.append(_judged(objective))
+    notes += _about(data)
+    for tensor, stored, each in zip(summary.inputs, stored_parts(data.train.x), feed.each, strict=True):
+        if stored.shape[1:] != each.shape_of(stored):
+            what = "Samples" if len(summary.inputs) == 1 else f"Samples of {tensor.name!r}"
+            notes.append(f"{what} were reshaped from {stored.shape[1:]} to {each.shape_of(stored)}.")
+    taught = [data.train, data.validation] if asks(recipe) else []
+    said = [objective.of(measure.outputs_of(keras_model, feed, split.x)).astype(np.float32) for split in taught]
+    return Job(
+        recipe,
+        keras_model,
+        data,
+        feed,
+        objective,
+        Masks(prunable_kernels(keras_model)),
+        starting_learning_rate(keras_model, recipe.training.optimizer),
+        notes,
+        suggestions=hint.suggestions if hint else (),
+        teacher=said[0] if said else None,
+        teacher_held_out=said[1] if said else None,
+    )
+
+
+def _about(data: Dataset) -> list[str]:
+    """What a reader of scores should know of the samples behind them."""
+    notes = []
+    if data.tested_on == "validation":
+        notes.append("The data set has no test split: scores are those of its validation split.")
+    if data.validation is data.train:
+        notes.append(
+            "No sample can be held out without a class losing its last: training is judged by what it is trained on."
+        )
+    elif data.held_out:
+        notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
+    return notes
+
+
+def _judged(objective: Objectives) -> str:
+    silent = [output.name for output in objective.outputs if output.weight is None]
+    told = f" Without labels, so neither trained nor judged: {', '.join(silent)}." if silent else ""
+    return f"Of {len(objective.outputs)} outputs {objective.judged!r} is judged.{told}"

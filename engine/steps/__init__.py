@@ -1,0 +1,1 @@
+"""The steps of a recipe: prune, prune channels, fine-tune, quantise."""

@@ -1,0 +1,1 @@
+"""Channels that disappear: coupling groups, their importance, and the surgery that removes them."""

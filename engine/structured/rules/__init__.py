@@ -1,0 +1,1 @@
+"""How each kind of layer couples the channels of its inputs and outputs."""

@@ -1,0 +1,208 @@
+"""Build the smaller model: the same layers from their configs with new sizes, and the weights that stay.
+
+What comes out is a plain Keras model with the names, inputs and outputs of the old one; nothing in it knows of pruning.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from engine.arrays import Array, Mask
+from engine.models.graph import graph_of
+from engine.models.model import finalized
+from engine.structured.coupling import Book, Dim, Labels, Resize
+from engine.structured.groups import Channels, names_of
+from engine.structured.trace import Trace
+
+Remake = Callable[[Any], Any]
+
+Made = dict[int, tuple[Any, Any]]
+"""By the id of each layer, operation and input of the old model: it and what stands for it in the new one."""
+
+
+def shrink(channels: Channels, kept: Mask) -> Any:
+    """The model without the channels that go: ``narrow``, for whoever cuts only once."""
+    return narrow(channels, kept).trace.model
+
+
+def narrow(channels: Channels, kept: Mask) -> Channels:
+    """Build the model without the channels that go.
+
+    Args:
+        kept: an entry a channel; each group keeps at least one.
+
+    Returns:
+        The channels of a new model, compiled like the old one was, under the numbers that they had before. What was
+        coupled stays coupled: a trace of the new model could see less, once an axis is one long. The old model is as
+        it was.
+
+    Raises:
+        ValueError: a layer would be left without channels.
+    """
+    _leave_something(channels, kept)
+    made, sizes, dims = Made(), _sizes(channels, kept), _by_layer(channels)
+
+    def remake(operation: Any) -> Any:
+        if id(operation) not in made:
+            if _is_graph(operation):
+                new = _rebuilt(operation, remake, sizes, made)
+            else:
+                cut = any(not kept[channels.along(dim)].all() for dim in dims[id(operation)])
+                new = _resized(operation, sizes, cut=cut)
+            made[id(operation)] = (operation, new)
+        return made[id(operation)][1]
+
+    small = _rebuilt(channels.trace.model, remake, sizes, made)
+    variables = dict[int, Any]()
+    for old, new in list(made.values()):
+        if not _is_graph(old) and getattr(old, "weights", None):
+            new.set_weights([_sliced(variable, dims[id(old)], channels, kept) for variable in old.weights])
+            variables.update(zip(map(id, old.weights), new.weights, strict=True))
+    return _renamed(channels, kept, finalized(_compiled_like(channels.trace.model, small)), made, variables)
+
+
+def _renamed(channels: Channels, kept: Mask, small: Any, made: Made, variables: Mapping[int, Any]) -> Channels:
+    """The channels that stay, told of the new model's layers and variables."""
+
+    def staying(labels: Labels) -> Labels:
+        return np.asarray(labels[kept[channels.of_label[labels]]])
+
+    traced, book = channels.trace, Book()
+    for dim in channels.dims:
+        layer, variable = made[id(dim.layer)][1], variables[id(dim.variable)]
+        book.dims[id(variable), dim.axis] = replace(dim, layer=layer, variable=variable, labels=staying(dim.labels))
+    for resize in traced.book.resizes.values():
+        operation = made[id(resize.operation)][1]
+        book.resizes[id(operation), resize.path] = Resize(operation, resize.path, staying(resize.labels))
+    axes = {
+        slot: tuple(axis if isinstance(axis, str) else staying(axis) for axis in each)
+        for slot, each in traced.axes.items()
+    }
+    groups = tuple(
+        replace(
+            group,
+            channels=group.channels[kept[group.channels]],
+            parts=tuple(part[kept[part]] for part in group.parts),
+        )
+        for group in channels.groups
+    )
+    return Channels(Trace(small, graph_of(small), book, axes), channels.of_label, names_of(small), groups)
+
+
+def indices(channels: Channels, kept: Mask, dim: Dim) -> Array:
+    """Which indices of an axis stay."""
+    return np.flatnonzero(kept[channels.along(dim)])
+
+
+def _sizes(channels: Channels, kept: Mask) -> dict[int, dict[tuple[str | int, ...], int]]:
+    """By operation, what changes in its config."""
+    found: dict[int, dict[tuple[str | int, ...], int]] = {}
+    for resize in channels.trace.book.resizes.values():
+        size = int(kept[channels.of_label[resize.labels]].sum())
+        if size != resize.labels.size:
+            found.setdefault(id(resize.operation), {})[resize.path] = size
+    return found
+
+
+def _is_graph(operation: Any) -> bool:
+    """Whether its layers are all in the graph, to be remade one by one."""
+    return isinstance(operation, keras.Model) and hasattr(getattr(operation, "_functional", operation), "_nodes")
+
+
+def _leave_something(channels: Channels, kept: Mask) -> None:
+    for dim in channels.dims:
+        if not kept[channels.along(dim)].any():
+            raise ValueError(f"nothing would be left of {channels.names[id(dim.layer)]}")
+
+
+def _rebuilt(model: Any, remake: Remake, sizes: Mapping[int, Mapping[Any, int]], made: Made) -> Any:
+    """A model of remade layers."""
+
+    def given(tensor: Any) -> Any:
+        shape, layer = list(tensor.shape), tensor._keras_history.operation
+        for (axis,), size in sizes.get(id(tensor), {}).items():
+            shape[axis] = size
+        new = type(layer).from_config(layer.get_config() | {"batch_shape": tuple(shape)}).output
+        made[id(tensor)] = (tensor, new)
+        return new
+
+    if isinstance(model, keras.Sequential):
+        inputs = given(model.inputs[0])
+        return keras.Sequential([inputs, *map(remake, model.layers)], name=model.name, trainable=model.trainable)
+    inputs = keras.tree.map_structure(given, model._inputs_struct)
+    outputs = model._run_through_graph(inputs, operation_fn=remake)
+    return keras.Model(inputs, outputs, name=model.name, trainable=model.trainable)
+
+
+def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], int]], *, cut: bool) -> Any:
+    """The same operation with other numbers in its config.
+
+    Args:
+        cut: whether any of its variables becomes smaller.
+    """
+    config = _unbuilt(operation.get_config())
+    if cut:
+        config = _without_arrays(config)
+    for path, size in sizes.get(id(operation), {}).items():
+        config = _changed(config, path, size)
+    if isinstance(operation, keras.layers.Lambda):  # Keras takes no code from configs, and this is not from one
+        return keras.layers.Lambda(**config | {"function": operation.function, "arguments": operation.arguments})
+    return type(operation).from_config(config)
+
+
+def _unbuilt(config: Any) -> Any:
+    """A config whose inner layers do not know the shapes that they were built with."""
+    if isinstance(config, Mapping):
+        return {key: _unbuilt(value) for key, value in config.items() if key != "build_config"}
+    return type(config)(map(_unbuilt, config)) if type(config) in (list, tuple) else config
+
+
+def _without_arrays(config: Any) -> Any:
+    """A config whose initialisers hold no array, which would have the old shape; weights are set all the same."""
+    if isinstance(config, Mapping):
+        held = config.get("config", {}).get("value") if config.get("class_name") == "Constant" else None
+        if held is not None and not isinstance(held, (int, float)):
+            return keras.initializers.serialize(keras.initializers.Zeros())
+        return {key: _without_arrays(value) for key, value in config.items()}
+    return type(config)(map(_without_arrays, config)) if type(config) in (list, tuple) else config
+
+
+def _changed(config: Any, path: tuple[str | int, ...], value: int) -> Any:
+    """A config with one entry changed.
+
+    >>> _changed({"a": (1, 2)}, ("a", 1), 5)
+    {'a': (1, 5)}
+    """
+    if not path:
+        return value
+    key, rest = path[0], path[1:]
+    if isinstance(config, Mapping):
+        return {**config, key: _changed(config[key], rest, value)}
+    if not isinstance(config, (list, tuple)):
+        return value  # a single number stands for a sequence of one
+    return type(config)(_changed(each, rest, value) if place == key else each for place, each in enumerate(config))
+
+
+def _by_layer(channels: Channels) -> Mapping[int, list[Dim]]:
+    found: dict[int, list[Dim]] = defaultdict(list)
+    for dim in channels.dims:
+        found[id(dim.layer)].append(dim)
+    return found
+
+
+def _sliced(variable: Any, dims: Iterable[Dim], channels: Channels, kept: Mask) -> Array:
+    values = np.asarray(keras.ops.convert_to_numpy(variable))
+    for dim in dims:
+        if dim.variable is variable:
+            values = np.take(values, indices(channels, kept, dim), axis=dim.axis)
+    return values
+
+
+def _compiled_like(model: Any, small: Any) -> Any:
+    if config := model.get_compile_config():
+        small.compile_from_config(config)
+    return small

@@ -1,0 +1,1 @@
+"""Jobs that run many trials or measurements: sensitivity, search, sweep."""

@@ -1,0 +1,300 @@
+"""A search: bisection for the highest sparsity whose exported file still meets the goals.
+
+Every trial is what a compress job with that sparsity would be, carried out on a copy of the model, and judged by its
+exported file on the test split. Where steps train, a trial starts from the best that has met the goals so far.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import keras
+
+from engine.arrays import Array
+from engine.checkpoint.sections import Section, Trail, as_array, bytes_as_array, from_array
+from engine.checkpoint.variables import take_up_variables, variables_told
+from engine.evaluation import measure
+from engine.evaluation.host import host
+from engine.models.model import copy_of
+from engine.pipeline.clock import Clock
+from engine.pipeline.compress import FILES as TRIAL_FILES
+from engine.pipeline.compress import carry_out
+from engine.pipeline.preflight import check_steps
+from engine.run import baseline
+from engine.run.baseline import original
+from engine.run.context import Job
+from engine.run.load import load
+from engine.steps.finetune import trains
+from engine.studies.search_verdicts import verdicts
+from engine.training.progress import Advance
+from reporting.pages.search import html
+from reporting.plots.search import png, svg_file
+from secateur.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnreachable, TrialsFailed
+from secateur.protocol.progress import Event, ProducedFile
+from secateur.reports.report import Report
+from secateur.reports.search import SearchReport, SearchTrial, next_sparsity
+from secateur.specs.channels import PruneChannels
+from secateur.specs.reading import Reading
+from secateur.specs.search import SearchRecipe
+from secateur.text import words
+
+FILES: Final = (
+    *TRIAL_FILES[:2],
+    ProducedFile(name="best.html", media_type="text/html; charset=utf-8"),
+    ProducedFile(name="search.png", media_type="image/png"),
+    ProducedFile(name="search.svg", media_type="image/svg+xml"),
+    ProducedFile(name="report.json", media_type="application/json"),
+    ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
+)
+
+USUAL: Final = 8
+"""Trials until the default resolution is reached, to tell how long a search may take."""
+
+
+def run(
+    recipe: SearchRecipe,
+    *,
+    model: Path,
+    dataset: Path,
+    reading: Reading,
+    out: Path,
+    emit: Callable[[Event], None],
+    known: Sequence[Path] = (),
+    trail: Trail | None = None,
+) -> tuple[ProducedFile, ...]:
+    """Search and leave ``FILES`` in a folder: the best file, its own report as ``best.html``, and all trials.
+
+    Args:
+        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+        trail: where to go on, and whom to tell how far it is.
+
+    Raises:
+        RequestError: the model, the data or the recipe cannot work.
+        GoalsMissed: no trial met the goals, and nothing else was asked for.
+        TrialsFailed: no trial could be carried out at all.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    clock, trail = Clock(emit), trail or Trail()
+    clock.take_up(trail.take("clock"))
+    with tempfile.TemporaryDirectory() as folder:
+        with clock.step("baseline", silent=trail.goes_on) as message:
+            job = load(recipe.recipe_of(recipe.highest), model=model, dataset=dataset, reading=reading, asked=recipe)
+            with suppress(TargetUnreachable):  # less may be in reach, which trials find out
+                if not trail.goes_on:
+                    check_steps(job)
+            before = original(job, None, trail.take("baseline"))
+            message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")
+        job.trail = trail
+        search = Search(recipe, job, before, Path(folder), clock.advance("search"), known)
+        with (
+            clock.step("search") as message,
+            trail.telling("clock", clock.told),
+            trail.telling("baseline", lambda: baseline.told(job, before)),
+            trail.telling("search", search.told),
+        ):
+            search.take_up(trail.take("search"))
+            stopped_by = search.until_it_ends()
+            best = search.best
+            if best is None:
+                raise _all_failed(search.trials)
+            message.append(f"{len(search.trials)} trials, best {words.grid_point(best.trial.sparsity)}")
+        if not best.trial.met and recipe.on_goals_missed == "fail":
+            raise _missed(recipe, search.trials, best.trial)
+        with clock.step("report"):
+            report = _report(recipe, job, best, search.trials, stopped_by, clock.seconds)
+            for file in TRIAL_FILES[:2]:
+                shutil.copy(best.folder / file.name, out / file.name)
+            shutil.copy(best.folder / "report.html", out / "best.html")
+            (out / "search.png").write_bytes(png(report))
+            (out / "search.svg").write_text(svg_file(report))
+            (out / "report.html").write_text(html(report))
+        (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    return FILES
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trial that was carried out: its report, its model, and where its files are."""
+
+    trial: SearchTrial
+    report: Report
+    model: Any
+    """None when another process has made it and no trial needs it."""
+    folder: Path
+
+
+@dataclass
+class Search:
+    """Trials, one after the other, until the budget or the resolution ends them."""
+
+    recipe: SearchRecipe
+    job: Job
+    before: measure.Baseline
+    folder: Path
+    on_advance: Callable[[Advance], None]
+    known: Sequence[Path] = ()
+    trials: list[SearchTrial] = field(default_factory=list)
+    best: Found | None = None
+    """The highest sparsity that met the goals; while none has, the one that lost least."""
+
+    def until_it_ends(self) -> Literal["resolution", "trials", "seconds"]:
+        """Run trials. Returns what ended them."""
+        began, budget = time.monotonic() - sum(trial.seconds for trial in self.trials), self.recipe.budget
+        while len(self.trials) < budget.trials:
+            self.job.trail.mark()
+            spent = time.monotonic() - began
+            if self.trials and spent + spent / len(self.trials) > budget.seconds:
+                return "seconds"
+            sparsity = next_sparsity(self.trials, highest=self.recipe.highest, resolution=self.recipe.resolution)
+            if sparsity is None:
+                return "resolution"
+            self._tell(sparsity)
+            self._try(sparsity)
+        return "trials"
+
+    def told(self) -> Section:
+        """The trials that have ended, and all of the best one."""
+        section: dict[str, Array] = {"trials": as_array([trial.model_dump(mode="json") for trial in self.trials])}
+        if self.best is not None:
+            section["best"] = as_array(self.best.trial.model_dump(mode="json"))
+            section |= {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in self.best.folder.iterdir()}
+            section |= variables_told(self.best.model.variables) if self._goes_on_from_best else {}
+        return section
+
+    def take_up(self, section: Section | None) -> None:
+        """Go on behind the trials of another process."""
+        if section is None:
+            return
+        self.trials[:] = map(SearchTrial.model_validate, from_array(section["trials"]))
+        if "best" not in section:
+            return
+        (folder := self.folder / "earlier").mkdir()
+        for name, content in section.items():
+            if name.startswith("file/"):
+                (folder / Path(name).name).write_bytes(content.tobytes())
+        model = None
+        if self._goes_on_from_best:
+            model = _compiled_copy(self.job.model, like=self.job.model)
+            take_up_variables(section, model.variables)
+        report = Report.model_validate_json((folder / "report.json").read_bytes())
+        self.best = Found(SearchTrial.model_validate(from_array(section["best"])), report, model, folder)
+
+    @property
+    def _goes_on_from_best(self) -> bool:
+        """Whether trials train on from the best. A cut without training is best made in what nobody has cut before."""
+        steps = self.recipe.steps
+        return any(map(trains, steps)) and not any(isinstance(step, PruneChannels) for step in steps)
+
+    def _try(self, sparsity: float) -> None:
+        began, start = time.monotonic(), self._start()
+        keras.utils.set_random_seed(self.recipe.seed)
+        (folder := self.folder / f"trial_{len(self.trials)}").mkdir()
+        model = _compiled_copy(self.job.model if start is None else start.model, like=self.job.model)
+        job = self.job.again(self.recipe.recipe_of(sparsity), model)
+        started_from = 0.0 if start is None else start.trial.sparsity
+        try:
+            report = carry_out(job, self.before, out=folder, clock=Clock(lambda _: None), known=self.known)
+        except (RequestError, SparsityMissed) as fault:  # this much cannot go; less may
+            seconds = time.monotonic() - began
+            told = {"sparsity": sparsity, "started_from": started_from, "met": False}
+            self.trials.append(SearchTrial(**told, why=fault.detail, seconds=seconds))
+            return
+        before, after = self.before.quality, report.result.quality
+        drop = (1 if before.higher_is_better else -1) * (before.score.value - after.score.value)
+        trial = SearchTrial(
+            sparsity=sparsity,
+            started_from=started_from,
+            result=report.result,
+            drop=drop,
+            met=drop <= self.recipe.goals.max_accuracy_drop + 1e-9,
+            seconds=time.monotonic() - began,
+        )
+        self.trials.append(trial)
+        self._keep(Found(trial, report, job.model, folder))
+
+    def _start(self) -> Found | None:
+        """What a trial trains on from."""
+        best = self.best if self._goes_on_from_best else None
+        return best if best is not None and best.trial.met else None
+
+    def _keep(self, found: Found) -> None:
+        if self.best is None or _rank(found.trial) > _rank(self.best.trial):
+            if self.best is not None:
+                shutil.rmtree(self.best.folder)
+            self.best = found
+        else:
+            shutil.rmtree(found.folder)
+
+    def _tell(self, sparsity: float) -> None:
+        number, most = len(self.trials), self.recipe.budget.trials
+        last = f", last drop {self.trials[-1].drop:.4f}" if self.trials and self.trials[-1].drop is not None else ""
+        message = f"trial {number + 1}: {words.grid_point(sparsity)} cut{last}"
+        expected = max(number + 1, min(most, USUAL))
+        spent = sum(trial.seconds for trial in self.trials)
+        left = spent / number * (expected - number) if number else 0.0
+        self.on_advance(Advance(progress=number / expected, eta_seconds=left, message=message))
+
+
+def _rank(trial: SearchTrial) -> tuple[bool, float]:
+    return (True, trial.sparsity) if trial.met else (False, -(trial.drop or 0.0))
+
+
+def _compiled_copy(model: Any, *, like: Any) -> Any:
+    made = copy_of(model)
+    if config := like.get_compile_config():
+        made.compile_from_config(config)
+    return made
+
+
+def _missed(recipe: SearchRecipe, trials: Sequence[SearchTrial], nearest: SearchTrial) -> GoalsMissed:
+    lost = "; ".join(
+        f"{words.grid_point(trial.sparsity)}: {'failed' if trial.drop is None else f'{trial.drop:.4f}'}"
+        for trial in sorted(trials, key=lambda trial: trial.sparsity)
+    )
+    return GoalsMissed(
+        f"None of {len(trials)} trials loses at most {recipe.goals.max_accuracy_drop:g}. Lost, by sparsity: {lost}.",
+        suggestions=[
+            f"Allow goals.max_accuracy_drop {nearest.drop or 0.0:.4f}, or set on_goals_missed to deliver.",
+            "Train after the cut: add a finetune step.",
+        ],
+    )
+
+
+def _all_failed(trials: Sequence[SearchTrial]) -> TrialsFailed:
+    return TrialsFailed(
+        f"None of {len(trials)} trials could be carried out. The first: {trials[0].why}",
+        suggestions=["Run one of them as a compress job to see more."],
+    )
+
+
+def _report(
+    recipe: SearchRecipe,
+    job: Job,
+    best: Found,
+    trials: Sequence[SearchTrial],
+    stopped_by: Literal["resolution", "trials", "seconds"],
+    seconds: dict[str, float],
+) -> SearchReport:
+    report = SearchReport(
+        model_name=job.model.name,
+        metric=job.objective.metric,
+        metric_label=best.report.metric_label,
+        higher_is_better=job.objective.higher_is_better,
+        spec=recipe,
+        baseline=best.report.baseline,
+        goals_met=best.trial.met,
+        sparsity=best.trial.sparsity,
+        best=best.report,
+        trials=tuple(trials),
+        stopped_by=stopped_by,
+        verdicts=(),
+        notes=tuple(job.notes),
+        host=host(),
+        seconds=dict(seconds),
+    )
+    return report.model_copy(update={"verdicts": verdicts(report)})

@@ -1,0 +1,129 @@
+"""A whole sensitivity job: load, measure every layer, and tell what was found."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import keras
+import numpy as np
+
+from engine.checkpoint.sections import Trail, bytes_as_array
+from engine.evaluation.host import host
+from engine.faults import samples_blamed
+from engine.inspection import summary
+from engine.pipeline.clock import Clock
+from engine.run.context import Job
+from engine.run.load import load
+from engine.steps import layer_sensitivity
+from engine.steps.prune import choose
+from engine.studies.sensitivity_verdicts import verdicts
+from reporting.pages.sensitivity import html
+from reporting.plots.sensitivity import png
+from secateur.protocol.progress import Event, ProducedFile
+from secateur.reports.sensitivity import Curves, MeasuredLayer, SensitivityReport
+from secateur.specs.metrics import in_words
+from secateur.specs.reading import Reading
+from secateur.specs.sensitivity import SensitivityRecipe
+
+FILES: Final = (
+    layer_sensitivity.FILE,
+    ProducedFile(name="sensitivity.png", media_type="image/png"),
+    ProducedFile(name="report.json", media_type="application/json"),
+    ProducedFile(name="report.html", media_type="text/html; charset=utf-8"),
+)
+
+
+def run(
+    recipe: SensitivityRecipe,
+    *,
+    model: Path,
+    dataset: Path,
+    reading: Reading,
+    out: Path,
+    emit: Callable[[Event], None],
+    known: Iterable[Path] = (),
+    trail: Trail | None = None,
+) -> tuple[ProducedFile, ...]:
+    """Measure how much each layer takes and leave ``FILES`` in a folder.
+
+    Args:
+        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
+        out: an existing folder.
+        emit: told about every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
+        trail: where to go on, and whom to tell how far it is.
+
+    Raises:
+        RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    clock, trail, file = Clock(emit), trail or Trail(), out / layer_sensitivity.FILE.name
+    clock.take_up(trail.take("clock"))
+    with clock.step("baseline", silent=trail.goes_on) as message:
+        job = load(recipe.as_recipe(), model=model, dataset=dataset, reading=reading, asked=recipe)
+        message.append(f"{len(job.data.validation):,} held-out samples")
+    if (earlier := trail.take("curves")) is not None:
+        file.write_bytes(earlier["file"].tobytes())
+
+    def keep(found: Curves) -> None:
+        file.write_text(found.model_dump_json(indent=2) + "\n")
+        trail.mark()
+
+    with (
+        clock.step("sensitivity") as message,
+        samples_blamed(),
+        trail.telling("clock", clock.told),
+        trail.telling("curves", lambda: {"file": bytes_as_array(file.read_bytes())}),
+    ):
+        cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
+        found = layer_sensitivity.curves(
+            job,
+            recipe.prune,
+            names=cutting.among,
+            cut=cutting.alone(),
+            known=[file, *known],
+            keep=keep,
+            on_advance=listen,
+        )
+        message.append(f"most sensitive: {found.by_sensitivity()[0]}")
+    with clock.step("report"):
+        report = _report(recipe, job, found, clock.seconds)
+        file.write_text(found.model_dump_json(indent=2) + "\n")
+        (out / "sensitivity.png").write_bytes(png(report))
+        (out / "report.html").write_text(html(report))
+    (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    return FILES
+
+
+def _report(recipe: SensitivityRecipe, job: Job, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
+    return SensitivityReport(
+        model_name=job.model.name,
+        metric_label=in_words(job.objective.metric),
+        spec=recipe,
+        curves=found,
+        layers=tuple(_layers(recipe, job, found)),
+        verdicts=verdicts(found),
+        notes=tuple(job.notes),
+        host=host(),
+        seconds=dict(seconds),
+    )
+
+
+def _layers(recipe: SensitivityRecipe, job: Job, found: Curves) -> list[MeasuredLayer]:
+    listed = []
+    for layer in summary.summarise(job.model).layers:
+        measured = layer.name in found.layers
+        reason = layer.reason or "its weights are measured under another name"
+        reason = "skip_layers names it" if layer.name in recipe.skip_layers else reason
+        listed.append(
+            MeasuredLayer(
+                name=layer.name,
+                class_name=layer.class_name,
+                kernel_shape=layer.kernel_shape,
+                num_weights=int(np.prod(layer.kernel_shape)) if layer.kernel_shape else 0,
+                scores=found.layers[layer.name] if measured else (),
+                keeps=found.keeps(layer.name) if measured else None,
+                reason=None if measured else reason,
+            )
+        )
+    return listed

@@ -1,0 +1,1 @@
+"""TFMOT's own gradual pruning, on the tf_keras twin of a model."""

@@ -1,0 +1,263 @@
+"""TFMOT's own gradual pruning, on a tf_keras twin: its wrappers, schedules and callback, at steps that we plan.
+
+TFMOT changes masks at every ``frequency``-th step; unless the last of those falls on the end of the ramp, less is cut
+than was asked for, and in short trainings nothing. A layer that it refuses is left dense and named, instead
+of failing the whole model. What earlier steps have cut is held by constraints.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import keras
+import numpy as np
+
+from engine.arrays import Array, Mask
+from engine.bridge.twin import NATIVE, Twin, bring_back, twin
+from engine.models.prunable import SEPARABLE, prunable_kernels
+from engine.pruning.mask import keep_largest
+from engine.pruning.schedule import MAX_UPDATES
+from engine.run.context import Job
+from engine.tfmot.twin_training import optimizer_twin, train_twin
+from engine.training.config import Regime
+from engine.training.progress import Advance
+from engine.training.train import check_finite, make_optimizer, num_steps
+from secateur.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
+from secateur.specs.pruning import Constant, Polynomial, Prune
+from secateur.specs.training import Optimizer
+
+INSTALL: Final = "pip install --no-deps --requirement no-deps.txt"
+
+
+@dataclass(frozen=True)
+class Window:
+    """TFMOT changes masks at the steps begin, begin + frequency, ... up to and with end; steps count from 1."""
+
+    begin: int
+    end: int
+    frequency: int
+
+
+def window(end: int, *, calls: int = 1) -> Window:
+    """At most ``MAX_UPDATES`` changes, evenly spread, the last one at step ``end``.
+
+    Args:
+        calls: how often the model calls the layer; TFMOT counts each call as a step.
+
+    >>> window(45), window(7), window(45, calls=2)
+    (Window(begin=1, end=45, frequency=2), Window(begin=1, end=7, frequency=1), Window(begin=2, end=90, frequency=4))
+    """
+    frequency = -(-end // MAX_UPDATES)
+    updates = -(-end // frequency)
+    return Window((end - (updates - 1) * frequency) * calls, end * calls, frequency * calls)
+
+
+def check(model: Any, step: Prune, *, optimizer: Optimizer | None = None, field: str = "layers") -> None:
+    """Refuse before any training what this toolkit cannot do with a model.
+
+    Args:
+        optimizer: ``training.optimizer`` of the recipe.
+        field: where the step's ``layers`` stand in the request.
+
+    Raises:
+        BridgeRefused: the model has no tf_keras twin.
+        LayerNotPrunable: the step names a layer that TFMOT refuses.
+        NothingToPrune: TFMOT refuses every layer.
+        Unavailable: TFMOT is not installed.
+    """
+    optimizer_twin(make_optimizer(model, optimizer, 1e-3))
+    plan(model, step, field=field)
+
+
+def plan(model: Any, step: Prune, *, field: str = "layers") -> tuple[dict[str, float], dict[str, str]]:
+    """What TFMOT can do of a step: the sparsity of each layer that it prunes, and why it leaves others dense.
+
+    Raises:
+        RequestError: see ``check``.
+    """
+    _toolkit()
+    wanted = _wanted(step, [kernel.name for kernel in prunable_kernels(model)])
+    dense = _left_dense(model, step, wanted)
+    named = {name: why for name, why in dense.items() if name in step.layers}
+    if named:
+        raise LayerNotPrunable(
+            f"TFMOT cannot prune {'; '.join(f'{name!r}: {why}' for name, why in named.items())}.",
+            errors=[FieldError(field=field, messages=tuple(f"{name!r}: {why}" for name, why in named.items()))],
+            suggestions=[f"Take {', '.join(map(repr, named))} out of layers.", NATIVE],
+        )
+    targets = {name: sparsity for name, sparsity in wanted.items() if name not in dense}
+    if not targets:
+        reasons = "; ".join(f"{name}: {why}" for name, why in dense.items())
+        raise NothingToPrune(f"TFMOT can prune no layer of {model.name!r}. {reasons}".strip(), suggestions=[NATIVE])
+    return targets, dense
+
+
+def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> dict[str, float]:
+    """Train the model's twin with TFMOT's wrappers, and bring every weight and the new masks back.
+
+    Returns:
+        The sparsity that each pruned kernel was to have.
+
+    Raises:
+        RequestError: see ``check``.
+        TrainingDiverged: the loss became NaN or infinite.
+    """
+    schedule, size = step.schedule, job.recipe.training.batch_size
+    assert isinstance(schedule, Constant | Polynomial), "the spec has seen to it"
+    targets, dense = plan(job.model, step)
+    total = num_steps(job.data, batch_size=size, epochs=schedule.epochs)
+    pruned = twin(job.model, wrap=_wrapper(job, step, targets, total))
+    regime = Regime.of(schedule, job.learning_rate)
+    job.notes.append(f"{name}: TFMOT on a tf_keras twin, {regime}.")
+    if dense:
+        job.notes.append(f"TFMOT leaves dense: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
+    job.history += train_twin(
+        pruned,
+        job.data,
+        job.feed,
+        job.objective.head,
+        step_name=name,
+        regime=regime,
+        training=job.recipe.training,
+        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
+        seed=job.recipe.seed,
+        callbacks=[_toolkit().UpdatePruningStep()],
+        sparsity=lambda: _sparsity(pruned, job.masks.names),
+        on_advance=on_advance,
+    )
+    bring_back(pruned, job.model)
+    check_finite(job.model, name)
+    for layer in job.masks.names:
+        kernel = _kernel(pruned.layers[layer])
+        if layer in targets and step.structure == "weight":  # TFMOT keeps every weight that ties with its threshold
+            kernel = kernel * keep_largest(np.abs(kernel), targets[layer], within=kernel != 0)
+        job.masks.set(layer, kernel)
+    return targets
+
+
+def training_calls(model: Any) -> Counter[int]:
+    """How often one training step calls each layer in training mode, by the id of the layer.
+
+    A model that is called with ``training=False`` keeps that for all that is in it.
+    """
+    found: Counter[int] = Counter()
+    graph = getattr(model, "_functional", None) or model
+    for nodes in graph._nodes_by_depth.values():
+        for node in nodes:
+            if node.is_input or node.arguments.kwargs.get("training") is False:
+                continue
+            if isinstance(node.operation, keras.Model):
+                found += training_calls(node.operation)
+            else:
+                found[id(node.operation)] += 1
+    return found
+
+
+def _toolkit() -> Any:
+    """What TFMOT offers for pruning. Its import asks for Keras 2 in the environment, which is not ours to ask for."""
+    before = os.environ.get("TF_USE_LEGACY_KERAS")
+    try:
+        import tensorflow_model_optimization
+    except ImportError as fault:
+        raise Unavailable("TFMOT is not installed here.", suggestions=[f"On the worker: {INSTALL}", NATIVE]) from fault
+    finally:
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)
+        if before is not None:
+            os.environ["TF_USE_LEGACY_KERAS"] = before
+    return tensorflow_model_optimization.sparsity.keras
+
+
+def _wanted(step: Prune, names: Iterable[str]) -> dict[str, float]:
+    everywhere = step.final_sparsity or 0.0
+    wanted = {name: step.layers.get(name, everywhere) for name in names if name not in step.skip_layers}
+    return {name: sparsity for name, sparsity in wanted.items() if sparsity > 0}
+
+
+def _left_dense(model: Any, step: Prune, wanted: Mapping[str, float]) -> dict[str, str]:
+    """Why TFMOT leaves layers dense that the step would prune."""
+    made, calls = twin(model), training_calls(model)
+    return {
+        kernel.name: why
+        for kernel in prunable_kernels(model)
+        if kernel.name in wanted and (why := _why_dense(made.layers[kernel.name], step, calls[id(kernel.place.layer)]))
+    }
+
+
+def _why_dense(layer: Any, step: Prune, calls: int) -> str | None:
+    """Why TFMOT cannot prune a tf_keras layer, or would not do what was asked for; None when it can."""
+    kind = type(layer).__name__
+    if not calls:
+        return "it is only called with training=False, where TFMOT changes no mask"
+    try:
+        _toolkit().prune_low_magnitude(layer)
+    except ValueError:
+        return f"TFMOT does not know {kind} layers"
+    shape = _kernel(layer).shape
+    if step.structure == "block":
+        if len(shape) != 2:
+            return "blocks are for kernels of rank 2"
+        if any(size % block or size == block for size, block in zip(reversed(shape), step.block_shape, strict=True)):
+            return f"{step.block_shape[0]}x{step.block_shape[1]} blocks do not divide its {shape[1]}x{shape[0]} weights"
+    if step.structure == "n_m":
+        if len(shape) not in (2, 4) or "Transpose" in kind:
+            return f"TFMOT has no n_m for {kind} layers along their inputs"
+        if shape[-2] % step.n_m[1]:
+            return f"its {shape[-2]} input features are no multiple of {step.n_m[1]}"
+    return None
+
+
+def _wrapper(job: Job, step: Prune, targets: Mapping[str, float], total: int) -> Callable[[Any, Any], Any]:
+    """Holds what is cut already, and wraps the layers that TFMOT is to prune."""
+    toolkit, calls = _toolkit(), training_calls(job.model)
+    kernels = {id(kernel.place.layer): kernel for kernel in job.masks.kernels}
+    pattern: dict[str, Any] = {}
+    if step.structure == "block":  # ours is units x inputs, a Dense kernel of Keras is (inputs, units)
+        pattern["block_size"] = tuple(reversed(step.block_shape))
+    if step.structure == "n_m":  # ours says how many stay, TFMOT's how many go
+        pattern["sparsity_m_by_n"] = (step.n_m[1] - step.n_m[0], step.n_m[1])
+
+    def wrap(layer: Any, made: Any) -> Any:
+        kernel = kernels.get(id(layer))
+        if kernel is None:
+            return made
+        attribute = "pointwise_constraint" if isinstance(layer, SEPARABLE) else "kernel_constraint"
+        _hold(made, attribute, job.masks.mask(kernel.name))
+        if kernel.bias is not None:  # units that are gone have neither weights nor a bias
+            alive = kernel.alive(job.masks.mask(kernel.name))
+            _hold(made, "bias_constraint", alive | (keras.ops.convert_to_numpy(kernel.bias) != 0))
+        if kernel.name not in targets:
+            return made
+        schedule = _schedule(step.schedule, targets[kernel.name], total, calls[id(layer)])
+        return toolkit.prune_low_magnitude(made, pruning_schedule=schedule, **pattern)
+
+    return wrap
+
+
+def _hold(made: Any, attribute: str, kept: Mask) -> None:
+    """Let an unbuilt tf_keras layer keep the zeros of a mask, beside whatever constraint it has."""
+    if not kept.all():
+        own, mask = getattr(made, attribute), kept.astype(np.float32)
+        setattr(made, attribute, lambda weights: (weights if own is None else own(weights)) * mask)
+
+
+def _schedule(schedule: Any, sparsity: float, total: int, calls: int) -> Any:
+    toolkit = _toolkit()
+    if isinstance(schedule, Polynomial):
+        ramp = window(max(1, round(schedule.ramp * total)), calls=calls)
+        if ramp.begin < ramp.end:  # a ramp of one step is a cut at once; TFMOT would divide by zero
+            start = min(schedule.initial_sparsity, sparsity)
+            return toolkit.PolynomialDecay(start, sparsity, ramp.begin, ramp.end, frequency=ramp.frequency)
+    once = window(1, calls=calls)
+    return toolkit.ConstantSparsity(sparsity, once.begin, once.end, once.frequency)
+
+
+def _kernel(layer: Any) -> Array:
+    variable = layer.pointwise_kernel if hasattr(layer, "pointwise_kernel") else layer.kernel
+    return np.asarray(variable.numpy())
+
+
+def _sparsity(pruned: Twin, names: Iterable[str]) -> float:
+    kernels = [_kernel(pruned.layers[name]) for name in names]
+    return 1.0 - sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels)

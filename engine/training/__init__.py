@@ -1,0 +1,1 @@
+"""Training with masks: config, callbacks, progress, distillation, augmentation, precision."""

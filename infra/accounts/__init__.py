@@ -1,0 +1,1 @@
+"""API keys, owners, their limits, quotas and request rates."""

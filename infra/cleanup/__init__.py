@@ -1,0 +1,1 @@
+"""Removes what has expired and what crashes left behind."""

@@ -1,0 +1,1 @@
+"""The database, SQLite and PostgreSQL alike: connections, tables, migrations, clock, locks."""

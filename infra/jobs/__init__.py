@@ -1,0 +1,1 @@
+"""Rows of jobs: their life cycle, recovery, trials, events and checkpoints."""

@@ -1,0 +1,137 @@
+"""The events of jobs: written with the move or the heartbeat that they belong to, numbered by the job's own row.
+
+A job's row counts its events, and whoever writes some has that row locked: numbers become visible in their order.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from infra.db.tables import Job, JobEventRow
+from secateur.protocol.events import EventKind, JobEvent, Level, at_least
+from secateur.protocol.states import JobState
+
+MAX_EVENTS: Final = 5_000
+"""Events that are kept of one job."""
+
+CHECK_EVERY: Final = 250
+"""How often, in events, they are counted."""
+
+MAX_BODY_BYTES: Final = 16_384
+MAX_TEXT: Final = 2_000
+"""The longest text in a body that is too large, in characters."""
+
+THINNED: Final[tuple[EventKind, ...]] = ("progress", "log", "step", "trial")
+"""What is given up when there is too much, in this order and the oldest first. Never moves of the state."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event that has no number yet."""
+
+    kind: EventKind
+    body: Mapping[str, Any]
+    level: Level = "info"
+    age_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How far the events of a job are."""
+
+    last: int
+    state: JobState
+
+
+def write(session: Session, job_id: str, attempt: int, entries: Sequence[Entry], *, last: int, at: datetime) -> None:
+    """Write events whose numbers end with ``last``, which the caller has reserved in the job's row."""
+    if not entries:
+        return
+    first = last - len(entries) + 1
+    rows = [
+        {
+            "job_id": job_id,
+            "number": first + offset,
+            "attempt": attempt,
+            "at": at - timedelta(seconds=entry.age_seconds),
+            "kind": entry.kind,
+            "level": entry.level,
+            "body": bounded(entry.body),
+        }
+        for offset, entry in enumerate(entries)
+    ]
+    session.execute(insert(JobEventRow), rows)
+    if first // CHECK_EVERY != (last + 1) // CHECK_EVERY:
+        thin(session, job_id)
+
+
+def thin(session: Session, job_id: str, *, keep: int = MAX_EVENTS) -> None:
+    """Give up what a job has too much of."""
+    here = JobEventRow.job_id == job_id
+    excess = (session.scalar(select(func.count()).where(here)) or 0) - keep
+    for kind in THINNED:
+        if excess <= 0:
+            return
+        oldest = select(JobEventRow.number).where(here, JobEventRow.kind == kind)
+        numbers = session.scalars(oldest.order_by(JobEventRow.number).limit(excess)).all()
+        if numbers:
+            session.execute(
+                delete(JobEventRow).where(here, JobEventRow.kind == kind, JobEventRow.number <= numbers[-1])
+            )
+        excess -= len(numbers)
+
+
+def bounded(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body that is no larger than may be: long texts are cut first, then lists and all else that is deep is left out.
+
+    >>> bounded({"message": "x" * 20_000})["message"][-5:]
+    'xxxx…'
+    """
+    if _size(body) <= MAX_BODY_BYTES:
+        return dict(body)
+    cut = {name: _cut(value) for name, value in body.items()}
+    return cut if _size(cut) <= MAX_BODY_BYTES else {name: value for name, value in cut.items() if _size(value) <= 2048}
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
+    return {name: _cut(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value).encode())
+
+
+def page(
+    session: Session,
+    job_id: str,
+    *,
+    after: int = 0,
+    limit: int = 200,
+    level: Level = "info",
+    kinds: Collection[EventKind] = (),
+    attempt: int | None = None,
+) -> list[JobEvent]:
+    """Events behind a number, in their order."""
+    query = select(JobEventRow).where(JobEventRow.job_id == job_id, JobEventRow.number > after)
+    if level != "info":
+        query = query.where(JobEventRow.level.in_(at_least(level)))
+    if kinds:
+        query = query.where(JobEventRow.kind.in_(kinds))
+    if attempt is not None:
+        query = query.where(JobEventRow.attempt == attempt)
+    rows = session.scalars(query.order_by(JobEventRow.number).limit(limit))
+    names = ("number", "attempt", "at", "kind", "level", "body")
+    return [JobEvent.model_validate({name: getattr(row, name) for name in names}) for row in rows]
+
+
+def pulses(session: Session, job_ids: Collection[str]) -> dict[str, Pulse]:
+    """How far these jobs are; those that are gone are missing."""
+    rows = session.execute(select(Job.id, Job.last_event, Job.state).where(Job.id.in_(job_ids)))
+    return {job_id: Pulse(last, JobState(state)) for job_id, last, state in rows}

@@ -1,0 +1,86 @@
+"""What crashes leave behind, set right: leases that ran out, jobs that nobody took, messages that were lost.
+
+Inside the caller's transaction. Any number of workers may do it at once: every move is a compare-and-swap.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from infra.db import clock
+from infra.db.tables import Job
+from infra.jobs.lifecycle import Outcome, due, finish, requeue
+from infra.jobs.steps import running_step, steps_of
+from infra.jobs.transitions import move, told
+from secateur.errors import PendingTimeExceeded, WorkerCrashed
+from secateur.protocol.states import JobState
+
+
+def sweep(
+    session: Session,
+    *,
+    max_attempts: int,
+    resend_seconds: float,
+    on_lost: Callable[[Job], object] = lambda job: None,
+    spare: bool = False,
+    now: datetime | None = None,
+) -> list[Job]:
+    """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
+
+    Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
+    their limit, and never started, expire. ``on_lost`` is told of each job whose worker fell silent. ``spare`` leaves
+    such jobs alone this time: their workers could not speak. Safe to run at any time, any number of times, side by
+    side.
+    """
+    for job in () if spare else _lapsed(session, now):
+        on_lost(job)
+        _set_right(session, job, max_attempts, now)
+    _expire(session, now)
+    unsent = or_(Job.published_at.is_(None), Job.published_at < clock.later(now, -resend_seconds))
+    wanted = select(Job).where(or_(Job.state == JobState.QUEUED, due()), unsent)
+    return list(session.scalars(wanted.order_by(Job.created_at, Job.position)))
+
+
+def _lapsed(session: Session, now: datetime | None) -> Sequence[Job]:
+    held = Job.state.in_([JobState.RUNNING, JobState.CANCELLING])
+    lapsed = select(Job).where(held, Job.lease_until < clock.later(now))
+    return session.scalars(lapsed.with_for_update(skip_locked=True)).all()
+
+
+def _set_right(session: Session, job: Job, max_attempts: int, now: datetime | None) -> None:
+    if job.state == JobState.CANCELLING:
+        finish(session, job.id, job.attempt, Outcome(JobState.CANCELLED), steps=steps_of(job), now=now)
+    elif job.charged >= max_attempts:
+        crash = WorkerCrashed(
+            f"The worker was lost in each of {job.charged} attempts.",
+            suggestions=["Try a smaller batch_size: running out of memory is the most common reason."],
+        )
+        outcome = Outcome(JobState.FAILED, crash.failure(running_step(job)))
+        finish(session, job.id, job.attempt, outcome, steps=steps_of(job), now=now)
+    else:
+        detail = "Its worker was silent for longer than a lease."
+        requeue(session, job.id, job.attempt, why="worker_lost", detail=detail, now=now)
+
+
+def _expire(session: Session, now: datetime | None) -> None:
+    failure = PendingTimeExceeded(
+        "No worker took the job within limits.max_pending_seconds.",
+        suggestions=["Start another worker, or raise limits.max_pending_seconds."],
+    ).failure()
+    told_so, ended = failure.model_dump(mode="json"), clock.later(now)
+    overdue = (Job.state == JobState.QUEUED, Job.started_at.is_(None), Job.pending_until < clock.later(now))
+    for job_id in session.scalars(select(Job.id).where(*overdue)).all():
+        entries = [told(JobState.EXPIRED, failure=told_so)]
+        state = JobState.EXPIRED
+        move(
+            session,
+            Job.id == job_id,
+            *overdue,
+            now=now,
+            entries=entries,
+            state=state,
+            finished_at=ended,
+            failure=told_so,
+        )

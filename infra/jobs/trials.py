@@ -1,0 +1,182 @@
+"""Jobs that are made of jobs: a sweep makes its trials, waits without a worker until all have ended, and gathers them.
+
+While its trials run, a parent is ``running`` and nobody holds it: it has no lease. It waits. When no trial is
+unfinished any more it is due (``jobs.due``), and can be claimed like a queued job.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from infra.db import clock
+from infra.db.tables import Artifact, Job
+from infra.jobs import lifecycle
+from infra.jobs import steps as job_steps
+from infra.jobs.events import Entry
+from infra.jobs.lifecycle import Outcome
+from infra.jobs.transitions import move, told
+from infra.storage import blobs
+from secateur.errors import NotRetryable
+from secateur.protocol.events import Level
+from secateur.protocol.progress import TRIALS, StepProgress
+from secateur.protocol.states import FINAL, RETRYABLE, UNFINISHED, JobState, StepState
+from secateur.specs.spec import CompressSpec
+
+
+@dataclass(frozen=True)
+class Count:
+    """How far a parent's trials have come."""
+
+    total: int
+    ended: int
+    running: int
+
+
+def spread(
+    session: Session,
+    job: Job,
+    outcome: Outcome,
+    children: Sequence[CompressSpec],
+    *,
+    steps: Sequence[StepProgress],
+    entries: Sequence[Entry] = (),
+    now: datetime | None = None,
+) -> list[Job]:
+    """End a parent's first half: keep its files, write its trials, and let go of it until they have ended.
+
+    Its second half will be another attempt; both together are charged as one.
+
+    Returns:
+        The trials, queued; none when the attempt no longer holds the job, or its user cancels it.
+    """
+    now = clock.read(session, now)
+    let_go = move(
+        session,
+        lifecycle.held(job.id, job.attempt),
+        Job.state == JobState.RUNNING,
+        now=now,
+        entries=[*entries, Entry("trial", {"num_trials": len(children)})],
+        lease_until=None,
+        published_at=now,
+        charged=Job.charged - 1,
+        steps=job_steps.dump(steps),
+    )
+    if let_go is None:
+        return []
+    for file in outcome.files:
+        session.merge(Artifact(job_id=job.id, **vars(file)))
+    blobs.let_go(session, job.id)
+    rows = []
+    for position, spec in enumerate(children):
+        row = lifecycle.create(
+            session, spec, owner=job.owner, now=now + timedelta(microseconds=position)
+        )  # in lists and queues in this order
+        row.parent_id, row.position = job.id, position
+        row.pending_until = None  # its sweep was taken in time; that it waits for its siblings is nobody's fault
+        rows.append(row)
+    return rows
+
+
+def children(session: Session, job_id: str, *, hold: bool = False) -> Sequence[Job]:
+    """The trials of a job, in their order. ``hold`` waits for whoever is just ending one, and keeps others waiting."""
+    trials = select(Job).where(Job.parent_id == job_id).order_by(Job.position)
+    return session.scalars(trials.with_for_update() if hold else trials).all()
+
+
+def due_parent(session: Session, job: Job) -> Job | None:
+    """The parent of a job that has just ended, when that was the last."""
+    if job.parent_id is None:
+        return None
+    return session.scalar(select(Job).where(Job.id == job.parent_id, lifecycle.due()))
+
+
+def count(session: Session, job_id: str) -> Count:
+    """How many trials a job has, and how many of them are where."""
+    rows = session.execute(select(Job.state, func.count()).where(Job.parent_id == job_id).group_by(Job.state))
+    found = {JobState(state): number for state, number in rows}
+    ended = sum(number for state, number in found.items() if state in FINAL)
+    return Count(sum(found.values()), ended, found.get(JobState.RUNNING, 0))
+
+
+def seconds(session: Session, job_id: str) -> float:
+    """From the start of a job's first trial to the last end of any so far."""
+    times = select(func.min(Job.started_at), func.max(Job.finished_at)).where(Job.parent_id == job_id)
+    began, last = session.execute(times).one()  # not the time by now: who waits for a change would see one at once
+    return float((last - began).total_seconds()) if began and last else 0.0
+
+
+def steps_of(session: Session, job: Job) -> tuple[StepProgress, ...]:
+    """The steps of a job; of one that waits for its trials, with what has become of them so far."""
+    steps = job_steps.steps_of(job)
+    if job.kind != "sweep" or job.state not in (JobState.RUNNING, JobState.CANCELLING) or job.lease_until is not None:
+        return steps
+    found = count(session, job.id)
+    if not found.total:
+        return steps
+    left = seconds(session, job.id) / found.ended * (found.total - found.ended) if found.ended else None
+    told = {
+        "state": StepState.RUNNING,
+        "progress": found.ended / found.total,
+        "eta_seconds": left,
+        "message": f"{found.ended} of {found.total} ended, {found.running} running",
+    }
+    return tuple(step.model_copy(update=told) if step.name == TRIALS else step for step in steps)
+
+
+def note_trial(session: Session, trial: Job) -> None:
+    """Tell in the events of a parent that one of its trials has ended."""
+    ended = session.get(Job, trial.id)
+    if ended is None or trial.parent_id is None:
+        return
+    body = {"job_id": ended.id, "position": ended.position, "state": ended.state}
+    level: Level = "info" if ended.state == JobState.SUCCEEDED else "warning"
+    waits = (Job.id == trial.parent_id, Job.state == JobState.RUNNING, Job.lease_until.is_(None))
+    move(session, *waits, now=None, entries=[Entry("trial", body, level)])
+
+
+def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> None:
+    """Ask the trials of a job to stop that was asked to stop; one that waited for them has stopped with that."""
+    for child in session.scalars(select(Job.id).where(Job.parent_id == job_id, Job.state.in_(UNFINISHED))).all():
+        lifecycle.cancel(session, child, now=now)
+    waited = (Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
+    state = JobState.CANCELLED
+    move(session, *waited, now=now, entries=[told(state)], state=state, finished_at=clock.later(now))
+
+
+def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Job]:
+    """Queue a job for one more attempt; of a sweep, only the trials that did not succeed, and its gathering.
+
+    Returns:
+        The jobs to be taken; none when there is nothing to try again.
+
+    Raises:
+        NotRetryable: trials of a cancelled sweep are still being stopped.
+    """
+    trials = children(session, job.id)
+    if not trials:
+        return [job] if lifecycle.retry(session, job, now=now) else []
+    if any(trial.state in UNFINISHED for trial in trials):
+        raise NotRetryable(f"Trials of {job.id} have not stopped yet.", suggestions=["Try again in a few seconds."])
+    missed = [trial for trial in trials if trial.state in RETRYABLE]
+    again = RETRYABLE | ({JobState.SUCCEEDED} if missed else set())
+    waiting = move(
+        session,
+        Job.id == job.id,
+        Job.state.in_(again),
+        now=now,
+        entries=[told(JobState.RUNNING, why="retried")],
+        state=JobState.RUNNING,
+        charged=0,
+        failure=None,
+        finished_at=None,
+        lease_until=None,
+        published_at=clock.later(now),
+        expires_at=lifecycle.kept_anew(session, job, now=now),
+    )
+    if waiting is None:
+        return []
+    waiting.steps = job_steps.afresh(waiting)
+    return [trial for trial in missed if lifecycle.retry(session, trial, now=now)] or [waiting]

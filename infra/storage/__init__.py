@@ -1,0 +1,1 @@
+"""Files by content, in a folder or an S3 bucket."""

@@ -1,0 +1,277 @@
+"""Files by content: a blob's key is its SHA-256, so equal content is stored once and never changes.
+
+One store is a local folder or an S3 bucket; ``obstore`` speaks to both. Uploads are hashed while they stream
+into a staging object, which becomes the blob when all of it has arrived.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, cast
+
+import obstore
+
+from infra.storage.digests import CHUNK_BYTES, Between, digest_of, nothing, verified
+from infra.storage.objects import Objects, opened
+from infra.storage.timeouts import waited_for
+from infra.storage.work_disk import write
+from secateur.errors import InternalError, UploadEmpty, UploadTooLarge
+
+ANSWER_SECONDS = 10.0
+PART_BYTES = 6 << 20
+"""Of an object in S3, which wants 5 MiB at least and 10,000 parts at most."""
+LOCAL_PART_BYTES = 1 << 20
+PARTS_ON_THEIR_WAY = 2
+"""More, or larger ones, only fill the memory when the disk or the bucket is slower than the client."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An upload that has arrived in full and is not yet kept."""
+
+    key: str
+    digest: str
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file in the store, as it is found there."""
+
+    digest: str
+    num_bytes: int
+    modified_at: datetime
+
+
+class Store:
+    """Blobs by digest (``sha256:<hex>``).
+
+    Every method raises ``StorageFull`` when the disk is full and ``Unavailable`` when the store does not answer.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self._objects = objects.quick
+        self._patient = objects.patient
+        self._translated = objects.translated
+        self._check = objects.check
+        self._silence = objects.silence
+        self.folder = objects.folder
+        """Of a local store; None: it is a bucket."""
+        self._part_bytes = PART_BYTES if self.folder is None else LOCAL_PART_BYTES
+
+    @classmethod
+    def from_url(cls, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> "Store":
+        """Open ``file:///folder`` or ``s3://bucket/prefix``, which counts as away when it takes longer to answer."""
+        return cls(opened(url, answer_seconds=answer_seconds))
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        self._check()
+        with self._translated():
+            yield
+
+    async def _answers(self) -> None:
+        """The check, for those who must not block; a thread is needed only where somebody may have to wait."""
+        if self._silence.is_noted:
+            await asyncio.to_thread(self._check)
+
+    async def _listens(self) -> None:
+        """Find out soon whether a bucket answers at all: what comes after this may take its time."""
+        if self.folder is None:
+            with self._translated(), suppress(FileNotFoundError):
+                await obstore.head_async(self._objects, "staging/anything")
+
+    async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
+        """Take in an upload in constant memory.
+
+        Raises:
+            UploadTooLarge: as soon as the limit is passed. UploadEmpty: not one byte came.
+            Whatever ``chunks`` raises. In every case nothing is left behind.
+        """
+        key = f"staging/{secrets.token_hex(16)}"
+        digest, num_bytes = hashlib.sha256(), 0
+        await self._answers()
+        await self._listens()
+        with self._translated():
+            async with obstore.open_writer_async(
+                self._patient, key, buffer_size=self._part_bytes, max_concurrency=PARTS_ON_THEIR_WAY
+            ) as writer:
+                async for chunk in chunks:
+                    num_bytes += len(chunk)
+                    if num_bytes > limit_bytes:
+                        raise too_large(limit_bytes)
+                    digest.update(chunk)
+                    await writer.write(chunk)
+                if num_bytes == 0:
+                    raise UploadEmpty("The upload has 0 bytes.", suggestions=["Check the path that you upload from."])
+        return Staged(key, f"sha256:{digest.hexdigest()}", num_bytes)
+
+    async def keep(self, staged: Staged) -> None:
+        """Make a staged upload a blob. Content that is there already stays as it is."""
+        if await self.exists(staged.digest):
+            await self.discard(staged)
+            return
+        with self._translated():
+            await obstore.rename_async(self._patient, staged.key, _key(staged.digest), overwrite=True)
+
+    async def discard(self, staged: Staged) -> None:
+        """Forget a staged upload; one that was kept or forgotten before is no error."""
+        await self._answers()
+        with self._translated(), suppress(FileNotFoundError):
+            await obstore.delete_async(self._objects, staged.key)
+
+    @contextmanager
+    def open_staged(self, staged: Staged) -> Iterator[IO[bytes]]:
+        """A staged upload, seekable, while the block runs; a store that falls silent meanwhile is one too."""
+        with self._asked(), closing(cast(IO[bytes], obstore.open_reader(self._objects, staged.key))) as file:
+            yield file
+
+    async def exists(self, digest: str) -> bool:
+        await self._answers()
+        with self._translated():
+            try:
+                await obstore.head_async(self._objects, _key(digest))
+            except FileNotFoundError:
+                return False
+        return True
+
+    async def read(self, digest: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes ``start`` to ``end`` (excluded) of a blob, in pieces.
+
+        Raises:
+            InternalError: the blob that a row promises is not there.
+        """
+        if start == end:
+            return
+        await self._answers()
+        with self._translated():
+            try:
+                answer = await obstore.get_async(self._objects, _key(digest), options={"range": (start, end)})
+            except FileNotFoundError as fault:
+                raise InternalError(f"The store has lost {digest}.") from fault
+            async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(piece)
+
+    def fetch(self, digest: str, path: Path, *, between: Between = nothing) -> None:
+        """Copy a blob to a local file and check that it is what its digest says.
+
+        Raises:
+            InternalError: the blob is missing or damaged.
+            Whatever ``between`` raises, also while the store keeps silent.
+            WorkDiskFull: the disk of the file is full.
+        """
+        waited_for(partial(self._fetch, digest, path, between), between=between)
+
+    def _fetch(self, digest: str, path: Path, between: Between) -> None:
+        actual = hashlib.sha256()
+        with self._asked():
+            try:
+                answer = obstore.get(self._objects, _key(digest))
+            except FileNotFoundError as fault:
+                raise InternalError(f"The store has lost {digest}.") from fault
+            between()  # the folder is gone when nobody waits any more
+            with path.open("wb", buffering=0) as file:
+                for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
+                    between()
+                    actual.update(piece)
+                    write(file, piece)
+        if digest != f"sha256:{actual.hexdigest()}":
+            raise InternalError(f"The store has damaged {digest}.")
+
+    def put(self, path: Path) -> tuple[str, int]:
+        """Store a local file. Returns its digest and its size in bytes."""
+        with path.open("rb") as file:
+            digest = digest_of(file)
+            return digest, self.put_open(file, digest)
+
+    def put_open(
+        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = nothing
+    ) -> int:
+        """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
+
+        Args:
+            num_bytes: how many are read at most, for a file that somebody may be making longer.
+
+        Raises:
+            InternalError: the file is another one by now; then it is not stored.
+            Whatever ``between`` raises, also while the store keeps silent; then nothing is left either.
+        """
+        num_bytes = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
+        waited_for(partial(self._put_open, file, digest, num_bytes, between), between=between)
+        return num_bytes
+
+    def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, between: Between) -> None:
+        with self._asked():
+            try:
+                obstore.head(self._objects, _key(digest))
+            except FileNotFoundError:
+                obstore.put(
+                    self._patient,
+                    _key(digest),
+                    verified(file, digest, num_bytes, between),
+                    use_multipart=num_bytes > self._part_bytes,
+                    chunk_size=self._part_bytes,
+                    max_concurrency=PARTS_ON_THEIR_WAY,
+                )
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob; one that is not there is no error."""
+        with self._asked():
+            try:
+                obstore.delete(self._objects, _key(digest))
+            except FileNotFoundError:
+                return
+
+    def blobs(self) -> Iterator[Blob]:
+        """Every blob, in no order."""
+        with self._asked():
+            for page in obstore.list(self._objects, "sha256"):
+                for item in page:
+                    yield Blob("sha256:" + item["path"].rpartition("/")[2], item["size"], item["last_modified"])
+
+    def discard_staged_before(self, moment: datetime) -> int:
+        """Remove staging objects that nobody wrote to since, such as those of a killed gateway. Returns how many."""
+        num = 0
+        with self._asked():
+            for page in obstore.list(self._objects, "staging"):
+                for item in page:
+                    if item["last_modified"] < moment:
+                        obstore.delete(self._objects, item["path"])
+                        num += 1
+        return num + (0 if self.folder is None else _discard_parts(self.folder / "staging", moment))
+
+    def ping(self) -> None:
+        """Raise ``Unavailable`` or ``StorageFull`` unless the store takes and gives back an object."""
+        key = f"staging/ping-{secrets.token_hex(8)}"
+        with self._asked():
+            obstore.put(self._objects, key, b"ping")
+            obstore.delete(self._objects, key)
+
+
+def too_large(limit_bytes: int) -> UploadTooLarge:
+    """The error of an upload past the limit, also for one that says so before its first byte."""
+    return UploadTooLarge(
+        f"This service accepts at most {limit_bytes} bytes an upload.",
+        suggestions=["Ask the operator to raise SECATEUR_MAX_UPLOAD_BYTES, or upload less data."],
+    )
+
+
+def _discard_parts(staging: Path, moment: datetime) -> int:
+    """Remove files that a local store is still writing (``name#1``): it does not list them."""
+    old = [path for path in staging.glob("*#*") if path.is_file() and path.stat().st_mtime < moment.timestamp()]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
+def _key(digest: str) -> str:
+    algorithm, _, value = digest.partition(":")
+    return f"{algorithm}/{value[:2]}/{value}"

@@ -1,0 +1,1 @@
+"""Rows of uploads, whole and resumable."""

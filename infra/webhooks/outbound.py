@@ -1,0 +1,164 @@
+"""Requests to addresses that users name. Nothing of the operator's own network can be reached by them.
+
+A name is resolved once, every address that it has is judged, and the connection goes to the address that was judged:
+a name that points elsewhere a moment later changes nothing (DNS rebinding). Redirects are never followed. After the
+SSRF prevention cheat sheet of OWASP.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from infra.webhooks import dns
+from infra.webhooks.dns import Ask, LookupFailed
+from secateur.errors import WebhookUrlRefused
+
+Targets = Literal["public", "any"]
+"""public: https, and addresses of the internet. any: also http, and the operator's own networks."""
+
+TIMEOUT_SECONDS: Final = 15.0
+MOST_READ_BYTES: Final = 1024
+"""Of an answer, which is kept for the log; the rest is not read."""
+
+PORTS: Final = {"https": 443, "http": 80}
+SCHEMES: Final[Mapping[Targets, Sequence[str]]] = {"public": ("https",), "any": ("https", "http")}
+
+NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back of a request."""
+
+    status: int
+    retry_after: str | None
+    text: str
+
+
+class NotReached(Exception):
+    """The request was not answered; the text says why."""
+
+
+def check_url(url: str, targets: Targets) -> None:
+    """Refuse a URL by what can be seen of it without asking anybody.
+
+    Raises:
+        WebhookUrlRefused: with how to mend it.
+    """
+    try:
+        parts, _ = urlsplit(url), httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as fault:
+        raise _refused("cannot be read as one") from fault
+    schemes = SCHEMES[targets]
+    if parts.scheme not in schemes or not parts.hostname:
+        raise _refused(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise _refused("must have no user, password or fragment")
+    try:
+        port, address = parts.port, _address(parts.hostname)
+    except ValueError as fault:
+        raise _refused("has a port that is none") from fault
+    if port == 0 or (address is not None and not allowed(address, targets)):
+        raise _refused("leads to an address that webhooks must not reach")
+
+
+def _refused(what: str) -> WebhookUrlRefused:
+    return WebhookUrlRefused(
+        f"The URL of a webhook {what}.",
+        suggestions=[
+            "Use an https:// URL that the internet can reach.",
+            "For receivers in your own network the operator sets SECATEUR_WEBHOOK_TARGETS=any.",
+        ],
+    )
+
+
+def _address(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def allowed(address: Address, targets: Targets) -> bool:
+    """Whether webhooks may go there. Link-local addresses, where clouds keep their credentials, never.
+
+    >>> [allowed(ipaddress.ip_address(text), "public") for text in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1")]
+    [True, False, False]
+    >>> [allowed(ipaddress.ip_address(text), "any") for text in ("10.0.0.1", "169.254.169.254", "::")]
+    [True, False, False]
+    """
+    inner = _inner(address)
+    if inner is not None:
+        return allowed(inner, targets)
+    if address.is_loopback:
+        return targets == "any"
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+        return False
+    return address.is_global or targets == "any"
+
+
+def _inner(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one stands for."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return None
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets, ask: Ask = dns.ask) -> Answer:
+    """Send a body as JSON to whatever a URL names.
+
+    Args:
+        ask: how a name is looked up, once.
+
+    Raises:
+        NotReached: nobody answered in time, or it must not be reached.
+    """
+    named = httpx.URL(url)
+    name = named.raw_host.decode()  # names in other alphabets as DNS and TLS spell them
+    there = named.copy_with(host=str(_judged(name, named.port or PORTS[named.scheme], targets, ask)))
+    sent = {
+        "host": named.netloc.decode(),
+        "content-type": "application/json",
+        "user-agent": "Secateur-Webhooks/1",
+        **headers,
+    }
+    try:
+        return asyncio.run(_post(there, name, body, sent))
+    except TimeoutError as fault:
+        raise NotReached(f"no answer within {TIMEOUT_SECONDS:.0f} seconds") from fault
+    except (httpx.HTTPError, OSError) as fault:
+        raise NotReached(f"{type(fault).__name__}: {str(fault)[:200]}") from fault
+
+
+async def _post(there: httpx.URL, name: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    """The time is for all of it: an answer that drips would otherwise last as long as it likes."""
+    async with (
+        asyncio.timeout(TIMEOUT_SECONDS),
+        httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client,
+        client.stream("POST", there, content=body, headers=headers, extensions={"sni_hostname": name}) as response,
+    ):
+        text = b""
+        async for piece in response.aiter_raw():
+            text = piece[:MOST_READ_BYTES]
+            break
+        return Answer(response.status_code, response.headers.get("retry-after"), text.decode("utf-8", "replace"))
+
+
+def _judged(host: str, port: int, targets: Targets, ask: Ask) -> Address:
+    try:
+        found = ask(host, port)
+    except LookupFailed as fault:
+        raise NotReached(str(fault)) from fault
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
+    if not addresses or not all(allowed(address, targets) for address in addresses):
+        raise NotReached(f"{host} leads to an address that webhooks must not reach")
+    return addresses[0]

@@ -1,0 +1,275 @@
+"""Rows of webhooks and of what is to be delivered to them. Functions work inside the caller's transaction.
+
+A delivery is written in the transaction of the move that it tells of, and taken by compare-and-swap by whoever sends
+it: what happened is told at least once, however often gateways and workers die.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from infra.db.pages import newest_first
+from infra.db.tables import Delivery, Job, Upload, Webhook
+from infra.telemetry import trace_context
+from infra.webhooks import signing
+from secateur.errors import QuotaExceeded, RateLimited
+from secateur.ids import new_id
+from secateur.protocol.states import JobState, UploadState
+from secateur.protocol.webhooks import OF_JOBS, OF_UPLOADS, Notice, NoticeType, Subscription
+
+MOST_WEBHOOKS: Final = 20
+"""Of one owner."""
+
+MOST_PINGS: Final = 60
+"""Of one webhook in an hour; of those only one waits at a time."""
+
+PAUSES_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 36_000, 50_400, 72_000)
+"""Between two tries of one delivery: ten tries in nearly three days, as Standard Webhooks has it."""
+
+SENDING_SECONDS: Final = 60.0
+"""How long whoever took a delivery has for it. After that somebody else may take it."""
+
+KEPT: Final = timedelta(days=30)
+"""How long what was delivered, or given up, stays in the log."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """How one try of a delivery went."""
+
+    status: int | None
+    """Of the answer; None when there was none."""
+    said: str
+    """The beginning of the answer, or why there was none."""
+    seconds: float
+    retry_after_seconds: float | None = None
+
+    @property
+    def arrived(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+def create(
+    session: Session,
+    *,
+    owner: str,
+    url: str,
+    subscriptions: Iterable[Subscription],
+    description: str,
+    now: datetime,
+) -> Webhook:
+    """Write a new webhook, with a fresh secret.
+
+    Raises:
+        QuotaExceeded: the owner has as many as there may be.
+    """
+    there = session.scalar(select(func.count()).where(Webhook.owner == owner)) or 0
+    if there >= MOST_WEBHOOKS:
+        raise QuotaExceeded(
+            f"{owner} has {there} webhooks; there may be {MOST_WEBHOOKS}.",
+            suggestions=["Delete one: DELETE /v1/webhooks/{webhook_id}."],
+        )
+    webhook = Webhook(
+        id=new_id("whk"),
+        owner=owner,
+        url=url,
+        subscriptions=",".join(sorted(set(subscriptions))),
+        description=description,
+        secret=signing.new_secret(),
+        disabled_because=None,
+        created_at=now,
+    )
+    session.add(webhook)
+    session.flush()
+    return webhook
+
+
+def get(session: Session, webhook_id: str, *, hold: bool = False) -> Webhook | None:
+    """The row. ``hold`` keeps others who hold it waiting."""
+    return session.get(Webhook, webhook_id, with_for_update=hold)
+
+
+def page(
+    session: Session, *, owner: str | None, limit: int, after: tuple[datetime, str] | None = None
+) -> Sequence[Webhook]:
+    """Webhooks, newest first, that come after the position ``(created_at, id)``. ``owner`` None is everybody."""
+    query = select(Webhook)
+    if owner is not None:
+        query = query.where(Webhook.owner == owner)
+    return newest_first(session, Webhook, query, limit=limit, after=after)
+
+
+def rotate(webhook: Webhook, *, grace_seconds: float, now: datetime) -> str:
+    """Give a webhook a new secret. For the grace deliveries are signed with both."""
+    webhook.former_secret, webhook.former_until = webhook.secret, now + timedelta(seconds=grace_seconds)
+    webhook.secret = signing.new_secret()
+    return webhook.secret
+
+
+def secrets_of(webhook: Webhook, *, now: datetime) -> list[str]:
+    """Every secret that receivers may know now, the newest first."""
+    former = webhook.former_secret if webhook.former_until is not None and now < webhook.former_until else None
+    return [webhook.secret, *([former] if former else [])]
+
+
+def tell_job(session: Session, job: Job, *, now: datetime) -> None:
+    """Write what is to be delivered of a job's end. Checks of uploads and trials of sweeps are nobody's business."""
+    notice = OF_JOBS.get(JobState(job.state))
+    if notice is None or job.upload_id is not None or job.parent_id is not None:
+        return
+    failure = None if job.failure is None else {name: job.failure[name] for name in ("code", "detail", "blame")}
+    data = {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "attempt": job.attempt,
+        "labels": job.spec.get("labels", {}),
+        "model_id": job.model_id,
+        "dataset_id": job.dataset_id,
+        "failure": failure,
+        "url": f"/v1/jobs/{job.id}",
+    }
+    with trace_context.working_for(job.traceparent or trace_context.current()):
+        _tell(session, job.owner, notice, data, now)
+
+
+def tell_upload(session: Session, upload: Upload, *, now: datetime) -> None:
+    """Write what is to be delivered of what the check of an upload found."""
+    notice = OF_UPLOADS.get((upload.kind, UploadState(upload.state)))
+    if notice is None:
+        return
+    failure = None if upload.failure is None else {name: upload.failure[name] for name in ("code", "detail", "blame")}
+    data = {
+        "id": upload.id,
+        "name": upload.name,
+        "digest": upload.digest,
+        "state": upload.state,
+        "failure": failure,
+        "url": f"/v1/{upload.kind}s/{upload.id}",
+    }
+    _tell(session, upload.owner, notice, data, now)
+
+
+def _tell(session: Session, owner: str, notice: NoticeType, data: Mapping[str, Any], now: datetime) -> None:
+    mine = select(Webhook).where(Webhook.owner == owner, Webhook.disabled_because.is_(None))
+    held = mine.with_for_update(read=True, key_share=True)  # one that is deleted now would take the move along
+    for webhook in session.scalars(held).all():
+        if notice in webhook.subscriptions.split(","):
+            queue(session, webhook, notice, data, now=now)
+
+
+def queue(
+    session: Session, webhook: Webhook, notice: NoticeType, data: Mapping[str, Any], *, now: datetime
+) -> Delivery:
+    """Write one delivery, due at once."""
+    body = Notice(type=notice, timestamp=now, data=data).model_dump_json()
+    delivery = Delivery(
+        id=new_id("msg"),
+        webhook_id=webhook.id,
+        type=notice,
+        body=body,
+        state="pending",
+        tries=[],
+        due_at=now,
+        created_at=now,
+    )
+    session.add(delivery)
+    session.flush()
+    return delivery
+
+
+def ping(session: Session, webhook: Webhook, *, now: datetime) -> Delivery:
+    """The ping that waits to be delivered; a new one when none does. The caller holds the webhook.
+
+    Raises:
+        RateLimited: there were as many in the last hour as there may be.
+    """
+    mine = (Delivery.webhook_id == webhook.id, Delivery.type == "ping")
+    waiting = session.scalar(select(Delivery).where(*mine, Delivery.state == "pending").limit(1))
+    if waiting is not None:
+        return waiting
+    recent = select(func.count()).where(*mine, Delivery.created_at > now - timedelta(hours=1))
+    if (session.scalar(recent) or 0) >= MOST_PINGS:
+        raise RateLimited(
+            f"{webhook.id} was pinged {MOST_PINGS} times within an hour.",
+            suggestions=["Send one of them again: POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver."],
+        )
+    return queue(session, webhook, "ping", {"webhook_id": webhook.id}, now=now)
+
+
+def again(delivery: Delivery, *, now: datetime) -> None:
+    """Deliver once more, with the same id, as if it had never been tried; what was tried stays in the log."""
+    delivery.state, delivery.due_at, delivery.failed_tries = "pending", now, 0
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    enabled = select(Webhook.id).where(Webhook.disabled_because.is_(None))
+    return and_(Delivery.state == "pending", Delivery.due_at <= now, Delivery.webhook_id.in_(enabled))
+
+
+def owners_due(session: Session, *, now: datetime) -> Sequence[str]:
+    """Owners for whom something is due, who waits longest first. Nothing is locked for it."""
+    waiting = select(Webhook.owner).join(Delivery, Delivery.webhook_id == Webhook.id).where(_due(now))
+    return session.scalars(waiting.group_by(Webhook.owner).order_by(func.min(Delivery.due_at))).all()
+
+
+def take(session: Session, owner: str, *, now: datetime) -> tuple[Delivery, Webhook] | None:
+    """Take the owner's delivery that is due longest, for ``SENDING_SECONDS``. Of several who take it one gets it."""
+    mine = Delivery.webhook_id.in_(select(Webhook.id).where(Webhook.owner == owner))
+    due = select(Delivery.id).where(_due(now), mine).order_by(Delivery.due_at).limit(1)
+    taken = session.execute(
+        update(Delivery)
+        .where(Delivery.id == due.with_for_update(skip_locked=True).scalar_subquery(), _due(now))
+        .values(due_at=now + timedelta(seconds=SENDING_SECONDS))
+        .returning(Delivery)
+    ).scalar_one_or_none()
+    webhook = None if taken is None else session.get(Webhook, taken.webhook_id)
+    return None if taken is None or webhook is None else (taken, webhook)
+
+
+def settle(session: Session, delivery_id: str, tried: Try, *, jitter: float, now: datetime) -> None:
+    """Write down how a try went: it arrived, or it is tried again later, or it was the last.
+
+    Args:
+        jitter: from 0 to 1, so that those that failed together do not come back together.
+    """
+    delivery = session.get(Delivery, delivery_id, with_for_update=True)
+    if delivery is None or delivery.state != "pending":
+        return
+    told = {"at": now.isoformat(), "status": tried.status, "said": tried.said, "seconds": round(tried.seconds, 3)}
+    delivery.tries = [*delivery.tries, told][-2 * len(PAUSES_SECONDS) :]
+    if tried.arrived:
+        delivery.state = "delivered"
+        return
+    if tried.status == 410:
+        _disable(session, delivery.webhook_id, "The receiver answered 410 Gone.")
+    if tried.status == 410 or delivery.failed_tries >= len(PAUSES_SECONDS):
+        delivery.state = "failed"
+        return
+    pause = PAUSES_SECONDS[delivery.failed_tries] * (0.9 + 0.2 * jitter)
+    delivery.due_at = now + timedelta(seconds=max(pause, min(tried.retry_after_seconds or 0.0, 86_400.0)))
+    delivery.failed_tries += 1
+
+
+def _disable(session: Session, webhook_id: str, why: str) -> None:
+    session.execute(update(Webhook).where(Webhook.id == webhook_id).values(disabled_because=why))
+    session.execute(
+        update(Delivery).where(Delivery.webhook_id == webhook_id, Delivery.state == "pending").values(state="failed")
+    )
+
+
+def deliveries(
+    session: Session, webhook_id: str, *, limit: int, after: tuple[datetime, str] | None = None
+) -> Sequence[Delivery]:
+    """Deliveries of a webhook, newest first, that come after the position ``(created_at, id)``."""
+    query = select(Delivery).where(Delivery.webhook_id == webhook_id)
+    return newest_first(session, Delivery, query, limit=limit, after=after)
+
+
+def forget(session: Session, *, now: datetime) -> None:
+    """Remove what has been in the log long enough."""
+    session.execute(delete(Delivery).where(Delivery.state != "pending", Delivery.created_at < now - KEPT))

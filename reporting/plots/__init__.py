@@ -1,0 +1,1 @@
+"""Plots of reports as SVG and PNG."""

@@ -1,0 +1,1 @@
+"""What gateway, workers and children tell each other: states, events, progress, work."""

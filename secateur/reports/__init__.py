@@ -1,0 +1,1 @@
+"""Reports of jobs and summaries of uploads."""

@@ -1,0 +1,1 @@
+"""Job specs: what a user can ask for."""

@@ -1,0 +1,1 @@
+"""Reports, events and progress as text and as terminal tables."""

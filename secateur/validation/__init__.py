@@ -1,0 +1,1 @@
+"""Checks a spec against the summaries of a model and a data set."""

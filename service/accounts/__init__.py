@@ -1,0 +1,1 @@
+"""The caller of a request, and the command that makes the first key."""

@@ -1,0 +1,1 @@
+"""HTTP as this API uses it: problems, suggestions, paging, ranges, strict queries."""

@@ -1,0 +1,1 @@
+"""Accepts jobs and notifies workers."""

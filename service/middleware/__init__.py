@@ -1,0 +1,1 @@
+"""Middleware: authentication, request ids, body limits, early answers."""

@@ -1,0 +1,1 @@
+"""Receives uploads: whole bodies, forms, and resumable uploads (tus)."""

@@ -1,0 +1,1 @@
+"""Threads of every worker: the reaper and the garbage collector."""

@@ -1,0 +1,58 @@
+"""A thread in every worker that removes what nobody needs: expired things, stray bytes, folders of dead workers."""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from infra.cleanup.garbage_collection import collect
+from infra.db.database import Database, now
+from infra.settings import Settings
+from infra.storage.store import Store
+from infra.telemetry.logs import logger
+from secateur.errors import SecateurError
+from workers.supervision.scratch import tidy
+
+
+@dataclass(frozen=True)
+class Collector:
+    """What is done now and then; ``tick`` does it once."""
+
+    database: Database
+    store: Store
+    settings: Settings
+
+    def tick(self) -> None:
+        """Collect, here and in the store.
+
+        Raises:
+            Unavailable: the database or the store does not answer. The next tick goes on.
+        """
+        tidy(self.settings.scratch)
+        collect(self.database, self.store, grace_seconds=self.settings.collect_grace_seconds, now=now())
+
+
+@contextmanager
+def collecting(collector: Collector, *, every_seconds: float) -> Iterator[None]:
+    """Collect now and then, in a thread, while the block runs; workers that start together do not do it together."""
+    ended = threading.Event()
+
+    def loop() -> None:
+        pause = random.uniform(0.5, 1.0) * every_seconds
+        while not ended.wait(pause):
+            pause = every_seconds
+            try:
+                collector.tick()
+            except SecateurError as fault:
+                logger("workers").warning("collection put off", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - a collector that stops at a fault fills the disk
+                logger("workers").exception("collection failed")
+
+    thread = threading.Thread(target=loop, name="collect", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)

@@ -1,0 +1,143 @@
+"""A thread in every worker that sets right what crashes left behind, and says that this worker is alive.
+
+Any number of workers may sweep at once: each step is a compare-and-swap, and a message sent twice runs a job once.
+"""
+
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+
+from infra.accounts import owner_limits, quotas
+from infra.broker import Publisher
+from infra.db import clock, counters
+from infra.db.database import Database
+from infra.db.tables import Job
+from infra.jobs import idempotency, lifecycle, recovery, workers
+from infra.settings import Settings
+from infra.telemetry.logs import logger
+from secateur.errors import SecateurError, ServiceError
+from secateur.protocol.work import QUEUE_OF, Queue
+from workers.supervision import counters as counted
+
+RESEND_SECONDS = 15.0
+"""A queued job whose message is older may have lost it."""
+
+STALE_SECONDS = 600.0
+"""A message this old is sent again even when its queue is not empty: what waits there may be others'."""
+
+
+class Sweep:
+    """What is done again and again; ``tick`` does it once."""
+
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        settings: Settings,
+        queues: Iterable[str],
+        *,
+        sandbox: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._settings = settings
+        self._queues = ",".join(queues)
+        self._sandbox = sandbox
+        self._clock = clock
+        self._spare_until = -math.inf
+        self._worker_id = f"{socket.gethostname()}-{os.getpid()}"
+
+    def tick(self) -> int:
+        """Say that this worker lives, set lapsed jobs right, send what is due. Returns how many messages were sent.
+
+        Raises:
+            Unavailable: the database or the broker does not answer. Nothing is lost; the next tick goes on.
+        """
+        try:
+            due, now = self._set_right()
+        except ServiceError:  # whoever holds a job cannot renew its lease either, and may do so first
+            self._spare_until = self._clock() + self._settings.lease_seconds
+            raise
+        sent: list[Job] = []
+        try:
+            for job in self._missing(due, now):
+                self._publisher.publish(job)
+                sent.append(job)
+        finally:
+            if sent:
+                with self._database.write() as session:
+                    for job in sent:
+                        lifecycle.mark_published(session, job.id)
+        return len(sent)
+
+    def _set_right(self) -> tuple[Sequence[Job], datetime]:
+        """The jobs whose messages are due, and what the database's clock shows."""
+        with self._database.write() as session:
+            workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
+            lost: list[Job] = []
+            due = recovery.sweep(
+                session,
+                max_attempts=self._settings.max_attempts,
+                resend_seconds=RESEND_SECONDS,
+                on_lost=lost.append,
+                spare=self._clock() < self._spare_until,
+            )
+            due = quotas.startable(session, due, owner_limits.by(self._settings))
+            idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
+            now = clock.read(session)
+            counters.add(session, counters.together(map(counted.lost, lost)))
+            return due, now
+
+    def _missing(self, due: Iterable[Job], now: datetime) -> Iterator[Job]:
+        """Jobs whose message was never sent, or was sent to a queue that is empty now: it cannot be there any more.
+
+        Without looking, every sweep would add one more message for each job of a long queue.
+        """
+        waiting: dict[Queue, int] = {}
+        for job in due:
+            queue = QUEUE_OF[job.kind]  # type: ignore[index]
+            if job.published_at is None or job.published_at < now - timedelta(seconds=STALE_SECONDS):
+                yield job
+            else:
+                if queue not in waiting:
+                    waiting[queue] = self._publisher.waiting(queue)
+                if waiting[queue] == 0:
+                    yield job
+
+    def goodbye(self) -> None:
+        """Take this worker off the list of the living."""
+        with self._database.write() as session:
+            workers.say_goodbye(session, self._worker_id)
+
+
+@contextmanager
+def sweeping(sweep: Sweep, *, every_seconds: float) -> Iterator[None]:
+    """Sweep now and then, in a thread, while the block runs."""
+    ended = threading.Event()
+
+    def loop() -> None:
+        while True:
+            try:
+                sweep.tick()
+            except SecateurError as fault:
+                logger("workers").warning("sweep put off", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - a sweep that stops at a fault leaves jobs stuck
+                logger("workers").exception("sweep failed")
+            if ended.wait(every_seconds):
+                return
+
+    thread = threading.Thread(target=loop, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(SecateurError):
+            sweep.goodbye()

@@ -1,0 +1,1 @@
+"""Watches over one attempt at a job: lease, child process, outputs, checkpoints."""

@@ -1,0 +1,167 @@
+"""The children of a worker: each in a folder of its own, confined, and, where wanted, started before its job is there.
+
+Importing the engine takes seconds. So one child per slot waits with all imports done; a job gets it at once, and the
+next one is started when that has ended, because two would fight for the processors. All that wait are started by one
+thread that lives as long as the worker: the kernel kills a child when the thread that started it ends.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from infra.telemetry.logs import logger
+from secateur.protocol.work import WorkKind
+from workers.sandbox.confinement import Confinement
+from workers.sandbox.level import Sandbox, give
+from workers.supervision import fonts
+from workers.supervision.assignments import OUT
+from workers.supervision.process import Child, child_command
+from workers.supervision.scratch import remove
+
+LOOK_SECONDS: Final = 0.5
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+"""After a child that died while it waited; the pause doubles."""
+
+LIGHT: Final[frozenset[WorkKind]] = frozenset({"check_dataset"})
+"""Kinds that import little: started anew they are sooner ready than a child that is still importing everything."""
+
+OFF: Final = Sandbox("off", parts=())
+
+Command = Callable[[Sequence[WorkKind], Confinement | None], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A child with its folder."""
+
+    child: Child
+    folder: Path
+    confinement: Confinement | None
+
+    def admit(self) -> None:
+        """Make what was put into the folder the child's."""
+        give(self.folder, self.confinement)
+
+
+@dataclass
+class Children:
+    """Lends children to jobs. ``lend`` may be called by many threads; ``kept_warm`` is the life of the waiting ones."""
+
+    root: Path
+    sandbox: Sandbox = OFF
+    memory_bytes: int | None = None
+    command: Command = child_command
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _waiting: list[Lent] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looked_at: threading.Event = field(default_factory=threading.Event)
+    _num_lent: int = 0
+    _fonts: Mapping[str, bytes] = field(default_factory=dict)
+
+    @contextmanager
+    def lend(self, kind: WorkKind) -> Iterator[Lent]:
+        """A child for a job of this kind: one that waits, else a new one. Nothing of it is left at the end.
+
+        Raises:
+            OSError: the system has no room for one more process.
+        """
+        with self._lock:
+            self._num_lent += 1
+            lent = self._best_for(kind)
+            if lent is not None:
+                self._waiting.remove(lent)
+        try:
+            lent = lent or self._start((kind,))
+            yield lent
+        finally:
+            try:
+                if lent is not None:
+                    _end(lent)
+            finally:
+                with self._lock:
+                    self._num_lent -= 1
+                self._looked_at.set()
+
+    def _best_for(self, kind: WorkKind) -> Lent | None:
+        alive = [lent for lent in self._waiting if not lent.child.has_exited()]
+        ready = [lent for lent in alive if lent.child.has_spoken()]
+        return next(iter(ready or ([] if kind in LIGHT else alive)), None)
+
+    @contextmanager
+    def kept_warm(
+        self, kinds: Sequence[WorkKind], *, slots: int, draining: threading.Event | None = None
+    ) -> Iterator[None]:
+        """Keep a child waiting for each slot that has no job, while the block runs and no drain has begun."""
+        ended = threading.Event()
+        unwanted = draining or ended
+        thread = threading.Thread(target=self._keep, args=(kinds, slots, ended, unwanted), name="children", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            self._looked_at.set()
+            thread.join()
+
+    def _keep(self, kinds: Sequence[WorkKind], slots: int, ended: threading.Event, unwanted: threading.Event) -> None:
+        pause, not_before = FIRST_PAUSE_SECONDS, 0.0
+        while not ended.is_set():
+            with self._lock:
+                dead = [lent for lent in self._waiting if lent.child.has_exited()]
+                self._waiting = [lent for lent in self._waiting if lent not in dead]
+                wanted = slots - self._num_lent - len(self._waiting)
+                self._learn_fonts()
+            for lent in dead:
+                logger("workers").warning("a waiting child died", how=lent.child.how_it_died())
+                _end(lent)
+                not_before = time.monotonic() + pause
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            if wanted > 0 and not unwanted.is_set() and time.monotonic() >= not_before:
+                self._add(kinds)
+            else:
+                self._looked_at.wait(LOOK_SECONDS)
+                self._looked_at.clear()
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for lent in waiting:
+            _end(lent)
+
+    def _learn_fonts(self) -> None:
+        """Held by the lock, so that none of those that wait gets a job meanwhile."""
+        ready = () if self._fonts else (lent for lent in self._waiting if lent.child.has_spoken())
+        self._fonts = next(filter(None, (fonts.learned(lent.folder) for lent in ready)), self._fonts)
+
+    def _add(self, kinds: Sequence[WorkKind]) -> None:
+        try:
+            lent = self._start(kinds)
+        except OSError as fault:
+            logger("workers").warning("no child could be started", fault=str(fault))
+            self._looked_at.wait(LOOK_SECONDS)
+            return
+        with self._lock:
+            self._waiting.append(lent)
+
+    def _start(self, kinds: Sequence[WorkKind]) -> Lent:
+        number = next(self._numbers)
+        folder = self.root / f"child-{number}"
+        try:
+            (folder / OUT).mkdir(parents=True)
+            folder.chmod(0o700)
+            fonts.leave(self._fonts, folder)
+            confinement = self.sandbox.confinement(folder, number)
+            give(folder, confinement)
+            child = Child.spawn(self.command(kinds, confinement), folder=folder, memory_bytes=self.memory_bytes)
+        except OSError:
+            remove(folder)
+            raise
+        return Lent(child, folder, confinement)
+
+
+def _end(lent: Lent) -> None:
+    lent.child.kill()
+    remove(lent.folder)

@@ -1,0 +1,55 @@
+"""What an attempt at a job adds to the counts of the service: how it ended, how long it waited and ran."""
+
+import re
+
+from infra.db import counters
+from infra.db.counters import Key
+from infra.db.tables import Job
+from infra.jobs.lifecycle import Outcome
+from workers.supervision.attempt import Ending, Spread, Stop
+from workers.supervision.process import Death
+
+
+def attempt(job: Job, ending: Ending, *, ran_seconds: float, is_written: bool) -> dict[Key, float]:
+    """The counts of one attempt. The wait is that for the first: a job that is tried again did not wait, it failed."""
+    counts: list[dict[Key, float]] = [
+        {("attempts", (job.kind, ending_of(ending) if is_written else "lost")): 1.0},
+        counters.observed("job_run_seconds", (job.kind,), ran_seconds),
+    ]
+    if job.attempt == 1 and job.started_at is not None:
+        waited = (job.started_at - job.created_at).total_seconds()
+        counts.append(counters.observed("job_wait_seconds", (job.kind,), waited))
+    if isinstance(ending, Death):
+        counts.append({("child_deaths", (cause_of(ending),)): 1.0})
+    return counters.together(counts)
+
+
+def lost(job: Job) -> dict[Key, float]:
+    """The counts of an attempt whose worker fell silent."""
+    return {("attempts", (job.kind, "worker_lost")): 1.0}
+
+
+def ending_of(ending: Ending) -> str:
+    """How an attempt ended, in a word that a graph can be drawn by."""
+    match ending:
+        case Spread():
+            return "spread"
+        case Outcome():
+            return str(ending.state)
+        case Death():
+            return "child_died"
+        case Stop():
+            return ending.name.lower()
+
+
+def cause_of(death: Death) -> str:
+    """Why a child died, in a word: a signal, ``exit``, ``lied`` or ``not_started``.
+
+    >>> cause_of(Death("was killed by SIGKILL, as the system does")), cause_of(Death("exited with code 1"))
+    ('SIGKILL', 'exit')
+    """
+    if death.lied:
+        return "lied"
+    if (signal := re.search(r"\bSIG[A-Z0-9]+\b", death.how)) is not None:
+        return signal[0]
+    return "exit" if "exited" in death.how else "not_started"

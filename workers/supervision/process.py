@@ -1,0 +1,252 @@
+"""A child process that runs one job: started clean, listened to, and ended with all that it started.
+
+Whatever the child does (dies, floods, lies, hangs, leaves children of its own), the caller gets a value.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from secateur.protocol.progress import EVENT, Event
+from secateur.protocol.work import Order, WorkKind
+from workers.sandbox.confinement import Confinement
+from workers.supervision import launch
+
+LINE_BYTES = 4 << 20
+"""Longest event that is read. More is a flood: ``secateur.report_limits`` keeps each event shorter, whatever is in it."""
+
+LOG_NAME = "child.log"
+MAX_LOG_BYTES = 64 << 20
+"""What a child may print. More is a flood, which would fill the disk."""
+
+TAIL_BYTES = 2000
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "CUDA_VISIBLE_DEVICES",
+    "TF_CPP_MIN_LOG_LEVEL",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+_CHUNK_BYTES = 1 << 16
+_LOOK_SECONDS = 0.1
+_CLOSED_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why a child left no result. ``lied`` tells that it broke the protocol and was not believed any more."""
+
+    how: str
+    log_tail: str = ""
+    lied: bool = False
+
+
+def child_command(kinds: Sequence[WorkKind], confinement: Confinement | None) -> list[str]:
+    """The program that runs a job of one of these kinds. ``-P``: its folder must not be a place to import from."""
+    rules = "none" if confinement is None else confinement.to_json()
+    return [sys.executable, "-P", "-s", "-m", "workers.child", ",".join(kinds), rules]
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """What a child may know: no address and no secret of the broker, the database or the store.
+
+    TensorFlow computes with oneDNN on every CPU, unless the operator says otherwise: by itself it asks for AVX-512.
+    """
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    packages = str(Path(__file__).resolve().parents[2])
+    return (
+        {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1", "LANG": "C.UTF-8"}
+        | kept
+        | {
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "PYTHONPATH": packages,
+        }
+    )
+
+
+class Child:
+    """One running child. Not thread-safe: one thread starts it, listens to it and ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], events: int, log: IO[bytes]) -> None:
+        assert process.stdin is not None
+        self._process = process
+        self._events = events
+        self._stdin = process.stdin.fileno()
+        self._log = log
+        self._lines: deque[bytes] = deque()
+        self._partial = b""
+        self._unsent = memoryview(b"")
+        self._closed_at: float | None = None
+        self._gone = False
+
+    @classmethod
+    def spawn(cls, command: Sequence[str], *, folder: Path, memory_bytes: int | None = None) -> "Child":
+        """Start a child in its own session, folder and environment; it learns the pipe of its events as last argument.
+
+        Raises:
+            OSError: the system has no room for one more process.
+        """
+        reading, writing = os.pipe()
+        try:
+            log = (folder / LOG_NAME).open("w+b")
+            process = subprocess.Popen(
+                launch.wrap([*command, str(writing)], memory_bytes=memory_bytes),
+                cwd=folder,
+                env=clean_environment(folder),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[writing],
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        child = cls(process, reading, log)
+        os.set_blocking(reading, False)
+        os.set_blocking(child._stdin, False)
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def assign(self, order: Order) -> None:
+        """Hand over the job. It is sent while events are awaited, so a child that does not read blocks nobody."""
+        self._unsent = memoryview(order.model_dump_json().encode() + b"\n")
+
+    def has_spoken(self) -> bool:
+        """Whether an event waits to be read."""
+        return bool(self._lines) or bool(select.select([self._events], [], [], 0)[0])
+
+    def next_event(self, timeout_seconds: float) -> Event | Death | None:
+        """The next event, or how the child ended without a result, or None when nothing came in time."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            if self._lines:
+                return self._understand(self._lines.popleft())
+            if len(self._partial) > LINE_BYTES:
+                return self._death(f"sent more than {LINE_BYTES} bytes without ending the line", lied=True)
+            if os.fstat(self._log.fileno()).st_size > MAX_LOG_BYTES:
+                return self._death(f"printed more than {MAX_LOG_BYTES} bytes", lied=True)
+            left = deadline - time.monotonic()
+            if self._closed_at is None:
+                exited = self.has_exited()  # asked before reading, so that its last words are not lost
+                received = self._pump(0.0 if exited else min(max(left, 0.0), _LOOK_SECONDS))
+                if exited and not received:
+                    return self._death(self.how_it_died())
+            elif self.has_exited():
+                return self._death(self.how_it_died())
+            elif time.monotonic() > self._closed_at + _CLOSED_GRACE_SECONDS:
+                return self._death("closed its pipe and lived on without a word", lied=True)
+            else:
+                time.sleep(min(max(left, 0.0), 0.01))
+            if left <= 0 and not self._lines:
+                return None
+
+    def kill(self, *, grace_seconds: float = 1.0) -> None:
+        """End the child and every process of its session's group: asked first, then by force. May be called twice."""
+        if self._gone:
+            return
+        self._gone = True
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        while not self.has_exited() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._signal(signal.SIGKILL)  # before it is reaped: until then nobody else can get its number
+        self._process.wait()
+        os.close(self._events)
+        self._log.close()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+    def has_exited(self) -> bool:
+        """Whether the child is dead, without reaping it."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def how_it_died(self) -> str:
+        """For people. Call it when it has exited."""
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        if ended.si_code == os.CLD_EXITED:
+            return f"exited with code {ended.si_status} and without a result"
+        name = signal.Signals(ended.si_status).name
+        hint = ", as the system does when memory runs out" if ended.si_status == signal.SIGKILL else ""
+        return f"was killed by {name}{hint}"
+
+    def _pump(self, timeout_seconds: float) -> bool:
+        """Send what is unsent, read what has come. Returns whether anything was read."""
+        readable, writable, _ = select.select(
+            [self._events], [self._stdin] if self._unsent else [], [], timeout_seconds
+        )
+        if writable:
+            self._send()
+        return bool(readable) and self._receive()
+
+    def _send(self) -> None:
+        try:
+            self._unsent = self._unsent[os.write(self._stdin, self._unsent) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._unsent = memoryview(b"")  # it is dying; how is about to be seen
+
+    def _receive(self) -> bool:
+        try:
+            chunk = os.read(self._events, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self._closed_at = time.monotonic()
+            return False
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        self._lines.extend(lines)
+        return True
+
+    def _understand(self, line: bytes) -> Event | Death:
+        try:
+            return EVENT.validate_json(line)
+        except ValidationError as fault:
+            kinds = ", ".join(sorted({error["type"] for error in fault.errors()}))
+            return self._death(f"sent what is no event ({kinds})", lied=True)
+
+    def _death(self, how: str, *, lied: bool = False) -> Death:
+        return Death(how, log_tail=_end_of(self._log), lied=lied)
+
+
+def _end_of(log: IO[bytes]) -> str:
+    """The last words, by the file that was given out: another one may lie under its name by now, or a link."""
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), TAIL_BYTES, max(0, size - TAIL_BYTES)).decode(errors="replace")
+
+
+def tail(log: Path) -> str:
+    """The end of a log file of our own, as text; empty when it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            return _end_of(file)
+    except OSError:
+        return ""

@@ -1,0 +1,151 @@
+"""Threads in every worker process that deliver webhooks.
+
+Any number of workers may do it: each delivery is taken by compare-and-swap. A few threads, of which no owner may keep
+more than two busy, so that receivers that take their time do not keep those of others waiting.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Final
+
+from infra.db.database import Database, now
+from infra.db.tables import Delivery, Webhook
+from infra.telemetry import trace_context
+from infra.telemetry.logs import logger
+from infra.telemetry.traces import Span, Traces, Value
+from infra.webhooks import outbound, outbox, signing
+from infra.webhooks.dns import Lookups
+from infra.webhooks.outbox import Try
+from secateur.errors import SecateurError
+from workers.webhooks.fair_scheduler import Turns
+
+NUM_THREADS: Final = 6
+LOOK_SECONDS: Final = 1.0
+FORGET_SECONDS: Final = 3600.0
+
+
+class Courier:
+    """Delivers what is due; ``deliver`` does it once."""
+
+    def __init__(
+        self,
+        database: Database,
+        targets: outbound.Targets,
+        lookups: Lookups | None = None,
+        traces: Traces | None = None,
+    ) -> None:
+        self._database = database
+        self._targets = targets
+        self._lookups = lookups or Lookups()
+        self._traces = traces or Traces()
+        self._turns = Turns()
+
+    def deliver(self) -> bool:
+        """Take one delivery and try it. False when none was due, or only for owners who keep enough of us busy.
+
+        Raises:
+            Unavailable: the database does not answer. What was sent meanwhile is sent again, with the same id.
+        """
+        with self._database.read() as session:
+            waiting = outbox.owners_due(session, now=now())
+        with self._turns.turn(waiting) as owner:
+            return owner is not None and self._deliver_for(owner)
+
+    def _deliver_for(self, owner: str) -> bool:
+        with self._database.write() as session:
+            taken = outbox.take(session, owner, now=now())
+        if taken is None:
+            return False
+        delivery, webhook = taken
+        told: dict[str, Value] = {"delivery": delivery.id, "webhook": webhook.id, "tries_before": len(delivery.tries)}
+        span = self._traces.begin(f"deliver {delivery.type}", parent=delivery.traceparent, role="client", **told)
+        with trace_context.working_for(span.traceparent):
+            tried = self._try(delivery, webhook)
+            _end(span, tried)
+            with self._database.write() as session:
+                outbox.settle(session, delivery.id, tried, jitter=random.random(), now=now())
+            log = logger("webhooks").info if tried.arrived else logger("webhooks").warning
+            log(delivery.type, delivery=delivery.id, webhook=webhook.id, status=tried.status, said=tried.said[:100])
+        return True
+
+    def _try(self, delivery: Delivery, webhook: Webhook) -> Try:
+        body, at, began = delivery.body.encode(), now(), time.monotonic()
+        signed = signing.headers(delivery.id, int(at.timestamp()), body, outbox.secrets_of(webhook, now=at))
+        try:
+            ask = partial(self._lookups.find, party=webhook.owner)
+            answer = outbound.post(webhook.url, body, signed, targets=self._targets, ask=ask)
+        except outbound.NotReached as fault:
+            return Try(None, str(fault), time.monotonic() - began)
+        except Exception as fault:  # noqa: BLE001 - a delivery that nobody settles would be tried each minute for ever
+            logger("webhooks").exception("unexpected error", delivery=delivery.id)
+            return Try(None, f"{type(fault).__name__}: {str(fault)[:200]}", time.monotonic() - began)
+        return Try(answer.status, answer.text, time.monotonic() - began, wanted_pause(answer.retry_after, now=now()))
+
+    def forget(self) -> None:
+        """Remove what has been in the log long enough."""
+        with self._database.write() as session:
+            outbox.forget(session, now=now())
+
+
+def _end(span: Span, tried: Try) -> None:
+    """Say how a try went. What a receiver answered in words is for the owner of the webhook, not for the operator."""
+    if tried.status is not None:
+        span.note(status=tried.status)
+    span.end(None if tried.arrived else "not reached" if tried.status is None else f"status {tried.status}")
+
+
+def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, as a number or as a date; None when it is neither.
+
+    >>> wanted_pause("120", now=datetime.now(UTC))
+    120.0
+    """
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
+
+
+@contextmanager
+def delivering(courier: Courier) -> Iterator[None]:
+    """Deliver, in threads, while the block runs. What is being sent at its end is sent to its end."""
+    ended = threading.Event()
+
+    def loop(is_first: bool) -> None:
+        forgot = -FORGET_SECONDS
+        while not ended.is_set():
+            try:
+                if is_first and time.monotonic() > forgot + FORGET_SECONDS:
+                    courier.forget()
+                    forgot = time.monotonic()
+                if courier.deliver():
+                    continue
+            except SecateurError as fault:
+                logger("webhooks").warning("put off", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - a loop that stops at a fault tells nobody anything
+                logger("webhooks").exception("delivery failed")
+            ended.wait(LOOK_SECONDS)
+
+    threads = [
+        threading.Thread(target=loop, args=[number == 0], name=f"webhooks-{number}", daemon=True)
+        for number in range(NUM_THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(timeout=1.0)

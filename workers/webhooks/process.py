@@ -1,0 +1,51 @@
+"""``python -m workers.webhooks``: a process that delivers webhooks and runs no jobs. SIGTERM ends it.
+
+For installations whose workers have no way out, since they load strangers' models. It needs the database and a way out,
+neither broker nor store nor engine.
+"""
+
+import os
+import signal
+import socket
+import threading
+
+from infra.db.database import Database
+from infra.jobs import workers
+from infra.settings import Settings
+from infra.telemetry import logs
+from infra.telemetry.logs import logger
+from infra.telemetry.traces import Traces
+from secateur.errors import SecateurError
+from workers.webhooks.delivery import Courier, delivering
+
+
+def main() -> None:
+    """Deliver until told to stop, and say now and then that somebody does."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = Settings()
+    logs.configure(settings.log_format, settings.log_level)
+    database = Database(settings.database, answer_seconds=settings.answer_seconds)
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    logger("webhooks").info("delivering", targets=settings.webhook_targets)
+    traces = Traces.from_environment("secateur-courier")
+    with delivering(Courier(database, settings.webhook_targets, traces=traces)):
+        while True:
+            _tell(database, name, is_alive=True)
+            if stop.wait(settings.sweep_seconds):
+                break
+    traces.close()
+    _tell(database, name, is_alive=False)
+    database.close()
+
+
+def _tell(database: Database, name: str, *, is_alive: bool) -> None:
+    try:
+        with database.write() as session:
+            if is_alive:
+                workers.say_alive(session, name, queues="")  # it takes from none
+            else:
+                workers.say_goodbye(session, name)
+    except SecateurError as fault:
+        logger("webhooks").warning("put off", fault=fault.detail)
