@@ -187,6 +187,7 @@ def _recipe(kind: type[R], content: str) -> R:
 def main() -> None:
     """Run the command line; an error of our tree becomes a few clear lines and exit code 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported
     try:
         app()
     except SecateurError as error:

@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in a job's process; before TensorFlow is imported
     config.addinivalue_line("markers", "only(backing, reason): what it is about is there with that backing alone")
     config.addinivalue_line("markers", "slow: runs in make test-all only")
     config.addinivalue_line("markers", "alone: it kills whole services or looks at a clock, and shares the cores badly")

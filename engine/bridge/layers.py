@@ -123,13 +123,30 @@ def layer_twin(layer: Any) -> Any:
     """A tf_keras layer of the same class, name and settings; it has no weights yet.
 
     Raises:
-        Untranslatable: tf_keras lacks the class or one of its settings.
+        Untranslatable: tf_keras lacks the class or one of its settings, or computes it on some machines only.
     """
+    if (why := _needs_a_certain_machine(layer.get_config())) is not None:
+        raise Untranslatable(f"tf_keras computes {why} on some machines only")
     kind = _class_twin(type(layer))
     try:
         return kind(**_config_twin(layer, kind))
     except (TypeError, ValueError, KeyError, AttributeError) as fault:
         raise Untranslatable(f"tf_keras refuses its settings: {str(fault).strip()[:200]}") from fault
+
+
+def _needs_a_certain_machine(config: Mapping[str, Any]) -> str | None:
+    """What of a layer's settings TensorFlow has no kernel for on a CPU without oneDNN; Keras 3 has ``engine.models.portable``.
+
+    >>> _needs_a_certain_machine({"kernel_size": (3, 3), "depth_multiplier": 1, "strides": (2, 1)})
+    'different strides of a depthwise convolution'
+    """
+    if config.get("data_format") == "channels_first" and not {"kernel_size", "pool_size"}.isdisjoint(config):
+        return "channels before positions"
+    if "output_padding" in config and max(config["dilation_rate"]) > 1:
+        return "a dilated transposed convolution"
+    if "depth_multiplier" in config and len(set(config["strides"])) > 1:
+        return "different strides of a depthwise convolution"
+    return None
 
 
 def weights_twin(layer: Any) -> list[Array]:

@@ -5,6 +5,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from tensorflow.python.util import _pywrap_util_port
+
 from secateur.reports.report import Host
 
 
@@ -16,6 +18,7 @@ def host() -> Host:
         num_cpus=len(os.sched_getaffinity(0)),
         system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         versions={package: version(package) for package in packages},
+        onednn=bool(_pywrap_util_port.IsMklEnabled()),
     )
 
 

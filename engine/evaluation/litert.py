@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from engine.arrays import Array
+from engine.models import portable
 from engine.parts import Inputs, Outputs, Parts, arrays_of, behind_one_another, output_names, side_by_side
 from secateur.errors import ConversionFailed
 from secateur.reports.report import Latency
@@ -43,7 +44,7 @@ def convert(model: Any, scheme: Scheme, *, calibration: Inputs) -> bytes:
         converter.representative_dataset = lambda: _one_by_one(model, calibration)
     chatter = io.StringIO()
     try:
-        with contextlib.redirect_stdout(chatter):
+        with contextlib.redirect_stdout(chatter), portable.exporting():
             return bytes(converter.convert())
     except Exception as fault:  # the converter raises many kinds, some without a common ancestor
         reason = " ".join(str(fault).split())[:500]

@@ -13,6 +13,7 @@ from engine.importers.formats import hdf5, keras2, savedmodel
 from engine.importers.rebuild.graph import Built, build
 from engine.importers.rebuild.weights import put
 from engine.importers.saved import Saved
+from engine.models import portable
 from screening import screen
 from screening.archive import Archive
 from screening.models.keras_file import WEIGHTS, version_of
@@ -35,11 +36,12 @@ class Loaded:
 
 
 def load(path: Path) -> Loaded:
-    """Screen a file and read the model in it.
+    """Screen a file and read the model in it, which every machine can compute from then on (``engine.models.portable``).
 
     Raises:
         UploadRefused: one of its kinds, when the file cannot be used.
     """
+    portable.install()
     with path.open("rb") as file:
         form = screen("model", path.name, file, inflate=True)
         version = _version(file) if form == "keras" else ""

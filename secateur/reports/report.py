@@ -134,6 +134,9 @@ class Host(Frozen):
     num_cpus: int
     system: str
     versions: Mapping[str, str]
+    onednn: bool | None = Field(
+        default=None, description="Whether TensorFlow computed with oneDNN. None in reports of before this was stored."
+    )
 
 
 class FileDigest(Frozen):

@@ -53,7 +53,12 @@ def table(report: Report | SensitivityReport | SweepReport | SearchReport) -> Re
 
 
 def _where(host: Host) -> str:
-    return f"Measured on {host.cpu} ({host.num_cpus} cores, {host.system})."
+    return f"Measured on {_machine(host)}."
+
+
+def _machine(host: Host) -> str:
+    onednn = "" if host.onednn is None else f", oneDNN {'on' if host.onednn else 'off'}"
+    return f"{host.cpu} ({host.num_cpus} cores, {host.system}{onednn})"
 
 
 def _scores_title(report: SensitivityReport) -> Text:
@@ -122,11 +127,11 @@ def _trials(report: SearchReport) -> Table:
 
 def host_line(report: Report) -> str:
     """Where and how the latency was measured, in one sentence."""
-    host, latency = report.host, report.result.latency
+    latency = report.result.latency
     threads = "one thread" if latency.num_threads == 1 else f"{latency.num_threads} threads"
     return (
         f"Latency: one sample at a time, {threads}, {words.count(latency.num_runs)} runs, "
-        f"on {host.cpu} ({host.num_cpus} cores, {host.system}). "
+        f"on {_machine(report.host)}. "
         f"{capitalized(report.metric_label)} on {words.count(report.result.quality.num_samples)} {report.tested_on} "
         "samples, all computed by running the .tflite files."
     )

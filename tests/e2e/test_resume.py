@@ -1,6 +1,6 @@
 """Processes are killed in the middle of an epoch; the next attempt goes on from there, to the same weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +28,8 @@ ENVIRONMENT: Final = {
     "SECATEUR_WARM_CHILDREN": "false",
 }
 EPOCHS = 6
-KILLED_IN: Final = {"child": 2, "worker": 4}
-"""The epoch in which each is killed, in this order: the job needs three attempts."""
+KILLED: Final = ("child", "worker")
+"""What is killed in the first attempt, and in the second: the job needs three."""
 STEPS: Final = [
     {"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}},
     {"kind": "finetune", "epochs": EPOCHS, "best_epoch": False},
@@ -58,36 +58,38 @@ def spec(running: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return ids | {"kind": "compress", "steps": STEPS, "training": {"batch_size": 2, "optimizer": "adam"}}
 
 
-def run(running: Machine, spec: dict[str, Any], folder: Path, *, kills: Mapping[str, int]) -> list[JobEvent]:
-    """Run the job to its end, with a kill -9 in the middle of each of these epochs. Returns its events."""
+def run(
+    running: Machine, spec: dict[str, Any], folder: Path, *, kills: Sequence[str]
+) -> tuple[list[int], list[JobEvent]]:
+    """Run the job to its end, with a kill -9 in as many attempts. Returns in which epochs, and its events."""
     with Secateur(running.url) as client:
         job = client.submit(spec, force=True)
-        for victim, epoch in kills.items():
-            _strike(running, client, job.id, victim, epoch)
+        epochs = [_strike(running, client, job.id, kind, attempt) for attempt, kind in enumerate(kills, 1)]
         while (ended := client.job(job.id, wait_seconds=1.0)).state not in FINAL:
             running.tend()
         assert ended.state == "succeeded", ended.failure
         for artifact in client.artifacts(job.id):
             client.download(job.id, artifact, folder)
-        return list(client.events(job.id))
+        return epochs, list(client.events(job.id))
 
 
-def _strike(running: Machine, client: Secateur, job_id: str, kind: str, epoch: int) -> None:
-    """Kill the worker that runs the job, or all that it has started, once that epoch is under way."""
+def _strike(running: Machine, client: Secateur, job_id: str, kind: str, attempt: int) -> int:
+    """Kill the worker that runs the job, or all that it has started, once this attempt has ended an epoch."""
+    seen: list[int] = []
 
-    def is_under_way() -> bool:
+    def is_in_the_next_epoch() -> bool:
         running.tend()
-        return _epoch(client, job_id) >= epoch
+        job = client.job(job_id)
+        if job.attempt == attempt:
+            seen.extend(step.epoch for step in job.steps if step.state == "running" and step.epoch is not None)
+        return bool(seen) and seen[-1] > seen[0]
 
-    assert eventually(is_under_way, within_seconds=120)
+    assert eventually(is_in_the_next_epoch, within_seconds=120)
     (part,) = [part for part in running.keeper.parts if part.name == "worker-jobs"]
     worker = psutil.Process(part.process.pid)
     for victim in [worker] if kind == "worker" else worker.children(recursive=True):
         victim.kill()
-
-
-def _epoch(client: Secateur, job_id: str) -> int:
-    return next(step.epoch or 0 for step in client.job(job_id).steps if step.name == "finetune")
+    return seen[-1]
 
 
 @pytest.mark.timeout(300)
@@ -97,8 +99,8 @@ def test_a_job_that_was_killed_in_its_epochs_ends_with_the_same_weights(
     """First its child is killed, then the worker of the second attempt: for the next one both are only a checkpoint."""
     for name in ("undisturbed", "killed"):
         (tmp_path / name).mkdir()
-    run(running, spec, tmp_path / "undisturbed", kills={})
-    events = run(running, spec, tmp_path / "killed", kills=KILLED_IN)
+    run(running, spec, tmp_path / "undisturbed", kills=())
+    killed_in, events = run(running, spec, tmp_path / "killed", kills=KILLED)
 
     found, expected = (
         keras.models.load_model(tmp_path / name / "model.keras", compile=False).get_weights()
@@ -110,8 +112,8 @@ def test_a_job_that_was_killed_in_its_epochs_ends_with_the_same_weights(
     ).read_bytes()
     assert {event.attempt for event in events if event.kind == "progress"} == {1, 2, 3}
     for attempt, epoch, done_again in (
-        (2, KILLED_IN["child"], ["finetune"]),
-        (3, KILLED_IN["worker"], ["finetune", "quantize", "measure"]),
+        (2, killed_in[0], ["finetune"]),
+        (3, killed_in[1], ["finetune", "quantize", "measure"]),
     ):
         later = [event for event in events if event.attempt == attempt]
         begun = [event.body["step"] for event in later if event.kind == "step" and event.body["state"] == "running"]

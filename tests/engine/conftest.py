@@ -28,6 +28,14 @@ def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("engine.pipeline.compress.html", lambda report: "")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _portable() -> None:
+    """Layers compute as they do in a job, where a model is read first."""
+    from engine.models import portable
+
+    portable.install()
+
+
 @pytest.fixture(scope="session")
 def arrays() -> dict[str, np.ndarray]:
     x_train, y_train = bars(640, seed=1)

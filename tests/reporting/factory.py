@@ -122,6 +122,7 @@ def report(**given: Any) -> Report:
             num_cpus=2,
             system="Linux 6.18 x86_64",
             versions={"keras": "3.15.1", "tensorflow": "2.21.0", "ai-edge-litert": "2.1.0", "python": "3.11.7"},
+            onednn=True,
         ),
         "files": (
             FileDigest(name="baseline.tflite", digest="sha256:" + "ab12" * 16, num_bytes=877_484),

@@ -80,6 +80,7 @@ def test_every_sentence_name_and_digest_is_on_the_page() -> None:
     """Verdicts first of all, but also what explains and identifies the numbers."""
     report = factory.report()
     sentences = [*report.verdicts, *report.notes, report.model_name, report.host.cpu, report.host.system]
+    sentences += ["oneDNN on"]
     sentences += [layer.reason for layer in report.layers if layer.reason]
     sentences += [file.digest for file in report.files] + list(report.host.versions.values())
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from reporting.pages.page import html
 from secateur.protocol.progress import StepProgress
 from secateur.reports.report import Report
 from secateur.text.comparison import lines
@@ -40,6 +41,19 @@ def test_the_table_tells_verdicts_layers_and_host() -> None:
     assert all(verdict in shown for verdict in map(" ".join, (v.split() for v in report.verdicts)))
     assert all(layer.name in shown for layer in report.layers)
     assert report.host.cpu in shown
+    assert "Linux 6.18 x86_64, oneDNN on)" in shown
+
+
+def test_a_report_of_before_onednn_was_stored_says_nothing_of_it() -> None:
+    """Reports that are stored stay readable, and nothing is claimed that was not measured."""
+    stored = factory.report().model_dump(mode="json")
+    del stored["host"]["onednn"]
+    report = Report.model_validate(stored)
+
+    shown = printed(table(report)) + html(report)
+
+    assert report.host.onednn is None
+    assert "oneDNN" not in shown
 
 
 def test_the_table_tells_what_became_of_every_group_and_nothing_of_zeros_that_nobody_made() -> None:

@@ -20,6 +20,12 @@ from tests.stack.test_stack import eventually, gone
 pytestmark = pytest.mark.alone
 
 
+@pytest.fixture(autouse=True)
+def _no_children_in_advance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of those that wait for a job imports TensorFlow, and there is one job."""
+    monkeypatch.setenv("SECATEUR_WARM_CHILDREN", "false")
+
+
 def test_the_demo_leaves_its_results_and_no_state(tmp_path: Path) -> None:
     """The same road as with MNIST, on a model that takes seconds."""
     example, out, terminal = tmp_path / "example", tmp_path / "out", io.StringIO()

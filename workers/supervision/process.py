@@ -35,6 +35,7 @@ PASSED_ON = (
     "LANG",
     "CUDA_VISIBLE_DEVICES",
     "TF_CPP_MIN_LOG_LEVEL",
+    "TF_ENABLE_ONEDNN_OPTS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
@@ -61,11 +62,14 @@ def child_command(kinds: Sequence[WorkKind], confinement: Confinement | None) ->
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """What a child may know: no address and no secret of the broker, the database or the store."""
+    """What a child may know: no address and no secret of the broker, the database or the store.
+
+    TensorFlow computes with oneDNN on every CPU, unless the operator says otherwise: by itself it asks for AVX-512.
+    """
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     packages = str(Path(__file__).resolve().parents[2])
     return (
-        {"TF_CPP_MIN_LOG_LEVEL": "2", "LANG": "C.UTF-8"}
+        {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1", "LANG": "C.UTF-8"}
         | kept
         | {
             "HOME": str(folder),

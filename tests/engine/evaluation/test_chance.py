@@ -105,15 +105,15 @@ PREPARED = {
 
 @pytest.fixture(scope="module", params=PREPARED)
 def prepared(request: pytest.FixtureRequest) -> tuple[Any, str]:
-    """A model that was trained on pictures prepared in one of these ways, and what its user should be told."""
+    """A model that was fitted to pictures prepared in one of these ways, and what its user should be told."""
     scaling, told = PREPARED[request.param]
-    keras.utils.set_random_seed(0)
     # one number a channel, so that the scaling of the three against one another is all that is learnt
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4, activation="softmax")]
     )
-    model.compile(keras.optimizers.Adam(0.3), "sparse_categorical_crossentropy")
-    model.fit(scaling(X.astype("f4")), Y, epochs=60, batch_size=600, verbose=0)
+    means = scaling(X.astype("f4")).mean(axis=(1, 2))
+    fitted = np.linalg.lstsq(np.c_[means, np.ones(len(X))], np.eye(4)[Y])[0]
+    model.layers[-1].set_weights([fitted[:3], fitted[3]])
     return model, told
 
 

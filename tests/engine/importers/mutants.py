@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.importers import load_model
+from engine.importers.formats import probe
 from secateur.errors import RequestError
 
 
@@ -40,6 +41,7 @@ def fate(path: Path) -> str:
 
 def main() -> None:
     source, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    probe.BASE_SECONDS = 2.0  # type: ignore[misc] # some copies lead the library in circles until the time is up
     count, rng = int(sys.argv[3]), np.random.default_rng(int(sys.argv[4]))
     found: Counter[str] = Counter()
     path = folder / f"mutant{source.suffix}"

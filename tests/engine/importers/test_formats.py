@@ -12,7 +12,7 @@ import pytest
 from engine.importers import load_model
 from engine.inspection.inspect import inspect_model
 from secateur.errors import ModelUnreadable, TranslationDisagrees
-from tests.engine.importers.old_models import MODELS, K, listed, nudged, shaken
+from tests.engine.importers.old_models import MODELS, K, listed, nudged, sequences, shaken
 
 
 def saved(model: Any, folder: Path, ending: str) -> Path:
@@ -23,8 +23,19 @@ def saved(model: Any, folder: Path, ending: str) -> Path:
     return Path(shutil.make_archive(str(folder / "model"), "zip", folder, "saved"))
 
 
-@pytest.mark.parametrize("ending", ["h5", "keras", "zip"])
-@pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    ("build", "ending"),
+    [
+        pytest.param(
+            build,
+            ending,
+            id=f"{build.__name__}-{ending}",
+            marks=[pytest.mark.slow] if (build, ending) == (sequences, "zip") else [],  # saved in ten seconds
+        )
+        for build in MODELS
+        for ending in ("h5", "keras", "zip")
+    ],
+)
 def test_a_model_of_keras_2_computes_what_it_did(build: Callable[[], Any], ending: str, tmp_path: Path) -> None:
     """The one promise behind reading old files; what is compared with is the file itself, run by its own Keras."""
     path = saved(shaken(build()), tmp_path, ending)
@@ -37,7 +48,7 @@ def test_a_model_of_keras_2_computes_what_it_did(build: Callable[[], Any], endin
     assert summary.compared.startswith("agrees with")
 
 
-@pytest.mark.parametrize("family", ["MobileNetV3Small", "EfficientNetV2B0"])
+@pytest.mark.parametrize("family", ["MobileNetV3Small", pytest.param("EfficientNetV2B0", marks=pytest.mark.slow)])
 def test_families_with_operators_and_normalisation_come_back(family: str, tmp_path: Path) -> None:
     """The benchmark holds all fourteen families in all formats; these two have the most of what differs."""
     original = nudged(

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -5,13 +6,23 @@ import keras
 import numpy as np
 import pytest
 
+from engine.evaluation import measure
 from engine.models.graph import graph_of
+from engine.models.model import copy_of
 from engine.models.prunable import prunable_kernels
+from engine.pruning.cutting import Cutting
 from engine.pruning.masking import Masks
 from engine.reconstruction.equations import Samples
 from engine.reconstruction.reconstruct import reconstruct
 from engine.reconstruction.targets import why_not
-from tests.engine.pipeline.test_compress import run
+from engine.run.context import Job
+from engine.run.load import load
+from engine.steps.prune import prune
+from secateur.reports.sensitivity import Curves
+from secateur.specs.pruning import OneShot, Prune
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe, Step
+from secateur.specs.training import Finetune
 
 layers = keras.layers
 
@@ -173,16 +184,26 @@ def test_layers_that_are_too_large_say_so() -> None:
     assert why_not(model.layers[-1], graph_of(model)) == "its units have 7,000 inputs, and 6,000 is the most"
 
 
-def test_a_job_without_training_is_repaired_by_default_and_says_so(
-    model_file: Path, data_file: Path, tmp_path: Path
-) -> None:
-    one_shot = {"kind": "prune", "sparsity": 0.97, "schedule": {"kind": "one_shot"}}
+def test_a_cut_that_no_training_follows_is_repaired_by_default_and_says_so(model_file: Path, data_file: Path) -> None:
+    recipe = Recipe(steps=(Prune(sparsity=0.97, schedule=OneShot()),))
+    first = load(recipe, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
+    inputs = first.feed(first.data.test.x)
+    original = measure.predict(first.model, inputs)
 
-    repaired, _ = run(model_file, data_file, tmp_path, steps=[one_shot])
-    plain, _ = run(model_file, data_file, tmp_path, steps=[{**one_shot, "reconstruct": False}])
-    trained, _ = run(model_file, data_file, tmp_path, steps=[one_shot, {"kind": "finetune", "epochs": 1}])
+    def pruned(later: Sequence[Step] = (), **choices: Any) -> tuple[Job, float]:
+        """The job behind the step, and how far its network agrees with the original."""
+        job = first.again(recipe, copy_of(first.model))
+        prune(job, Prune(sparsity=0.97, schedule=OneShot(), **choices), "prune", later, lambda at: None, none)
+        return job, job.objective.agreement(original, measure.predict(job.model, inputs))
+
+    (repaired, close), (plain, far) = pruned(), pruned(reconstruct=False)
+    trained, _ = pruned([Finetune(epochs=1)])
 
     assert any("Solved again on 576 unlabelled inputs: conv, hidden, classes" in note for note in repaired.notes)
-    assert repaired.result.quality.agreement > plain.result.quality.agreement
-    assert not any("Solved" in note for report in (plain, trained) for note in report.notes)
-    assert repaired.delivered_sparsity == pytest.approx(0.97, abs=0.001)
+    assert close > far
+    assert not any("Solved" in note for job in (plain, trained) for note in job.notes)
+    assert [job.masks.sparsity() for job in (repaired, plain, trained)] == pytest.approx([0.97] * 3, abs=0.001)
+
+
+def none(cutting: Cutting) -> Curves:
+    raise AssertionError("no distribution asks for curves")

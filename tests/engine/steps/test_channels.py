@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine.evaluation import measure
 from engine.models.costs import num_macs
+from engine.models.model import copy_of
 from engine.run.context import Job
 from engine.run.load import load
 from engine.steps.channels import prune_channels, rounds_of
@@ -52,14 +53,18 @@ def cnn_file(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFac
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def loaded(cnn_file: Path, data_file: Path) -> Load:
-    def load_job(**recipe: Any) -> Job:
+    """Jobs on copies of a model that is read once."""
+    recipe = Recipe.model_validate({"steps": [{**CHANNEL, "sparsity": 0.5}]})
+    first = load(recipe, model=cnn_file, dataset=data_file, reading=Reading(scale="1/255"))
+
+    def another(model: Any = None, **recipe: Any) -> Job:
         keras.utils.set_random_seed(0)
         whole = Recipe.model_validate({"steps": [{**CHANNEL, "sparsity": 0.5}], **recipe})
-        return load(whole, model=cnn_file, dataset=data_file, reading=Reading(scale="1/255"))
+        return first.again(whole, copy_of(first.model) if model is None else model)
 
-    return load_job
+    return another
 
 
 def widths(model: Any) -> tuple[int, ...]:
@@ -115,14 +120,17 @@ def test_every_epoch_that_is_asked_for_is_trained_and_all_is_cut_in_the_end(sche
 
 
 DISTRIBUTIONS = get_args(ChannelDistribution)
+CHOICES = [
+    *((each, DISTRIBUTIONS[number % 3]) for number, each in enumerate(get_args(ChannelCriterion))),
+    *(("obs", each) for each in DISTRIBUTIONS[1:]),
+]
+QUICK = {("obs", "uniform"), ("taylor", "global"), ("wanda", "pattern")}
+"""One choice for each way to score and each distribution. Scores and plans have tests of their own."""
 
 
 @pytest.mark.parametrize(
     ("criterion", "distribution"),
-    [
-        *((each, DISTRIBUTIONS[number % 3]) for number, each in enumerate(get_args(ChannelCriterion))),
-        *(("obs", each) for each in DISTRIBUTIONS[1:]),
-    ],
+    [pytest.param(*each, marks=() if each in QUICK else pytest.mark.slow) for each in CHOICES],
 )
 def test_every_criterion_and_every_distribution_reaches_its_target(
     criterion: str, distribution: str, loaded: Load
@@ -160,8 +168,8 @@ def test_obs_with_a_repair_is_better_than_chance_without_one(loaded: Load) -> No
     ("schedule", "epochs"),
     [
         pytest.param({"kind": "iterative", "cycles": 2, "epochs_per_cycle": 1}, 2, id="iterative"),
-        pytest.param({"kind": "polynomial", "epochs": 3, "ramp": 0.5}, 3, id="polynomial"),
-        pytest.param({"kind": "constant", "epochs": 1}, 1, id="constant"),
+        pytest.param({"kind": "polynomial", "epochs": 3, "ramp": 0.5}, 3, id="polynomial", marks=pytest.mark.slow),
+        pytest.param({"kind": "constant", "epochs": 1}, 1, id="constant", marks=pytest.mark.slow),
     ],
 )
 def test_rounds_end_at_the_channels_that_were_asked_for_and_number_their_epochs_through(
@@ -205,7 +213,7 @@ def test_zeros_that_earlier_steps_promised_are_promised_of_what_is_left_and_late
     """The report checks what it promises against the file."""
     steps = [
         WEIGHTS,
-        {**CHANNEL, "sparsity": 0.5, "schedule": {"kind": "constant", "epochs": 1}},
+        {**CHANNEL, "sparsity": 0.5},
         {**WEIGHTS, "sparsity": 0.8},
         {"kind": "quantize", "scheme": "int8"},
     ]
@@ -247,8 +255,7 @@ def test_the_same_seed_gives_the_same_weights(loaded: Load) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.fixture(scope="module")
-def narrow_file(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def narrow() -> Any:
     """A convolution in four groups between two others, with slopes: axes that will be one long."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(8, 3, name="one")], name="narrow")
@@ -256,24 +263,17 @@ def narrow_file(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPath
         model.add(each)
     for each in (layers.Conv2D(16, 3, name="three"), layers.Flatten(), layers.Dense(4, activation="softmax")):
         model.add(each)
-    model.compile(optimizer=keras.optimizers.Adam(3e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(arrays["x_train"][..., None] / 255.0, arrays["y_train"], epochs=2, batch_size=64, verbose=0)
-    path = tmp_path_factory.mktemp("model") / "narrow.keras"
-    model.save(path)
-    return path
+    return model
 
 
-def test_rounds_keep_their_plan_when_a_group_of_a_convolution_is_left_with_one_channel(
-    narrow_file: Path, data_file: Path
-) -> None:
+def test_rounds_keep_their_plan_when_a_group_of_a_convolution_is_left_with_one_channel(loaded: Load) -> None:
     """Traced anew, that convolution would look like a depthwise one, and other channels would seem coupled."""
-    schedule = {"kind": "polynomial", "epochs": 3, "ramp": 1.0}
+    schedule = {"kind": "iterative", "cycles": 2, "epochs_per_cycle": 1}
     step = CHANNEL | {"sparsity": 0.85, "channel_multiple": 1, "schedule": schedule}
-    recipe = Recipe.model_validate({"steps": [step], "on_chance_baseline": "continue"})
-    job = load(recipe, model=narrow_file, dataset=data_file, reading=Reading(scale="1/255"))
+    job = loaded(narrow(), steps=[step])
     before = num_macs(job.model)
 
-    asked = recipe.steps[0]
+    asked = job.recipe.steps[0]
     assert isinstance(asked, PruneChannels)
     said = prune_channels(job, asked, "prune", lambda _: None)
 

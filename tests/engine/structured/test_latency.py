@@ -1,13 +1,15 @@
 """The table of latencies: its arithmetic from given times, and that it can be measured for every kind of layer."""
 
+import itertools
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from engine.models.graph import graph_of
 from engine.structured.latency import Corners, Entry, LatencyTable, Timings, measure
-from engine.structured.layer_timing import full
+from engine.structured.layer_timing import full, rows_of
 
 layers = keras.layers
 
@@ -64,35 +66,70 @@ def model() -> Any:
     return keras.Model(inputs, layers.Dense(10, name="dense")(layers.Flatten()(x)))
 
 
+WIDTHS = [
+    ((2, 8), (2, 8)),
+    ((2, 8), (2, 8)),
+    ((1, 2), (4, 16)),  # features of a group, filters of all
+    ((8, 32), (1, 1)),  # a group for each feature: filters go two by two
+    ((8, 32), (1, 1)),
+    ((16, 64), (3, 12)),
+    ((3, 12), (5, 20)),
+    ((9, 36), (2, 10)),
+]
+"""Of each layer that has a row: a quarter of its input channels and all of them, and the same of its output."""
+
+
+def test_every_kind_of_kernel_is_built_alone_at_full_and_a_quarter_of_its_widths(model: Any) -> None:
+    """Without timing any: what is timed has the kernel that the narrower layer would have."""
+    found = list(rows_of(graph_of(model)))
+
+    for row, (inputs, outputs) in zip(found, WIDTHS, strict=True):
+        assert full(*row.inputs) == inputs[1]
+        for num_inputs, num_outputs in itertools.product(inputs, outputs):
+            made = row.alone(num_inputs, num_outputs)
+            (layer,) = made.layers
+            kernels = {id(old): new for old, new in zip(row.layer.weights, layer.weights, strict=True)}
+            for dim, size in ((row.inputs, num_inputs), (row.outputs, num_outputs)):
+                assert dim is None or kernels[id(dim[0])].shape[dim[1]] == size
+        assert [weight.shape for weight in layer.weights] == [weight.shape for weight in row.layer.weights]
+    assert [row.signature for row in found].index(found[1].signature) == 0, "layers of one kind are timed once"
+    assert len({row.signature for row in found}) == 7
+
+
+@pytest.mark.slow
 def test_every_kind_of_kernel_is_timed_at_full_and_a_quarter_of_its_widths(model: Any) -> None:
     shares: list[float] = []
 
     table = measure(model, "none", shares.append).table(model)
 
     assert table.milliseconds(full) == pytest.approx(table.whole)
-    assert table.whole > 0
-    assert [(entry.corners.inputs, entry.corners.outputs) for entry in table.entries] == [
-        ((2, 8), (2, 8)),
-        ((2, 8), (2, 8)),
-        ((1, 2), (4, 16)),  # features of a group, filters of all
-        ((8, 32), (1, 1)),  # a group for each feature: filters go two by two
-        ((8, 32), (1, 1)),
-        ((16, 64), (3, 12)),
-        ((3, 12), (5, 20)),
-        ((9, 36), (2, 10)),
-    ]
-    assert table.entries[0].corners is table.entries[1].corners, "layers of one kind are timed once"
-    assert shares[-1] == 1.0
+    assert [(entry.corners.inputs, entry.corners.outputs) for entry in table.entries] == WIDTHS
     assert len(shares) == 7
 
 
+def test_layers_of_one_kind_are_timed_once() -> None:
+    inputs, shares = keras.Input((4, 4, 4)), list[float]()
+    x = layers.Conv2D(4, 1, name="one")(inputs)
+    x = layers.DepthwiseConv2D(2, name="depthwise")(layers.Conv2D(4, 1, name="two")(x))
+    model = keras.Model(inputs, x)
+
+    table = measure(model, "none", shares.append).table(model)
+
+    assert table.milliseconds(full) == pytest.approx(table.whole)
+    assert table.whole > 0
+    widths = [(entry.corners.inputs, entry.corners.outputs) for entry in table.entries]
+    assert widths == [((1, 4), (1, 4)), ((1, 4), (1, 4)), ((1, 4), (1, 1))]
+    assert table.entries[0].corners is table.entries[1].corners
+    assert shares == [0.5, 1.0]
+
+
 def test_whole_numbers_are_timed_in_whole_numbers() -> None:
-    model = keras.Sequential([keras.Input((3, 3, 2)), layers.Conv2D(4, 2), layers.Flatten(), layers.Dense(2)])
+    model = keras.Sequential([keras.Input((3, 3, 2)), layers.DepthwiseConv2D(2), layers.Flatten()])
 
     table = measure(model, "int8").table(model)
 
     assert table.milliseconds(full) == pytest.approx(table.whole)
-    assert len(table.entries) == 2
+    assert len(table.entries) == 1
 
 
 def test_a_layer_on_inputs_of_unknown_size_stays_as_it_is() -> None:

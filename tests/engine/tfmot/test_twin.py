@@ -125,6 +125,10 @@ def _sequential(layer: Any) -> Any:
     return keras.Sequential([keras.Input((8, 4)), layers.Dense(4, name="fine"), layer])
 
 
+def _over_an_image(layer: Any) -> Any:
+    return keras.Sequential([keras.Input((8, 8, 8)), layer])
+
+
 def _resizing(**settings: Any) -> Any:
     return keras.Sequential([keras.Input((8, 8, 3)), layers.Resizing(4, 4, name="small", **settings)])
 
@@ -141,9 +145,25 @@ def _functional(operation: Callable[[Any], Any]) -> Any:
         (lambda: _sequential(layers.Dense(3, activation="glu", name="gated")), "'gated' (Dense)"),
         (lambda: _resizing(antialias=True), "'small' (Resizing)"),
         (lambda: _functional(keras.ops.erf), "(Erf)"),
+        (lambda: _over_an_image(layers.Conv2D(2, 3, data_format="channels_first", name="c")), "'c' (Conv2D)"),
+        (lambda: _over_an_image(layers.MaxPooling2D(2, data_format="channels_first", name="p")), "'p' (MaxPooling2D)"),
+        (lambda: _over_an_image(layers.Conv2DTranspose(2, 3, dilation_rate=2, name="t")), "'t' (Conv2DTranspose)"),
+        (lambda: _over_an_image(layers.DepthwiseConv2D(3, strides=(2, 1), name="d")), "'d' (DepthwiseConv2D)"),
+        (lambda: _over_an_image(layers.SeparableConv2D(2, 3, strides=(1, 2), name="s")), "'s' (SeparableConv2D)"),
         (lambda: _functional(keras.Sequential([layers.Dense(2, activation="glu", name="d")], name="in")), "'in/d'"),
     ],
-    ids=["class", "activation", "setting", "operation", "inside a model"],
+    ids=[
+        "class",
+        "activation",
+        "setting",
+        "operation",
+        "channels first",
+        "pooling, channels first",
+        "dilated transposed",
+        "depthwise, different strides",
+        "separable, different strides",
+        "inside a model",
+    ],
 )
 def test_what_tf_keras_lacks_is_refused_by_name(make: Callable[[], Any], named: str) -> None:
     """Better no twin than one that computes something else."""

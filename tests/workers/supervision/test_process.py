@@ -12,7 +12,7 @@ import pytest
 from secateur.protocol.progress import Ready
 from tests.workers.conftest import eventually, fake
 from workers.supervision import launch
-from workers.supervision.process import LOG_NAME, PASSED_ON, Child, Death
+from workers.supervision.process import LOG_NAME, PASSED_ON, Child, Death, clean_environment
 
 
 def next_one(child: Child) -> object:
@@ -41,6 +41,18 @@ def test_a_child_sees_no_secret_and_lives_in_its_own_folder(tmp_path: Path, monk
     assert told["environ"]["CUDA_VISIBLE_DEVICES"] == "1"
     assert {told["environ"]["HOME"], told["environ"]["TMPDIR"], told["cwd"]} == {str(tmp_path)}
     assert told["session"] == pid
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "1"), ("0", "0")], ids=["by default", "by the operator"])
+def test_a_child_computes_with_onednn_unless_the_operator_says_otherwise(
+    chosen: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow itself turns it on for some CPUs only, and a job would depend on the one that it met."""
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", chosen)
+
+    assert clean_environment(tmp_path)["TF_ENABLE_ONEDNN_OPTS"] == expected
 
 
 def test_the_memory_of_a_child_is_limited(tmp_path: Path) -> None:

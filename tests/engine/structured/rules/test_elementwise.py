@@ -14,7 +14,7 @@ L, ops = keras.layers, keras.ops
 
 @pytest.fixture(autouse=True)
 def _names_without_numbers() -> None:
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
 
 
 def behind(make: Any, filters: int = 8) -> Any:
