@@ -2,7 +2,7 @@
 # Two images from one file: docker build --target gateway . and docker build --target worker .
 
 FROM python:3.11-slim-bookworm AS base
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/opt/venv/bin:$PATH
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONPATH=/app PATH=/opt/venv/bin:$PATH
 # One fixed user in both images, because they share the files of the store. The folders are made here so that
 # a fresh volume mounted over them belongs to that user.
 RUN groupadd --gid 10001 secateur \
@@ -14,14 +14,13 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 WORKDIR /source
 COPY pyproject.toml constraints.txt no-deps.txt README.md ./
-COPY jobspec jobspec
+COPY secateur secateur
 COPY screening screening
 COPY reporting reporting
 COPY engine engine
 COPY infra infra
 COPY service service
 COPY workers workers
-COPY client client
 COPY stack stack
 
 FROM source AS gateway-packages
@@ -32,6 +31,7 @@ RUN pip install --constraint constraints.txt ".[worker,tracing]" && pip install 
 
 FROM base AS gateway
 COPY --from=gateway-packages /opt/venv /opt/venv
+COPY --from=source /source /app
 WORKDIR /data
 USER 10001:10001
 ENV SECATEUR_DATA_DIR=/data SECATEUR_HOST=0.0.0.0 SECATEUR_PORT=8000 SECATEUR_LOG_FORMAT=json
@@ -45,6 +45,7 @@ FROM base AS worker
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends libseccomp2 && rm -rf /var/lib/apt/lists/*
 COPY --from=worker-packages /opt/venv /opt/venv
+COPY --from=source /source /app
 WORKDIR /data
 USER 10001:10001
 # Matplotlib wants a folder for its font cache; there is no home.

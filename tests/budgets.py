@@ -35,7 +35,7 @@ def folder_of(nodeid: str, budget: Mapping[str, float]) -> str:
 def table(cases: Iterable[Case], budget: Mapping[str, float]) -> list[str]:
     """One line a folder.
 
-    >>> print(*table([Case("tests.infra.storage.test_store", "test_a", 12.0, "passed")], {"tests/infra": 10}), sep="\\n")
+    >>> print(*table([Case("tests.infra.test_store", "test_a", 12.0, "passed")], {"tests/infra": 10}), sep="\\n")
       seconds   budget  tests
          12.0       10      1  tests/infra  over by 2 s
          12.0       10      1  all

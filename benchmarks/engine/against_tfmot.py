@@ -1,6 +1,7 @@
 """Gradual pruning, 50 to 90 %: ours against TFMOT by hand, as its guide shows it. Prints JSON.
 
-    python benchmarks/engine/against_tfmot.py --model MODEL.keras --data DATA.npz --scale 1/255 --epochs 2 --repetitions 3
+    python benchmarks/engine/against_tfmot.py --model MODEL.keras --data DATA.npz --scale 1/255 --epochs 2 \\
+        --repetitions 3
     python benchmarks/engine/against_tfmot.py ... --train-samples 8192 --epochs 1     a training of 64 steps
 
 Same weights to begin with, same training, held-out and test samples, epochs, batch size, and Adam with the same

@@ -1,6 +1,7 @@
 """Channels that our engine takes out of a trained network, against what else could be done with it. Prints JSON.
 
-    python benchmarks/engine/channels.py --model resnet8.keras --data CIFAR10.npz > benchmarks/results/channels_resnet8.json
+    python benchmarks/engine/channels.py --model resnet8.keras --data CIFAR10.npz \\
+        > benchmarks/results/channels_resnet8.json
     python benchmarks/engine/channels.py --model mobilenetv2.keras --data CIFAR10.npz --scale=-1..1 > ...
     python benchmarks/engine/channels.py --lenet --data MNIST.npz --scale 1/255 --targets 0.25 0.5 > ...
 

@@ -2,10 +2,11 @@
 
 PyTorch is no dependency of this project, so it gets an environment of its own, and the weights go over in a file:
 
-    python benchmarks/engine/channels_torch_pruning.py --export --model resnet8.keras --data CIFAR10.npz --weights resnet8.npz
+    python benchmarks/engine/channels_torch_pruning.py --export --model resnet8.keras --data CIFAR10.npz \\
+        --weights resnet8.npz
     python3.11 -m venv TORCH && TORCH/bin/pip install torch==2.13.0 torch-pruning==1.6.1 numpy
-    OMP_NUM_THREADS=1 TORCH/bin/python benchmarks/engine/channels_torch_pruning.py --data CIFAR10.npz --weights resnet8.npz \\
-        > benchmarks/results/channels_torch_pruning.json
+    OMP_NUM_THREADS=1 TORCH/bin/python benchmarks/engine/channels_torch_pruning.py --data CIFAR10.npz \\
+        --weights resnet8.npz > benchmarks/results/channels_torch_pruning.json
 
 One cut by group importance (L2 norms), the output layer ignored, with the smallest pruning ratio (in steps of 1/256)
 that removes the wanted share of the MACs by Torch-Pruning's own count; ``kernel_macs`` counts products with kernels

@@ -1,6 +1,7 @@
 """Units of an MLP really removed, without labels or training, one recipe each as a user writes it. Prints JSON.
 
-    python benchmarks/engine/units_removed.py --model MODEL.keras --data MNIST.npz > benchmarks/results/units_removed.json
+    python benchmarks/engine/units_removed.py --model MODEL.keras --data MNIST.npz \\
+        > benchmarks/results/units_removed.json
 
 Accuracy is that of the exported float32 ``.tflite`` file on the test split, as the report gives it.
 """

@@ -1,6 +1,7 @@
 """What many readers of events cost a gateway: lag, memory, threads, and how soon other requests are answered meanwhile.
 
-    python benchmarks/service/event_readers.py --readers 200 --jobs 50 --seconds 30 --out benchmarks/results/event_readers.json
+    python benchmarks/service/event_readers.py --readers 200 --jobs 50 --seconds 30 \
+        --out benchmarks/results/event_readers.json
 
 One gateway process on SQLite. Half of the readers read one job, the others the rest of the jobs. A writer adds events
 to every job once a second, as heartbeats do. Every reader must get every event, in order and once.

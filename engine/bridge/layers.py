@@ -135,7 +135,7 @@ def layer_twin(layer: Any) -> Any:
 
 
 def _needs_a_certain_machine(config: Mapping[str, Any]) -> str | None:
-    """What of a layer's settings TensorFlow has no kernel for on a CPU without oneDNN; Keras 3 has ``engine.models.portable``.
+    """What of a layer's settings TensorFlow has no kernel for on a CPU without oneDNN; Keras 3 has ours.
 
     >>> _needs_a_certain_machine({"kernel_size": (3, 3), "depth_multiplier": 1, "strides": (2, 1)})
     'different strides of a depthwise convolution'

@@ -36,7 +36,7 @@ class Loaded:
 
 
 def load(path: Path) -> Loaded:
-    """Screen a file and read the model in it, which every machine can compute from then on (``engine.models.portable``).
+    """Screen a file and read the model in it, which every machine can compute from then on (``portable``).
 
     Raises:
         UploadRefused: one of its kinds, when the file cannot be used.

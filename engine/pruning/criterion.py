@@ -1,6 +1,6 @@
 """Criteria: how much each weight, or each unit, matters. A new one is one function and one line in a dict.
 
-Kernels are matrices, shape (inputs, units): ``engine.models.layout``. A criterion of weights gives scores of that shape, a
+Kernels are matrices, shape (inputs, units): ``engine.models.layout``. A criterion of weights scores that shape, a
 criterion of units shape (units,); higher means keep. What a criterion looks at beside the weights is in ``Seen``.
 """
 

@@ -101,7 +101,7 @@ class Secateur:
         on_bytes: OnBytes | None = None,
         **declared: Any,
     ) -> Upload:
-        """Upload so that it can be interrupted; large files are by themselves. See ``secateur.client.uploading.in_pieces``."""
+        """Upload in pieces that can be interrupted, as large files are (``secateur.client.uploading.in_pieces``)."""
         query = Reading.model_validate(declared).query() if kind == "dataset" else {}
         told: dict[str, Any] = {"resume": resume, "on_begin": on_begin, "on_bytes": on_bytes}
         return self._upload_of(kind, uploading.in_pieces(self._wire.send, kind, path, query, **told))

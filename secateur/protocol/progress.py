@@ -87,7 +87,7 @@ class ProducedFile(Frozen):
 
 
 class Succeeded(Frozen):
-    """The last event of a job that worked. The check of an upload leaves its summary in ``secateur.protocol.work.SUMMARY``."""
+    """The last event of a job that worked. The check of an upload leaves its summary in ``work.SUMMARY``."""
 
     event: Literal["succeeded"] = "succeeded"
     files: tuple[ProducedFile, ...] = Field(default=(), max_length=10_000)

@@ -1,4 +1,4 @@
-"""The headers of tus, as the OpenAPI document tells them. ``service.uploads.tus`` reads them, since tus says what to answer."""
+"""The headers of tus as the OpenAPI document shows them. ``service.uploads.tus`` reads them."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -161,7 +161,7 @@ def working_folders(service: Service) -> list[Path]:
 def test_a_job_in_the_middle_of_training_is_cancelled_and_leaves_nothing(
     service: Service, inputs: Inputs, record_property: Callable[[str, object], None]
 ) -> None:
-    """How long that takes is measured by benchmarks/service/cancel_latency.py; here is that it is done, and in which order."""
+    """benchmarks/service/cancel_latency.py measures how long it takes; this test holds that it is done, in order."""
     before = service.stored()
     spec = {"model_id": inputs.model_id, "dataset_id": inputs.dataset_id, "on_chance_baseline": "continue"}
     job_id = service.client.submit(spec | {"steps": TRAINING, "training": {"batch_size": 8}}).id

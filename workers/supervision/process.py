@@ -23,7 +23,7 @@ from workers.sandbox.confinement import Confinement
 from workers.supervision import launch
 
 LINE_BYTES = 4 << 20
-"""Longest event that is read. More is a flood: ``secateur.report_limits`` keeps each event shorter, whatever is in it."""
+"""Longest event that is read. ``secateur.report_limits`` keeps every event shorter; a longer one is a flood."""
 
 LOG_NAME = "child.log"
 MAX_LOG_BYTES = 64 << 20

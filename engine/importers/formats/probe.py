@@ -2,7 +2,7 @@
 
 The HDF5 library runs in circles on some damaged files and dies of others; neither can be caught in the process that it
 happens in. What this process survives is read again, by the process that asked for it. It is a new process
-(``python -m engine.importers.formats.probe FILE SECONDS``), or, where none may be started any more, one that was forked before
+(``python -m engine.importers.formats.probe FILE SECONDS``), or, where none may be started any more, one forked before
 and stands by.
 """
 
