@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infra.circuit_breaker import Silence
+from infra.circuit_breaker import CircuitBreaker
 from infra.db.tables import Job
 from secateur.errors import Unavailable
 from secateur.protocol.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
@@ -69,7 +69,7 @@ class Publisher:
         self._app = app
         limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
         app.conf.broker_transport_options = app.conf.broker_transport_options | limits
-        self._silence = Silence("The broker does not answer.")
+        self._silence = CircuitBreaker("The broker does not answer.")
 
     def publish(self, job: Job) -> None:
         """Send a job's id to its queue.

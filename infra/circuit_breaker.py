@@ -15,7 +15,7 @@ PAUSE_SECONDS: Final = 1.0
 """Between two who ask a silent part whether it answers again."""
 
 
-class Silence:
+class CircuitBreaker:
     """Whether one part is silent. Called by any number of threads.
 
     >>> silence = Silence("The store does not answer.")

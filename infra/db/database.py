@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from infra.circuit_breaker import Silence
+from infra.circuit_breaker import CircuitBreaker
 from secateur.disk_full import lacks_room
 from secateur.errors import InvalidRequest, StorageFull, Unavailable
 
@@ -35,7 +35,7 @@ class Database:
     def __init__(self, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         """A database that counts as away when it takes longer to answer; SQLite answers, or is locked."""
         self.url = url
-        self._silence = Silence("The database does not answer.")
+        self._silence = CircuitBreaker("The database does not answer.")
         self.engine = _engine(url, answer_seconds, self._silence)
 
     @contextmanager
@@ -128,7 +128,7 @@ def _rebuildable(connection: Connection) -> Iterator[None]:
         raw.execute("PRAGMA foreign_keys=ON")
 
 
-def _engine(url: str, answer_seconds: float | None, silence: Silence) -> Engine:
+def _engine(url: str, answer_seconds: float | None, silence: CircuitBreaker) -> Engine:
     if make_url(url).get_backend_name() == "postgresql":
         from infra.db import postgres  # only here: who keeps rows in a file needs no driver
 

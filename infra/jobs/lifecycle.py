@@ -16,7 +16,7 @@ from infra.db import clock
 from infra.db.tables import Artifact, Job, JobLabel, Upload
 from infra.jobs import events
 from infra.jobs.events import Entry
-from infra.jobs.steps import afresh, dump
+from infra.jobs.steps import dump, reset_steps
 from infra.jobs.transitions import move, told
 from infra.storage import blobs
 from infra.webhooks import outbox
@@ -231,7 +231,7 @@ def requeue(
         published_at=None,
     )
     if job is not None:
-        job.steps = afresh(job)
+        job.steps = reset_steps(job)
         blobs.let_go(session, job_id)
     return job is not None
 
@@ -269,7 +269,7 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> bool:
         expires_at=kept_anew(session, job, now=now),
     )
     if again is not None:
-        again.steps = afresh(again)
+        again.steps = reset_steps(again)
     return again is not None
 
 

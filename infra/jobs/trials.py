@@ -178,5 +178,5 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Jo
     )
     if waiting is None:
         return []
-    waiting.steps = job_steps.afresh(waiting)
+    waiting.steps = job_steps.reset_steps(waiting)
     return [trial for trial in missed if lifecycle.retry(session, trial, now=now)] or [waiting]

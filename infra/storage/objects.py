@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from infra.circuit_breaker import Silence
+from infra.circuit_breaker import CircuitBreaker
 from secateur.disk_full import lacks_room
 from secateur.errors import SecateurError, StorageFull, Unavailable
 
@@ -59,7 +59,7 @@ class Objects:
     patient: ObjectStore
     folder: Path | None = None
     """Of a local store; None: it is a bucket."""
-    silence: Silence = field(default_factory=lambda: Silence("The artifact store does not answer."))
+    silence: CircuitBreaker = field(default_factory=lambda: CircuitBreaker("The artifact store does not answer."))
 
     def ask(self) -> None:
         """Something small that a bucket must answer.

@@ -20,7 +20,7 @@ import obstore
 
 from infra.storage.digests import CHUNK_BYTES, Between, digest_of, nothing, verified
 from infra.storage.objects import Objects, opened
-from infra.storage.timeouts import waited_for
+from infra.storage.timeouts import call_with_timeout
 from infra.storage.work_disk import write
 from secateur.errors import InternalError, UploadEmpty, UploadTooLarge
 
@@ -168,7 +168,7 @@ class Store:
             Whatever ``between`` raises, also while the store keeps silent.
             WorkDiskFull: the disk of the file is full.
         """
-        waited_for(partial(self._fetch, digest, path, between), between=between)
+        call_with_timeout(partial(self._fetch, digest, path, between), between=between)
 
     def _fetch(self, digest: str, path: Path, between: Between) -> None:
         actual = hashlib.sha256()
@@ -205,7 +205,7 @@ class Store:
             Whatever ``between`` raises, also while the store keeps silent; then nothing is left either.
         """
         num_bytes = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-        waited_for(partial(self._put_open, file, digest, num_bytes, between), between=between)
+        call_with_timeout(partial(self._put_open, file, digest, num_bytes, between), between=between)
         return num_bytes
 
     def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, between: Between) -> None:

@@ -31,7 +31,7 @@ STALE_SECONDS = 600.0
 """A message this old is sent again even when its queue is not empty: what waits there may be others'."""
 
 
-class Sweep:
+class Reaper:
     """What is done again and again; ``tick`` does it once."""
 
     def __init__(
@@ -117,7 +117,7 @@ class Sweep:
 
 
 @contextmanager
-def sweeping(sweep: Sweep, *, every_seconds: float) -> Iterator[None]:
+def reaping(sweep: Reaper, *, every_seconds: float) -> Iterator[None]:
     """Sweep now and then, in a thread, while the block runs."""
     ended = threading.Event()
 

@@ -1,6 +1,6 @@
 """The work of one attempt at one job: fetch its inputs, run a child, watch over it, store its files.
 
-Everything that can happen becomes a value, an ``Ending``; writing it down is the supervisor's business.
+Everything that can happen becomes a value, an ``AttemptEnd``; writing it down is the supervisor's business.
 """
 
 import os
@@ -26,15 +26,15 @@ from secateur.disk_full import lacks_room
 from secateur.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
 from secateur.protocol.progress import Failed, Ready, Saved, Succeeded
 from secateur.protocol.states import JobState, StepState
-from secateur.protocol.work import Order
+from secateur.protocol.work import WorkMessage
 from secateur.specs.spec import CompressSpec
 from workers.supervision import outputs
 from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
-from workers.supervision.checkpoints import Checkpoints, Keeping
-from workers.supervision.children import Children, Lent
+from workers.supervision.checkpoints import CheckpointPolicy, Checkpoints
+from workers.supervision.children import ChildLease, Children
 from workers.supervision.lease import Lease
 from workers.supervision.outputs import Bounds
-from workers.supervision.process import Death
+from workers.supervision.process import ChildExit
 from workers.supervision.step_spans import StepSpans
 
 LISTEN_SECONDS = 0.2
@@ -48,7 +48,7 @@ SPARE_SECONDS: Final = 60.0
 T = TypeVar("T")
 
 
-class Stop(Enum):
+class StopReason(Enum):
     """Why the worker itself ended an attempt."""
 
     LOST = "the lease went to another worker, or the job is gone"
@@ -60,24 +60,24 @@ class Stop(Enum):
 class Stopped(Exception):
     """Leaves an attempt's work early."""
 
-    def __init__(self, why: Stop) -> None:
+    def __init__(self, why: StopReason) -> None:
         super().__init__(why.value)
         self.why = why
 
 
 @dataclass(frozen=True)
-class Spread:
+class FannedOut:
     """The first half of a job that goes on as many."""
 
     outcome: Outcome
     children: Sequence[CompressSpec]
 
 
-Ending = Outcome | Spread | Death | Stop
+AttemptEnd = Outcome | FannedOut | ChildExit | StopReason
 
 
 @dataclass(frozen=True)
-class Means:
+class WorkerContext:
     """What every attempt of a worker works with."""
 
     database: Database
@@ -85,14 +85,14 @@ class Means:
     draining: threading.Event
     children: Children
     bounds: Bounds = field(default_factory=Bounds)
-    keeping: Keeping = field(default_factory=Keeping)
+    keeping: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     traces: Traces = field(default_factory=Traces)
 
 
 class Attempt:
     """The work of one attempt, from fetching its inputs to storing its files."""
 
-    def __init__(self, means: Means, job: Job, lease: Lease, span: Span) -> None:
+    def __init__(self, means: WorkerContext, job: Job, lease: Lease, span: Span) -> None:
         self._means = means
         self._job = job
         self._lease = lease
@@ -103,7 +103,7 @@ class Attempt:
         self.announced: tuple[str, ...] = ()
         """The digests of files that are stored, or were about to be."""
 
-    def ending(self) -> Ending:
+    def ending(self) -> AttemptEnd:
         """Do the work; tell how it ended. Whatever a user or an outage did comes back as a value."""
         try:
             work = self._patiently(self._read_work)
@@ -126,7 +126,7 @@ class Attempt:
         except OSError as fault:
             if lacks_room(fault):
                 return failed(WorkDiskFull(), self._lease)
-            return Death(f"could not be started: {fault.strerror}")
+            return ChildExit(f"could not be started: {fault.strerror}")
         except Exception as fault:  # noqa: BLE001 - a job that nobody ends would be tried for ever
             logger("workers").exception("unexpected error", job_id=self._job.id)
             return failed(InternalError(f"{type(fault).__name__}: {fault}"), self._lease)
@@ -151,18 +151,18 @@ class Attempt:
     def _copy(self, digest: str, path: Path) -> Callable[[], None]:
         return partial(self._means.store.fetch, digest, path, between=self._go_on)
 
-    def _listen(self, lent: Lent, work: Work) -> Succeeded | Outcome | Death | Stop:
+    def _listen(self, lent: ChildLease, work: Work) -> Succeeded | Outcome | ChildExit | StopReason:
         while (stop := self._stop()) is None:
             match lent.child.next_event(LISTEN_SECONDS):
                 case None:
                     continue
-                case Death() as death:
+                case ChildExit() as death:
                     return death
                 case Ready():
                     self._steps.end("child")
                     seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + SPARE_SECONDS
                     lent.child.assign(
-                        Order(
+                        WorkMessage(
                             assignment=work.assignment,
                             processor_seconds=seconds,
                             checkpoint_seconds=self._means.keeping.every_seconds,
@@ -179,7 +179,7 @@ class Attempt:
                     self._steps.tell(event)
         return stop
 
-    def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | Spread:
+    def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | FannedOut:
         expected = SUMMARIES.get(self._job.kind)
         summary = None if expected is None else outputs.summary(folder, expected)
         collect = partial(outputs.collect, announce=self._announce, bounds=self._means.bounds, between=self._go_on)
@@ -188,7 +188,7 @@ class Attempt:
             worth=(Unavailable, StorageFull),  # the work is done: better to wait for room than to throw it away
         )
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=summary)
-        return Spread(outcome, work.children) if work.children else outcome
+        return FannedOut(outcome, work.children) if work.children else outcome
 
     def _announce(self, digests: Sequence[str]) -> None:
         with self._means.database.write() as session:
@@ -212,14 +212,14 @@ class Attempt:
         if (stop := self._stop()) is not None:
             raise Stopped(stop)
 
-    def _stop(self) -> Stop | None:
+    def _stop(self) -> StopReason | None:
         if self._lease.lost:
-            return Stop.LOST
+            return StopReason.LOST
         if self._lease.state == JobState.CANCELLING:
-            return Stop.CANCELLED
+            return StopReason.CANCELLED
         if self._deadline is not None and time.monotonic() > self._deadline:
-            return Stop.OVERTIME
-        return Stop.DRAINED if self._means.draining.is_set() else None
+            return StopReason.OVERTIME
+        return StopReason.DRAINED if self._means.draining.is_set() else None
 
 
 def failed(fault: SecateurError, lease: Lease) -> Outcome:

@@ -36,7 +36,7 @@ Command = Callable[[Sequence[WorkKind], Confinement | None], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Lent:
+class ChildLease:
     """A child with its folder."""
 
     child: Child
@@ -57,14 +57,14 @@ class Children:
     memory_bytes: int | None = None
     command: Command = child_command
     _numbers: Iterator[int] = field(default_factory=itertools.count)
-    _waiting: list[Lent] = field(default_factory=list)
+    _waiting: list[ChildLease] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _looked_at: threading.Event = field(default_factory=threading.Event)
     _num_lent: int = 0
     _fonts: Mapping[str, bytes] = field(default_factory=dict)
 
     @contextmanager
-    def lend(self, kind: WorkKind) -> Iterator[Lent]:
+    def lend(self, kind: WorkKind) -> Iterator[ChildLease]:
         """A child for a job of this kind: one that waits, else a new one. Nothing of it is left at the end.
 
         Raises:
@@ -87,7 +87,7 @@ class Children:
                     self._num_lent -= 1
                 self._looked_at.set()
 
-    def _best_for(self, kind: WorkKind) -> Lent | None:
+    def _best_for(self, kind: WorkKind) -> ChildLease | None:
         alive = [lent for lent in self._waiting if not lent.child.has_exited()]
         ready = [lent for lent in alive if lent.child.has_spoken()]
         return next(iter(ready or ([] if kind in LIGHT else alive)), None)
@@ -146,7 +146,7 @@ class Children:
         with self._lock:
             self._waiting.append(lent)
 
-    def _start(self, kinds: Sequence[WorkKind]) -> Lent:
+    def _start(self, kinds: Sequence[WorkKind]) -> ChildLease:
         number = next(self._numbers)
         folder = self.root / f"child-{number}"
         try:
@@ -159,9 +159,9 @@ class Children:
         except OSError:
             remove(folder)
             raise
-        return Lent(child, folder, confinement)
+        return ChildLease(child, folder, confinement)
 
 
-def _end(lent: Lent) -> None:
+def _end(lent: ChildLease) -> None:
     lent.child.kill()
     remove(lent.folder)

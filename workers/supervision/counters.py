@@ -6,11 +6,11 @@ from infra.db import counters
 from infra.db.counters import Key
 from infra.db.tables import Job
 from infra.jobs.lifecycle import Outcome
-from workers.supervision.attempt import Ending, Spread, Stop
-from workers.supervision.process import Death
+from workers.supervision.attempt import AttemptEnd, FannedOut, StopReason
+from workers.supervision.process import ChildExit
 
 
-def attempt(job: Job, ending: Ending, *, ran_seconds: float, is_written: bool) -> dict[Key, float]:
+def attempt(job: Job, ending: AttemptEnd, *, ran_seconds: float, is_written: bool) -> dict[Key, float]:
     """The counts of one attempt. The wait is that for the first: a job that is tried again did not wait, it failed."""
     counts: list[dict[Key, float]] = [
         {("attempts", (job.kind, ending_of(ending) if is_written else "lost")): 1.0},
@@ -19,7 +19,7 @@ def attempt(job: Job, ending: Ending, *, ran_seconds: float, is_written: bool) -
     if job.attempt == 1 and job.started_at is not None:
         waited = (job.started_at - job.created_at).total_seconds()
         counts.append(counters.observed("job_wait_seconds", (job.kind,), waited))
-    if isinstance(ending, Death):
+    if isinstance(ending, ChildExit):
         counts.append({("child_deaths", (cause_of(ending),)): 1.0})
     return counters.together(counts)
 
@@ -29,20 +29,20 @@ def lost(job: Job) -> dict[Key, float]:
     return {("attempts", (job.kind, "worker_lost")): 1.0}
 
 
-def ending_of(ending: Ending) -> str:
+def ending_of(ending: AttemptEnd) -> str:
     """How an attempt ended, in a word that a graph can be drawn by."""
     match ending:
-        case Spread():
+        case FannedOut():
             return "spread"
         case Outcome():
             return str(ending.state)
-        case Death():
+        case ChildExit():
             return "child_died"
-        case Stop():
+        case StopReason():
             return ending.name.lower()
 
 
-def cause_of(death: Death) -> str:
+def cause_of(death: ChildExit) -> str:
     """Why a child died, in a word: a signal, ``exit``, ``lied`` or ``not_started``.
 
     >>> cause_of(Death("was killed by SIGKILL, as the system does")), cause_of(Death("exited with code 1"))

@@ -18,7 +18,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from secateur.protocol.progress import EVENT, Event
-from secateur.protocol.work import Order, WorkKind
+from secateur.protocol.work import WorkKind, WorkMessage
 from workers.sandbox.confinement import Confinement
 from workers.supervision import launch
 
@@ -47,7 +47,7 @@ _CLOSED_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Death:
+class ChildExit:
     """Why a child left no result. ``lied`` tells that it broke the protocol and was not believed any more."""
 
     how: str
@@ -128,7 +128,7 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def assign(self, order: Order) -> None:
+    def assign(self, order: WorkMessage) -> None:
         """Hand over the job. It is sent while events are awaited, so a child that does not read blocks nobody."""
         self._unsent = memoryview(order.model_dump_json().encode() + b"\n")
 
@@ -136,7 +136,7 @@ class Child:
         """Whether an event waits to be read."""
         return bool(self._lines) or bool(select.select([self._events], [], [], 0)[0])
 
-    def next_event(self, timeout_seconds: float) -> Event | Death | None:
+    def next_event(self, timeout_seconds: float) -> Event | ChildExit | None:
         """The next event, or how the child ended without a result, or None when nothing came in time."""
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -226,15 +226,15 @@ class Child:
         self._lines.extend(lines)
         return True
 
-    def _understand(self, line: bytes) -> Event | Death:
+    def _understand(self, line: bytes) -> Event | ChildExit:
         try:
             return EVENT.validate_json(line)
         except ValidationError as fault:
             kinds = ", ".join(sorted({error["type"] for error in fault.errors()}))
             return self._death(f"sent what is no event ({kinds})", lied=True)
 
-    def _death(self, how: str, *, lied: bool = False) -> Death:
-        return Death(how, log_tail=_end_of(self._log), lied=lied)
+    def _death(self, how: str, *, lied: bool = False) -> ChildExit:
+        return ChildExit(how, log_tail=_end_of(self._log), lied=lied)
 
 
 def _end_of(log: IO[bytes]) -> str:

@@ -33,15 +33,15 @@ from workers.supervision.attempt import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     Attempt,
-    Ending,
-    Means,
-    Spread,
-    Stop,
+    AttemptEnd,
+    FannedOut,
+    StopReason,
+    WorkerContext,
     failed,
 )
 from workers.supervision.lease import Lease
-from workers.supervision.outputs import Disbelieved
-from workers.supervision.process import Death
+from workers.supervision.outputs import RejectedOutput
+from workers.supervision.process import ChildExit
 
 LAST_WORDS_SECONDS = 5.0
 """How long a worker that must go tries to tell a database that does not answer."""
@@ -54,7 +54,7 @@ Entries = Sequence[Entry]
 class Supervisor:
     """Runs jobs. Called by any number of threads, each of which stays until its job has ended."""
 
-    means: Means
+    means: WorkerContext
     publisher: Publisher
     settings: Settings
 
@@ -77,9 +77,9 @@ class Supervisor:
         with working_for(span.traceparent):
             ending = self._attempt(job, span)
             span.note(ending=_name(ending))
-            span.end(None if isinstance(ending, Spread) or _name(ending) == JobState.SUCCEEDED else _name(ending))
+            span.end(None if isinstance(ending, FannedOut) or _name(ending) == JobState.SUCCEEDED else _name(ending))
 
-    def _attempt(self, job: Job, span: Span) -> Ending:
+    def _attempt(self, job: Job, span: Span) -> AttemptEnd:
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
         log.info("job taken")
         began = time.monotonic()
@@ -87,15 +87,15 @@ class Supervisor:
         with Lease(self.means.database, job, **times) as lease:
             attempt = Attempt(self.means, job, lease, span)
             ending = attempt.ending()
-            if isinstance(ending, Death):
+            if isinstance(ending, ChildExit):
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
                 lease.record.note(_last_words(ending))
-            if isinstance(ending, Death) or _is_our_fault(ending):
+            if isinstance(ending, ChildExit) or _is_our_fault(ending):
                 attempt.checkpoints.forget_if_it_led_nowhere()
             written = self._settle(job, lease, ending)
             attempt.checkpoints.remove_unneeded()
         log.info("job left", ending=_name(ending), written=written)
-        if isinstance(ending, Stop) and attempt.announced:
+        if isinstance(ending, StopReason) and attempt.announced:
             with suppress(SecateurError):  # then the collector finds what was stored and has no row
                 blobs.remove_unneeded(self.means.database, self.means.store, attempt.announced)
         with suppress(SecateurError):  # a count that is missing is not worth a wait
@@ -109,34 +109,34 @@ class Supervisor:
         with self.means.database.write() as session:
             counters.add(session, counts)
 
-    def _settle(self, job: Job, lease: Lease, ending: Ending) -> bool:
+    def _settle(self, job: Job, lease: Lease, ending: AttemptEnd) -> bool:
         """Write an ending. False when the job was no longer ours to end."""
         match ending:
-            case Stop.LOST:
+            case StopReason.LOST:
                 return False
-            case Stop.DRAINED:
+            case StopReason.DRAINED:
                 gone = self._give_back(job, lease, "drained", "The worker was told to stop.")
                 return gone or self._finish(job, lease, Outcome(JobState.CANCELLED))
-            case Stop.CANCELLED:
+            case StopReason.CANCELLED:
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
-            case Stop.OVERTIME:
+            case StopReason.OVERTIME:
                 return self._finish(job, lease, failed(_overtime(), lease))
-            case Death(lied=True):
-                fault = Disbelieved(f"The process that ran the job {ending.how}.")
+            case ChildExit(lied=True):
+                fault = RejectedOutput(f"The process that ran the job {ending.how}.")
                 return self._finish(job, lease, failed(fault, lease))
-            case Death() if job.charged < self.settings.max_attempts:
+            case ChildExit() if job.charged < self.settings.max_attempts:
                 if self._give_back(job, lease, "child_died", f"Its process {ending.how}."):
                     self._publish(job)
                     return True
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
-            case Death():
+            case ChildExit():
                 return self._finish(job, lease, failed(_crashed(ending, job), lease))
             case Outcome(failure=Failure(blame="service", retryable=True) as failure) if (
                 job.charged < self.settings.max_attempts
             ):  # a sweep sends it, not we: what broke should have a moment to recover
                 again = self._give_back(job, lease, "service_fault", f"{failure.code}: {failure.detail}")
                 return again or self._finish(job, lease, ending)
-            case Spread():
+            case FannedOut():
                 return self._spread(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Outcome():
                 return self._finish(job, lease, ending)
@@ -149,7 +149,7 @@ class Supervisor:
 
         return self._write(lease, write)
 
-    def _spread(self, job: Job, lease: Lease, ending: Spread) -> bool:
+    def _spread(self, job: Job, lease: Lease, ending: FannedOut) -> bool:
         """Let go of the job until the trials that it is made of have ended. False as for ``_give_back``."""
         trials: list[Job] = []
 
@@ -228,11 +228,11 @@ class Supervisor:
                 lifecycle.mark_published(session, job.id)
 
 
-def _is_our_fault(ending: Ending) -> bool:
+def _is_our_fault(ending: AttemptEnd) -> bool:
     return isinstance(ending, Outcome) and ending.failure is not None and ending.failure.blame == "service"
 
 
-def _last_words(death: Death) -> Entry:
+def _last_words(death: ChildExit) -> Entry:
     """What a child that died left in its log."""
     return Entry("log", {"message": death.log_tail or f"It {death.how}.", "logger": "stderr"}, "warning")
 
@@ -250,20 +250,20 @@ def _overtime() -> RuntimeExceeded:
     )
 
 
-def _crashed(death: Death, job: Job) -> WorkerCrashed:
+def _crashed(death: ChildExit, job: Job) -> WorkerCrashed:
     return WorkerCrashed(
         f"The process that ran the job {death.how}; so ended the last of {job.charged} attempts.",
         suggestions=["Try a smaller training.batch_size: running out of memory is the most common reason."],
     )
 
 
-def _name(ending: Ending) -> str:
+def _name(ending: AttemptEnd) -> str:
     match ending:
-        case Spread():
+        case FannedOut():
             return f"spread into {len(ending.children)} trials"
         case Outcome():
             return ending.state if ending.failure is None else f"{ending.state}: {ending.failure.code}"
-        case Death():
+        case ChildExit():
             return f"died: {ending.how}"
-        case Stop():
+        case StopReason():
             return ending.name.lower()

@@ -10,7 +10,7 @@ from typing import Final
 MOST_AT_ONCE: Final = 2
 
 
-class Turns:
+class FairScheduler:
     """Shared by threads that each do one thing for one party at a time."""
 
     def __init__(self, most_at_once: int = MOST_AT_ONCE) -> None:

@@ -12,13 +12,13 @@ import psutil
 import pytest
 
 from secateur.protocol.progress import Failed, Ready, Succeeded
-from secateur.protocol.work import Assignment, CheckDataset, CheckModel, Order
+from secateur.protocol.work import Assignment, CheckDataset, CheckModel, WorkMessage
 from tests.badfiles import good_keras, good_npz, hdf5_file
 from tests.workers.conftest import eventually, fake, living_in
 from workers.sandbox.level import FULL, Sandbox
 from workers.supervision import fonts
-from workers.supervision.children import Children, Lent
-from workers.supervision.process import Death
+from workers.supervision.children import ChildLease, Children
+from workers.supervision.process import ChildExit
 from workers.supervision.scratch import remove
 
 
@@ -59,7 +59,7 @@ def test_a_job_gets_the_child_that_waits_and_the_next_one_starts_when_it_has_end
 def test_the_fonts_that_the_first_child_found_are_known_to_the_next(root: Path) -> None:
     """To look for them takes a second of a processor, for each job."""
 
-    def found(child: Lent) -> str:
+    def found(child: ChildLease) -> str:
         return (child.folder / ".cache" / "matplotlib" / "fontlist-v1.json").read_text()
 
     children = of_fakes(root, "list_fonts")
@@ -136,16 +136,16 @@ def test_children_that_die_at_once_are_started_again_ever_more_slowly(root: Path
     assert started[2] - started[1] > started[1] - started[0]
 
 
-def answer(lent: Lent, assignment: Assignment) -> Succeeded | Failed:
+def answer(lent: ChildLease, assignment: Assignment) -> Succeeded | Failed:
     """How a child ends its one job."""
     lent.admit()
     while True:
         match lent.child.next_event(60):
             case Ready():
-                lent.child.assign(Order(assignment=assignment))
+                lent.child.assign(WorkMessage(assignment=assignment))
             case Succeeded() | Failed() as ended:
                 return ended
-            case Death() as death:
+            case ChildExit() as death:
                 raise AssertionError(f"{death.how}: {death.log_tail}")
 
 

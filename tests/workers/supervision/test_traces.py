@@ -19,7 +19,7 @@ from tests.otlp import Collector, Received, collecting
 from tests.service.conftest import serving
 from tests.workers.conftest import Bench
 from tests.workers.webhooks.test_delivery import Receiver, finished, receiver, subscribed
-from workers.webhooks.delivery import Courier
+from workers.webhooks.delivery import WebhookDelivery
 
 __all__ = ["receiver"]
 
@@ -76,7 +76,7 @@ def test_each_try_to_tell_of_a_job_is_in_its_trace(bench: Bench, collector: Coll
     with trace_context.working_for(CLIENT):
         job_id = finished(bench)
     traces = Traces.from_environment("secateur-worker")
-    courier = Courier(bench.database, "any", traces=traces)
+    courier = WebhookDelivery(bench.database, "any", traces=traces)
 
     assert courier.deliver()
     with bench.database.write() as session:
