@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
         keeping = CheckpointPolicy(
             settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes
         )
-        means = WorkerContext(database, store, draining, children, bounds, keeping, traces)
-        supervisor = Supervisor(means, publisher, settings)
+        context = WorkerContext(database, store, draining, children, bounds, keeping, traces)
+        supervisor = Supervisor(context, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()
 

@@ -18,7 +18,7 @@ from typing import IO, cast
 
 import obstore
 
-from infra.storage.digests import CHUNK_BYTES, Between, digest_of, nothing, verified
+from infra.storage.digests import CHUNK_BYTES, Between, digest_of, no_check, verified
 from infra.storage.objects import Objects, opened
 from infra.storage.timeouts import call_with_timeout
 from infra.storage.work_disk import write
@@ -62,7 +62,7 @@ class Store:
         self._patient = objects.patient
         self._translated = objects.translated
         self._check = objects.check
-        self._silence = objects.silence
+        self._breaker = objects.breaker
         self.folder = objects.folder
         """Of a local store; None: it is a bucket."""
         self._part_bytes = PART_BYTES if self.folder is None else LOCAL_PART_BYTES
@@ -80,7 +80,7 @@ class Store:
 
     async def _answers(self) -> None:
         """The check, for those who must not block; a thread is needed only where somebody may have to wait."""
-        if self._silence.is_noted:
+        if self._breaker.is_open:
             await asyncio.to_thread(self._check)
 
     async def _listens(self) -> None:
@@ -160,7 +160,7 @@ class Store:
             async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(piece)
 
-    def fetch(self, digest: str, path: Path, *, between: Between = nothing) -> None:
+    def fetch(self, digest: str, path: Path, *, between: Between = no_check) -> None:
         """Copy a blob to a local file and check that it is what its digest says.
 
         Raises:
@@ -193,7 +193,7 @@ class Store:
             return digest, self.put_open(file, digest)
 
     def put_open(
-        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = nothing
+        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = no_check
     ) -> int:
         """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
 

@@ -50,38 +50,38 @@ def silent() -> None:
 
 def test_while_a_part_is_silent_one_asks_and_all_others_are_refused_at_once() -> None:
     clock = Clock()
-    silence = CircuitBreaker("It does not answer.", clock)
+    breaker = CircuitBreaker("It does not answer.", clock)
     asked = list[str]()
-    silence.check(lambda: asked.append("while it answers"))
-    silence.note()
+    breaker.check(lambda: asked.append("while it answers"))
+    breaker.open()
 
     with pytest.raises(Unavailable, match="It does not answer"):
-        silence.check(lambda: asked.append("too soon"))
+        breaker.check(lambda: asked.append("too soon"))
     clock.seconds += PAUSE_SECONDS
 
     def ask() -> None:
         asked.append("first")
         with pytest.raises(Unavailable, match="It does not answer"):
-            silence.check(lambda: asked.append("beside another"))
+            breaker.check(lambda: asked.append("beside another"))
 
-    assert silence.check(ask), "and tells its caller that it has just answered"
-    assert not silence.check(lambda: asked.append("when it has answered"))
+    assert breaker.check(ask), "and tells its caller that it has just answered"
+    assert not breaker.check(lambda: asked.append("when it has answered"))
 
     assert asked == ["first"]
 
 
 def test_a_part_that_does_not_answer_when_asked_stays_silent_for_another_pause() -> None:
     clock = Clock()
-    silence = CircuitBreaker("It does not answer.", clock)
-    silence.note()
+    breaker = CircuitBreaker("It does not answer.", clock)
+    breaker.open()
     clock.seconds += PAUSE_SECONDS
 
     with pytest.raises(Unavailable, match="Still nothing"):
-        silence.check(silent)
+        breaker.check(silent)
     with pytest.raises(Unavailable, match="It does not answer"):
-        silence.check(silent)
+        breaker.check(silent)
 
-    assert silence.is_noted
+    assert breaker.is_open
 
 
 def test_who_has_no_more_reason_to_wait_leaves_a_call_behind() -> None:

@@ -56,10 +56,10 @@ class Bench:
 
     def supervisor(self, behaviour: str) -> Supervisor:
         children = Children(self.scratch, command=lambda kinds, rules: fake(behaviour))
-        means = WorkerContext(
+        context = WorkerContext(
             self.database, self.store, self.draining, children, keeping=CheckpointPolicy(every_seconds=0.0)
         )
-        return Supervisor(means, Publisher(celery_app(self.settings.broker)), self.settings)
+        return Supervisor(context, Publisher(celery_app(self.settings.broker)), self.settings)
 
     def upload(self, kind: uploads.Kind, content: bytes) -> tuple[str, str]:
         """Store an upload. Returns its id and that of its check."""

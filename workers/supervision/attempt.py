@@ -53,7 +53,7 @@ class StopReason(Enum):
 
     LOST = "the lease went to another worker, or the job is gone"
     CANCELLED = "its user cancelled it"
-    OVERTIME = "it ran longer than it may"
+    RUNTIME_EXCEEDED = "it ran longer than it may"
     DRAINED = "this worker is shutting down"
 
 
@@ -92,11 +92,11 @@ class WorkerContext:
 class Attempt:
     """The work of one attempt, from fetching its inputs to storing its files."""
 
-    def __init__(self, means: WorkerContext, job: Job, lease: Lease, span: Span) -> None:
-        self._means = means
+    def __init__(self, context: WorkerContext, job: Job, lease: Lease, span: Span) -> None:
+        self._context = context
         self._job = job
         self._lease = lease
-        self.checkpoints = Checkpoints(means.database, means.store, job, means.keeping)
+        self.checkpoints = Checkpoints(context.database, context.store, job, context.keeping)
         self._span = span
         self._steps = StepSpans(span, [step.name for step in lease.record.steps])
         self._deadline: float | None = None
@@ -109,16 +109,16 @@ class Attempt:
             work = self._patiently(self._read_work)
             self._deadline = time.monotonic() + work.max_runtime_seconds
             self._steps.begin("child")
-            with self._means.children.lend(work.assignment.kind) as lent:
+            with self._context.children.lease_child(work.assignment.kind) as leased:
                 with self._span.within("fetch inputs"):
-                    self._fetch(work, lent.folder)
-                lent.admit()
-                result = self._listen(lent, work)
-                lent.child.kill()
+                    self._fetch(work, leased.folder)
+                leased.admit()
+                result = self._listen(leased, work)
+                leased.child.kill()
                 if not isinstance(result, Succeeded):
                     return result
                 with self._span.within("store files"):
-                    return self._keep(result, work, lent.folder)
+                    return self._keep(result, work, leased.folder)
         except Stopped as stopped:
             return stopped.why
         except SecateurError as fault:
@@ -134,7 +134,7 @@ class Attempt:
             self._steps.close("not finished")
 
     def _read_work(self) -> Work:
-        with self._means.database.read() as session:
+        with self._context.database.read() as session:
             return work_of(session, self._job)
 
     def _fetch(self, work: Work, folder: Path) -> None:
@@ -149,27 +149,27 @@ class Attempt:
                 self._patiently(self._copy(digest, folder / name))
 
     def _copy(self, digest: str, path: Path) -> Callable[[], None]:
-        return partial(self._means.store.fetch, digest, path, between=self._go_on)
+        return partial(self._context.store.fetch, digest, path, between=self._go_on)
 
-    def _listen(self, lent: ChildLease, work: Work) -> Succeeded | Outcome | ChildExit | StopReason:
+    def _listen(self, leased: ChildLease, work: Work) -> Succeeded | Outcome | ChildExit | StopReason:
         while (stop := self._stop()) is None:
-            match lent.child.next_event(LISTEN_SECONDS):
+            match leased.child.next_event(LISTEN_SECONDS):
                 case None:
                     continue
-                case ChildExit() as death:
-                    return death
+                case ChildExit() as child_exit:
+                    return child_exit
                 case Ready():
                     self._steps.end("child")
                     seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + SPARE_SECONDS
-                    lent.child.assign(
+                    leased.child.assign(
                         WorkMessage(
                             assignment=work.assignment,
                             processor_seconds=seconds,
-                            checkpoint_seconds=self._means.keeping.every_seconds,
+                            checkpoint_seconds=self._context.keeping.every_seconds,
                         )
                     )
                 case Saved():
-                    self.checkpoints.take(lent.folder, steps=self._lease.record.steps, between=self._go_on)
+                    self.checkpoints.take(leased.folder, steps=self._lease.record.steps, between=self._go_on)
                 case Succeeded() as result:
                     return result
                 case Failed(failure=failure):
@@ -182,17 +182,17 @@ class Attempt:
     def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | FannedOut:
         expected = SUMMARIES.get(self._job.kind)
         summary = None if expected is None else outputs.summary(folder, expected)
-        collect = partial(outputs.collect, announce=self._announce, bounds=self._means.bounds, between=self._go_on)
+        collect = partial(outputs.collect, announce=self._announce, bounds=self._context.bounds, between=self._go_on)
         files = self._patiently(
-            lambda: collect(self._means.store, folder / OUT, result.files),
+            lambda: collect(self._context.store, folder / OUT, result.files),
             worth=(Unavailable, StorageFull),  # the work is done: better to wait for room than to throw it away
         )
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=summary)
         return FannedOut(outcome, work.children) if work.children else outcome
 
     def _announce(self, digests: Sequence[str]) -> None:
-        with self._means.database.write() as session:
-            blobs.announce(session, self._job.id, digests, now=now())
+        with self._context.database.write() as session:
+            blobs.hold(session, self._job.id, digests, now=now())
         self.announced = tuple(digests)
 
     def _patiently(self, action: Callable[[], T], *, worth: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
@@ -203,7 +203,7 @@ class Attempt:
                 return action()
             except worth as fault:
                 logger("workers").warning("waiting", job_id=self._job.id, fault=fault.detail)
-                self._means.draining.wait(pause)
+                self._context.draining.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         raise Stopped(stop)
 
@@ -218,8 +218,8 @@ class Attempt:
         if self._lease.state == JobState.CANCELLING:
             return StopReason.CANCELLED
         if self._deadline is not None and time.monotonic() > self._deadline:
-            return StopReason.OVERTIME
-        return StopReason.DRAINED if self._means.draining.is_set() else None
+            return StopReason.RUNTIME_EXCEEDED
+        return StopReason.DRAINED if self._context.draining.is_set() else None
 
 
 def failed(fault: SecateurError, lease: Lease) -> Outcome:

@@ -97,5 +97,5 @@ class Checkpoints:
 
     def _announce(self, digests: Sequence[str]) -> None:
         with self._database.write() as session:
-            blobs.announce(session, self._job.id, digests, now=now())
+            blobs.hold(session, self._job.id, digests, now=now())
         self._stored.update(digests)

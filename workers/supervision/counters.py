@@ -21,7 +21,7 @@ def attempt(job: Job, ending: AttemptEnd, *, ran_seconds: float, is_written: boo
         counts.append(counters.observed("job_wait_seconds", (job.kind,), waited))
     if isinstance(ending, ChildExit):
         counts.append({("child_deaths", (cause_of(ending),)): 1.0})
-    return counters.together(counts)
+    return counters.merged(counts)
 
 
 def lost(job: Job) -> dict[Key, float]:
@@ -33,7 +33,7 @@ def ending_of(ending: AttemptEnd) -> str:
     """How an attempt ended, in a word that a graph can be drawn by."""
     match ending:
         case FannedOut():
-            return "spread"
+            return "fanned_out"
         case Outcome():
             return str(ending.state)
         case ChildExit():
@@ -42,14 +42,14 @@ def ending_of(ending: AttemptEnd) -> str:
             return ending.name.lower()
 
 
-def cause_of(death: ChildExit) -> str:
-    """Why a child died, in a word: a signal, ``exit``, ``lied`` or ``not_started``.
+def cause_of(child_exit: ChildExit) -> str:
+    """Why a child died, in a word: a signal, ``exit``, ``broke_protocol`` or ``not_started``.
 
-    >>> cause_of(Death("was killed by SIGKILL, as the system does")), cause_of(Death("exited with code 1"))
+    >>> cause_of(ChildExit("was killed by SIGKILL, as the system does")), cause_of(ChildExit("exited with code 1"))
     ('SIGKILL', 'exit')
     """
-    if death.lied:
-        return "lied"
-    if (signal := re.search(r"\bSIG[A-Z0-9]+\b", death.how)) is not None:
+    if child_exit.broke_protocol:
+        return "broke_protocol"
+    if (signal := re.search(r"\bSIG[A-Z0-9]+\b", child_exit.how)) is not None:
         return signal[0]
-    return "exit" if "exited" in death.how else "not_started"
+    return "exit" if "exited" in child_exit.how else "not_started"

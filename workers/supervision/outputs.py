@@ -57,7 +57,7 @@ def collect(
         between: asked before each piece that is hashed or copied; what it raises ends the work.
 
     Raises:
-        Disbelieved: a file is missing, named twice, not a plain file, or known by another name too; or too many.
+        RejectedOutput: a file is missing, named twice, not a plain file, or known by another name too; or too many.
         OutputsTooLarge: the files hold more bytes than they may.
         Unavailable, StorageFull: as the store says.
     """
@@ -86,7 +86,7 @@ def summary(folder: Path, expected: type[BaseModel]) -> Mapping[str, Any]:
     """What a check left as its finding, in the child's folder, as it goes into a row.
 
     Raises:
-        Disbelieved: there is no such file, or it is no plain one, or larger than may be, or says something else.
+        RejectedOutput: there is no such file, or it is no plain one, or larger than may be, or says something else.
     """
     with _folder(folder) as opened, _plain(opened, SUMMARY) as file:
         text = file.read(MAX_BYTES + 1)

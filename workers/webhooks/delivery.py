@@ -120,7 +120,7 @@ def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
 
 
 @contextmanager
-def delivering(courier: WebhookDelivery) -> Iterator[None]:
+def delivering(deliverer: WebhookDelivery) -> Iterator[None]:
     """Deliver, in threads, while the block runs. What is being sent at its end is sent to its end."""
     ended = threading.Event()
 
@@ -129,9 +129,9 @@ def delivering(courier: WebhookDelivery) -> Iterator[None]:
         while not ended.is_set():
             try:
                 if is_first and time.monotonic() > forgot + FORGET_SECONDS:
-                    courier.forget()
+                    deliverer.forget()
                     forgot = time.monotonic()
-                if courier.deliver():
+                if deliverer.deliver():
                     continue
             except SecateurError as fault:
                 logger("webhooks").warning("put off", fault=fault.detail)

@@ -24,7 +24,7 @@ class FairScheduler:
     def turn(self, waiting: Sequence[str]) -> Iterator[str | None]:
         """Who is served while the block runs; None when all who wait have as many under way as anybody may.
 
-        >>> turns = Turns(most_at_once=1)
+        >>> turns = FairScheduler(most_at_once=1)
         >>> with turns.turn(["ann", "bob"]) as first, turns.turn(["ann", "bob"]) as second:
         ...     print(first, second)
         ann bob

@@ -136,7 +136,7 @@ def test_an_owner_at_the_limit_keeps_nobody_else_waiting(database: Database) -> 
     assert claim(database, second, limits) is None
     assert job(database, second).state == JobState.QUEUED
     with database.write() as session:
-        due = recovery.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        due = recovery.recover(session, max_attempts=3, resend_seconds=0, now=at(10))
         assert [row.id for row in quotas.startable(session, due, lambda *_: limits)] == [others]
         assert [row.id for row in quotas.startable(session, due, lambda *_: NONE)] == [second, others]
     assert claim(database, others, limits) is not None
@@ -147,7 +147,7 @@ def test_owners_have_limits_of_their_own(database: Database) -> None:
     first, second, others = queued(database, "ann"), queued(database, "ann", seconds=1), queued(database, "bob")
 
     with database.write() as session:
-        waiting = recovery.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        waiting = recovery.recover(session, max_attempts=3, resend_seconds=0, now=at(10))
         found = quotas.startable(session, waiting, lambda _, owner: own[owner])
 
     assert {row.id for row in found} == {first, others}

@@ -91,10 +91,10 @@ def log(bench: Bench, hook: Webhook) -> list[Delivery]:
 def test_the_end_of_a_job_arrives_and_verifies(bench: Bench, receiver: Receiver) -> None:
     hook = subscribed(bench, receiver)
     job_id = finished(bench)
-    courier = WebhookDelivery(bench.database, "any")
+    deliverer = WebhookDelivery(bench.database, "any")
 
-    assert courier.deliver()
-    assert not courier.deliver(), "once it has arrived nothing is due"
+    assert deliverer.deliver()
+    assert not deliverer.deliver(), "once it has arrived nothing is due"
 
     [(headers, body)] = receiver.came
     notice = Verifier(hook.secret).verify(body, headers)
@@ -123,15 +123,15 @@ def test_what_was_not_taken_comes_again_under_the_same_id(bench: Bench, receiver
     hook = subscribed(bench, receiver)
     finished(bench)
     receiver.answers = [500]
-    courier = WebhookDelivery(bench.database, "any")
+    deliverer = WebhookDelivery(bench.database, "any")
 
-    courier.deliver()
+    deliverer.deliver()
     [delivery] = log(bench, hook)
     assert (delivery.state, delivery.tries[0]["status"]) == ("pending", 500)
     assert delivery.due_at > now()
     with bench.database.write() as session:
         session.get_one(Delivery, delivery.id).due_at = now()
-    courier.deliver()
+    deliverer.deliver()
 
     first, second = (headers["webhook-id"] for headers, _ in receiver.came)
     assert first == second
@@ -210,10 +210,10 @@ def test_a_receiver_that_never_answers_keeps_only_its_owner_waiting(
 def test_owners_take_turns_however_much_waits_for_one(bench: Bench, receiver: Receiver) -> None:
     crowd = due(bench, "ann", receiver.url, 4)
     few = due(bench, "bob", receiver.url, 2)
-    courier = WebhookDelivery(bench.database, "any")
+    deliverer = WebhookDelivery(bench.database, "any")
 
     for _ in range(4):
-        assert courier.deliver()
+        assert deliverer.deliver()
 
     states = {hook.owner: [row.state for row in log(bench, hook)].count("delivered") for hook in (crowd, few)}
     assert states == {"ann": 2, "bob": 2}
@@ -231,8 +231,8 @@ def test_names_that_nobody_answers_for_hold_up_their_owner_alone(bench: Bench, r
         return ["127.0.0.1"]
 
     lookups = Lookups(ask, timeout_seconds=0.1)
-    courier = WebhookDelivery(bench.database, "any", lookups)
-    while courier.deliver():
+    deliverer = WebhookDelivery(bench.database, "any", lookups)
+    while deliverer.deliver():
         pass
     may_answer.set()
 
