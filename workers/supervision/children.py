@@ -50,7 +50,7 @@ class ChildLease:
 
 @dataclass
 class Children:
-    """Lends children to jobs. ``lease_child`` may be called by many threads; ``kept_warm`` is the life of the waiting ones."""
+    """Lends children to jobs. Many threads may call ``lease_child``; ``kept_warm`` keeps children waiting."""
 
     root: Path
     sandbox: Sandbox = OFF

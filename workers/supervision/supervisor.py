@@ -236,7 +236,7 @@ def _is_our_fault(ending: AttemptEnd) -> bool:
 
 def _exit_entry(child_exit: ChildExit) -> Entry:
     """What a child that died left in its log."""
-    return Entry("log", {"message": child_exit.log_tail or f"It {death.how}.", "logger": "stderr"}, "warning")
+    return Entry("log", {"message": child_exit.log_tail or f"It {child_exit.how}.", "logger": "stderr"}, "warning")
 
 
 def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
@@ -254,7 +254,7 @@ def _runtime_exceeded() -> RuntimeExceeded:
 
 def _crashed(child_exit: ChildExit, job: Job) -> WorkerCrashed:
     return WorkerCrashed(
-        f"The process that ran the job {death.how}; so ended the last of {job.charged} attempts.",
+        f"The process that ran the job {child_exit.how}; so ended the last of {job.charged} attempts.",
         suggestions=["Try a smaller training.batch_size: running out of memory is the most common reason."],
     )
 
