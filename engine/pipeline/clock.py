@@ -38,11 +38,11 @@ class Clock:
         """A listener for the training inside a step."""
         return lambda at: self._emit(StepAdvanced(step=name, **vars(at)))
 
-    def told(self) -> Section:
+    def state_dict(self) -> Section:
         """What it has measured, and how long the step under way has taken so far."""
         return {"about": as_array({"seconds": self.seconds, "under_way": time.monotonic() - self._began})}
 
-    def take_up(self, section: Section | None) -> None:
+    def load_state_dict(self, section: Section | None) -> None:
         """Go on with the step that another process was in."""
         if section is not None:
             about = from_array(section["about"])

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 import keras
 
-from engine.checkpoint.sections import Trail
+from engine.checkpoint.sections import Checkpoint
 from engine.evaluation import measure
 from engine.faults import samples_blamed
 from engine.pipeline.clock import Clock
@@ -18,7 +18,7 @@ from engine.run import baseline
 from engine.run.baseline import original
 from engine.run.context import Job
 from engine.run.load import load
-from engine.run.snapshot import kept, take_up
+from engine.run.snapshot import resume_steps, step_checkpoint
 from engine.steps import layer_sensitivity
 from engine.steps.channels import prune_channels
 from engine.steps.finetune import finetune
@@ -53,7 +53,7 @@ def compress(
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
     known_baseline: Path | None = None,
-    trail: Trail | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Run a recipe and leave its files in a folder.
 
@@ -63,7 +63,7 @@ def compress(
         emit: told about every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
         known_baseline: the original as a sweep measured it for all of its trials.
-        trail: where to go on, and whom to tell how far it is.
+        checkpoint: where to go on, and whom to tell how far it is.
 
     Returns:
         What was left: ``FILES``, and ``sensitivity.json`` when layers were measured.
@@ -82,7 +82,7 @@ def compress(
             clock=Clock(emit),
             known=known,
             known_baseline=known_baseline,
-            trail=trail or Trail(),
+            checkpoint=checkpoint or Checkpoint(),
         )
     except BaseException:
         for file in FILES:  # what failed is not handed out, not even by accident
@@ -100,19 +100,22 @@ def _run(
     clock: Clock,
     known: Sequence[Path],
     known_baseline: Path | None,
-    trail: Trail,
+    checkpoint: Checkpoint,
 ) -> tuple[ProducedFile, ...]:
     keras.utils.set_random_seed(recipe.seed)
-    clock.take_up(trail.take("clock"))
-    with clock.step("baseline", silent=trail.goes_on) as message:
+    clock.load_state_dict(checkpoint.restore("clock"))
+    with clock.step("baseline", silent=checkpoint.is_resumed) as message:
         job = load(recipe, model=model, dataset=dataset, reading=reading)
-        if not trail.goes_on:
+        if not checkpoint.is_resumed:
             check_steps(job)
-        before = original(job, known_baseline, trail.take("baseline"))
+        before = original(job, known_baseline, checkpoint.restore("baseline"))
         found = before.quality
         message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
-    job.trail = trail
-    with trail.telling("clock", clock.told), trail.telling("baseline", lambda: baseline.told(job, before)):
+    job.checkpoint = checkpoint
+    with (
+        checkpoint.section("clock", clock.state_dict),
+        checkpoint.section("baseline", lambda: baseline.state_dict(job, before)),
+    ):
         carry_out(job, before, out=out, clock=clock, known=known)
     measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
     return (*FILES, layer_sensitivity.FILE) if measured else FILES
@@ -121,11 +124,11 @@ def _run(
 def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
     """Take every step of a job that has been loaded, measure what comes out, and leave ``FILES`` in a folder."""
     steps = job.recipe.steps
-    done, names = take_up(job, out), step_names(each.kind for each in steps)
+    done, names = resume_steps(job, out), step_names(each.kind for each in steps)
     known = [out / layer_sensitivity.FILE.name, *known]
     for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
         keras.utils.set_random_seed(job.recipe.seed)  # whatever came before, here or elsewhere
-        with clock.step(name) as message, kept(job, number, out), samples_blamed():
+        with clock.step(name) as message, step_checkpoint(job, number, out), samples_blamed():
             match step:
                 case Prune():
                     advance = clock.advance(name)
@@ -139,7 +142,7 @@ def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, kn
                     message.append(quantize(job, step, out))
                 case _:
                     assert_never(step)
-    with clock.step("measure") as message, kept(job, len(steps), out):
+    with clock.step("measure") as message, step_checkpoint(job, len(steps), out):
         if job.result is None:
             quantize(job, Quantize(scheme="none"), out)
         files = [out / file.name for file in FILES[:2]]
@@ -160,7 +163,7 @@ def _measurer(
 
     def keep(found: Curves) -> None:
         (out / layer_sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
-        job.trail.mark()
+        job.checkpoint.save_if_due()
 
     def curves(cutting: Cutting) -> Curves:
         found = layer_sensitivity.curves(

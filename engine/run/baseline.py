@@ -34,22 +34,22 @@ def measured(job: Job, folder: Path) -> measure.Baseline:
     return measure.Baseline(exported, found, outputs, measure.qualities(job.objective, test.y, said, outputs))
 
 
-def told(job: Job, baseline: measure.Baseline) -> Section:
+def state_dict(job: Job, baseline: measure.Baseline) -> Section:
     """All of a baseline, for other jobs on the same model and data, or for this one in another process."""
     qualities = {name: found.model_dump(mode="json") for name, found in baseline.by_output.items()}
     about = {"key": key(job), "quality": baseline.quality.model_dump(mode="json"), "by_output": qualities}
     outputs = {f"outputs_{place}": array for place, array in enumerate(arrays_of(baseline.outputs))}
-    return {"about": as_array(about), **exports.told(baseline.exported), **outputs}
+    return {"about": as_array(about), **exports.state_dict(baseline.exported), **outputs}
 
 
-def taken_up(job: Job, section: Section) -> measure.Baseline | None:
+def from_state_dict(job: Job, section: Section) -> measure.Baseline | None:
     """The baseline that was told; None when it was of another test split, scaling or metric, or makes no sense."""
     try:
         about, names = from_array(section["about"]), output_names(job.model)
         if about["key"] != key(job):
             return None
         return measure.Baseline(
-            exports.taken_up(job.model, section),
+            exports.from_state_dict(job.model, section),
             Quality.model_validate(about["quality"]),
             side_by_side(names, [section[f"outputs_{place}"] for place in range(len(names))]),
             {name: Quality.model_validate(each) for name, each in about["by_output"].items()},
@@ -62,7 +62,7 @@ def save(job: Job, baseline: measure.Baseline, path: Path) -> Variant:
     """Keep a baseline for the trials of a sweep. Returns it with its latency, for the sweep's own report."""
     (variant,) = measure.variants([(baseline.exported, baseline.quality)], job.probe())
     seen = {"model_name": job.model.name, "variant": variant.model_dump(mode="json")}
-    np.savez(path, allow_pickle=False, seen=as_array(seen), **told(job, baseline))
+    np.savez(path, allow_pickle=False, seen=as_array(seen), **state_dict(job, baseline))
     return variant
 
 
@@ -94,7 +94,7 @@ def key(job: Job) -> str:
 def original(job: Job, known: Path | None, kept: Section | None) -> measure.Baseline:
     """The original's numbers: those of this job or of its sweep, if they fit, else measured now."""
     for section in (kept, None if known is None else read(known)):
-        if section is not None and (found := taken_up(job, section)) is not None:
+        if section is not None and (found := from_state_dict(job, section)) is not None:
             return found
     with tempfile.TemporaryDirectory() as scratch:
         return measured(job, Path(scratch))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
-from engine.checkpoint.sections import Trail
+from engine.checkpoint.sections import Checkpoint
 from engine.data.feed import Feeding
 from engine.data.rows import select
 from engine.data.split import Dataset
@@ -58,7 +58,7 @@ class Job:
     """What the uploaded model says of each training sample, when a step learns from it."""
     teacher_held_out: Array | None = None
     """The same of each validation sample."""
-    trail: Trail = field(default_factory=Trail)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
     """Where the steps tell how far they are."""
 
     def again(self, recipe: Recipe, model: Any) -> "Job":

@@ -1,4 +1,4 @@
-"""A job between two steps as a section of a trail, and back."""
+"""A job between two steps as a section of a checkpoint, and back."""
 
 import logging
 import tempfile
@@ -12,7 +12,7 @@ from engine.importers import load_model
 from engine.models import model as models
 from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.pruning.model_state import model_told, take_up_model
+from engine.pruning.model_state import load_model_state, model_state
 from engine.run.context import Job
 from secateur.reports.report import GroupCut, TrainingPoint
 from secateur.specs.channels import PruneChannels
@@ -23,7 +23,7 @@ STRUCTURE: Final = "structure"
 """The model's layers as a ``.keras`` file, when they are not those of the upload any more."""
 
 
-def job_told(job: Job, *, structure: bool = False) -> Section:
+def job_state(job: Job, *, structure: bool = False) -> Section:
     """What the steps of a job have changed so far.
 
     Args:
@@ -37,26 +37,26 @@ def job_told(job: Job, *, structure: bool = False) -> Section:
         "notes": list(job.notes),
         "suggestions": list(job.suggestions),
     }
-    result = {} if job.result is None else exports.told(job.result)
-    layers = {STRUCTURE: _layers_told(job.model)} if structure else {}
-    return {"about": as_array(about), **model_told(job.model, job.masks), **result, **layers}
+    result = {} if job.result is None else exports.state_dict(job.result)
+    layers = {STRUCTURE: _layers_state(job.model)} if structure else {}
+    return {"about": as_array(about), **model_state(job.model, job.masks), **result, **layers}
 
 
-def take_up_job(section: Section, job: Job) -> None:
+def load_job_state(section: Section, job: Job) -> None:
     """Put a job that has just been loaded, or whose model has the same layers, where the other one was."""
     if STRUCTURE in section:
         job.model = _layers(section[STRUCTURE])
         job.masks = Masks(prunable_kernels(job.model))
-    take_up_model(section, job.model, job.masks)
+    load_model_state(section, job.model, job.masks)
     about = from_array(section["about"])
     job.targets, job.num_groups = about["targets"], about["num_groups"]
     job.groups = {group.name: group for group in map(GroupCut.model_validate, about["groups"])}
     job.history = list(map(TrainingPoint.model_validate, about["history"]))
     job.notes[:], job.suggestions = about["notes"], tuple(about["suggestions"])
-    job.result = exports.taken_up(job.model, section) if "export" in section else None
+    job.result = exports.from_state_dict(job.model, section) if "export" in section else None
 
 
-def _layers_told(model: Any) -> Any:
+def _layers_state(model: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         models.save_model(model, path := Path(folder) / "model.keras")
         return bytes_as_array(path.read_bytes())
@@ -72,7 +72,7 @@ FILES: Final = ("model.keras", "model.tflite", "sensitivity.json")
 """What steps leave in the output folder for later ones."""
 
 
-def kept(job: Job, number: int, out: Path) -> AbstractContextManager[None]:
+def step_checkpoint(job: Job, number: int, out: Path) -> AbstractContextManager[None]:
     """While the block carries out a step, the job as it was before is what another process would begin with.
 
     Args:
@@ -84,17 +84,17 @@ def kept(job: Job, number: int, out: Path) -> AbstractContextManager[None]:
         found = [path for path in (out / name for name in FILES) if path.is_file()]
         return {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in found}
 
-    return job.trail.from_here(
-        "job", lambda: {"number": as_array(number), **job_told(job, structure=reshaped)}, live=left
+    return job.checkpoint.restart_point(
+        "job", lambda: {"number": as_array(number), **job_state(job, structure=reshaped)}, live=left
     )
 
 
-def take_up(job: Job, out: Path) -> int:
+def resume_steps(job: Job, out: Path) -> int:
     """Put a job that was loaded where another process was in its steps. Returns how many were done there."""
-    section = job.trail.take("job")
+    section = job.checkpoint.restore("job")
     if section is None:
         return 0
-    take_up_job(section, job)
+    load_job_state(section, job)
     for name in FILES:
         if f"file/{name}" in section:
             (out / name).write_bytes(section[f"file/{name}"].tobytes())

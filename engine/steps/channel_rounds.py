@@ -11,7 +11,7 @@ from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan as cuts_of
 from engine.run.context import Job
-from engine.run.snapshot import job_told, take_up_job
+from engine.run.snapshot import job_state, load_job_state
 from engine.structured.groups import Channels
 from engine.structured.latency import Timings
 from engine.structured.planning import Cost, Cuttable
@@ -72,8 +72,8 @@ def timings_kept(job: Job, timings: Timings | None) -> Iterator[None]:
     if timings is None:
         yield
         return
-    with job.trail.telling("timings", timings.told):
-        job.trail.mark()
+    with job.checkpoint.section("timings", timings.state_dict):
+        job.checkpoint.save_if_due()
         yield
 
 
@@ -83,19 +83,21 @@ def kept(job: Job, course: Course, number: int) -> AbstractContextManager[None]:
     Args:
         number: of the round, from 0.
     """
-    return job.trail.from_here("course", lambda: {"round": as_array(number), "alive": course.alive, **job_told(job)})
+    return job.checkpoint.restart_point(
+        "course", lambda: {"round": as_array(number), "alive": course.alive, **job_state(job)}
+    )
 
 
 def go_on(job: Job, course: Course) -> int:
     """Put a step that has begun where another process was. Returns the round that was cut there last, or -1."""
-    section = job.trail.take("course")
+    section = job.checkpoint.restore("course")
     if section is None:
         return -1
     course.alive = section["alive"]
     course.now = narrow(course.first, course.alive)
     job.model = course.now.trace.model
     job.masks = Masks(prunable_kernels(job.model))
-    take_up_job(section, job)
+    load_job_state(section, job)
     return int(from_array(section["round"]))
 
 

@@ -60,8 +60,8 @@ def timings_of(job: Job, step: PruneChannels) -> Timings | None:
     """What a target for latency counts by: timed now, or by the process that began the step."""
     if step.amount[0] != "latency":
         return None
-    if (earlier := job.trail.take("timings")) is not None:
-        return Timings.taken_up(earlier)
+    if (earlier := job.checkpoint.restore("timings")) is not None:
+        return Timings.from_state_dict(earlier)
     quantize = next((each for each in job.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
     return measure(job.model, quantize.scheme, inputs=job.calibration(1))
 
@@ -81,7 +81,7 @@ def begin(job: Job, step: PruneChannels, timings: Timings | None) -> Course:
     with _blamed_on(job, step):
         groups, alive = cuttable(first, infos, step), first.all_kept()
         course = Course(first, first, costs, infos, groups, _cost(job, step, costs, timings), alive)
-        if not job.trail.goes_on and final(course, step).all():
+        if not job.checkpoint.is_resumed and final(course, step).all():
             raise _nothing_goes(course, step)
     return course
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from engine.run.context import Job
-from engine.training.config import Regime
-from engine.training.distillation import Lesson
+from engine.training.config import TrainingConfig
+from engine.training.context import TrainingContext
+from engine.training.distillation import Distillation
 from engine.training.progress import Advance
 from engine.training.train import make_optimizer, train
 from secateur.specs.channels import PruneChannels
@@ -40,31 +41,32 @@ def train_on(
     Args:
         learning_rate: the highest, unless the step has its own.
     """
-    regime, lesson = Regime.of(course, learning_rate), None
-    if regime.best_epoch and len(job.data.validation) < MIN_HELD_OUT:
+    config, distillation = TrainingConfig.of(course, learning_rate), None
+    if config.best_epoch and len(job.data.validation) < MIN_HELD_OUT:
         job.notes.append(
             f"{name}: {len(job.data.validation)} held-out samples tell no epoch from another; the last counts."
         )
-        regime = replace(regime, best_epoch=False)
-    job.notes.append(f"{name}: {regime}.")
+        config = replace(config, best_epoch=False)
+    job.notes.append(f"{name}: {config}.")
     if course.distill is not None:
         assert job.teacher is not None, "kept when a step asks for it"
-        lesson = Lesson(course.distill, job.teacher, job.teacher_held_out)
+        distillation = Distillation(course.distill, job.teacher, job.teacher_held_out)
         job.notes.append(f"{name}: learns from the uploaded model, with a weight of {course.distill.weight:g}.")
-    job.history += train(
-        job.model,
-        job.data,
-        job.feed,
-        job.objective,
-        job.masks,
+    context = TrainingContext(
         step_name=name,
-        regime=regime,
+        model=job.model,
+        data=job.data,
+        feed=job.feed,
+        objective=job.objective,
+        masks=job.masks,
+        config=config,
         training=job.recipe.training,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
+        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, config.learning_rate),
         seed=job.recipe.seed,
-        lesson=lesson,
+        distillation=distillation,
         on_advance=on_advance,
         notes=job.notes,
-        trail=job.trail,
+        checkpoint=job.checkpoint,
         **cutting,
     )
+    job.history += train(context)

@@ -13,8 +13,8 @@ from engine.reconstruction.reconstruct import reconstruct
 from engine.reconstruction.targets import why_not
 from engine.run.context import Job
 from engine.steps.finetune import train_on, trains
+from engine.training.context import num_steps
 from engine.training.progress import Advance
-from engine.training.train import num_steps
 from secateur.reports.sensitivity import Curves
 from secateur.specs.pruning import OneShot, Prune
 from secateur.specs.spec import Step
@@ -74,9 +74,9 @@ def _prune(
         num_steps=num_steps(job.data, batch_size=size, epochs=schedule.epochs),
         existing=job.masks.sparsity(cutting.names),
     )
-    if (earlier := job.trail.take("cutting")) is not None:
-        cutting.take_up(earlier)
-    with job.trail.telling("cutting", cutting.told):
+    if (earlier := job.checkpoint.restore("cutting")) is not None:
+        cutting.load_state_dict(earlier)
+    with job.checkpoint.section("cutting", cutting.state_dict):
         train_on(job, name, schedule, job.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
     return cutting.targets
 

@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 import keras
 
 from engine.arrays import Array
-from engine.checkpoint.sections import Section, Trail, as_array, bytes_as_array, from_array
-from engine.checkpoint.variables import take_up_variables, variables_told
+from engine.checkpoint.sections import Checkpoint, Section, as_array, bytes_as_array, from_array
+from engine.checkpoint.variables import load_variables, variables_state
 from engine.evaluation import measure
 from engine.evaluation.host import host
 from engine.models.model import copy_of
@@ -65,13 +65,13 @@ def run(
     out: Path,
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
-    trail: Trail | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Search and leave ``FILES`` in a folder: the best file, its own report as ``best.html``, and all trials.
 
     Args:
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        trail: where to go on, and whom to tell how far it is.
+        checkpoint: where to go on, and whom to tell how far it is.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work.
@@ -79,25 +79,25 @@ def run(
         TrialsFailed: no trial could be carried out at all.
     """
     keras.utils.set_random_seed(recipe.seed)
-    clock, trail = Clock(emit), trail or Trail()
-    clock.take_up(trail.take("clock"))
+    clock, checkpoint = Clock(emit), checkpoint or Checkpoint()
+    clock.load_state_dict(checkpoint.restore("clock"))
     with tempfile.TemporaryDirectory() as folder:
-        with clock.step("baseline", silent=trail.goes_on) as message:
+        with clock.step("baseline", silent=checkpoint.is_resumed) as message:
             job = load(recipe.recipe_of(recipe.highest), model=model, dataset=dataset, reading=reading, asked=recipe)
             with suppress(TargetUnreachable):  # less may be in reach, which trials find out
-                if not trail.goes_on:
+                if not checkpoint.is_resumed:
                     check_steps(job)
-            before = original(job, None, trail.take("baseline"))
+            before = original(job, None, checkpoint.restore("baseline"))
             message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")
-        job.trail = trail
+        job.checkpoint = checkpoint
         search = Search(recipe, job, before, Path(folder), clock.advance("search"), known)
         with (
             clock.step("search") as message,
-            trail.telling("clock", clock.told),
-            trail.telling("baseline", lambda: baseline.told(job, before)),
-            trail.telling("search", search.told),
+            checkpoint.section("clock", clock.state_dict),
+            checkpoint.section("baseline", lambda: baseline.state_dict(job, before)),
+            checkpoint.section("search", search.state_dict),
         ):
-            search.take_up(trail.take("search"))
+            search.load_state_dict(checkpoint.restore("search"))
             stopped_by = search.until_it_ends()
             best = search.best
             if best is None:
@@ -146,7 +146,7 @@ class Search:
         """Run trials. Returns what ended them."""
         began, budget = time.monotonic() - sum(trial.seconds for trial in self.trials), self.recipe.budget
         while len(self.trials) < budget.trials:
-            self.job.trail.mark()
+            self.job.checkpoint.save_if_due()
             spent = time.monotonic() - began
             if self.trials and spent + spent / len(self.trials) > budget.seconds:
                 return "seconds"
@@ -157,16 +157,16 @@ class Search:
             self._try(sparsity)
         return "trials"
 
-    def told(self) -> Section:
+    def state_dict(self) -> Section:
         """The trials that have ended, and all of the best one."""
         section: dict[str, Array] = {"trials": as_array([trial.model_dump(mode="json") for trial in self.trials])}
         if self.best is not None:
             section["best"] = as_array(self.best.trial.model_dump(mode="json"))
             section |= {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in self.best.folder.iterdir()}
-            section |= variables_told(self.best.model.variables) if self._goes_on_from_best else {}
+            section |= variables_state(self.best.model.variables) if self._goes_on_from_best else {}
         return section
 
-    def take_up(self, section: Section | None) -> None:
+    def load_state_dict(self, section: Section | None) -> None:
         """Go on behind the trials of another process."""
         if section is None:
             return
@@ -180,7 +180,7 @@ class Search:
         model = None
         if self._goes_on_from_best:
             model = _compiled_copy(self.job.model, like=self.job.model)
-            take_up_variables(section, model.variables)
+            load_variables(section, model.variables)
         report = Report.model_validate_json((folder / "report.json").read_bytes())
         self.best = Found(SearchTrial.model_validate(from_array(section["best"])), report, model, folder)
 

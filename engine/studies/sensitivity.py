@@ -7,7 +7,7 @@ from typing import Final
 import keras
 import numpy as np
 
-from engine.checkpoint.sections import Trail, bytes_as_array
+from engine.checkpoint.sections import Checkpoint, bytes_as_array
 from engine.evaluation.host import host
 from engine.faults import samples_blamed
 from engine.inspection import summary
@@ -42,7 +42,7 @@ def run(
     out: Path,
     emit: Callable[[Event], None],
     known: Iterable[Path] = (),
-    trail: Trail | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Measure how much each layer takes and leave ``FILES`` in a folder.
 
@@ -51,29 +51,29 @@ def run(
         out: an existing folder.
         emit: told about every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        trail: where to go on, and whom to tell how far it is.
+        checkpoint: where to go on, and whom to tell how far it is.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
     """
     keras.utils.set_random_seed(recipe.seed)
-    clock, trail, file = Clock(emit), trail or Trail(), out / layer_sensitivity.FILE.name
-    clock.take_up(trail.take("clock"))
-    with clock.step("baseline", silent=trail.goes_on) as message:
+    clock, checkpoint, file = Clock(emit), checkpoint or Checkpoint(), out / layer_sensitivity.FILE.name
+    clock.load_state_dict(checkpoint.restore("clock"))
+    with clock.step("baseline", silent=checkpoint.is_resumed) as message:
         job = load(recipe.as_recipe(), model=model, dataset=dataset, reading=reading, asked=recipe)
         message.append(f"{len(job.data.validation):,} held-out samples")
-    if (earlier := trail.take("curves")) is not None:
+    if (earlier := checkpoint.restore("curves")) is not None:
         file.write_bytes(earlier["file"].tobytes())
 
     def keep(found: Curves) -> None:
         file.write_text(found.model_dump_json(indent=2) + "\n")
-        trail.mark()
+        checkpoint.save_if_due()
 
     with (
         clock.step("sensitivity") as message,
         samples_blamed(),
-        trail.telling("clock", clock.told),
-        trail.telling("curves", lambda: {"file": bytes_as_array(file.read_bytes())}),
+        checkpoint.section("clock", clock.state_dict),
+        checkpoint.section("curves", lambda: {"file": bytes_as_array(file.read_bytes())}),
     ):
         cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
         found = layer_sensitivity.curves(

@@ -21,9 +21,10 @@ from engine.pruning.mask import keep_largest
 from engine.pruning.schedule import MAX_UPDATES
 from engine.run.context import Job
 from engine.tfmot.twin_training import optimizer_twin, train_twin
-from engine.training.config import Regime
+from engine.training.config import TrainingConfig
+from engine.training.context import TrainingContext, num_steps
 from engine.training.progress import Advance
-from engine.training.train import check_finite, make_optimizer, num_steps
+from engine.training.train import check_finite, make_optimizer
 from secateur.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
 from secateur.specs.pruning import Constant, Polynomial, Prune
 from secateur.specs.training import Optimizer
@@ -109,23 +110,27 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
     targets, dense = plan(job.model, step)
     total = num_steps(job.data, batch_size=size, epochs=schedule.epochs)
     pruned = twin(job.model, wrap=_wrapper(job, step, targets, total))
-    regime = Regime.of(schedule, job.learning_rate)
-    job.notes.append(f"{name}: TFMOT on a tf_keras twin, {regime}.")
+    config = TrainingConfig.of(schedule, job.learning_rate)
+    job.notes.append(f"{name}: TFMOT on a tf_keras twin, {config}.")
     if dense:
         job.notes.append(f"TFMOT leaves dense: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
-    job.history += train_twin(
-        pruned,
-        job.data,
-        job.feed,
-        job.objective.head,
+    context = TrainingContext(
         step_name=name,
-        regime=regime,
+        model=pruned.model,
+        data=job.data,
+        feed=job.feed,
+        objective=job.objective.head,
+        masks=job.masks,
+        config=config,
         training=job.recipe.training,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
+        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, config.learning_rate),
         seed=job.recipe.seed,
+        on_advance=on_advance,
+    )
+    job.history += train_twin(
+        context,
         callbacks=[_toolkit().UpdatePruningStep()],
         sparsity=lambda: _sparsity(pruned, job.masks.names),
-        on_advance=on_advance,
     )
     bring_back(pruned, job.model)
     check_finite(job.model, name)

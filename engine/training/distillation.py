@@ -31,7 +31,7 @@ def asks(recipe: Recipe) -> bool:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Distillation:
     """What a training learns besides its labels."""
 
     distill: Distill
@@ -53,7 +53,7 @@ class Lesson:
     def rows(self, labels: Array) -> Array:
         """Encoded labels with the teacher's outputs behind them.
 
-        >>> Lesson(Distill(), np.array([[0.25, 0.75]])).rows(np.array([1]))
+        >>> Distillation(Distill(), np.array([[0.25, 0.75]])).rows(np.array([1]))
         array([[1.  , 0.25, 0.75]], dtype=float32)
         """
         return _behind(labels, self.teacher)

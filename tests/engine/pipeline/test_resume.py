@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.checkpoint import file
-from engine.checkpoint.sections import Section, Trail
+from engine.checkpoint.sections import Checkpoint, Section
 from engine.pipeline.compress import compress
 from engine.structured.latency import Timings
 from engine.studies.search import run as search
@@ -72,11 +72,11 @@ class Kept:
             self.checkpoints.append(file.read(path, self._recipe))
             path.unlink()
 
-        keeper = file.File(path, self._recipe, every_seconds=0.0, announce=announce)
+        writer = file.CheckpointFile(path, self._recipe, every_seconds=0.0, announce=announce)
         keeps = found is None if keeps is None else keeps
-        trail = Trail(keeper if keeps else None, dict(found or {}))
-        self._work(self._recipe, reading=READING, out=out, emit=events.append, trail=trail, **self._files)
-        assert not trail.found, "all that was kept was taken up"
+        checkpoint = Checkpoint(writer if keeps else None, dict(found or {}))
+        self._work(self._recipe, reading=READING, out=out, emit=events.append, checkpoint=checkpoint, **self._files)
+        assert not checkpoint.sections, "every section that was saved was restored"
         return out, events
 
 
@@ -187,13 +187,13 @@ def test_channels_are_cut_by_the_times_that_the_first_process_measured(
     with suppress(TargetUnreachable):  # to a clock this model is next to nothing, all the more on a busy machine
         job.run("timed")
     timed = next(found for found in job.checkpoints if "timings" in found)
-    conv, hidden, classes = Timings.taken_up(timed["timings"]).kinds
+    conv, hidden, classes = Timings.from_state_dict(timed["timings"]).kinds
 
     still = tuple(replace(each, times=((0.0, 0.0), (0.0, 0.0))) for each in (hidden, classes) if each)
     a_filter_a_millisecond = replace(conv or pytest.fail("it is timed"), times=((2.0, 8.0), (2.0, 8.0)))
-    told = Timings(10.0, (a_filter_a_millisecond, *still)).told()
+    timings = Timings(10.0, (a_filter_a_millisecond, *still)).state_dict()
     job.checkpoints.clear()
-    whole, _ = job.run("whole", {**timed, "timings": told}, keeps=True)
+    whole, _ = job.run("whole", {**timed, "timings": timings}, keeps=True)
     out, _ = job.run("from_between", next(found for found in job.checkpoints if "course" in found))
 
     assert {group.name: group.after for group in report_of(whole).groups}["conv"] == 8 - 5, "half of 10 ms"
@@ -252,15 +252,15 @@ def test_layers_that_were_measured_are_not_measured_again(lively_model: Path, da
     assert "1 of 2 layers were measured earlier" in (out / "report.json").read_text()
 
 
-def test_a_checkpoint_of_other_work_or_of_none_is_not_taken_up(tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_work_or_of_none_is_not_restored(tmp_path: Path) -> None:
     first, other = (Recipe.model_validate({"steps": [PRUNE], "seed": seed}) for seed in (0, 1))
     path = tmp_path / "checkpoint"
-    keeper = file.File(path, first, every_seconds=0.0, announce=lambda: None)
-    keeper.keep(lambda: {"job": {"number": np.arange(3)}})
+    writer = file.CheckpointFile(path, first, every_seconds=0.0, announce=lambda: None)
+    writer.save(lambda: {"job": {"number": np.arange(3)}})
 
     assert file.read(path, first)["job"]["number"].tolist() == [0, 1, 2]
     assert file.read(path, other) == {}
-    assert not keeper.is_due(), "nobody has taken it yet"
+    assert not writer.is_due(), "the worker has not removed the file yet"
     path.write_bytes(path.read_bytes()[:200])
     assert file.read(path, first) == {}
 
@@ -268,10 +268,10 @@ def test_a_checkpoint_of_other_work_or_of_none_is_not_taken_up(tmp_path: Path) -
 def test_a_job_goes_on_where_nothing_can_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A full disk, or a limit on files: the work itself may still fit."""
     recipe = Recipe.model_validate({"steps": [PRUNE]})
-    keeper = file.File(
+    writer = file.CheckpointFile(
         tmp_path / "gone" / "checkpoint", recipe, every_seconds=0.0, announce=lambda: pytest.fail("nothing is there")
     )
 
-    keeper.keep(lambda: {"job": {"number": np.arange(3)}})
+    writer.save(lambda: {"job": {"number": np.arange(3)}})
 
-    assert "could not be kept" in caplog.text
+    assert "could not be saved" in caplog.text

@@ -164,7 +164,7 @@ def test_a_trial_takes_up_every_output_that_its_sweep_measured(
     measured = baseline.measured(job, tmp_path / "work")
     baseline.save(job, measured, tmp_path / "baseline.npz")
 
-    found = baseline.taken_up(job, baseline.read(tmp_path / "baseline.npz"))
+    found = baseline.from_state_dict(job, baseline.read(tmp_path / "baseline.npz"))
 
     assert found is not None
     assert found.by_output == measured.by_output
@@ -174,7 +174,7 @@ def test_a_trial_takes_up_every_output_that_its_sweep_measured(
     assert np.array_equal(found.outputs.named("light"), measured.outputs.named("light"))
     of_light = recipe.model_copy(update={"objective": Objective(judged="light")})
     other = load(of_light, model=model_file, dataset=data_file, reading=READING)
-    assert baseline.taken_up(other, baseline.read(tmp_path / "baseline.npz")) is None, "another output is judged"
+    assert baseline.from_state_dict(other, baseline.read(tmp_path / "baseline.npz")) is None, "another output is judged"
 
 
 @pytest.mark.parametrize("scheme", ["none", "int8"])

@@ -14,7 +14,7 @@ from engine.objectives.objective import LOSSES, Objective, Task
 from engine.run.context import Job
 from engine.run.load import load
 from engine.steps.finetune import finetune
-from engine.training.distillation import Lesson, difference
+from engine.training.distillation import Distillation, difference
 from secateur.specs.reading import Reading
 from secateur.specs.spec import Loss, Recipe
 from secateur.specs.training import Distill, Finetune
@@ -55,11 +55,11 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn(aim: Objective, out
     """Also where probabilities are 0 and 1, of which the logits are infinite."""
     (teacher,) = tensors(outputs)
     labels = np.zeros((2, 1 if aim is CLASSES else teacher.shape[1]), np.float32)
-    rows = Lesson(Distill(weight=1.0), np.array(outputs)).rows(labels)
+    rows = Distillation(Distill(weight=1.0), np.array(outputs)).rows(labels)
 
     with tf.GradientTape() as tape:
         tape.watch(teacher)
-        loss = Lesson(Distill(weight=1.0), np.array(outputs)).loss(aim)(tf.constant(rows), teacher)
+        loss = Distillation(Distill(weight=1.0), np.array(outputs)).loss(aim)(tf.constant(rows), teacher)
 
     assert float(loss) == pytest.approx(0.0, abs=1e-6)
     assert np.abs(tape.gradient(loss, teacher)).max() == pytest.approx(0.0, abs=1e-6)
@@ -96,11 +96,11 @@ def test_values_differ_by_their_mean_square() -> None:
 
 
 def test_the_weight_shares_the_loss_between_labels_and_teacher() -> None:
-    lesson = Lesson(Distill(temperature=1.0, weight=0.25), np.array([[0.5, 0.5]]))
+    distillation = Distillation(Distill(temperature=1.0, weight=0.25), np.array([[0.5, 0.5]]))
     outputs = tf.constant([[0.8, 0.2]])
-    loss, own = lesson.loss(CLASSES), -math.log(0.2)
+    loss, own = distillation.loss(CLASSES), -math.log(0.2)
 
-    taught = float(loss(tf.constant(lesson.rows(np.array([1]))), outputs))
+    taught = float(loss(tf.constant(distillation.rows(np.array([1]))), outputs))
     alone = float(loss(tf.constant([1]), outputs))
 
     assert taught == pytest.approx(0.75 * own + 0.25 * KL, rel=1e-5)
@@ -110,10 +110,10 @@ def test_the_weight_shares_the_loss_between_labels_and_teacher() -> None:
 @pytest.mark.parametrize("labels", [np.array([1, 0]), np.array([[0.0, 1.0], [1.0, 0.0]])], ids=["classes", "one-hot"])
 def test_the_metric_looks_at_labels_alone(labels: Any) -> None:
     aim = CLASSES if labels.ndim == 1 else objective("multiclass", "categorical_crossentropy")
-    lesson = Lesson(Distill(), np.array([[0.9, 0.1], [0.1, 0.9]]))
-    metric = lesson.metric(aim)
+    distillation = Distillation(Distill(), np.array([[0.9, 0.1], [0.1, 0.9]]))
+    metric = distillation.metric(aim)
 
-    metric.update_state(tf.constant(lesson.rows(labels)), tf.constant([[0.2, 0.8], [0.3, 0.7]]))
+    metric.update_state(tf.constant(distillation.rows(labels)), tf.constant([[0.2, 0.8], [0.3, 0.7]]))
 
     assert float(metric.result()) == 0.5
     metric.reset_state()
@@ -233,9 +233,9 @@ def test_with_all_the_weight_on_the_teacher_no_training_label_is_read(tmp_path: 
 )
 def test_what_stands_in_the_place_of_labels_is_never_touched(aim: Objective, teacher: Any, decided: Any) -> None:
     """Not even looked at: the place of labels may hold nothing at all, and a label NaN."""
-    lesson = Lesson(Distill(weight=1.0), np.array(teacher, np.float32))
+    distillation = Distillation(Distill(weight=1.0), np.array(teacher, np.float32))
     nothing: Any = None
 
-    assert np.allclose(lesson.labels(aim, nothing), decided)
-    rows = lesson.rows(np.full(2, np.nan) if aim is CLASSES else np.full_like(teacher, np.nan, dtype=np.float32))
-    assert np.isfinite(float(lesson.loss(aim)(tf.constant(rows), tf.constant(teacher))))
+    assert np.allclose(distillation.labels(aim, nothing), decided)
+    rows = distillation.rows(np.full(2, np.nan) if aim is CLASSES else np.full_like(teacher, np.nan, dtype=np.float32))
+    assert np.isfinite(float(distillation.loss(aim)(tf.constant(rows), tf.constant(teacher))))
