@@ -55,22 +55,22 @@ def compress(
     known_baseline: Path | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
-    """Run a recipe and leave its files in a folder.
+    """Run a recipe and write its files to a folder.
 
     Args:
-        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         out: an existing folder.
-        emit: told about every step.
-        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        known_baseline: the original as a sweep measured it for all of its trials.
-        checkpoint: where to go on, and whom to tell how far it is.
+        emit: called with the events of every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+        known_baseline: the baseline that a sweep measured for all of its trials.
+        checkpoint: where to resume from, and where to save the state.
 
     Returns:
-        What was left: ``FILES``, and ``sensitivity.json`` when layers were measured.
+        The files: ``FILES``, and ``sensitivity.json`` if layers were measured.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
-        SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
+        SparsityMissed, ExportDisagrees: the result is not what the recipe asks for; it is not delivered.
     """
     try:
         return _run(
@@ -85,7 +85,7 @@ def compress(
             checkpoint=checkpoint or Checkpoint(),
         )
     except BaseException:
-        for file in FILES:  # what failed is not handed out, not even by accident
+        for file in FILES:  # the files of a failed job must not be delivered
             (out / file.name).unlink(missing_ok=True)
         raise
 
@@ -122,12 +122,12 @@ def _run(
 
 
 def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
-    """Take every step of a job that has been loaded, measure what comes out, and leave ``FILES`` in a folder."""
+    """Run every step of a loaded job, measure the result, and write ``FILES`` to a folder."""
     steps = job.recipe.steps
     done, names = resume_steps(job, out), step_names(each.kind for each in steps)
     known = [out / layer_sensitivity.FILE.name, *known]
     for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
-        keras.utils.set_random_seed(job.recipe.seed)  # whatever came before, here or elsewhere
+        keras.utils.set_random_seed(job.recipe.seed)  # independent of earlier steps and of the process
         with clock.step(name) as message, step_checkpoint(job, number, out), samples_blamed():
             match step:
                 case Prune():
@@ -156,10 +156,10 @@ def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, kn
 def _measurer(
     job: Job, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
 ) -> Callable[[Cutting], Curves]:
-    """Measures what each layer takes, or takes up what was measured earlier, and leaves it for later jobs."""
+    """Measures the sensitivity of each layer, or reuses earlier measurements, and saves it for later jobs."""
 
-    def tell(at: Advance) -> None:
-        on_advance(replace(at, progress=0.0))  # the step itself begins after it, and must not fall back
+    def report(at: Advance) -> None:
+        on_advance(replace(at, progress=0.0))  # the step itself starts later, and its progress must not fall back
 
     def keep(found: Curves) -> None:
         (out / layer_sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
@@ -167,7 +167,7 @@ def _measurer(
 
     def curves(cutting: Cutting) -> Curves:
         found = layer_sensitivity.curves(
-            job, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=tell
+            job, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=report
         )
         keep(found)
         return found

@@ -1,4 +1,4 @@
-"""What only the loaded model can tell, asked of every step before the first of them changes anything."""
+"""Checks of every step that need the loaded model, before the first step changes anything."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.run.context import Job
-from engine.steps.channels import begin, check_later, final, has_pattern, timings_of
+from engine.steps.channels import check_later, final_channels, has_pattern, plan_rounds, timings_of
 from engine.steps.finetune import trains
 from engine.steps.prune import choose, unsolvable
 from engine.structured.surgery import shrink
@@ -17,15 +17,15 @@ from secateur.specs.spec import Step
 
 
 def check_steps(job: Job) -> None:
-    """Refuse steps that this model cannot serve.
+    """Refuse steps that cannot work on this model.
 
     Raises:
-        ThresholdUnusable: a threshold that cuts nothing, or a whole layer.
-        NothingToReconstruct: a repair was asked for, and no layer that the step cuts can be solved again.
-        BridgeRefused, LayerNotPrunable, NothingToPrune: what TFMOT cannot do with this model.
-        NothingToPrune, TargetUnreachable: what a step that takes channels asks for cannot be had.
-        StructureMismatch: a later step's blocks do not divide the kernels that such a step leaves, or it would break
-            up those of an earlier one.
+        ThresholdUnusable: a threshold prunes nothing, or a whole layer.
+        NothingToReconstruct: reconstruction was requested, and none of the pruned layers supports it.
+        BridgeRefused, LayerNotPrunable, NothingToPrune: TFMOT cannot prune this model.
+        NothingToPrune, TargetUnreachable: a step that prunes channels cannot reach its target.
+        StructureMismatch: the blocks of a later step do not divide the kernels after channels were removed, or
+            removing channels would break up the blocks of an earlier step.
     """
     _check_channels(job)
     for index, step in enumerate(job.recipe.steps):
@@ -42,27 +42,27 @@ def check_steps(job: Job) -> None:
 
 
 def _check_channels(job: Job) -> None:
-    """Plan the first step that takes channels; what a second one finds depends on what the first has chosen."""
+    """Plan the first step that prunes channels. A second one depends on the channels that the first removes."""
     steps = job.recipe.steps
     step = next((step for step in steps if isinstance(step, PruneChannels)), None)
     _check_patterns(steps)
     if step is None or (step.latency is not None and not any(map(trains, steps[: steps.index(step)]))):
-        return  # a table of latencies takes seconds, and a step that comes first asks before it trains
-    course = begin(job, step, timings_of(job, step))
+        return  # measuring latencies takes seconds; a step that comes first is checked when it starts
+    rounds = plan_rounds(job, step, timings_of(job, step))
     if any(map(has_pattern, steps)):
-        check_later(job, step, shrink(course.first, final(course, step)))
+        check_later(job, step, shrink(rounds.first, final_channels(rounds, step)))
 
 
 def _check_patterns(steps: Sequence[Step]) -> None:
-    """Blocks and N:M groups lie at fixed places of a kernel, which are others once inputs are gone."""
+    """Refuse to prune channels after blocks or N:M groups: their places in a kernel shift when inputs are removed."""
     for index, step in enumerate(steps):
         earlier = next((number for number, each in enumerate(steps[:index]) if has_pattern(each)), None)
         if isinstance(step, PruneChannels) and earlier is not None:
-            message = f"it would break up the blocks that steps.{earlier} makes"
+            message = f"it would break up the blocks of steps.{earlier}"
             raise StructureMismatch(
-                f"Step {index} takes channels away: {message}.",
+                f"Step {index} cannot prune channels: {message}.",
                 errors=[FieldError(field=f"steps.{index}.structure", messages=(message,))],
-                suggestions=["Take channels away first, and cut blocks in what is left."],
+                suggestions=["Prune channels first, and blocks in a later step."],
             )
 
 
@@ -71,12 +71,12 @@ def _check_threshold(job: Job, step: Prune, *, field: str) -> None:
     shares = {name: share for name, share in cutting.plan().items() if name not in step.layers}
     emptied = [name for name, share in shares.items() if share >= 1.0]
     if (shares and not any(shares.values())) or emptied:
-        what = f"all weights of {', '.join(emptied)}" if emptied else "no weight of any layer"
+        what = f"all weights of {', '.join(emptied)}" if emptied else "no weight in any layer"
         sizes = "; ".join(f"{name}: {_sizes(job.masks.weights(name))}" for name in shares)
         raise ThresholdUnusable(
-            f"Under this {field.rpartition('.')[2]} lies {what}. Sizes of weights that are not zero: {sizes}.",
-            errors=[FieldError(field=field, messages=(f"cuts {what}",))],
-            suggestions=["Choose a value between those sizes.", "Leave the criterion out and give a sparsity."],
+            f"This {field.rpartition('.')[2]} would prune {what}. Magnitudes of the non-zero weights: {sizes}.",
+            errors=[FieldError(field=field, messages=(f"would prune {what}",))],
+            suggestions=["Choose a value between these magnitudes.", "Leave out the criterion and set a sparsity."],
         )
 
 
@@ -90,8 +90,8 @@ def _check_reconstruct(job: Job, step: Prune, *, field: str) -> None:
     reasons = unsolvable(job, names)
     if len(reasons) == len(names):
         raise NothingToReconstruct(
-            "None of the layers that are cut can be solved again. "
+            "None of the pruned layers can be reconstructed. "
             + " ".join(f"{name}: {reason}." for name, reason in reasons),
             errors=[FieldError(field=field, messages=tuple(f"{name}: {reason}" for name, reason in reasons))],
-            suggestions=["Set reconstruct to false, or leave it out.", "Train in a later step: add finetune."],
+            suggestions=["Set reconstruct to false, or leave it out.", "Add a finetune step after this one."],
         )

@@ -1,4 +1,4 @@
-"""The original, exported and measured before anything is changed; once for all trials of a sweep."""
+"""The baseline: the uploaded model, exported and measured before any change; once for all trials of a sweep."""
 
 import hashlib
 import tempfile
@@ -35,7 +35,7 @@ def measured(job: Job, folder: Path) -> measure.Baseline:
 
 
 def state_dict(job: Job, baseline: measure.Baseline) -> Section:
-    """All of a baseline, for other jobs on the same model and data, or for this one in another process."""
+    """The state of a baseline, for other jobs on the same model and data, or for this job in another process."""
     qualities = {name: found.model_dump(mode="json") for name, found in baseline.by_output.items()}
     about = {"key": key(job), "quality": baseline.quality.model_dump(mode="json"), "by_output": qualities}
     outputs = {f"outputs_{place}": array for place, array in enumerate(arrays_of(baseline.outputs))}
@@ -43,7 +43,7 @@ def state_dict(job: Job, baseline: measure.Baseline) -> Section:
 
 
 def from_state_dict(job: Job, section: Section) -> measure.Baseline | None:
-    """The baseline that was told; None when it was of another test split, scaling or metric, or makes no sense."""
+    """The saved baseline; None if it belongs to another test split, scaling or metric, or is damaged."""
     try:
         about, names = from_array(section["about"]), output_names(job.model)
         if about["key"] != key(job):
@@ -54,12 +54,12 @@ def from_state_dict(job: Job, section: Section) -> measure.Baseline | None:
             side_by_side(names, [section[f"outputs_{place}"] for place in range(len(names))]),
             {name: Quality.model_validate(each) for name, each in about["by_output"].items()},
         )
-    except (KeyError, TypeError, ValueError):  # not what we wrote
+    except (KeyError, TypeError, ValueError):  # not a section that we wrote
         return None
 
 
 def save(job: Job, baseline: measure.Baseline, path: Path) -> Variant:
-    """Keep a baseline for the trials of a sweep. Returns it with its latency, for the sweep's own report."""
+    """Save a baseline for the trials of a sweep. Returns it with its latency, for the report of the sweep."""
     (variant,) = measure.variants([(baseline.exported, baseline.quality)], job.probe())
     seen = {"model_name": job.model.name, "variant": variant.model_dump(mode="json")}
     np.savez(path, allow_pickle=False, seen=as_array(seen), **state_dict(job, baseline))
@@ -67,7 +67,7 @@ def save(job: Job, baseline: measure.Baseline, path: Path) -> Variant:
 
 
 def read(path: Path) -> Section:
-    """What ``save`` wrote; nothing when it cannot be read."""
+    """Read what ``save`` wrote; empty if the file cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             return {name: kept[name] for name in kept.files}
@@ -76,13 +76,13 @@ def read(path: Path) -> Section:
 
 
 def seen(path: Path) -> tuple[str, Variant]:
-    """Name of the model, and the baseline as the sweep's report shows it."""
+    """The name of the model, and the baseline for the report of the sweep."""
     found = from_array(read(path)["seen"])
     return found["model_name"], Variant.model_validate(found["variant"])
 
 
 def key(job: Job) -> str:
-    """Digest of what the numbers depend on beside the files themselves: equal keys, equal baselines."""
+    """Digest of everything that the numbers depend on besides the files: equal keys, equal baselines."""
     digest = hashlib.sha256()
     for labels in arrays_of(job.data.test.y):
         digest.update(np.ascontiguousarray(labels).tobytes())
@@ -92,7 +92,7 @@ def key(job: Job) -> str:
 
 
 def original(job: Job, known: Path | None, kept: Section | None) -> measure.Baseline:
-    """The original's numbers: those of this job or of its sweep, if they fit, else measured now."""
+    """The baseline of this job: restored, or measured for its sweep, if one fits; else measured now."""
     for section in (kept, None if known is None else read(known)):
         if section is not None and (found := from_state_dict(job, section)) is not None:
             return found

@@ -1,4 +1,4 @@
-"""The start of a job: read model and data, and refuse what cannot work before any training."""
+"""Load a job: read the model and the data, and refuse what cannot work before any training."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def load(
     """Read both files and refuse, before any training, what cannot work.
 
     Args:
-        asked: what the user wrote, when the recipe was made of it: errors name its fields.
+        asked: the spec of the user if the recipe was derived from it; errors name its fields.
 
     Raises:
         RequestError: see ``compress``.
@@ -89,13 +89,14 @@ def load(
 
 
 def _about(data: Dataset) -> list[str]:
-    """What a reader of scores should know of the samples behind them."""
+    """Notes about the samples behind the scores."""
     notes = []
     if data.tested_on == "validation":
-        notes.append("The data set has no test split: scores are those of its validation split.")
+        notes.append("The data set has no test split; scores are measured on its validation split.")
     if data.validation is data.train:
         notes.append(
-            "No sample can be held out without a class losing its last: training is judged by what it is trained on."
+            "No validation samples could be held out without losing a class; "
+            "training is evaluated on the training data."
         )
     elif data.held_out:
         notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
@@ -103,6 +104,8 @@ def _about(data: Dataset) -> list[str]:
 
 
 def _judged(objective: Objectives) -> str:
-    silent = [output.name for output in objective.outputs if output.weight is None]
-    told = f" Without labels, so neither trained nor judged: {', '.join(silent)}." if silent else ""
-    return f"Of {len(objective.outputs)} outputs {objective.judged!r} is judged.{told}"
+    unlabelled = [output.name for output in objective.outputs if output.weight is None]
+    ignored = (
+        f" Neither trained nor judged, because they have no labels: {', '.join(unlabelled)}." if unlabelled else ""
+    )
+    return f"Of {len(objective.outputs)} outputs, {objective.judged!r} is judged.{ignored}"

@@ -1,4 +1,4 @@
-"""A job between two steps as a section of a checkpoint, and back."""
+"""The state of a job between two steps as a section of a checkpoint, and back."""
 
 import logging
 import tempfile
@@ -20,14 +20,14 @@ from secateur.specs.channels import PruneChannels
 _log = logging.getLogger(__name__)
 
 STRUCTURE: Final = "structure"
-"""The model's layers as a ``.keras`` file, when they are not those of the upload any more."""
+"""The model's layers as a ``.keras`` file, if they differ from those of the upload."""
 
 
 def job_state(job: Job, *, structure: bool = False) -> Section:
-    """What the steps of a job have changed so far.
+    """Everything that the steps of a job have changed so far.
 
     Args:
-        structure: whether to tell the layers too, because steps have made others.
+        structure: whether to include the layers, because steps have changed them.
     """
     about = {
         "targets": job.targets,
@@ -43,7 +43,7 @@ def job_state(job: Job, *, structure: bool = False) -> Section:
 
 
 def load_job_state(section: Section, job: Job) -> None:
-    """Put a job that has just been loaded, or whose model has the same layers, where the other one was."""
+    """Load the state into a job that was just loaded, or whose model has the same layers."""
     if STRUCTURE in section:
         job.model = _layers(section[STRUCTURE])
         job.masks = Masks(prunable_kernels(job.model))
@@ -69,28 +69,28 @@ def _layers(content: Any) -> Any:
 
 
 FILES: Final = ("model.keras", "model.tflite", "sensitivity.json")
-"""What steps leave in the output folder for later ones."""
+"""Files that steps write to the output folder for later steps."""
 
 
 def step_checkpoint(job: Job, number: int, out: Path) -> AbstractContextManager[None]:
-    """While the block carries out a step, the job as it was before is what another process would begin with.
+    """While the block runs a step, checkpoints hold the job as it was before the step.
 
     Args:
         number: of the step, from 0.
     """
     reshaped = any(isinstance(step, PruneChannels) for step in job.recipe.steps[:number])
 
-    def left() -> Section:
+    def files() -> Section:
         found = [path for path in (out / name for name in FILES) if path.is_file()]
         return {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in found}
 
     return job.checkpoint.restart_point(
-        "job", lambda: {"number": as_array(number), **job_state(job, structure=reshaped)}, live=left
+        "job", lambda: {"number": as_array(number), **job_state(job, structure=reshaped)}, live=files
     )
 
 
 def resume_steps(job: Job, out: Path) -> int:
-    """Put a job that was loaded where another process was in its steps. Returns how many were done there."""
+    """Load the state of an earlier process into a loaded job. Returns how many steps that process had finished."""
     section = job.checkpoint.restore("job")
     if section is None:
         return 0
@@ -99,5 +99,7 @@ def resume_steps(job: Job, out: Path) -> int:
         if f"file/{name}" in section:
             (out / name).write_bytes(section[f"file/{name}"].tobytes())
     number = int(from_array(section["number"]))
-    _log.info("Going on in step %d of %d, where an earlier attempt was.", number + 1, len(job.recipe.steps) + 1)
+    _log.info(
+        "Resumed in step %d of %d from the checkpoint of an earlier attempt.", number + 1, len(job.recipe.steps) + 1
+    )
     return number

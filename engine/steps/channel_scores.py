@@ -1,4 +1,4 @@
-"""What every channel of a model is worth by a step's criterion, with the data that the criterion looks at."""
+"""Scores of every channel of a model by a step's criterion, with the data that the criterion needs."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,10 +15,17 @@ from secateur.specs.channels import PruneChannels
 def scores_of(
     job: Job, channels: Channels, groups: Sequence[Group], step: PruneChannels, on_progress: Callable[[float], None]
 ) -> Array:
-    """One score a channel of the job's model as it is; those of other groups are 0.
+    """One score for each channel of the job's current model; channels outside the groups score 0.
 
-    Groups that no layer reads which could be solved again have scores of ``magnitude`` where the criterion is of
-    what reads them; a note says so.
+    A criterion that scores channels by their readers needs a reader that can be reconstructed. A group without one is
+    scored by ``magnitude``, and a note says so.
+
+    Args:
+        job: has the model, the data and the seed.
+        channels: all channels of the model.
+        groups: the coupling groups to score.
+        step: has the criterion.
+        on_progress: called with the share that is done.
     """
     if step.criterion in ("obs", "wanda"):
         return _by_readers(job, channels, groups, step, on_progress)
@@ -45,11 +52,11 @@ def _by_readers(
         if known.isdisjoint(group.readers):
             scores[group.channels] = by_weights(channels, group, "magnitude", seed=job.recipe.seed)
             job.notes.append(
-                f"{group.name}: channels chosen by magnitude, because no layer that reads them can be solved again."
+                f"{group.name}: channels chosen by magnitude, because no layer that reads them can be reconstructed."
             )
     return scores
 
 
 def _most(step: PruneChannels) -> float:
-    """The largest share that any group loses."""
+    """The largest share of channels that any group may lose."""
     return max(step.ceiling, *step.layers.values(), 0.0)

@@ -1,4 +1,4 @@
-"""Fine-tune, and train as any step asks."""
+"""The fine-tune step, and the training that other steps share."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,32 +26,38 @@ def trains(step: Step) -> bool:
 
 
 def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
-    """Train on with every zero held; when asked, by what the uploaded model says of the samples too."""
+    """Train with every zero held; with distillation, towards the outputs of the uploaded model too."""
     train_on(job, name, step, job.learning_rate * RETRAIN, on_advance)
     job.refresh_statistics()
-    held = next((point for point in reversed(job.history) if point.kept), job.history[-1])
-    return f"validation {job.objective.metric.replace('_', ' ')} {held.val_metric:.4f}"
+    selected = next((point for point in reversed(job.history) if point.kept), job.history[-1])
+    return f"validation {job.objective.metric.replace('_', ' ')} {selected.val_metric:.4f}"
 
 
 def train_on(
-    job: Job, name: str, course: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
+    job: Job, name: str, settings: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
 ) -> None:
     """Train a job's model as a step asks, and add to the job's history and notes.
 
     Args:
-        learning_rate: the highest, unless the step has its own.
+        job: has the model, the data and the masks.
+        name: of the step.
+        settings: the step, or its schedule: epochs, learning rate, best epoch, distillation.
+        learning_rate: the highest one, unless the settings have their own.
+        on_advance: called with the progress.
+        cutting: ``cuts`` and ``cut`` of the training context.
     """
-    config, distillation = TrainingConfig.of(course, learning_rate), None
+    config, distillation = TrainingConfig.of(settings, learning_rate), None
     if config.best_epoch and len(job.data.validation) < MIN_HELD_OUT:
         job.notes.append(
-            f"{name}: {len(job.data.validation)} held-out samples tell no epoch from another; the last counts."
+            f"{name}: the last epoch is kept, because {len(job.data.validation)} held-out samples "
+            "are too few to select the best one."
         )
         config = replace(config, best_epoch=False)
     job.notes.append(f"{name}: {config}.")
-    if course.distill is not None:
-        assert job.teacher is not None, "kept when a step asks for it"
-        distillation = Distillation(course.distill, job.teacher, job.teacher_held_out)
-        job.notes.append(f"{name}: learns from the uploaded model, with a weight of {course.distill.weight:g}.")
+    if settings.distill is not None:
+        assert job.teacher is not None, "computed when a step distils"
+        distillation = Distillation(settings.distill, job.teacher, job.teacher_held_out)
+        job.notes.append(f"{name}: distillation from the uploaded model, weight {settings.distill.weight:g}.")
     context = TrainingContext(
         step_name=name,
         model=job.model,

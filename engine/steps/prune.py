@@ -1,4 +1,4 @@
-"""The steps of a recipe: prune, fine-tune, quantise. Each changes the job and says in words what it reached."""
+"""The prune step: in one shot, with reconstruction, or gradually during training."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,11 +28,15 @@ def prune(
     on_advance: Callable[[Advance], None],
     curves: Callable[[Cutting], Curves],
 ) -> str:
-    """Cut: at once, at once with a repair, or little by little while training.
+    """Prune: in one shot, in one shot with reconstruction, or gradually during training.
 
     Args:
-        later: the steps that come after; a cut that no training follows is repaired by default.
-        curves: measures how much each layer takes, for the distribution that asks.
+        job: has the model; its masks and targets change.
+        step: the prune step.
+        name: of the step, for events and notes.
+        later: the steps after this one; by default a cut that no training follows is reconstructed.
+        on_advance: called with the progress.
+        curves: measures the sensitivity of each layer, for a distribution by sensitivity.
     """
     before = job.masks.sparsity()
     if step.toolkit == "tfmot":
@@ -42,17 +46,17 @@ def prune(
     else:
         targets = _prune(job, step, name, later, on_advance, curves)
     for layer, target in targets.items():
-        if target >= job.targets.get(layer, 0.0):  # what an earlier step has cut stays cut, and asked for
+        if target >= job.targets.get(layer, 0.0):  # the zeros and the target of an earlier step stay
             job.targets[layer] = target
             job.num_groups[layer] = groups_of(step, job.masks.layout(layer).matrix_shape)
     job.refresh_statistics()
     _note_risks(job, targets)
-    assert job.masks.sparsity() >= before, "what is cut stays cut"
+    assert job.masks.sparsity() >= before, "pruned weights stay zero"
     return f"{job.masks.sparsity():.1%} zeros"
 
 
 def choose(job: Job, step: Prune) -> Cutting:
-    """A prune step, ready to cut the kernels of a job. Its distribution is still uniform if it takes measurements."""
+    """The cutting of a prune step for the kernels of a job. A distribution by sensitivity is set later."""
     return Cutting(job.masks, step, scorer(step, job.observer(), seed=job.recipe.seed))
 
 
@@ -63,8 +67,8 @@ def _prune(
     if step.distribution == "sensitivity":
         cutting.share_out = by_sensitivity(curves(cutting))
     if isinstance(step.schedule, OneShot):
-        if repairs(step, later):
-            return _cut_and_repair(job, step, cutting, on_advance)
+        if reconstructs(step, later):
+            return _cut_and_reconstruct(job, step, cutting, on_advance)
         cutting.to(cutting.final)
         return cutting.targets
     schedule, size = step.schedule, job.recipe.training.batch_size
@@ -81,12 +85,12 @@ def _prune(
     return cutting.targets
 
 
-def repairs(step: Prune, later: Sequence[Step]) -> bool:
-    """Whether a cut is repaired by solving layers again: when asked, else when no training does it."""
+def reconstructs(step: Prune, later: Sequence[Step]) -> bool:
+    """Whether to reconstruct after the cut: if requested; by default if no training follows."""
     return step.reconstruct or (step.reconstruct is None and not step.trains and not any(map(trains, later)))
 
 
-def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
+def _cut_and_reconstruct(job: Job, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
     dense = copy_of(job.model)
     began, targets = time.monotonic(), cutting.plan()
     samples = job.samples(step.reconstruct_samples)
@@ -101,13 +105,14 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
         zero_bias=step.structure == "unit",
         on_progress=lambda share: on_advance(Advance(share, (time.monotonic() - began) * (1 - share) / share)),
     )
-    job.notes.append(f"Solved again on {samples.count:,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
-    job.notes += [f"Only cut, not solved again: {name}, because {reason}." for name, reason in unsolvable(job, targets)]
+    layers = ", ".join(solved) or "none"
+    job.notes.append(f"Weights reconstructed by least squares on {samples.count:,} unlabelled samples: {layers}.")
+    job.notes += [f"Pruned but not reconstructed: {name} ({reason})." for name, reason in unsolvable(job, targets)]
     return targets
 
 
 def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Those of the kernels that cannot be solved again, with the reason."""
+    """The kernels that cannot be reconstructed, each with the reason."""
     layers = {kernel.name: kernel.place.layer for kernel in job.masks.kernels}
     graph = graph_of(job.model)
     reasons = [(name, why_not(layers[name], graph)) for name in names]
@@ -115,10 +120,12 @@ def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _note_risks(job: Job, targets: dict[str, float]) -> None:
-    """Say what a user would want to know of a cut before wondering about its accuracy."""
+    """Note what may explain a loss of accuracy: frozen layers, and layers with too few weights."""
     frozen = [name for name in targets if not job.masks.is_trainable(name)]
     if frozen:
-        job.notes.append(f"Cut although frozen, so no training repairs them: {', '.join(frozen)}.")
+        job.notes.append(f"Pruned although frozen; training does not adapt these layers: {', '.join(frozen)}.")
     starved = [name for name in targets if job.masks.mask(name).sum() < job.masks.mask(name).shape[-1]]
     if starved:
-        job.notes.append(f"Fewer weights left than units: {', '.join(starved)}. Give them less sparsity in layers.")
+        job.notes.append(
+            f"Fewer weights than units are left in {', '.join(starved)}. Set a lower sparsity for them in layers."
+        )

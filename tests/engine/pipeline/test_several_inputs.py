@@ -104,7 +104,7 @@ def test_a_teacher_weights_of_classes_and_the_twin_of_tfmot_are_given_all_inputs
 
     report = run(model_file, data_file, tmp_path, steps=steps, training={"batch_size": 32, "class_weight": "balanced"})
 
-    assert any("learns from the uploaded model" in note for note in report.notes)
+    assert any("distillation from the uploaded model" in note for note in report.notes)
     assert report.result.quality.score.value > 0.9
 
 
@@ -129,7 +129,7 @@ def test_columns_of_a_table_feed_the_inputs_that_are_declared_also_a_repair(
 
     assert report.baseline.quality.score.value > 0.9
     assert report.result.quality.score.value > 0.85
-    assert any("Solved again" in note and "see_right" in note for note in report.notes)
+    assert any("reconstructed" in note and "see_right" in note for note in report.notes)
     assert report.baseline.quality.num_samples == len(arrays["y_test"])
 
 

@@ -199,7 +199,10 @@ def test_a_cut_that_no_training_follows_is_repaired_by_default_and_says_so(model
     (repaired, close), (plain, far) = pruned(), pruned(reconstruct=False)
     trained, _ = pruned([Finetune(epochs=1)])
 
-    assert any("Solved again on 576 unlabelled inputs: conv, hidden, classes" in note for note in repaired.notes)
+    assert any(
+        "Weights reconstructed by least squares on 576 unlabelled samples: conv, hidden, classes" in note
+        for note in repaired.notes
+    )
     assert close > far
     assert not any("Solved" in note for job in (plain, trained) for note in job.notes)
     assert [job.masks.sparsity() for job in (repaired, plain, trained)] == pytest.approx([0.97] * 3, abs=0.001)

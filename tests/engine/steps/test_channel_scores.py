@@ -56,7 +56,7 @@ def test_what_no_solvable_layer_reads_is_chosen_by_magnitude_and_the_report_says
     assert memory is not None
     assert scores[one.channels] == pytest.approx(by_weights(channels, one, "magnitude", seed=0))
     assert scores[memory.channels] != pytest.approx(by_weights(channels, memory, "magnitude", seed=0))
-    assert job.notes == ["one: channels chosen by magnitude, because no layer that reads them can be solved again."]
+    assert job.notes == ["one: channels chosen by magnitude, because no layer that reads them can be reconstructed."]
     assert told[-1] == 1.0
 
 

@@ -182,7 +182,7 @@ def test_rounds_end_at_the_channels_that_were_asked_for_and_number_their_epochs_
 
     assert widths(job.model) == (4, 6, 8)
     assert [(point.step, point.epoch) for point in job.history] == [("prune", n) for n in range(1, epochs + 1)]
-    assert message.startswith("18 channels gone")
+    assert message.startswith("18 channels removed")
     shares = [at.progress for at in told]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

@@ -150,7 +150,7 @@ def test_a_cut_network_comes_to_agree_with_the_one_that_it_was(tmp_path: Path) -
     finetune(job, step, "finetune", lambda _: None)
 
     assert agreement() > max(0.9, cut)
-    assert any("learns from the uploaded model" in note for note in job.notes)
+    assert any("distillation from the uploaded model" in note for note in job.notes)
 
 
 def test_a_regression_learns_from_its_teacher_and_is_validated_by_labels(tmp_path: Path) -> None:
