@@ -13,11 +13,10 @@ from engine.faults import samples_blamed
 from engine.pipeline.clock import Clock
 from engine.pipeline.preflight import check_steps
 from engine.pipeline.report import make_report
+from engine.pipeline.runner import Runner
 from engine.pruning.cutting import Cutting
 from engine.run import baseline
-from engine.run.baseline import original
-from engine.run.context import Job
-from engine.run.load import load
+from engine.run.context import Run
 from engine.run.snapshot import resume_steps, step_checkpoint
 from engine.steps import layer_sensitivity
 from engine.steps.channels import prune_channels
@@ -73,80 +72,47 @@ def compress(
         SparsityMissed, ExportDisagrees: the result is not what the recipe asks for; it is not delivered.
     """
     try:
-        return _run(
-            recipe,
-            model=model,
-            dataset=dataset,
-            reading=reading,
-            out=out,
-            clock=Clock(emit),
-            known=known,
-            known_baseline=known_baseline,
-            checkpoint=checkpoint or Checkpoint(),
-        )
+        runner = Runner.start(recipe.seed, emit, checkpoint)
+        with runner.loaded(recipe, model=model, dataset=dataset, reading=reading) as (run, message):
+            if not runner.checkpoint.is_resumed:
+                check_steps(run)
+            before = runner.baseline(run, message, known_baseline)
+        with runner.saving(baseline=lambda: baseline.state_dict(run, before)):
+            carry_out(run, before, out=out, clock=runner.clock, known=known)
     except BaseException:
         for file in FILES:  # the files of a failed job must not be delivered
             (out / file.name).unlink(missing_ok=True)
         raise
-
-
-def _run(
-    recipe: Recipe,
-    *,
-    model: Path,
-    dataset: Path,
-    reading: Reading,
-    out: Path,
-    clock: Clock,
-    known: Sequence[Path],
-    known_baseline: Path | None,
-    checkpoint: Checkpoint,
-) -> tuple[ProducedFile, ...]:
-    keras.utils.set_random_seed(recipe.seed)
-    clock.load_state_dict(checkpoint.restore("clock"))
-    with clock.step("baseline", silent=checkpoint.is_resumed) as message:
-        job = load(recipe, model=model, dataset=dataset, reading=reading)
-        if not checkpoint.is_resumed:
-            check_steps(job)
-        before = original(job, known_baseline, checkpoint.restore("baseline"))
-        found = before.quality
-        message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
-    job.checkpoint = checkpoint
-    with (
-        checkpoint.section("clock", clock.state_dict),
-        checkpoint.section("baseline", lambda: baseline.state_dict(job, before)),
-    ):
-        carry_out(job, before, out=out, clock=clock, known=known)
     measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
     return (*FILES, layer_sensitivity.FILE) if measured else FILES
 
 
-def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
+def carry_out(run: Run, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
     """Run every step of a loaded job, measure the result, and write ``FILES`` to a folder."""
-    steps = job.recipe.steps
-    done, names = resume_steps(job, out), step_names(each.kind for each in steps)
+    steps = run.recipe.steps
+    done, names = resume_steps(run, out), step_names(each.kind for each in steps)
     known = [out / layer_sensitivity.FILE.name, *known]
     for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
-        keras.utils.set_random_seed(job.recipe.seed)  # independent of earlier steps and of the process
-        with clock.step(name) as message, step_checkpoint(job, number, out), samples_blamed():
+        keras.utils.set_random_seed(run.recipe.seed)  # independent of earlier steps and of the process
+        with clock.step(name) as message, step_checkpoint(run, number, out), samples_blamed():
             match step:
                 case Prune():
                     advance = clock.advance(name)
-                    curves = _measurer(job, step, out, known, advance)
-                    message.append(prune(job, step, name, steps[number + 1 :], advance, curves))
+                    curves = _measurer(run, step, out, known, advance)
+                    message.append(prune(run, step, name, steps[number + 1 :], advance, curves))
                 case PruneChannels():
-                    message.append(prune_channels(job, step, name, clock.advance(name)))
+                    message.append(prune_channels(run, step, name, clock.advance(name)))
                 case Finetune():
-                    message.append(finetune(job, step, name, clock.advance(name)))
+                    message.append(finetune(run, step, name, clock.advance(name)))
                 case Quantize():
-                    message.append(quantize(job, step, out))
+                    message.append(quantize(run, step, out))
                 case _:
                     assert_never(step)
-    with clock.step("measure") as message, step_checkpoint(job, len(steps), out):
-        if job.result is None:
-            quantize(job, Quantize(scheme="none"), out)
+    with clock.step("measure") as message, step_checkpoint(run, len(steps), out):
+        if run.result is None:
+            quantize(run, Quantize(scheme="none"), out)
         files = [out / file.name for file in FILES[:2]]
-        report = make_report(job, before, files, clock.seconds)
+        report = make_report(run, before, files, clock.seconds)
         message.append(report.verdicts[0])
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     (out / "report.html").write_text(html(report))
@@ -154,7 +120,7 @@ def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, kn
 
 
 def _measurer(
-    job: Job, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
+    run: Run, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
 ) -> Callable[[Cutting], Curves]:
     """Measures the sensitivity of each layer, or reuses earlier measurements, and saves it for later jobs."""
 
@@ -163,11 +129,11 @@ def _measurer(
 
     def keep(found: Curves) -> None:
         (out / layer_sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
-        job.checkpoint.save_if_due()
+        run.checkpoint.save_if_due()
 
     def curves(cutting: Cutting) -> Curves:
         found = layer_sensitivity.curves(
-            job, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=report
+            run, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=report
         )
         keep(found)
         return found

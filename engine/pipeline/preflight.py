@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.arrays import Array
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.steps.channels import check_later, final_channels, has_pattern, plan_rounds, timings_of
 from engine.steps.finetune import trains
 from engine.steps.prune import choose, unsolvable
@@ -16,7 +16,7 @@ from secateur.specs.pruning import THRESHOLDS, Prune
 from secateur.specs.spec import Step
 
 
-def check_steps(job: Job) -> None:
+def check_steps(run: Run) -> None:
     """Refuse steps that cannot work on this model.
 
     Raises:
@@ -27,30 +27,30 @@ def check_steps(job: Job) -> None:
         StructureMismatch: the blocks of a later step do not divide the kernels after channels were removed, or
             removing channels would break up the blocks of an earlier step.
     """
-    _check_channels(job)
-    for index, step in enumerate(job.recipe.steps):
+    _check_channels(run)
+    for index, step in enumerate(run.recipe.steps):
         if not isinstance(step, Prune):
             continue
-        if step.criterion in THRESHOLDS and not any(map(trains, job.recipe.steps[:index])):
-            _check_threshold(job, step, field=f"steps.{index}.{THRESHOLDS[step.criterion]}")
+        if step.criterion in THRESHOLDS and not any(map(trains, run.recipe.steps[:index])):
+            _check_threshold(run, step, field=f"steps.{index}.{THRESHOLDS[step.criterion]}")
         if step.reconstruct:
-            _check_reconstruct(job, step, field=f"steps.{index}.reconstruct")
+            _check_reconstruct(run, step, field=f"steps.{index}.reconstruct")
         if step.toolkit == "tfmot":
             from engine.tfmot import gradual  # takes seconds, and turns tf.keras into Keras 2 for the whole process
 
-            gradual.check(job.model, step, optimizer=job.recipe.training.optimizer, field=f"steps.{index}.layers")
+            gradual.check(run.model, step, optimizer=run.recipe.training.optimizer, field=f"steps.{index}.layers")
 
 
-def _check_channels(job: Job) -> None:
+def _check_channels(run: Run) -> None:
     """Plan the first step that prunes channels. A second one depends on the channels that the first removes."""
-    steps = job.recipe.steps
+    steps = run.recipe.steps
     step = next((step for step in steps if isinstance(step, PruneChannels)), None)
     _check_patterns(steps)
     if step is None or (step.latency is not None and not any(map(trains, steps[: steps.index(step)]))):
         return  # measuring latencies takes seconds; a step that comes first is checked when it starts
-    rounds = plan_rounds(job, step, timings_of(job, step))
+    rounds = plan_rounds(run, step, timings_of(run, step))
     if any(map(has_pattern, steps)):
-        check_later(job, step, shrink(rounds.first, final_channels(rounds, step)))
+        check_later(run, step, shrink(rounds.first, final_channels(rounds, step)))
 
 
 def _check_patterns(steps: Sequence[Step]) -> None:
@@ -66,13 +66,13 @@ def _check_patterns(steps: Sequence[Step]) -> None:
             )
 
 
-def _check_threshold(job: Job, step: Prune, *, field: str) -> None:
-    cutting = choose(job, step)
+def _check_threshold(run: Run, step: Prune, *, field: str) -> None:
+    cutting = choose(run, step)
     shares = {name: share for name, share in cutting.plan().items() if name not in step.layers}
     emptied = [name for name, share in shares.items() if share >= 1.0]
     if (shares and not any(shares.values())) or emptied:
         what = f"all weights of {', '.join(emptied)}" if emptied else "no weight in any layer"
-        sizes = "; ".join(f"{name}: {_sizes(job.masks.weights(name))}" for name in shares)
+        sizes = "; ".join(f"{name}: {_sizes(run.masks.weights(name))}" for name in shares)
         raise ThresholdUnusable(
             f"This {field.rpartition('.')[2]} would prune {what}. Magnitudes of the non-zero weights: {sizes}.",
             errors=[FieldError(field=field, messages=(f"would prune {what}",))],
@@ -85,9 +85,9 @@ def _sizes(weights: Array) -> str:
     return f"{alive.min():.2g} to {alive.max():.2g}, standard deviation {weights[weights != 0].std():.2g}"
 
 
-def _check_reconstruct(job: Job, step: Prune, *, field: str) -> None:
-    names = choose(job, step).names
-    reasons = unsolvable(job, names)
+def _check_reconstruct(run: Run, step: Prune, *, field: str) -> None:
+    names = choose(run, step).names
+    reasons = unsolvable(run, names)
     if len(reasons) == len(names):
         raise NothingToReconstruct(
             "None of the pruned layers can be reconstructed. "

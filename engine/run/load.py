@@ -17,7 +17,7 @@ from engine.models.prunable import prunable_kernels
 from engine.notes import Notes
 from engine.objectives.objectives import Objectives, aim_of
 from engine.pruning.masking import Masks
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.training.distillation import asks
 from engine.training.train import starting_learning_rate
 from secateur.specs.reading import Reading
@@ -35,7 +35,7 @@ def load(
     dataset: Path,
     reading: Reading,
     asked: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe | None = None,
-) -> Job:
+) -> Run:
     """Read both files and refuse, before any training, what cannot work.
 
     Args:
@@ -73,7 +73,7 @@ def load(
             notes.append(f"{what} were reshaped from {stored.shape[1:]} to {each.shape_of(stored)}.")
     taught = [data.train, data.validation] if asks(recipe) else []
     said = [objective.of(measure.outputs_of(keras_model, feed, split.x)).astype(np.float32) for split in taught]
-    return Job(
+    return Run(
         recipe,
         keras_model,
         data,

@@ -13,7 +13,7 @@ from engine.models import model as models
 from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.model_state import load_model_state, model_state
-from engine.run.context import Job
+from engine.run.context import Run
 from secateur.reports.report import GroupCut, TrainingPoint
 from secateur.specs.channels import PruneChannels
 
@@ -23,37 +23,37 @@ STRUCTURE: Final = "structure"
 """The model's layers as a ``.keras`` file, if they differ from those of the upload."""
 
 
-def job_state(job: Job, *, structure: bool = False) -> Section:
+def run_state(run: Run, *, structure: bool = False) -> Section:
     """Everything that the steps of a job have changed so far.
 
     Args:
         structure: whether to include the layers, because steps have changed them.
     """
     about = {
-        "targets": job.targets,
-        "num_groups": job.num_groups,
-        "groups": [group.model_dump(mode="json") for group in job.groups.values()],
-        "history": [point.model_dump(mode="json") for point in job.history],
-        "notes": list(job.notes),
-        "suggestions": list(job.suggestions),
+        "targets": run.targets,
+        "num_groups": run.num_groups,
+        "groups": [group.model_dump(mode="json") for group in run.groups.values()],
+        "history": [point.model_dump(mode="json") for point in run.history],
+        "notes": list(run.notes),
+        "suggestions": list(run.suggestions),
     }
-    result = {} if job.result is None else exports.state_dict(job.result)
-    layers = {STRUCTURE: _layers_state(job.model)} if structure else {}
-    return {"about": as_array(about), **model_state(job.model, job.masks), **result, **layers}
+    result = {} if run.result is None else exports.state_dict(run.result)
+    layers = {STRUCTURE: _layers_state(run.model)} if structure else {}
+    return {"about": as_array(about), **model_state(run.model, run.masks), **result, **layers}
 
 
-def load_job_state(section: Section, job: Job) -> None:
+def load_run_state(section: Section, run: Run) -> None:
     """Load the state into a job that was just loaded, or whose model has the same layers."""
     if STRUCTURE in section:
-        job.model = _layers(section[STRUCTURE])
-        job.masks = Masks(prunable_kernels(job.model))
-    load_model_state(section, job.model, job.masks)
+        run.model = _layers(section[STRUCTURE])
+        run.masks = Masks(prunable_kernels(run.model))
+    load_model_state(section, run.model, run.masks)
     about = from_array(section["about"])
-    job.targets, job.num_groups = about["targets"], about["num_groups"]
-    job.groups = {group.name: group for group in map(GroupCut.model_validate, about["groups"])}
-    job.history = list(map(TrainingPoint.model_validate, about["history"]))
-    job.notes[:], job.suggestions = about["notes"], tuple(about["suggestions"])
-    job.result = exports.from_state_dict(job.model, section) if "export" in section else None
+    run.targets, run.num_groups = about["targets"], about["num_groups"]
+    run.groups = {group.name: group for group in map(GroupCut.model_validate, about["groups"])}
+    run.history = list(map(TrainingPoint.model_validate, about["history"]))
+    run.notes[:], run.suggestions = about["notes"], tuple(about["suggestions"])
+    run.result = exports.from_state_dict(run.model, section) if "export" in section else None
 
 
 def _layers_state(model: Any) -> Any:
@@ -72,34 +72,34 @@ FILES: Final = ("model.keras", "model.tflite", "sensitivity.json")
 """Files that steps write to the output folder for later steps."""
 
 
-def step_checkpoint(job: Job, number: int, out: Path) -> AbstractContextManager[None]:
+def step_checkpoint(run: Run, number: int, out: Path) -> AbstractContextManager[None]:
     """While the block runs a step, checkpoints hold the job as it was before the step.
 
     Args:
         number: of the step, from 0.
     """
-    reshaped = any(isinstance(step, PruneChannels) for step in job.recipe.steps[:number])
+    reshaped = any(isinstance(step, PruneChannels) for step in run.recipe.steps[:number])
 
     def files() -> Section:
         found = [path for path in (out / name for name in FILES) if path.is_file()]
         return {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in found}
 
-    return job.checkpoint.restart_point(
-        "job", lambda: {"number": as_array(number), **job_state(job, structure=reshaped)}, live=files
+    return run.checkpoint.restart_point(
+        "job", lambda: {"number": as_array(number), **run_state(run, structure=reshaped)}, live=files
     )
 
 
-def resume_steps(job: Job, out: Path) -> int:
+def resume_steps(run: Run, out: Path) -> int:
     """Load the state of an earlier process into a loaded job. Returns how many steps that process had finished."""
-    section = job.checkpoint.restore("job")
+    section = run.checkpoint.restore("job")
     if section is None:
         return 0
-    load_job_state(section, job)
+    load_run_state(section, run)
     for name in FILES:
         if f"file/{name}" in section:
             (out / name).write_bytes(section[f"file/{name}"].tobytes())
     number = int(from_array(section["number"]))
     _log.info(
-        "Resumed in step %d of %d from the checkpoint of an earlier attempt.", number + 1, len(job.recipe.steps) + 1
+        "Resumed in step %d of %d from the checkpoint of an earlier attempt.", number + 1, len(run.recipe.steps) + 1
     )
     return number

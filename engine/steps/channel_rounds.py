@@ -10,8 +10,8 @@ from engine.checkpoint.sections import as_array, from_array
 from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan as cuts_of
-from engine.run.context import Job
-from engine.run.snapshot import job_state, load_job_state
+from engine.run.context import Run
+from engine.run.snapshot import load_run_state, run_state
 from engine.structured.groups import Channels
 from engine.structured.latency import Timings
 from engine.structured.planning import Cost, Cuttable
@@ -67,37 +67,37 @@ class ChannelRounds:
 
 
 @contextmanager
-def timings_checkpoint(job: Job, timings: Timings | None) -> Iterator[None]:
+def timings_checkpoint(run: Run, timings: Timings | None) -> Iterator[None]:
     """While the block runs, checkpoints hold the measured timings, so that a resumed job cuts by the same ones."""
     if timings is None:
         yield
         return
-    with job.checkpoint.section("timings", timings.state_dict):
-        job.checkpoint.save_if_due()
+    with run.checkpoint.section("timings", timings.state_dict):
+        run.checkpoint.save_if_due()
         yield
 
 
-def round_checkpoint(job: Job, rounds: ChannelRounds, number: int) -> AbstractContextManager[None]:
+def round_checkpoint(run: Run, rounds: ChannelRounds, number: int) -> AbstractContextManager[None]:
     """While the block trains the model of a round, a resumed job continues after the cut of that round.
 
     Args:
         number: of the round, from 0.
     """
-    return job.checkpoint.restart_point(
-        "course", lambda: {"round": as_array(number), "alive": rounds.alive, **job_state(job)}
+    return run.checkpoint.restart_point(
+        "course", lambda: {"round": as_array(number), "alive": rounds.alive, **run_state(run)}
     )
 
 
-def resume_rounds(job: Job, rounds: ChannelRounds) -> int:
+def resume_rounds(run: Run, rounds: ChannelRounds) -> int:
     """Continue the rounds of an earlier process. Returns the last round that it cut, or -1."""
-    section = job.checkpoint.restore("course")
+    section = run.checkpoint.restore("course")
     if section is None:
         return -1
     rounds.alive = section["alive"]
     rounds.now = narrow(rounds.first, rounds.alive)
-    job.model = rounds.now.trace.model
-    job.masks = Masks(prunable_kernels(job.model))
-    load_job_state(section, job)
+    run.model = rounds.now.trace.model
+    run.masks = Masks(prunable_kernels(run.model))
+    load_run_state(section, run)
     return int(from_array(section["round"]))
 
 

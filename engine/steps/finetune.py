@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.training.config import TrainingConfig
 from engine.training.context import TrainingContext
 from engine.training.distillation import Distillation
@@ -25,21 +25,21 @@ def trains(step: Step) -> bool:
     return isinstance(step, Finetune) or (isinstance(step, Prune | PruneChannels) and step.trains)
 
 
-def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
+def finetune(run: Run, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
     """Train with every zero held; with distillation, towards the outputs of the uploaded model too."""
-    train_on(job, name, step, job.learning_rate * RETRAIN, on_advance)
-    job.refresh_statistics()
-    selected = next((point for point in reversed(job.history) if point.kept), job.history[-1])
-    return f"validation {job.objective.metric.replace('_', ' ')} {selected.val_metric:.4f}"
+    train_on(run, name, step, run.learning_rate * RETRAIN, on_advance)
+    run.refresh_statistics()
+    selected = next((point for point in reversed(run.history) if point.kept), run.history[-1])
+    return f"validation {run.objective.metric.replace('_', ' ')} {selected.val_metric:.4f}"
 
 
 def train_on(
-    job: Job, name: str, settings: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
+    run: Run, name: str, settings: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
 ) -> None:
     """Train a job's model as a step asks, and add to the job's history and notes.
 
     Args:
-        job: has the model, the data and the masks.
+        run: has the model, the data and the masks.
         name: of the step.
         settings: the step, or its schedule: epochs, learning rate, best epoch, distillation.
         learning_rate: the highest one, unless the settings have their own.
@@ -47,32 +47,32 @@ def train_on(
         cutting: ``cuts`` and ``cut`` of the training context.
     """
     config, distillation = TrainingConfig.of(settings, learning_rate), None
-    if config.best_epoch and len(job.data.validation) < MIN_HELD_OUT:
-        job.notes.append(
-            f"{name}: the last epoch is kept, because {len(job.data.validation)} held-out samples "
+    if config.best_epoch and len(run.data.validation) < MIN_HELD_OUT:
+        run.notes.append(
+            f"{name}: the last epoch is kept, because {len(run.data.validation)} held-out samples "
             "are too few to select the best one."
         )
         config = replace(config, best_epoch=False)
-    job.notes.append(f"{name}: {config}.")
+    run.notes.append(f"{name}: {config}.")
     if settings.distill is not None:
-        assert job.teacher is not None, "computed when a step distils"
-        distillation = Distillation(settings.distill, job.teacher, job.teacher_held_out)
-        job.notes.append(f"{name}: distillation from the uploaded model, weight {settings.distill.weight:g}.")
+        assert run.teacher is not None, "computed when a step distils"
+        distillation = Distillation(settings.distill, run.teacher, run.teacher_held_out)
+        run.notes.append(f"{name}: distillation from the uploaded model, weight {settings.distill.weight:g}.")
     context = TrainingContext(
         step_name=name,
-        model=job.model,
-        data=job.data,
-        feed=job.feed,
-        objective=job.objective,
-        masks=job.masks,
+        model=run.model,
+        data=run.data,
+        feed=run.feed,
+        objective=run.objective,
+        masks=run.masks,
         config=config,
-        training=job.recipe.training,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, config.learning_rate),
-        seed=job.recipe.seed,
+        training=run.recipe.training,
+        optimizer=make_optimizer(run.model, run.recipe.training.optimizer, config.learning_rate),
+        seed=run.recipe.seed,
         distillation=distillation,
         on_advance=on_advance,
-        notes=job.notes,
-        checkpoint=job.checkpoint,
+        notes=run.notes,
+        checkpoint=run.checkpoint,
         **cutting,
     )
-    job.history += train(context)
+    run.history += train(context)

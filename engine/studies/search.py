@@ -25,10 +25,9 @@ from engine.pipeline.clock import Clock
 from engine.pipeline.compress import FILES as TRIAL_FILES
 from engine.pipeline.compress import carry_out
 from engine.pipeline.preflight import check_steps
+from engine.pipeline.runner import Runner
 from engine.run import baseline
-from engine.run.baseline import original
-from engine.run.context import Job
-from engine.run.load import load
+from engine.run.context import Run
 from engine.steps.finetune import trains
 from engine.studies.search_verdicts import verdicts
 from engine.training.progress import Advance
@@ -56,7 +55,7 @@ USUAL: Final = 8
 """Trials until the default resolution is reached, to tell how long a search may take."""
 
 
-def run(
+def search(
     recipe: SearchRecipe,
     *,
     model: Path,
@@ -78,35 +77,29 @@ def run(
         GoalsMissed: no trial met the goals, and nothing else was asked for.
         TrialsFailed: no trial could be carried out at all.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    clock, checkpoint = Clock(emit), checkpoint or Checkpoint()
-    clock.load_state_dict(checkpoint.restore("clock"))
+    runner = Runner.start(recipe.seed, emit, checkpoint)
+    clock, highest = runner.clock, recipe.recipe_of(recipe.highest)
     with tempfile.TemporaryDirectory() as folder:
-        with clock.step("baseline", silent=checkpoint.is_resumed) as message:
-            job = load(recipe.recipe_of(recipe.highest), model=model, dataset=dataset, reading=reading, asked=recipe)
-            with suppress(TargetUnreachable):  # less may be in reach, which trials find out
-                if not checkpoint.is_resumed:
-                    check_steps(job)
-            before = original(job, None, checkpoint.restore("baseline"))
-            message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")
-        job.checkpoint = checkpoint
-        search = Search(recipe, job, before, Path(folder), clock.advance("search"), known)
+        with runner.loaded(highest, model=model, dataset=dataset, reading=reading, asked=recipe) as (run, message):
+            with suppress(TargetUnreachable):  # trials may reach a lower sparsity
+                if not runner.checkpoint.is_resumed:
+                    check_steps(run)
+            before = runner.baseline(run, message)
+        bisection = Bisection(recipe, run, before, Path(folder), clock.advance("search"), known)
         with (
             clock.step("search") as message,
-            checkpoint.section("clock", clock.state_dict),
-            checkpoint.section("baseline", lambda: baseline.state_dict(job, before)),
-            checkpoint.section("search", search.state_dict),
+            runner.saving(baseline=lambda: baseline.state_dict(run, before), search=bisection.state_dict),
         ):
-            search.load_state_dict(checkpoint.restore("search"))
-            stopped_by = search.until_it_ends()
-            best = search.best
+            bisection.load_state_dict(runner.checkpoint.restore("search"))
+            stopped_by = bisection.run_trials()
+            best = bisection.best
             if best is None:
-                raise _all_failed(search.trials)
-            message.append(f"{len(search.trials)} trials, best {words.grid_point(best.trial.sparsity)}")
+                raise _all_failed(bisection.trials)
+            message.append(f"{len(bisection.trials)} trials, best {words.grid_point(best.trial.sparsity)}")
         if not best.trial.met and recipe.on_goals_missed == "fail":
-            raise _missed(recipe, search.trials, best.trial)
+            raise _missed(recipe, bisection.trials, best.trial)
         with clock.step("report"):
-            report = _report(recipe, job, best, search.trials, stopped_by, clock.seconds)
+            report = _report(recipe, run, best, bisection.trials, stopped_by, clock.seconds)
             for file in TRIAL_FILES[:2]:
                 shutil.copy(best.folder / file.name, out / file.name)
             shutil.copy(best.folder / "report.html", out / "best.html")
@@ -129,11 +122,11 @@ class Found:
 
 
 @dataclass
-class Search:
+class Bisection:
     """Trials, one after the other, until the budget or the resolution ends them."""
 
     recipe: SearchRecipe
-    job: Job
+    run: Run
     before: measure.Baseline
     folder: Path
     on_advance: Callable[[Advance], None]
@@ -142,11 +135,11 @@ class Search:
     best: Found | None = None
     """The highest sparsity that met the goals; while none has, the one that lost least."""
 
-    def until_it_ends(self) -> Literal["resolution", "trials", "seconds"]:
+    def run_trials(self) -> Literal["resolution", "trials", "seconds"]:
         """Run trials. Returns what ended them."""
         began, budget = time.monotonic() - sum(trial.seconds for trial in self.trials), self.recipe.budget
         while len(self.trials) < budget.trials:
-            self.job.checkpoint.save_if_due()
+            self.run.checkpoint.save_if_due()
             spent = time.monotonic() - began
             if self.trials and spent + spent / len(self.trials) > budget.seconds:
                 return "seconds"
@@ -179,7 +172,7 @@ class Search:
                 (folder / Path(name).name).write_bytes(content.tobytes())
         model = None
         if self._goes_on_from_best:
-            model = _compiled_copy(self.job.model, like=self.job.model)
+            model = _compiled_copy(self.run.model, like=self.run.model)
             load_variables(section, model.variables)
         report = Report.model_validate_json((folder / "report.json").read_bytes())
         self.best = Found(SearchTrial.model_validate(from_array(section["best"])), report, model, folder)
@@ -194,11 +187,11 @@ class Search:
         began, start = time.monotonic(), self._start()
         keras.utils.set_random_seed(self.recipe.seed)
         (folder := self.folder / f"trial_{len(self.trials)}").mkdir()
-        model = _compiled_copy(self.job.model if start is None else start.model, like=self.job.model)
-        job = self.job.again(self.recipe.recipe_of(sparsity), model)
+        model = _compiled_copy(self.run.model if start is None else start.model, like=self.run.model)
+        run = self.run.fork(self.recipe.recipe_of(sparsity), model)
         started_from = 0.0 if start is None else start.trial.sparsity
         try:
-            report = carry_out(job, self.before, out=folder, clock=Clock(lambda _: None), known=self.known)
+            report = carry_out(run, self.before, out=folder, clock=Clock(lambda _: None), known=self.known)
         except (RequestError, SparsityMissed) as fault:  # this much cannot go; less may
             seconds = time.monotonic() - began
             told = {"sparsity": sparsity, "started_from": started_from, "met": False}
@@ -215,7 +208,7 @@ class Search:
             seconds=time.monotonic() - began,
         )
         self.trials.append(trial)
-        self._keep(Found(trial, report, job.model, folder))
+        self._keep(Found(trial, report, run.model, folder))
 
     def _start(self) -> Found | None:
         """What a trial trains on from."""
@@ -274,17 +267,17 @@ def _all_failed(trials: Sequence[SearchTrial]) -> TrialsFailed:
 
 def _report(
     recipe: SearchRecipe,
-    job: Job,
+    run: Run,
     best: Found,
     trials: Sequence[SearchTrial],
     stopped_by: Literal["resolution", "trials", "seconds"],
     seconds: dict[str, float],
 ) -> SearchReport:
     report = SearchReport(
-        model_name=job.model.name,
-        metric=job.objective.metric,
+        model_name=run.model.name,
+        metric=run.objective.metric,
         metric_label=best.report.metric_label,
-        higher_is_better=job.objective.higher_is_better,
+        higher_is_better=run.objective.higher_is_better,
         spec=recipe,
         baseline=best.report.baseline,
         goals_met=best.trial.met,
@@ -293,7 +286,7 @@ def _report(
         trials=tuple(trials),
         stopped_by=stopped_by,
         verdicts=(),
-        notes=tuple(job.notes),
+        notes=tuple(run.notes),
         host=host(),
         seconds=dict(seconds),
     )

@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-import keras
 import numpy as np
 
 from engine.checkpoint.sections import Checkpoint, bytes_as_array
 from engine.evaluation.host import host
 from engine.faults import samples_blamed
 from engine.inspection import summary
-from engine.pipeline.clock import Clock
-from engine.run.context import Job
-from engine.run.load import load
+from engine.pipeline.runner import Runner
+from engine.run.context import Run
 from engine.steps import layer_sensitivity
 from engine.steps.prune import choose
 from engine.studies.sensitivity_verdicts import verdicts
@@ -33,7 +31,7 @@ FILES: Final = (
 )
 
 
-def run(
+def measure_sensitivity(
     recipe: SensitivityRecipe,
     *,
     model: Path,
@@ -56,28 +54,26 @@ def run(
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    clock, checkpoint, file = Clock(emit), checkpoint or Checkpoint(), out / layer_sensitivity.FILE.name
-    clock.load_state_dict(checkpoint.restore("clock"))
-    with clock.step("baseline", silent=checkpoint.is_resumed) as message:
-        job = load(recipe.as_recipe(), model=model, dataset=dataset, reading=reading, asked=recipe)
-        message.append(f"{len(job.data.validation):,} held-out samples")
-    if (earlier := checkpoint.restore("curves")) is not None:
+    runner, file = Runner.start(recipe.seed, emit, checkpoint), out / layer_sensitivity.FILE.name
+    clock = runner.clock
+    derived = recipe.as_recipe()
+    with runner.loaded(derived, model=model, dataset=dataset, reading=reading, asked=recipe) as (run, message):
+        message.append(f"{len(run.data.validation):,} held-out samples")
+    if (earlier := runner.checkpoint.restore("curves")) is not None:
         file.write_bytes(earlier["file"].tobytes())
 
     def keep(found: Curves) -> None:
         file.write_text(found.model_dump_json(indent=2) + "\n")
-        checkpoint.save_if_due()
+        runner.checkpoint.save_if_due()
 
     with (
         clock.step("sensitivity") as message,
         samples_blamed(),
-        checkpoint.section("clock", clock.state_dict),
-        checkpoint.section("curves", lambda: {"file": bytes_as_array(file.read_bytes())}),
+        runner.saving(curves=lambda: {"file": bytes_as_array(file.read_bytes())}),
     ):
-        cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
+        cutting, listen = choose(run, recipe.prune), clock.advance("sensitivity")
         found = layer_sensitivity.curves(
-            job,
+            run,
             recipe.prune,
             names=cutting.among,
             cut=cutting.alone(),
@@ -87,7 +83,7 @@ def run(
         )
         message.append(f"most sensitive: {found.by_sensitivity()[0]}")
     with clock.step("report"):
-        report = _report(recipe, job, found, clock.seconds)
+        report = _report(recipe, run, found, clock.seconds)
         file.write_text(found.model_dump_json(indent=2) + "\n")
         (out / "sensitivity.png").write_bytes(png(report))
         (out / "report.html").write_text(html(report))
@@ -95,23 +91,23 @@ def run(
     return FILES
 
 
-def _report(recipe: SensitivityRecipe, job: Job, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
+def _report(recipe: SensitivityRecipe, run: Run, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
     return SensitivityReport(
-        model_name=job.model.name,
-        metric_label=in_words(job.objective.metric),
+        model_name=run.model.name,
+        metric_label=in_words(run.objective.metric),
         spec=recipe,
         curves=found,
-        layers=tuple(_layers(recipe, job, found)),
+        layers=tuple(_layers(recipe, run, found)),
         verdicts=verdicts(found),
-        notes=tuple(job.notes),
+        notes=tuple(run.notes),
         host=host(),
         seconds=dict(seconds),
     )
 
 
-def _layers(recipe: SensitivityRecipe, job: Job, found: Curves) -> list[MeasuredLayer]:
+def _layers(recipe: SensitivityRecipe, run: Run, found: Curves) -> list[MeasuredLayer]:
     listed = []
-    for layer in summary.summarise(job.model).layers:
+    for layer in summary.summarise(run.model).layers:
         measured = layer.name in found.layers
         reason = layer.reason or "its weights are measured under another name"
         reason = "skip_layers names it" if layer.name in recipe.skip_layers else reason

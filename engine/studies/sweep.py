@@ -48,13 +48,13 @@ def measure_baseline(
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock(emit)
     with clock.step("baseline") as message, tempfile.TemporaryDirectory() as scratch:
-        job = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
+        run = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
         for name in recipe.methods:
-            job.recipe = recipe.recipe_of(Trial(name, recipe.sparsities[-1], recipe.seed))
+            run.recipe = recipe.recipe_of(Trial(name, recipe.sparsities[-1], recipe.seed))
             with suppress(TargetUnreachable):  # less may be in reach, which trials find out
-                check_steps(job)
-        found = baseline.measured(job, Path(scratch))
-        baseline.save(job, found, out / baseline.FILE.name)
+                check_steps(run)
+        found = baseline.measured(run, Path(scratch))
+        baseline.save(run, found, out / baseline.FILE.name)
         message.append(f"{found.quality.metric.replace('_', ' ')} {found.quality.score.value:.4f}")
     return (baseline.FILE,)
 

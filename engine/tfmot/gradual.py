@@ -19,7 +19,7 @@ from engine.bridge.twin import NATIVE, Twin, bring_back, twin
 from engine.models.prunable import SEPARABLE, prunable_kernels
 from engine.pruning.mask import keep_largest
 from engine.pruning.schedule import MAX_UPDATES
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.tfmot.twin_training import optimizer_twin, train_twin
 from engine.training.config import TrainingConfig
 from engine.training.context import TrainingContext, num_steps
@@ -95,7 +95,7 @@ def plan(model: Any, step: Prune, *, field: str = "layers") -> tuple[dict[str, f
     return targets, dense
 
 
-def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> dict[str, float]:
+def prune(run: Run, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> dict[str, float]:
     """Train the model's twin with TFMOT's wrappers, and bring every weight and the new masks back.
 
     Returns:
@@ -105,40 +105,40 @@ def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None
         RequestError: see ``check``.
         TrainingDiverged: the loss became NaN or infinite.
     """
-    schedule, size = step.schedule, job.recipe.training.batch_size
+    schedule, size = step.schedule, run.recipe.training.batch_size
     assert isinstance(schedule, Constant | Polynomial), "the spec has seen to it"
-    targets, dense = plan(job.model, step)
-    total = num_steps(job.data, batch_size=size, epochs=schedule.epochs)
-    pruned = twin(job.model, wrap=_wrapper(job, step, targets, total))
-    config = TrainingConfig.of(schedule, job.learning_rate)
-    job.notes.append(f"{name}: TFMOT on a tf_keras twin, {config}.")
+    targets, dense = plan(run.model, step)
+    total = num_steps(run.data, batch_size=size, epochs=schedule.epochs)
+    pruned = twin(run.model, wrap=_wrapper(run, step, targets, total))
+    config = TrainingConfig.of(schedule, run.learning_rate)
+    run.notes.append(f"{name}: TFMOT on a tf_keras twin, {config}.")
     if dense:
-        job.notes.append(f"TFMOT leaves dense: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
+        run.notes.append(f"TFMOT leaves dense: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
     context = TrainingContext(
         step_name=name,
         model=pruned.model,
-        data=job.data,
-        feed=job.feed,
-        objective=job.objective.head,
-        masks=job.masks,
+        data=run.data,
+        feed=run.feed,
+        objective=run.objective.head,
+        masks=run.masks,
         config=config,
-        training=job.recipe.training,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, config.learning_rate),
-        seed=job.recipe.seed,
+        training=run.recipe.training,
+        optimizer=make_optimizer(run.model, run.recipe.training.optimizer, config.learning_rate),
+        seed=run.recipe.seed,
         on_advance=on_advance,
     )
-    job.history += train_twin(
+    run.history += train_twin(
         context,
         callbacks=[_toolkit().UpdatePruningStep()],
-        sparsity=lambda: _sparsity(pruned, job.masks.names),
+        sparsity=lambda: _sparsity(pruned, run.masks.names),
     )
-    bring_back(pruned, job.model)
-    check_finite(job.model, name)
-    for layer in job.masks.names:
+    bring_back(pruned, run.model)
+    check_finite(run.model, name)
+    for layer in run.masks.names:
         kernel = _kernel(pruned.layers[layer])
         if layer in targets and step.structure == "weight":  # TFMOT keeps every weight that ties with its threshold
             kernel = kernel * keep_largest(np.abs(kernel), targets[layer], within=kernel != 0)
-        job.masks.set(layer, kernel)
+        run.masks.set(layer, kernel)
     return targets
 
 
@@ -213,10 +213,10 @@ def _why_dense(layer: Any, step: Prune, calls: int) -> str | None:
     return None
 
 
-def _wrapper(job: Job, step: Prune, targets: Mapping[str, float], total: int) -> Callable[[Any, Any], Any]:
+def _wrapper(run: Run, step: Prune, targets: Mapping[str, float], total: int) -> Callable[[Any, Any], Any]:
     """Holds what is cut already, and wraps the layers that TFMOT is to prune."""
-    toolkit, calls = _toolkit(), training_calls(job.model)
-    kernels = {id(kernel.place.layer): kernel for kernel in job.masks.kernels}
+    toolkit, calls = _toolkit(), training_calls(run.model)
+    kernels = {id(kernel.place.layer): kernel for kernel in run.masks.kernels}
     pattern: dict[str, Any] = {}
     if step.structure == "block":  # ours is units x inputs, a Dense kernel of Keras is (inputs, units)
         pattern["block_size"] = tuple(reversed(step.block_shape))
@@ -228,9 +228,9 @@ def _wrapper(job: Job, step: Prune, targets: Mapping[str, float], total: int) ->
         if kernel is None:
             return made
         attribute = "pointwise_constraint" if isinstance(layer, SEPARABLE) else "kernel_constraint"
-        _hold(made, attribute, job.masks.mask(kernel.name))
+        _hold(made, attribute, run.masks.mask(kernel.name))
         if kernel.bias is not None:  # units that are gone have neither weights nor a bias
-            alive = kernel.alive(job.masks.mask(kernel.name))
+            alive = kernel.alive(run.masks.mask(kernel.name))
             _hold(made, "bias_constraint", alive | (keras.ops.convert_to_numpy(kernel.bias) != 0))
         if kernel.name not in targets:
             return made

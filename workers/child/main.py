@@ -113,15 +113,15 @@ def _compressor() -> Run:
 
 
 def _sensitivity_measurer() -> Run:
-    from engine.studies.sensitivity import run
+    from engine.studies.sensitivity import measure_sensitivity
 
-    return _leaving_files(run)
+    return _leaving_files(measure_sensitivity)
 
 
 def _searcher() -> Run:
-    from engine.studies.search import run
+    from engine.studies.search import search
 
-    return _leaving_files(run)
+    return _leaving_files(search)
 
 
 def _sweeper() -> Run:

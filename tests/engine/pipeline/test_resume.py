@@ -15,8 +15,8 @@ from engine.checkpoint import file
 from engine.checkpoint.sections import Checkpoint, Section
 from engine.pipeline.compress import compress
 from engine.structured.latency import Timings
-from engine.studies.search import run as search
-from engine.studies.sensitivity import run as measure_sensitivity
+from engine.studies.search import search
+from engine.studies.sensitivity import measure_sensitivity
 from secateur.errors import TargetUnreachable
 from secateur.protocol.progress import Event, StepFinished, StepStarted
 from secateur.reports.report import Report

@@ -14,7 +14,7 @@ from engine.evaluation import litert
 from engine.evaluation.measure import predict
 from engine.parts import Parts
 from engine.pipeline.compress import compress
-from engine.studies.sensitivity import run as measure_layers
+from engine.studies.sensitivity import measure_sensitivity
 from secateur.errors import InputShapeMismatch, TrainingUnserved
 from secateur.reports.report import Report
 from secateur.reports.sensitivity import SensitivityReport
@@ -136,7 +136,9 @@ def test_columns_of_a_table_feed_the_inputs_that_are_declared_also_a_repair(
 def test_the_sensitivity_of_every_layer_is_measured(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     recipe = SensitivityRecipe(sparsities=(0.5, 0.9), criterion="taylor")
 
-    measure_layers(recipe, model=model_file, dataset=data_file, reading=READING, out=tmp_path, emit=lambda event: None)
+    measure_sensitivity(
+        recipe, model=model_file, dataset=data_file, reading=READING, out=tmp_path, emit=lambda event: None
+    )
 
     report = SensitivityReport.model_validate_json((tmp_path / "report.json").read_text())
     assert set(report.curves.layers) == {"see_left", "see_right", "hidden"}

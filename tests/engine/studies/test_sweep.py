@@ -113,12 +113,12 @@ def test_a_baseline_that_is_none_is_measured_again(model_file: Path, data_file: 
     """The file comes from a process that has run a stranger's model."""
     recipe = SweepRecipe.model_validate(SWEEP)
     first = recipe.recipe_of(recipe.trials()[0])
-    job = load(first, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
+    run = load(first, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
     (no_zip := tmp_path / "no_zip.npz").write_bytes(b"PK nothing")
     np.savez(other := tmp_path / "other.npz", told=np.zeros(3), outputs=np.zeros(3), tflite=np.zeros(3))
 
-    assert from_state_dict(job, read(no_zip)) is None
-    assert from_state_dict(job, read(other)) is None
+    assert from_state_dict(run, read(no_zip)) is None
+    assert from_state_dict(run, read(other)) is None
 
 
 def test_a_report_that_is_none_counts_as_no_result(
