@@ -1,7 +1,7 @@
-"""How much each layer takes: it alone is cut to every sparsity of a grid, and the model is measured.
+"""The sensitivity of each layer: it alone is pruned to every sparsity of a grid, and the model is measured.
 
-Measured on held-out samples, with BatchNorm re-estimated as after a real cut. A measurement is known by a digest
-of all that it depends on, so that a later job on the same model and data takes it up instead of repeating it.
+The model is measured on held-out samples, with BatchNorm re-estimated as after a real cut. A measurement is identified
+by a digest of everything that it depends on, so that later jobs on the same model and data reuse it.
 """
 
 import hashlib
@@ -34,16 +34,16 @@ from secateur.text import words
 FILE: Final = ProducedFile(name="sensitivity.json", media_type="application/json")
 
 BATCHES: Final = 10
-"""Training batches that BatchNorm is re-estimated on: fewer than after a real cut, as there are many cuts here.
+"""Training batches that BatchNorm is re-estimated on: fewer than after a real cut, because there are many cuts.
 
-What more of them change in a score is less than chance does.
+More batches change a score less than chance does.
 """
 
 MAX_BYTES: Final = 2**22
-"""Of an earlier measurement; thousands of layers need less."""
+"""The largest accepted file of an earlier measurement; thousands of layers need less."""
 
 Cut = Callable[[str, float], Array]
-"""The kernel of a layer, in Keras' own shape, as it is after cutting that layer alone to a sparsity."""
+"""Returns the kernel of a layer, in the shape of Keras, after pruning that layer alone to a sparsity."""
 
 
 def curves(
@@ -56,12 +56,16 @@ def curves(
     keep: Callable[[Curves], None] = lambda found: None,
     on_advance: Callable[[Advance], None] = lambda at: None,
 ) -> Curves:
-    """The sensitivity of these layers: what earlier jobs have measured is taken up, the rest is measured.
+    """The sensitivity of these layers: measurements of earlier jobs are reused, the others are made now.
 
     Args:
-        step: says how layers are cut, and ``sensitivity`` the grid and how many samples.
-        known: ``sensitivity.json`` of earlier jobs, newest first; what does not fit, or is no such file, is ignored.
-        keep: told what is known after each layer that was measured.
+        run: has the model and the data.
+        step: how layers are pruned; its ``sensitivity`` has the grid and the number of samples.
+        names: of the layers.
+        cut: prunes one layer.
+        known: ``sensitivity.json`` of earlier jobs, newest first; files that do not fit are ignored.
+        keep: called with all known curves after each measured layer.
+        on_advance: called with the progress.
     """
     grid, key = step.sensitivity, digest(run, step)
     fitting = [
@@ -102,13 +106,18 @@ def measure(
     keep: Callable[[Curves], None] = lambda found: None,
     on_advance: Callable[[Advance], None] = lambda at: None,
 ) -> Curves:
-    """Cut each of these layers alone to each sparsity, measure, and put it back.
+    """Prune each of these layers alone to each sparsity, measure the model, and restore the layer.
 
     Args:
-        samples: how many of the held-out samples to measure on, the first ones.
-        units: whether a unit without weights loses its bias as well.
-        key: goes into the result.
-        keep: told what was found so far after each layer.
+        run: has the model and the data.
+        names: of the layers.
+        cut: prunes one layer.
+        sparsities: the grid.
+        samples: how many of the held-out samples to measure on; the first ones are used.
+        units: whether a unit without weights also loses its bias.
+        key: the digest to store in the result.
+        keep: called with the curves so far after each layer.
+        on_advance: called with the progress.
     """
     bench = Bench.of(run, samples)
     found = Curves(
@@ -124,7 +133,7 @@ def measure(
     began, total, scores = time.monotonic(), len(names) * len(sparsities), dict[str, list[float]]()
     for name in names:
         for sparsity in sparsities:
-            weights = cut(name, sparsity)  # while the model is whole: criteria look at it
+            weights = cut(name, sparsity)  # before the layer is changed: criteria use the model
             with _cut(run.model, kernels[name], weights, units=units):
                 scores.setdefault(name, []).append(bench.score())
             done = sum(map(len, scores.values()))
@@ -137,13 +146,13 @@ def measure(
 
 @dataclass(frozen=True)
 class Bench:
-    """What a model under way is measured on."""
+    """The samples that a model is measured on."""
 
     run: Run
     x: Samples
     y: Array
     forward: Forward
-    """Re-estimates BatchNorm: compiled once, for all the cuts."""
+    """Re-estimates BatchNorm; compiled once for all cuts."""
 
     @classmethod
     def of(cls, run: Run, samples: int) -> "Bench":
@@ -152,23 +161,23 @@ class Bench:
         return cls(run, held_out.x, run.objective.of(held_out.y), compiled(run.model))
 
     def score(self) -> float:
-        """The metric, with BatchNorm re-estimated on training batches when that makes it better."""
-        told: list[float] = []
+        """The metric, with BatchNorm re-estimated on training batches if that improves it."""
+        scores: list[float] = []
 
         def goodness() -> float:
-            told.append(self.run.objective.head.goodness(self.y, _outputs(self.run, self.x)))
-            return told[-1]
+            scores.append(self.run.objective.head.goodness(self.y, _outputs(self.run, self.x)))
+            return scores[-1]
 
         batches = self.run.feed.batches(_training_samples(self.run), self.run.recipe.training.batch_size)
         reestimate_if_better(self.run.model, batches, judge=goodness, forward=self.forward)
-        best = max(told or [goodness()])
+        best = max(scores or [goodness()])
         return best if self.run.objective.higher_is_better else -best
 
 
 def digest(run: Run, step: Prune) -> str:
-    """Of all that a measurement depends on: the model as it is now, the data, and how layers are cut.
+    """Digest of everything that a measurement depends on: the current model, the data, and how layers are pruned.
 
-    Taken of contents, not of files, so that it also holds for a model that earlier steps have changed.
+    It covers contents, not files, so it also identifies a model that earlier steps have changed.
     """
     recipe, grid = run.recipe, step.sensitivity
     scales = [_scale(feed.scale) for feed in run.feed.each]
@@ -199,7 +208,7 @@ def digest(run: Run, step: Prune) -> str:
 
 @contextmanager
 def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator[None]:
-    """The model with one kernel exchanged; afterwards it is what it was, its BatchNorm statistics too."""
+    """While the block runs, the model has another kernel. Afterwards the kernel and BatchNorm are as before."""
     changed = [kernel.variable, *([kernel.bias] if units and kernel.bias is not None else [])]
     before = [(variable, np.array(variable)) for variable in changed]
     norms = [(layer, layer.get_weights()) for layer in batchnorm_layers(model)]

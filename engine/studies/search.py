@@ -1,7 +1,7 @@
 """A search: bisection for the highest sparsity whose exported file still meets the goals.
 
-Every trial is what a compress job with that sparsity would be, carried out on a copy of the model, and judged by its
-exported file on the test split. Where steps train, a trial starts from the best that has met the goals so far.
+Every trial runs the steps of a compress job with that sparsity on a copy of the model. Its exported file is measured
+on the test split. If the steps train, a trial starts from the best trial so far that met the goals.
 """
 
 import shutil
@@ -52,7 +52,7 @@ FILES: Final = (
 )
 
 USUAL: Final = 8
-"""Trials until the default resolution is reached, to tell how long a search may take."""
+"""Trials until the default resolution is reached; used to estimate how long a search takes."""
 
 
 def search(
@@ -66,16 +66,16 @@ def search(
     known: Sequence[Path] = (),
     checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
-    """Search and leave ``FILES`` in a folder: the best file, its own report as ``best.html``, and all trials.
+    """Search and write ``FILES`` to a folder: the best file, its own report as ``best.html``, and all trials.
 
     Args:
-        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        checkpoint: where to go on, and whom to tell how far it is.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+        checkpoint: where to resume from, and where to save the state.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work.
-        GoalsMissed: no trial met the goals, and nothing else was asked for.
-        TrialsFailed: no trial could be carried out at all.
+        GoalsMissed: no trial met the goals, and ``on_goals_missed`` is fail.
+        TrialsFailed: every trial failed.
     """
     runner = Runner.start(recipe.seed, emit, checkpoint)
     clock, highest = runner.clock, recipe.recipe_of(recipe.highest)
@@ -112,18 +112,18 @@ def search(
 
 @dataclass(frozen=True)
 class Found:
-    """A trial that was carried out: its report, its model, and where its files are."""
+    """A trial with a result: its report, its model, and the folder of its files."""
 
     trial: SearchTrial
     report: Report
     model: Any
-    """None when another process has made it and no trial needs it."""
+    """None if an earlier process made it and no later trial starts from it."""
     folder: Path
 
 
 @dataclass
 class Bisection:
-    """Trials, one after the other, until the budget or the resolution ends them."""
+    """Runs one trial after the other until the budget is used up or the resolution is reached."""
 
     recipe: SearchRecipe
     run: Run
@@ -133,10 +133,10 @@ class Bisection:
     known: Sequence[Path] = ()
     trials: list[SearchTrial] = field(default_factory=list)
     best: Found | None = None
-    """The highest sparsity that met the goals; while none has, the one that lost least."""
+    """The trial with the highest sparsity that met the goals; before there is one, the trial that lost least."""
 
     def run_trials(self) -> Literal["resolution", "trials", "seconds"]:
-        """Run trials. Returns what ended them."""
+        """Run the trials. Returns the reason why they ended."""
         began, budget = time.monotonic() - sum(trial.seconds for trial in self.trials), self.recipe.budget
         while len(self.trials) < budget.trials:
             self.run.checkpoint.save_if_due()
@@ -146,21 +146,21 @@ class Bisection:
             sparsity = next_sparsity(self.trials, highest=self.recipe.highest, resolution=self.recipe.resolution)
             if sparsity is None:
                 return "resolution"
-            self._tell(sparsity)
+            self._report_progress(sparsity)
             self._try(sparsity)
         return "trials"
 
     def state_dict(self) -> Section:
-        """The trials that have ended, and all of the best one."""
+        """The finished trials, and everything of the best one."""
         section: dict[str, Array] = {"trials": as_array([trial.model_dump(mode="json") for trial in self.trials])}
         if self.best is not None:
             section["best"] = as_array(self.best.trial.model_dump(mode="json"))
             section |= {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in self.best.folder.iterdir()}
-            section |= variables_state(self.best.model.variables) if self._goes_on_from_best else {}
+            section |= variables_state(self.best.model.variables) if self._starts_from_best else {}
         return section
 
     def load_state_dict(self, section: Section | None) -> None:
-        """Go on behind the trials of another process."""
+        """Continue after the trials of an earlier process."""
         if section is None:
             return
         self.trials[:] = map(SearchTrial.model_validate, from_array(section["trials"]))
@@ -171,15 +171,15 @@ class Bisection:
             if name.startswith("file/"):
                 (folder / Path(name).name).write_bytes(content.tobytes())
         model = None
-        if self._goes_on_from_best:
+        if self._starts_from_best:
             model = _compiled_copy(self.run.model, like=self.run.model)
             load_variables(section, model.variables)
         report = Report.model_validate_json((folder / "report.json").read_bytes())
         self.best = Found(SearchTrial.model_validate(from_array(section["best"])), report, model, folder)
 
     @property
-    def _goes_on_from_best(self) -> bool:
-        """Whether trials train on from the best. A cut without training is best made in what nobody has cut before."""
+    def _starts_from_best(self) -> bool:
+        """Whether trials train on from the best one. Without training, a cut of the uploaded model is better."""
         steps = self.recipe.steps
         return any(map(trains, steps)) and not any(isinstance(step, PruneChannels) for step in steps)
 
@@ -192,10 +192,10 @@ class Bisection:
         started_from = 0.0 if start is None else start.trial.sparsity
         try:
             report = carry_out(run, self.before, out=folder, clock=Clock(lambda _: None), known=self.known)
-        except (RequestError, SparsityMissed) as fault:  # this much cannot go; less may
+        except (RequestError, SparsityMissed) as fault:  # a lower sparsity may still work
             seconds = time.monotonic() - began
-            told = {"sparsity": sparsity, "started_from": started_from, "met": False}
-            self.trials.append(SearchTrial(**told, why=fault.detail, seconds=seconds))
+            failed = {"sparsity": sparsity, "started_from": started_from, "met": False}
+            self.trials.append(SearchTrial(**failed, why=fault.detail, seconds=seconds))
             return
         before, after = self.before.quality, report.result.quality
         drop = (1 if before.higher_is_better else -1) * (before.score.value - after.score.value)
@@ -208,14 +208,14 @@ class Bisection:
             seconds=time.monotonic() - began,
         )
         self.trials.append(trial)
-        self._keep(Found(trial, report, run.model, folder))
+        self._keep_better(Found(trial, report, run.model, folder))
 
     def _start(self) -> Found | None:
-        """What a trial trains on from."""
-        best = self.best if self._goes_on_from_best else None
+        """The trial that the next one starts from; None for the uploaded model."""
+        best = self.best if self._starts_from_best else None
         return best if best is not None and best.trial.met else None
 
-    def _keep(self, found: Found) -> None:
+    def _keep_better(self, found: Found) -> None:
         if self.best is None or _rank(found.trial) > _rank(self.best.trial):
             if self.best is not None:
                 shutil.rmtree(self.best.folder)
@@ -223,10 +223,10 @@ class Bisection:
         else:
             shutil.rmtree(found.folder)
 
-    def _tell(self, sparsity: float) -> None:
+    def _report_progress(self, sparsity: float) -> None:
         number, most = len(self.trials), self.recipe.budget.trials
         last = f", last drop {self.trials[-1].drop:.4f}" if self.trials and self.trials[-1].drop is not None else ""
-        message = f"trial {number + 1}: {words.grid_point(sparsity)} cut{last}"
+        message = f"trial {number + 1}: {words.grid_point(sparsity)}{last}"
         expected = max(number + 1, min(most, USUAL))
         spent = sum(trial.seconds for trial in self.trials)
         left = spent / number * (expected - number) if number else 0.0
@@ -250,18 +250,19 @@ def _missed(recipe: SearchRecipe, trials: Sequence[SearchTrial], nearest: Search
         for trial in sorted(trials, key=lambda trial: trial.sparsity)
     )
     return GoalsMissed(
-        f"None of {len(trials)} trials loses at most {recipe.goals.max_accuracy_drop:g}. Lost, by sparsity: {lost}.",
+        f"None of {len(trials)} trials met the goal, a drop of at most {recipe.goals.max_accuracy_drop:g}. "
+        f"Drop by sparsity: {lost}.",
         suggestions=[
-            f"Allow goals.max_accuracy_drop {nearest.drop or 0.0:.4f}, or set on_goals_missed to deliver.",
-            "Train after the cut: add a finetune step.",
+            f"Raise goals.max_accuracy_drop to {nearest.drop or 0.0:.4f}, or set on_goals_missed to deliver.",
+            "Add a finetune step after the prune step.",
         ],
     )
 
 
 def _all_failed(trials: Sequence[SearchTrial]) -> TrialsFailed:
     return TrialsFailed(
-        f"None of {len(trials)} trials could be carried out. The first: {trials[0].why}",
-        suggestions=["Run one of them as a compress job to see more."],
+        f"All {len(trials)} trials failed. The first failure: {trials[0].why}",
+        suggestions=["Run one trial as a compress job to see the details."],
     )
 
 

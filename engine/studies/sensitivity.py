@@ -1,4 +1,4 @@
-"""A whole sensitivity job: load, measure every layer, and tell what was found."""
+"""A sensitivity job: load, measure every layer, and write the report."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -42,14 +42,14 @@ def measure_sensitivity(
     known: Iterable[Path] = (),
     checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
-    """Measure how much each layer takes and leave ``FILES`` in a folder.
+    """Measure the sensitivity of each layer and write ``FILES`` to a folder.
 
     Args:
-        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         out: an existing folder.
-        emit: told about every step.
-        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        checkpoint: where to go on, and whom to tell how far it is.
+        emit: called with the events of every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+        checkpoint: where to resume from, and where to save the state.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
@@ -109,8 +109,8 @@ def _layers(recipe: SensitivityRecipe, run: Run, found: Curves) -> list[Measured
     listed = []
     for layer in summary.summarise(run.model).layers:
         measured = layer.name in found.layers
-        reason = layer.reason or "its weights are measured under another name"
-        reason = "skip_layers names it" if layer.name in recipe.skip_layers else reason
+        reason = layer.reason or "it shares its weights with a layer that is measured"
+        reason = "it is listed in skip_layers" if layer.name in recipe.skip_layers else reason
         listed.append(
             MeasuredLayer(
                 name=layer.name,

@@ -1,4 +1,4 @@
-"""The two halves of a sweep that need the engine: measure the original once, and gather what the trials found."""
+"""The two parts of a sweep that need the engine: measure the baseline once, and gather the results of the trials."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,7 @@ MAX_REPORT_BYTES: Final = 64 << 20
 def measure_baseline(
     recipe: SweepRecipe, *, model: Path, dataset: Path, reading: Reading, out: Path, emit: Callable[[Event], None]
 ) -> tuple[ProducedFile, ...]:
-    """Measure the original for all trials, and refuse steps that cannot work at any sparsity.
+    """Measure the baseline for all trials, and refuse steps that cannot work at any sparsity.
 
     Raises:
         RequestError: the model, the data or the methods cannot work.
@@ -51,7 +51,7 @@ def measure_baseline(
         run = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
         for name in recipe.methods:
             run.recipe = recipe.recipe_of(Trial(name, recipe.sparsities[-1], recipe.seed))
-            with suppress(TargetUnreachable):  # less may be in reach, which trials find out
+            with suppress(TargetUnreachable):  # trials may reach a lower sparsity
                 check_steps(run)
         found = baseline.measured(run, Path(scratch))
         baseline.save(run, found, out / baseline.FILE.name)
@@ -62,14 +62,14 @@ def measure_baseline(
 def gather(
     recipe: SweepRecipe, given: GatherTrials, *, out: Path, emit: Callable[[Event], None]
 ) -> tuple[ProducedFile, ...]:
-    """Make the table and the plot of a sweep whose trials have ended, and leave ``FILES`` in a folder.
+    """Make the table and the plot of a sweep whose trials have ended, and write ``FILES`` to a folder.
 
     Args:
         given: the trials in the order of ``recipe.trials()``, and the baseline.
 
     Raises:
-        TrialsFailed: none of them has a result, because of what was asked.
-        InternalError: none of them has a result, because of us.
+        TrialsFailed: no trial has a result, for a reason that the user can change.
+        InternalError: no trial has a result, by a fault of the service.
     """
     clock, ended = Clock(emit), given.trials
     emit(StepStarted(step=TRIALS))
@@ -106,7 +106,7 @@ def gather(
 
 
 def _read(path: Path) -> Report | None:
-    """A trial's report; None for one that another version wrote, or that its model's code has forged."""
+    """The report of a trial; None if another version wrote it, or if code in the model has forged it."""
     if path.stat().st_size > MAX_REPORT_BYTES:
         return None
     try:
@@ -132,8 +132,8 @@ def _results(
 def _all_failed(ended: Sequence[EndedTrial]) -> SecateurError:
     first = next((each.failure for each in ended if each.failure is not None), None)
     if first is None:
-        return TrialsFailed("All trials were cancelled, or expired before a worker took them.")
-    told = f"All {len(ended)} trials failed. The first: {first.title}. {first.detail}"
+        return TrialsFailed("All trials were cancelled, or expired before a worker started them.")
+    detail = f"All {len(ended)} trials failed. The first failure: {first.title}. {first.detail}"
     if first.blame == "service":
-        return InternalError(told, suggestions=first.suggestions)
-    return TrialsFailed(told, errors=first.errors, suggestions=first.suggestions)
+        return InternalError(detail, suggestions=first.suggestions)
+    return TrialsFailed(detail, errors=first.errors, suggestions=first.suggestions)
