@@ -1,4 +1,4 @@
-"""The evidence at the end of a job: are the zeros in the file, and what do the files measure?"""
+"""The report at the end of a job: check that the zeros are in the file, and measure the files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from secateur.specs.metrics import in_words
 
 
 def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds: Mapping[str, float]) -> Report:
-    """Measure the result beside the baseline and check that the zeros are in the file.
+    """Measure the result and the baseline, and check that the zeros are in the file.
 
     Raises:
-        SparsityMissed: they are not.
+        SparsityMissed: the file has fewer zeros than the targets.
     """
     result = run.result
     assert result is not None

@@ -9,7 +9,7 @@ from secateur.specs.spec import Quantize
 
 
 def quantize(run: Run, step: Quantize, folder: Path) -> str:
-    """Export the model as it is now; ``measure`` looks at the files.
+    """Export the current model; the files are measured at the end of the run.
 
     Raises:
         ConversionFailed: LiteRT cannot express the model.

@@ -1,7 +1,7 @@
-"""Training a tf_keras twin the way ``train`` trains a Keras 3 model: same batches, loss, optimiser, events.
+"""Train a tf_keras twin as ``train`` trains a Keras 3 model: the same batches, loss, optimiser and events.
 
-tf_keras has its own losses, metrics, optimisers and callbacks; each is made here from the settings of ours.
-``tf_keras`` is imported by the functions that need it, never before.
+tf_keras has its own losses, metrics, optimisers and callbacks; each is built from the settings of the Keras 3 one.
+Only the functions that need ``tf_keras`` import it.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from secateur.reports.report import TrainingPoint
 
 
 def optimizer_twin(optimizer: Any) -> Any:
-    """A tf_keras optimiser of the same kind, with those of the settings that tf_keras knows.
+    """A tf_keras optimiser of the same kind, with the settings that tf_keras knows.
 
     Raises:
         BridgeRefused: tf_keras has no optimiser of that kind.

@@ -289,7 +289,7 @@ def test_the_curves_are_kept_as_plain_json(finished: tuple[Path, list[Event]]) -
 def test_the_command_takes_up_what_it_left_before(
     finished: tuple[Path, list[Event]], model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
-    """Whoever changes nothing but the plot, or adds a layer, does not wait again."""
+    """A job that changes only the plot, or adds a layer, reuses the measurements."""
     out, spec = tmp_path / "out", tmp_path / "spec.json"
     shutil.copytree(finished[0], out)
     spec.write_text(json.dumps(GRID))
