@@ -57,6 +57,9 @@ def compress(
     """Run a recipe and write its files to a folder.
 
     Args:
+        recipe: the steps of the job and their settings.
+        model: the uploaded model.
+        dataset: the uploaded data set.
         reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         out: an existing folder.
         emit: called with the events of every step.
@@ -88,7 +91,15 @@ def compress(
 
 
 def carry_out(run: Run, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
-    """Run every step of a loaded job, measure the result, and write ``FILES`` to a folder."""
+    """Run every step of a loaded job, measure the result, and write ``FILES`` to a folder.
+
+    Args:
+        run: the loaded job; its steps change it.
+        before: the baseline.
+        out: an existing folder.
+        clock: times the steps and emits their events.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+    """
     steps = run.recipe.steps
     done, names = resume_steps(run, out), step_names(each.kind for each in steps)
     known = [out / layer_sensitivity.FILE.name, *known]

@@ -39,6 +39,10 @@ def load(
     """Read both files and refuse, before any training, what cannot work.
 
     Args:
+        recipe: the steps of the job and their settings.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         asked: the spec of the user if the recipe was derived from it; errors name its fields.
 
     Raises:

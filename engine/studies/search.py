@@ -69,6 +69,12 @@ def search(
     """Search and write ``FILES`` to a folder: the best file, its own report as ``best.html``, and all trials.
 
     Args:
+        recipe: the steps of every trial, the goals and the budget.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
+        out: an existing folder.
+        emit: called with the events of every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
         checkpoint: where to resume from, and where to save the state.
 

@@ -45,6 +45,9 @@ def measure_sensitivity(
     """Measure the sensitivity of each layer and write ``FILES`` to a folder.
 
     Args:
+        recipe: how layers are pruned, and the grid of sparsities.
+        model: the uploaded model.
+        dataset: the uploaded data set.
         reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         out: an existing folder.
         emit: called with the events of every step.

@@ -42,6 +42,14 @@ def measure_baseline(
 ) -> tuple[ProducedFile, ...]:
     """Measure the baseline for all trials, and refuse steps that cannot work at any sparsity.
 
+    Args:
+        recipe: the methods, sparsities and seeds of the sweep.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
+        out: an existing folder, for the baseline file.
+        emit: called with the events of every step.
+
     Raises:
         RequestError: the model, the data or the methods cannot work.
     """

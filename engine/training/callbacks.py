@@ -61,6 +61,11 @@ class BestWeightsCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(self, selection: EpochSelection, config: TrainingConfig, *, done: int = 0) -> None:
+        """Start before the first epoch.
+
+        Args:
+            done: training steps that an earlier process has run.
+        """
         super().__init__()
         self.stores_best = config.best_epoch
         self.weights: list[Array] | None = None
