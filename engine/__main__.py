@@ -100,9 +100,9 @@ def search(
 
 
 def _searcher() -> Work:
-    from engine.studies.search import run
+    from engine.studies.search import search
 
-    return run
+    return search
 
 
 def _compressor() -> Work:
@@ -112,9 +112,9 @@ def _compressor() -> Work:
 
 
 def _measurer() -> Work:
-    from engine.studies.sensitivity import run
+    from engine.studies.sensitivity import measure_sensitivity
 
-    return run
+    return measure_sensitivity
 
 
 def _follow(

@@ -56,26 +56,26 @@ def one_run(
     recipe: Any, files: dict[str, Path], out: Path, path: Path, every: float | None, tell: Callable[[bool], None]
 ) -> Run:
     """Carry out one job."""
-    from engine.checkpoint import file as checkpoint
-    from engine.checkpoint.sections import Sections, Trail
+    from engine.checkpoint import file
+    from engine.checkpoint.sections import Checkpoint, Sections
     from engine.pipeline.compress import compress
     from secateur.specs.reading import Reading
 
     run = Run()
 
-    class Timed(checkpoint.File):
-        def keep(self, tell: Callable[[], Sections]) -> None:
+    class Timed(file.CheckpointFile):
+        def save(self, state_dict: Callable[[], Sections]) -> None:
             began = time.perf_counter()
-            super().keep(tell)
+            super().save(state_dict)
             run.seconds.append(time.perf_counter() - began)
 
     def announce() -> None:
         run.num_bytes.append(path.stat().st_size)
         tell(True)
 
-    keeper = None if every is None else Timed(path, recipe, every_seconds=every, announce=announce)
+    writer = None if every is None else Timed(path, recipe, every_seconds=every, announce=announce)
     began, used = time.perf_counter(), time.process_time()
-    compress(recipe, reading=Reading(), out=out, emit=lambda _: None, trail=Trail(keeper), **files)
+    compress(recipe, reading=Reading(), out=out, emit=lambda _: None, checkpoint=Checkpoint(writer), **files)
     run.wall, run.processor = time.perf_counter() - began, time.process_time() - used
     return run
 

@@ -1,7 +1,7 @@
-"""The one file in which a job's trail is kept: written beside, then named; read with suspicion.
+"""The file that holds a job's checkpoint: written under another name, then renamed; read without trust.
 
-Whoever takes it is told of it, and removes it in the end. As long as it lies there nothing new is kept, so a slow
-reader is never behind by more than one.
+The worker is notified of each file and removes it once it is stored. No new checkpoint is written before that, so a
+slow worker is never more than one checkpoint behind.
 """
 
 import hashlib
@@ -26,49 +26,49 @@ from engine.checkpoint.sections import Section, Sections, as_array, from_array
 _log = logging.getLogger(__name__)
 
 FORMAT: Final = 1
-"""Goes up whenever a section means something else than before."""
+"""Incremented whenever the meaning of a section changes."""
 
 WRITING_SHARE: Final = 0.05
-"""At most so much of a job's time goes into keeping it."""
+"""The largest share of a job's time that writing checkpoints may take."""
 
 
 @dataclass
-class File:
-    """Keeps sections in a file, now and then.
+class CheckpointFile:
+    """Writes sections to a file at intervals.
 
     Args:
-        path: where the file appears, whole.
-        work: what the job was asked for; another one's checkpoints are not taken up.
-        every_seconds: the least time from one to the next.
-        announce: told when a file has appeared.
+        path: where the complete file appears.
+        work: the job's recipe; checkpoints of other recipes are not read.
+        every_seconds: the shortest time between two checkpoints.
+        announce: called when a file has appeared.
     """
 
     path: Path
     work: BaseModel
     every_seconds: float
     announce: Callable[[], None]
-    _kept_at: float = field(default_factory=time.monotonic)
+    _saved_at: float = field(default_factory=time.monotonic)
     _pause: float = 0.0
 
     def is_due(self) -> bool:
-        """Whether the last one was taken, and is old enough for what it cost."""
-        due = time.monotonic() >= self._kept_at + max(self.every_seconds, self._pause)
+        """Whether the last file was removed, and is old enough for the time that writing it took."""
+        due = time.monotonic() >= self._saved_at + max(self.every_seconds, self._pause)
         return due and not self.path.exists()
 
-    def keep(self, tell: Callable[[], Sections]) -> None:
-        """Write the file and announce it. Where there is no room for it the job goes on without."""
+    def save(self, state_dict: Callable[[], Sections]) -> None:
+        """Write the file and announce it. When the file cannot be written, the job continues without it."""
         began = time.monotonic()
         unfinished = self.path.with_suffix(".part")
         try:
-            self._write(tell(), unfinished)
+            self._write(state_dict(), unfinished)
             os.replace(unfinished, self.path)
         except (OSError, MemoryError) as fault:
             unfinished.unlink(missing_ok=True)
-            _log.warning("How far the job is could not be kept: %s.", fault)
+            _log.warning("The checkpoint could not be saved: %s.", fault)
             return
         finally:
-            self._kept_at = time.monotonic()
-            self._pause = (self._kept_at - began) / WRITING_SHARE if self.every_seconds else 0.0
+            self._saved_at = time.monotonic()
+            self._pause = (self._saved_at - began) / WRITING_SHARE if self.every_seconds else 0.0
         self.announce()
 
     def _write(self, sections: Sections, path: Path) -> None:
@@ -78,18 +78,18 @@ class File:
 
 
 def read(path: Path, work: BaseModel) -> dict[str, Section]:
-    """What was kept; nothing when that was for other work, by another version, or is damaged."""
+    """The sections of a file; none when it belongs to other work or another version, or is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            if from_array(kept["header"]) != _header(work):
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as saved:
+            if from_array(saved["header"]) != _header(work):
                 return {}
-            found = defaultdict[str, dict[str, Array]](dict)
-            for full in kept.files:
+            sections = defaultdict[str, dict[str, Array]](dict)
+            for full in saved.files:
                 name, slash, key = full.partition("/")
                 if slash:
-                    found[name][key] = kept[full]
-            return dict(found)
-    except (KeyError, TypeError, ValueError, BadZipFile, OSError, EOFError):  # not what we wrote
+                    sections[name][key] = saved[full]
+            return dict(sections)
+    except (KeyError, TypeError, ValueError, BadZipFile, OSError, EOFError):  # not a file that we wrote
         return {}
 
 

@@ -1,8 +1,8 @@
-"""How far a job is, told so that another process can go on from there.
+"""The state of a running job as named sections of arrays, so that another process can resume it.
 
-Those who know a part of it tell it in a section under its own name, for as long as they are at work. At every safe
-point somebody says ``mark``; then all open sections together are what is kept. Whoever goes on walks the same way
-through the same code, and each takes up its section where it would have begun afresh.
+Each part of the engine registers its own section for as long as it runs. ``save_if_due``, called wherever the state is
+consistent, saves all registered sections together. A process that resumes runs the same code, and each part restores
+its section where it would otherwise start from the beginning.
 """
 
 import json
@@ -16,73 +16,76 @@ import numpy as np
 from engine.arrays import Array
 
 Section = Mapping[str, Array]
-"""Arrays by name; what is no array is told as JSON, see ``as_array``."""
+"""Arrays by name; other values are stored as JSON, see ``as_array``."""
 
 Sections = Mapping[str, Section]
 
 
-class Keeper(Protocol):
-    """Where sections are kept."""
+class CheckpointWriter(Protocol):
+    """Where sections are saved."""
 
     def is_due(self) -> bool:
-        """Whether it is time to keep something again."""
+        """Whether it is time to save again."""
 
-    def keep(self, tell: Callable[[], Sections]) -> None:
-        """Keep what is told now in place of what was kept before."""
+    def save(self, state_dict: Callable[[], Sections]) -> None:
+        """Save the sections as they are now in place of those saved before."""
 
 
 @dataclass
-class Trail:
-    """Collects what is to be kept, and hands out what an earlier process kept. By itself it does neither."""
+class Checkpoint:
+    """Collects the sections to save, and hands out those of an earlier process. Without either it does nothing."""
 
-    keeper: Keeper | None = None
-    found: dict[str, Section] = field(default_factory=dict)
-    """What an earlier process kept; each section is handed out once."""
-    _tellers: dict[str, Callable[[], Section]] = field(default_factory=dict)
+    writer: CheckpointWriter | None = None
+    sections: dict[str, Section] = field(default_factory=dict)
+    """What an earlier process saved and no part has restored yet."""
+    _state_dicts: dict[str, Callable[[], Section]] = field(default_factory=dict)
 
     @property
-    def goes_on(self) -> bool:
-        """Whether there is something to take up yet."""
-        return bool(self.found)
+    def is_resumed(self) -> bool:
+        """Whether sections of an earlier process are still to be restored."""
+        return bool(self.sections)
 
-    def take(self, name: str) -> Section | None:
-        """What was told under this name where an earlier process stopped; None when it was not there."""
-        return self.found.pop(name, None)
+    def restore(self, name: str) -> Section | None:
+        """Hand out a section of the earlier process, once. None when it saved no such section."""
+        return self.sections.pop(name, None)
 
     @contextmanager
-    def telling(self, name: str, tell: Callable[[], Section]) -> Iterator[None]:
-        """While the block runs, what ``tell`` returns is a part of whatever is kept."""
-        assert name not in self._tellers, f"{name} is told by somebody else already"
-        self._tellers[name] = tell
+    def section(self, name: str, state_dict: Callable[[], Section]) -> Iterator[None]:
+        """While the block runs, every checkpoint holds what ``state_dict`` returns when it is saved."""
+        assert name not in self._state_dicts, f"section {name} is registered already"
+        self._state_dicts[name] = state_dict
         try:
             yield
         finally:
-            del self._tellers[name]
+            del self._state_dicts[name]
 
     @contextmanager
-    def from_here(self, name: str, state: Callable[[], Section], live: Callable[[], Section] = dict) -> Iterator[None]:
-        """While the block runs, another process would begin with the state of now.
+    def restart_point(
+        self, name: str, state_dict: Callable[[], Section], live: Callable[[], Section] = dict
+    ) -> Iterator[None]:
+        """While the block runs, every checkpoint holds the state from before the block.
 
         Args:
-            state: asked once, at the beginning; never where nothing is kept.
-            live: asked whenever something is kept; told in the same section.
+            name: of the section.
+            state_dict: called once, before the block; never when no checkpoints are written.
+            live: called at every save; its arrays go into the same section.
         """
-        if self.keeper is None:
+        if self.writer is None:
             yield
             return
-        begun = state()
-        with self.telling(name, lambda: {**begun, **live()}):
-            self.mark()
+        before = state_dict()
+        with self.section(name, lambda: {**before, **live()}):
+            self.save_if_due()
             yield
 
-    def mark(self) -> None:
-        """A safe point: keep what all tell, if it is time to."""
-        if self.keeper is not None and self.keeper.is_due():
-            self.keeper.keep(lambda: {name: tell() for name, tell in self._tellers.items()})
+    def save_if_due(self) -> None:
+        """Save all registered sections if it is time to. Call it where the state is consistent."""
+        if self.writer is not None and self.writer.is_due():
+            self.writer.save(lambda: {name: state_dict() for name, state_dict in self._state_dicts.items()})
 
 
 def as_array(value: Any) -> Array:
-    """What JSON can say, as an array.
+    """A value that JSON can express, as an array.
 
     >>> from_array(as_array({"epoch": 2}))
     {'epoch': 2}
@@ -91,7 +94,7 @@ def as_array(value: Any) -> Array:
 
 
 def from_array(array: Array) -> Any:
-    """The value again."""
+    """The value that ``as_array`` was given."""
     return json.loads(array.tobytes())
 
 

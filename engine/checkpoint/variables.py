@@ -9,14 +9,14 @@ import numpy as np
 from engine.checkpoint.sections import Section
 
 
-def variables_told(variables: Sequence[Any], name: str = "variable") -> Section:
-    """Values of variables, by their places."""
+def variables_state(variables: Sequence[Any], name: str = "variable") -> Section:
+    """The values of variables, by their position."""
     return {
         f"{name}/{place}": np.array(keras.ops.convert_to_numpy(variable)) for place, variable in enumerate(variables)
     }
 
 
-def take_up_variables(section: Section, variables: Sequence[Any], name: str = "variable") -> None:
-    """Give variables the values that were told of others like them."""
+def load_variables(section: Section, variables: Sequence[Any], name: str = "variable") -> None:
+    """Assign saved values to variables of the same shapes."""
     for place, variable in enumerate(variables):
         variable.assign(section[f"{name}/{place}"])

@@ -11,17 +11,17 @@ from secateur.reports.report import Sizes
 PLAIN: Final = tuple(field.name for field in fields(Export) if field.name not in ("runner", "sizes"))
 
 
-def told(exported: Export) -> Section:
-    """Everything of an export."""
+def state_dict(exported: Export) -> Section:
+    """All of an export."""
     about = {name: getattr(exported, name) for name in PLAIN} | {"sizes": exported.sizes.model_dump(mode="json")}
     return {"export": as_array(about), "tflite": bytes_as_array(exported.runner.content)}
 
 
-def taken_up(model: Any, section: Section) -> Export:
-    """The export of a model that was told.
+def from_state_dict(model: Any, section: Section) -> Export:
+    """The saved export of a model.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: the section holds no export.
     """
     about = from_array(section["export"])
     runner = litert.runner_of(model, section["tflite"].tobytes())

@@ -10,7 +10,7 @@ from secateur.protocol.progress import Event, StepAdvanced, StepFinished, StepSt
 
 
 class Clock:
-    """Tells that steps begin and end, and how long they took."""
+    """Emits an event when a step starts and ends, and measures how long it takes."""
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
@@ -19,10 +19,10 @@ class Clock:
 
     @contextmanager
     def step(self, name: str, *, silent: bool = False) -> Iterator[list[str]]:
-        """A step; what is put into the list becomes its closing message.
+        """Time a step. The strings that the block adds to the list become its closing message.
 
         Args:
-            silent: nothing is told of it, because it has been told before.
+            silent: emit nothing, because an earlier process has emitted the events.
         """
         message = list[str]()
         if silent:
@@ -35,15 +35,15 @@ class Clock:
         self._emit(StepFinished(step=name, seconds=self.seconds[name], message="; ".join(message) or None))
 
     def advance(self, name: str) -> Callable[[Advance], None]:
-        """A listener for the training inside a step."""
+        """A callback for progress inside a step."""
         return lambda at: self._emit(StepAdvanced(step=name, **vars(at)))
 
-    def told(self) -> Section:
-        """What it has measured, and how long the step under way has taken so far."""
+    def state_dict(self) -> Section:
+        """The measured times, and how long the running step has taken so far."""
         return {"about": as_array({"seconds": self.seconds, "under_way": time.monotonic() - self._began})}
 
-    def take_up(self, section: Section | None) -> None:
-        """Go on with the step that another process was in."""
+    def load_state_dict(self, section: Section | None) -> None:
+        """Continue timing the step that an earlier process was in."""
         if section is not None:
             about = from_array(section["about"])
             self.seconds, self._earlier = about["seconds"], about["under_way"]

@@ -7,18 +7,17 @@ from typing import Final, assert_never
 
 import keras
 
-from engine.checkpoint.sections import Trail
+from engine.checkpoint.sections import Checkpoint
 from engine.evaluation import measure
 from engine.faults import samples_blamed
 from engine.pipeline.clock import Clock
 from engine.pipeline.preflight import check_steps
 from engine.pipeline.report import make_report
+from engine.pipeline.runner import Runner
 from engine.pruning.cutting import Cutting
 from engine.run import baseline
-from engine.run.baseline import original
-from engine.run.context import Job
-from engine.run.load import load
-from engine.run.snapshot import kept, take_up
+from engine.run.context import Run
+from engine.run.snapshot import resume_steps, step_checkpoint
 from engine.steps import layer_sensitivity
 from engine.steps.channels import prune_channels
 from engine.steps.finetune import finetune
@@ -53,97 +52,78 @@ def compress(
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
     known_baseline: Path | None = None,
-    trail: Trail | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
-    """Run a recipe and leave its files in a folder.
+    """Run a recipe and write its files to a folder.
 
     Args:
-        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
+        recipe: the steps of the job and their settings.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         out: an existing folder.
-        emit: told about every step.
-        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        known_baseline: the original as a sweep measured it for all of its trials.
-        trail: where to go on, and whom to tell how far it is.
+        emit: called with the events of every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+        known_baseline: the baseline that a sweep measured for all of its trials.
+        checkpoint: where to resume from, and where to save the state.
 
     Returns:
-        What was left: ``FILES``, and ``sensitivity.json`` when layers were measured.
+        The files: ``FILES``, and ``sensitivity.json`` if layers were measured.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
-        SparsityMissed, ExportDisagrees: the result is not what was asked for, and is not handed out.
+        SparsityMissed, ExportDisagrees: the result is not what the recipe asks for; it is not delivered.
     """
     try:
-        return _run(
-            recipe,
-            model=model,
-            dataset=dataset,
-            reading=reading,
-            out=out,
-            clock=Clock(emit),
-            known=known,
-            known_baseline=known_baseline,
-            trail=trail or Trail(),
-        )
+        runner = Runner.start(recipe.seed, emit, checkpoint)
+        with runner.loaded(recipe, model=model, dataset=dataset, reading=reading) as (run, message):
+            if not runner.checkpoint.is_resumed:
+                check_steps(run)
+            before = runner.baseline(run, message, known_baseline)
+        with runner.saving(baseline=lambda: baseline.state_dict(run, before)):
+            carry_out(run, before, out=out, clock=runner.clock, known=known)
     except BaseException:
-        for file in FILES:  # what failed is not handed out, not even by accident
+        for file in FILES:  # the files of a failed job must not be delivered
             (out / file.name).unlink(missing_ok=True)
         raise
-
-
-def _run(
-    recipe: Recipe,
-    *,
-    model: Path,
-    dataset: Path,
-    reading: Reading,
-    out: Path,
-    clock: Clock,
-    known: Sequence[Path],
-    known_baseline: Path | None,
-    trail: Trail,
-) -> tuple[ProducedFile, ...]:
-    keras.utils.set_random_seed(recipe.seed)
-    clock.take_up(trail.take("clock"))
-    with clock.step("baseline", silent=trail.goes_on) as message:
-        job = load(recipe, model=model, dataset=dataset, reading=reading)
-        if not trail.goes_on:
-            check_steps(job)
-        before = original(job, known_baseline, trail.take("baseline"))
-        found = before.quality
-        message.append(f"{found.metric.replace('_', ' ')} {found.score.value:.4f}")
-    job.trail = trail
-    with trail.telling("clock", clock.told), trail.telling("baseline", lambda: baseline.told(job, before)):
-        carry_out(job, before, out=out, clock=clock, known=known)
     measured = any(isinstance(step, Prune) and step.distribution == "sensitivity" for step in recipe.steps)
     return (*FILES, layer_sensitivity.FILE) if measured else FILES
 
 
-def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
-    """Take every step of a job that has been loaded, measure what comes out, and leave ``FILES`` in a folder."""
-    steps = job.recipe.steps
-    done, names = take_up(job, out), step_names(each.kind for each in steps)
+def carry_out(run: Run, before: measure.Baseline, *, out: Path, clock: Clock, known: Sequence[Path] = ()) -> Report:
+    """Run every step of a loaded job, measure the result, and write ``FILES`` to a folder.
+
+    Args:
+        run: the loaded job; its steps change it.
+        before: the baseline.
+        out: an existing folder.
+        clock: times the steps and emits their events.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+    """
+    steps = run.recipe.steps
+    done, names = resume_steps(run, out), step_names(each.kind for each in steps)
     known = [out / layer_sensitivity.FILE.name, *known]
     for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
-        keras.utils.set_random_seed(job.recipe.seed)  # whatever came before, here or elsewhere
-        with clock.step(name) as message, kept(job, number, out), samples_blamed():
+        keras.utils.set_random_seed(run.recipe.seed)  # independent of earlier steps and of the process
+        with clock.step(name) as message, step_checkpoint(run, number, out), samples_blamed():
             match step:
                 case Prune():
                     advance = clock.advance(name)
-                    curves = _measurer(job, step, out, known, advance)
-                    message.append(prune(job, step, name, steps[number + 1 :], advance, curves))
+                    curves = _measurer(run, step, out, known, advance)
+                    message.append(prune(run, step, name, steps[number + 1 :], advance, curves))
                 case PruneChannels():
-                    message.append(prune_channels(job, step, name, clock.advance(name)))
+                    message.append(prune_channels(run, step, name, clock.advance(name)))
                 case Finetune():
-                    message.append(finetune(job, step, name, clock.advance(name)))
+                    message.append(finetune(run, step, name, clock.advance(name)))
                 case Quantize():
-                    message.append(quantize(job, step, out))
+                    message.append(quantize(run, step, out))
                 case _:
                     assert_never(step)
-    with clock.step("measure") as message, kept(job, len(steps), out):
-        if job.result is None:
-            quantize(job, Quantize(scheme="none"), out)
+    with clock.step("measure") as message, step_checkpoint(run, len(steps), out):
+        if run.result is None:
+            quantize(run, Quantize(scheme="none"), out)
         files = [out / file.name for file in FILES[:2]]
-        report = make_report(job, before, files, clock.seconds)
+        report = make_report(run, before, files, clock.seconds)
         message.append(report.verdicts[0])
     (out / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     (out / "report.html").write_text(html(report))
@@ -151,20 +131,20 @@ def carry_out(job: Job, before: measure.Baseline, *, out: Path, clock: Clock, kn
 
 
 def _measurer(
-    job: Job, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
+    run: Run, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
 ) -> Callable[[Cutting], Curves]:
-    """Measures what each layer takes, or takes up what was measured earlier, and leaves it for later jobs."""
+    """Measures the sensitivity of each layer, or reuses earlier measurements, and saves it for later jobs."""
 
-    def tell(at: Advance) -> None:
-        on_advance(replace(at, progress=0.0))  # the step itself begins after it, and must not fall back
+    def report(at: Advance) -> None:
+        on_advance(replace(at, progress=0.0))  # the step itself starts later, and its progress must not fall back
 
     def keep(found: Curves) -> None:
         (out / layer_sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
-        job.trail.mark()
+        run.checkpoint.save_if_due()
 
     def curves(cutting: Cutting) -> Curves:
         found = layer_sensitivity.curves(
-            job, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=tell
+            run, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=report
         )
         keep(found)
         return found

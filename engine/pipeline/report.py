@@ -1,4 +1,4 @@
-"""The evidence at the end of a job: are the zeros in the file, and what do the files measure?"""
+"""The report at the end of a job: check that the zeros are in the file, and measure the files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,55 +8,55 @@ from engine.evaluation import classwise, measure, outputwise
 from engine.evaluation.host import host
 from engine.evaluation.verdicts import verdicts
 from engine.pruning.delivery import check_delivered, layer_table, sparsity_in_file, zeros
-from engine.run.context import Job
+from engine.run.context import Run
 from secateur.reports.report import FileDigest, Report
 from secateur.specs.metrics import in_words
 
 
-def make_report(job: Job, baseline: measure.Baseline, files: list[Path], seconds: Mapping[str, float]) -> Report:
-    """Measure the result beside the baseline and check that the zeros are in the file.
+def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds: Mapping[str, float]) -> Report:
+    """Measure the result and the baseline, and check that the zeros are in the file.
 
     Raises:
-        SparsityMissed: they are not.
+        SparsityMissed: the file has fewer zeros than the targets.
     """
-    result = job.result
+    result = run.result
     assert result is not None
-    pruned = [name for name, target in job.targets.items() if target > 0]
-    in_file = sparsity_in_file(job.masks, pruned, result.runner.constants())
-    sizes = {name: job.masks.mask(name).size for name in job.masks.names}
-    groups = sizes | job.num_groups
-    check_delivered(job.targets, {name: zeros(job.masks.weights(name)) for name in job.masks.names}, groups)
-    check_delivered({name: job.targets[name] for name in pruned}, in_file, groups)
-    target, delivered = _overall(job.targets, pruned, sizes), _overall(in_file, pruned, sizes)
-    outputs = measure.said(result, job.feed, job.data.test.x)
-    found = measure.quality(job.objective, job.data.test.y, outputs, baseline.outputs)
-    aim = job.objective
+    pruned = [name for name, target in run.targets.items() if target > 0]
+    in_file = sparsity_in_file(run.masks, pruned, result.runner.constants())
+    sizes = {name: run.masks.mask(name).size for name in run.masks.names}
+    groups = sizes | run.num_groups
+    check_delivered(run.targets, {name: zeros(run.masks.weights(name)) for name in run.masks.names}, groups)
+    check_delivered({name: run.targets[name] for name in pruned}, in_file, groups)
+    target, delivered = _overall(run.targets, pruned, sizes), _overall(in_file, pruned, sizes)
+    outputs = measure.said(result, run.feed, run.data.test.x)
+    found = measure.quality(run.objective, run.data.test.y, outputs, baseline.outputs)
+    aim = run.objective
     classes = classwise.recalls(
-        aim.head, *map(aim.of, (job.data.test.y, baseline.outputs, outputs)), names=job.data.classes
+        aim.head, *map(aim.of, (run.data.test.y, baseline.outputs, outputs)), names=run.data.classes
     )
-    by_output = outputwise.table(aim, job.data.test.y, baseline, outputs)
-    before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], job.probe())
+    by_output = outputwise.table(aim, run.data.test.y, baseline, outputs)
+    before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], run.probe())
     return Report(
-        model_name=job.model.name,
-        metric_label=in_words(job.objective.metric),
-        spec=job.recipe,
+        model_name=run.model.name,
+        metric_label=in_words(run.objective.metric),
+        spec=run.recipe,
         baseline=before,
         result=after,
         target_sparsity=target,
         delivered_sparsity=delivered,
-        tested_on=job.data.tested_on,
-        layers=layer_table(job.model, job.targets, in_file),
-        groups=tuple(job.groups.values()),
+        tested_on=run.data.tested_on,
+        layers=layer_table(run.model, run.targets, in_file),
+        groups=tuple(run.groups.values()),
         outputs=by_output,
         classes=classes,
-        history=tuple(job.history),
+        history=tuple(run.history),
         verdicts=(
-            *verdicts(before, after, target=target, groups=tuple(job.groups.values()), tested_on=job.data.tested_on),
+            *verdicts(before, after, target=target, groups=tuple(run.groups.values()), tested_on=run.data.tested_on),
             *classwise.class_verdicts(classes),
             *outputwise.output_verdicts(by_output),
         ),
-        notes=tuple(job.notes),
-        suggestions=job.suggestions,
+        notes=tuple(run.notes),
+        suggestions=run.suggestions,
         host=host(),
         files=tuple(map(_digest, files)),
         seconds=dict(seconds),

@@ -76,14 +76,14 @@ class Cutting:
             if self._step.structure == "unit":
                 self._biases[name] = self._masks.silence(name, self._biases.get(name))
 
-    def told(self) -> Section:
-        """What its cuts so far have left behind, beside the masks."""
+    def state_dict(self) -> Section:
+        """What its cuts so far have changed, beside the masks."""
         arrays = {f"memory/{name}": weights for name, weights in (self._memory or {}).items()}
         biases = {f"bias/{name}": bias for name, bias in self._biases.items() if bias is not None}
         return {"targets": as_array(self.targets), **arrays, **biases}
 
-    def take_up(self, section: Section) -> None:
-        """Go on as the other one would, that took stock of the same masks."""
+    def load_state_dict(self, section: Section) -> None:
+        """Continue as the saved one would. Both must have started from the same masks."""
         self.targets = from_array(section["targets"])
         if self._memory is not None:
             self._memory = {name: section[f"memory/{name}"] for name in self._memory}

@@ -94,13 +94,13 @@ class Masks:
         """Which weights of a kernel stay."""
         return np.asarray(_numpy(self._masks[name]), dtype=np.bool_)
 
-    def told(self) -> Section:
+    def state_dict(self) -> Section:
         """All masks, of kernels and of biases, as they are."""
         kernels = {f"kernel/{name}": self.mask(name) for name in self._masks}
         return kernels | {f"bias/{name}": _numpy(mask) != 0 for name, mask in self._bias_masks.items()}
 
-    def take_up(self, section: Section) -> None:
-        """Put back the masks of a model with the same kernels; weights are the caller's business."""
+    def load_state_dict(self, section: Section) -> None:
+        """Load the masks of a model with the same kernels. The weights are not changed."""
         for name, mask in self._masks.items():
             mask.assign(section[f"kernel/{name}"].astype(np.float32))
         for name, mask in self._bias_masks.items():

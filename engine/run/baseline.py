@@ -1,4 +1,4 @@
-"""The original, exported and measured before anything is changed; once for all trials of a sweep."""
+"""The baseline: the uploaded model, exported and measured before any change; once for all trials of a sweep."""
 
 import hashlib
 import tempfile
@@ -12,62 +12,62 @@ from engine.checkpoint.sections import Section, as_array, from_array
 from engine.evaluation import exports, measure
 from engine.objectives.objectives import judged_name
 from engine.parts import arrays_of, output_names, side_by_side
-from engine.run.context import Job
+from engine.run.context import Run
 from secateur.protocol.progress import ProducedFile
 from secateur.reports.report import Quality, Variant
 
 FILE: Final = ProducedFile(name="baseline.npz", media_type="application/octet-stream")
 
 
-def measured(job: Job, folder: Path) -> measure.Baseline:
+def measured(run: Run, folder: Path) -> measure.Baseline:
     """Export the model into a folder and measure the file on the test split.
 
     Raises:
         ConversionFailed, ExportDisagrees: see ``measure.export`` and ``measure.check_same``.
     """
-    exported = measure.export("baseline", job.model, "none", folder, job.calibration(1))
-    measure.check_same(exported, job.model, job.probe())
-    test = job.data.test
-    outputs = measure.outputs_of(job.model, job.feed, test.x)
-    said = measure.said(exported, job.feed, test.x)
-    found = measure.quality(job.objective, test.y, said, outputs)
-    return measure.Baseline(exported, found, outputs, measure.qualities(job.objective, test.y, said, outputs))
+    exported = measure.export("baseline", run.model, "none", folder, run.calibration(1))
+    measure.check_same(exported, run.model, run.probe())
+    test = run.data.test
+    outputs = measure.outputs_of(run.model, run.feed, test.x)
+    said = measure.said(exported, run.feed, test.x)
+    found = measure.quality(run.objective, test.y, said, outputs)
+    return measure.Baseline(exported, found, outputs, measure.qualities(run.objective, test.y, said, outputs))
 
 
-def told(job: Job, baseline: measure.Baseline) -> Section:
-    """All of a baseline, for other jobs on the same model and data, or for this one in another process."""
+def state_dict(run: Run, baseline: measure.Baseline) -> Section:
+    """The state of a baseline, for other jobs on the same model and data, or for this job in another process."""
     qualities = {name: found.model_dump(mode="json") for name, found in baseline.by_output.items()}
-    about = {"key": key(job), "quality": baseline.quality.model_dump(mode="json"), "by_output": qualities}
+    about = {"key": key(run), "quality": baseline.quality.model_dump(mode="json"), "by_output": qualities}
     outputs = {f"outputs_{place}": array for place, array in enumerate(arrays_of(baseline.outputs))}
-    return {"about": as_array(about), **exports.told(baseline.exported), **outputs}
+    return {"about": as_array(about), **exports.state_dict(baseline.exported), **outputs}
 
 
-def taken_up(job: Job, section: Section) -> measure.Baseline | None:
-    """The baseline that was told; None when it was of another test split, scaling or metric, or makes no sense."""
+def from_state_dict(run: Run, section: Section) -> measure.Baseline | None:
+    """The saved baseline; None if it belongs to another test split, scaling or metric, or is damaged."""
     try:
-        about, names = from_array(section["about"]), output_names(job.model)
-        if about["key"] != key(job):
+        about, names = from_array(section["about"]), output_names(run.model)
+        if about["key"] != key(run):
             return None
         return measure.Baseline(
-            exports.taken_up(job.model, section),
+            exports.from_state_dict(run.model, section),
             Quality.model_validate(about["quality"]),
             side_by_side(names, [section[f"outputs_{place}"] for place in range(len(names))]),
             {name: Quality.model_validate(each) for name, each in about["by_output"].items()},
         )
-    except (KeyError, TypeError, ValueError):  # not what we wrote
+    except (KeyError, TypeError, ValueError):  # not a section that we wrote
         return None
 
 
-def save(job: Job, baseline: measure.Baseline, path: Path) -> Variant:
-    """Keep a baseline for the trials of a sweep. Returns it with its latency, for the sweep's own report."""
-    (variant,) = measure.variants([(baseline.exported, baseline.quality)], job.probe())
-    seen = {"model_name": job.model.name, "variant": variant.model_dump(mode="json")}
-    np.savez(path, allow_pickle=False, seen=as_array(seen), **told(job, baseline))
+def save(run: Run, baseline: measure.Baseline, path: Path) -> Variant:
+    """Save a baseline for the trials of a sweep. Returns it with its latency, for the report of the sweep."""
+    (variant,) = measure.variants([(baseline.exported, baseline.quality)], run.probe())
+    seen = {"model_name": run.model.name, "variant": variant.model_dump(mode="json")}
+    np.savez(path, allow_pickle=False, seen=as_array(seen), **state_dict(run, baseline))
     return variant
 
 
 def read(path: Path) -> Section:
-    """What ``save`` wrote; nothing when it cannot be read."""
+    """Read what ``save`` wrote; empty if the file cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             return {name: kept[name] for name in kept.files}
@@ -76,25 +76,25 @@ def read(path: Path) -> Section:
 
 
 def seen(path: Path) -> tuple[str, Variant]:
-    """Name of the model, and the baseline as the sweep's report shows it."""
+    """The name of the model, and the baseline for the report of the sweep."""
     found = from_array(read(path)["seen"])
     return found["model_name"], Variant.model_validate(found["variant"])
 
 
-def key(job: Job) -> str:
-    """Digest of what the numbers depend on beside the files themselves: equal keys, equal baselines."""
+def key(run: Run) -> str:
+    """Digest of everything that the numbers depend on besides the files: equal keys, equal baselines."""
     digest = hashlib.sha256()
-    for labels in arrays_of(job.data.test.y):
+    for labels in arrays_of(run.data.test.y):
         digest.update(np.ascontiguousarray(labels).tobytes())
-    wanted = [(each.metric, each.task) for each in job.objective.all]
-    digest.update(repr((len(job.data.test), job.feed, wanted, judged_name(job.objective))).encode())
+    wanted = [(each.metric, each.task) for each in run.objective.all]
+    digest.update(repr((len(run.data.test), run.feed, wanted, judged_name(run.objective))).encode())
     return digest.hexdigest()
 
 
-def original(job: Job, known: Path | None, kept: Section | None) -> measure.Baseline:
-    """The original's numbers: those of this job or of its sweep, if they fit, else measured now."""
+def original(run: Run, known: Path | None, kept: Section | None) -> measure.Baseline:
+    """The baseline of this job: restored, or measured for its sweep, if one fits; else measured now."""
     for section in (kept, None if known is None else read(known)):
-        if section is not None and (found := taken_up(job, section)) is not None:
+        if section is not None and (found := from_state_dict(run, section)) is not None:
             return found
     with tempfile.TemporaryDirectory() as scratch:
-        return measured(job, Path(scratch))
+        return measured(run, Path(scratch))

@@ -1,4 +1,4 @@
-"""A job under way, and its beginning: read model and data, and refuse what cannot work."""
+"""The run of a job: its model, data and settings, and the state that its steps change."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
-from engine.checkpoint.sections import Trail
+from engine.checkpoint.sections import Checkpoint
 from engine.data.feed import Feeding
 from engine.data.rows import select
 from engine.data.split import Dataset
@@ -23,19 +23,19 @@ from secateur.reports.report import GroupCut, TrainingPoint
 from secateur.specs.spec import Recipe
 
 JUDGED = 2000
-"""Validation samples on which two states of a model are compared."""
+"""How many validation samples two states of a model are compared on."""
 
 OBSERVED = 1024
-"""Training samples that a criterion which looks at data sees at each cut."""
+"""How many training samples a data-driven criterion uses at each cut."""
 
 
-REPAIR_BATCH = 256
-"""Inputs that a repair computes at a time."""
+RECONSTRUCTION_BATCH = 256
+"""How many samples a reconstruction computes at a time."""
 
 
 @dataclass
-class Job:
-    """A job under way: what its steps share, and what they change."""
+class Run:
+    """The run of a job. Its steps share it and change its model, masks, notes and results."""
 
     recipe: Recipe
     model: Any
@@ -48,21 +48,21 @@ class Job:
     result: measure.Export | None = None
     targets: dict[str, float] = field(default_factory=dict)
     num_groups: dict[str, int] = field(default_factory=dict)
-    """Into how many groups that go together the last cut divided each kernel."""
+    """The number of groups of weights, pruned together, that the last cut divided each kernel into."""
     groups: dict[str, GroupCut] = field(default_factory=dict)
-    """What became of each group of channels, when a step cut any."""
+    """The result for each coupling group, if a step pruned channels."""
     history: list[TrainingPoint] = field(default_factory=list)
     suggestions: tuple[str, ...] = ()
-    """What the user may want to change, found out on the way."""
+    """Suggestions for the user, collected during the run."""
     teacher: Array | None = None
-    """What the uploaded model says of each training sample, when a step learns from it."""
+    """The outputs of the uploaded model for the training split, if a step distils from it."""
     teacher_held_out: Array | None = None
-    """The same of each validation sample."""
-    trail: Trail = field(default_factory=Trail)
-    """Where the steps tell how far they are."""
+    """The outputs for the validation split."""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    """Where the steps save their state, and restore it."""
 
-    def again(self, recipe: Recipe, model: Any) -> "Job":
-        """Another job on the same data, with steps of its own, that begins with this model and changes it."""
+    def fork(self, recipe: Recipe, model: Any) -> "Run":
+        """A run of other steps on the same data. It starts with this model and changes it."""
         return replace(
             self,
             recipe=recipe,
@@ -77,29 +77,29 @@ class Job:
         )
 
     def calibration(self, num_samples: int) -> Inputs:
-        """Inputs from the training split, picked by the seed."""
+        """Inputs from the training split, selected by the seed."""
         return self.feed(self.data.train.x[self._picked(num_samples)])
 
     def training_inputs(self, num_samples: int, size: int) -> Iterator[Inputs]:
-        """The same inputs, ``size`` at a time and never all at once."""
+        """The same inputs in batches of ``size``."""
         picked = self._picked(num_samples)
         for start in range(0, len(picked), size):
             yield self.feed(self.data.train.x[picked[start : start + size]])
 
     def samples(self, wanted: int) -> Samples:
-        """Unlabelled training inputs for a repair; all that there are when more are wanted."""
+        """Unlabelled training inputs for a reconstruction, at most ``wanted``."""
         count = min(wanted, len(self.data.train))
-        return Samples(lambda: self.training_inputs(count, REPAIR_BATCH), count, self.recipe.seed)
+        return Samples(lambda: self.training_inputs(count, RECONSTRUCTION_BATCH), count, self.recipe.seed)
 
     def shuffled(self, num_samples: int) -> Array:
-        """Places of training samples, in an order that the seed fixes."""
+        """Indices of training samples, in an order fixed by the seed."""
         return np.random.default_rng(self.recipe.seed).permutation(len(self.data.train))[:num_samples]
 
     def _picked(self, num_samples: int) -> Array:
         return np.sort(self.shuffled(num_samples))
 
     def observer(self) -> Observer:
-        """Watches the kernels at work on ``OBSERVED`` training samples."""
+        """Observes the kernels on ``OBSERVED`` training samples."""
         return Observer(self.model, self.masks.kernels, self.objective.loss, self.labelled_batches)
 
     def labelled_batches(self) -> Iterator[Batch]:
@@ -111,7 +111,7 @@ class Job:
             yield self.feed(train.x[part]), self.objective.encode(train.y[part])
 
     def refresh_statistics(self) -> None:
-        """Re-estimate BatchNorm on training batches, unless that makes the model worse on held-out samples."""
+        """Re-estimate BatchNorm statistics on training batches, unless the model gets worse on held-out samples."""
         held_out, size = self.data.validation.first(JUDGED), self.recipe.training.batch_size
         inputs = self.feed.batches(select(self.data.train.x, self.shuffled(MAX_BATCHES * size)), size)
 

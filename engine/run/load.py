@@ -1,4 +1,4 @@
-"""The start of a job: read model and data, and refuse what cannot work before any training."""
+"""Load a job: read the model and the data, and refuse what cannot work before any training."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from engine.models.prunable import prunable_kernels
 from engine.notes import Notes
 from engine.objectives.objectives import Objectives, aim_of
 from engine.pruning.masking import Masks
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.training.distillation import asks
 from engine.training.train import starting_learning_rate
 from secateur.specs.reading import Reading
@@ -35,11 +35,15 @@ def load(
     dataset: Path,
     reading: Reading,
     asked: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe | None = None,
-) -> Job:
+) -> Run:
     """Read both files and refuse, before any training, what cannot work.
 
     Args:
-        asked: what the user wrote, when the recipe was made of it: errors name its fields.
+        recipe: the steps of the job and their settings.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
+        asked: the spec of the user if the recipe was derived from it; errors name its fields.
 
     Raises:
         RequestError: see ``compress``.
@@ -73,7 +77,7 @@ def load(
             notes.append(f"{what} were reshaped from {stored.shape[1:]} to {each.shape_of(stored)}.")
     taught = [data.train, data.validation] if asks(recipe) else []
     said = [objective.of(measure.outputs_of(keras_model, feed, split.x)).astype(np.float32) for split in taught]
-    return Job(
+    return Run(
         recipe,
         keras_model,
         data,
@@ -89,13 +93,14 @@ def load(
 
 
 def _about(data: Dataset) -> list[str]:
-    """What a reader of scores should know of the samples behind them."""
+    """Notes about the samples behind the scores."""
     notes = []
     if data.tested_on == "validation":
-        notes.append("The data set has no test split: scores are those of its validation split.")
+        notes.append("The data set has no test split; scores are measured on its validation split.")
     if data.validation is data.train:
         notes.append(
-            "No sample can be held out without a class losing its last: training is judged by what it is trained on."
+            "No validation samples could be held out without losing a class; "
+            "training is evaluated on the training data."
         )
     elif data.held_out:
         notes.append(f"{len(data.validation):,} samples of the training split were held out for validation.")
@@ -103,6 +108,8 @@ def _about(data: Dataset) -> list[str]:
 
 
 def _judged(objective: Objectives) -> str:
-    silent = [output.name for output in objective.outputs if output.weight is None]
-    told = f" Without labels, so neither trained nor judged: {', '.join(silent)}." if silent else ""
-    return f"Of {len(objective.outputs)} outputs {objective.judged!r} is judged.{told}"
+    unlabelled = [output.name for output in objective.outputs if output.weight is None]
+    ignored = (
+        f" Neither trained nor judged, because they have no labels: {', '.join(unlabelled)}." if unlabelled else ""
+    )
+    return f"Of {len(objective.outputs)} outputs, {objective.judged!r} is judged.{ignored}"

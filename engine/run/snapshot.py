@@ -1,4 +1,4 @@
-"""A job between two steps as a section of a trail, and back."""
+"""The state of a job between two steps as a section of a checkpoint, and back."""
 
 import logging
 import tempfile
@@ -12,51 +12,51 @@ from engine.importers import load_model
 from engine.models import model as models
 from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.pruning.model_state import model_told, take_up_model
-from engine.run.context import Job
+from engine.pruning.model_state import load_model_state, model_state
+from engine.run.context import Run
 from secateur.reports.report import GroupCut, TrainingPoint
 from secateur.specs.channels import PruneChannels
 
 _log = logging.getLogger(__name__)
 
 STRUCTURE: Final = "structure"
-"""The model's layers as a ``.keras`` file, when they are not those of the upload any more."""
+"""The model's layers as a ``.keras`` file, if they differ from those of the upload."""
 
 
-def job_told(job: Job, *, structure: bool = False) -> Section:
-    """What the steps of a job have changed so far.
+def run_state(run: Run, *, structure: bool = False) -> Section:
+    """Everything that the steps of a job have changed so far.
 
     Args:
-        structure: whether to tell the layers too, because steps have made others.
+        structure: whether to include the layers, because steps have changed them.
     """
     about = {
-        "targets": job.targets,
-        "num_groups": job.num_groups,
-        "groups": [group.model_dump(mode="json") for group in job.groups.values()],
-        "history": [point.model_dump(mode="json") for point in job.history],
-        "notes": list(job.notes),
-        "suggestions": list(job.suggestions),
+        "targets": run.targets,
+        "num_groups": run.num_groups,
+        "groups": [group.model_dump(mode="json") for group in run.groups.values()],
+        "history": [point.model_dump(mode="json") for point in run.history],
+        "notes": list(run.notes),
+        "suggestions": list(run.suggestions),
     }
-    result = {} if job.result is None else exports.told(job.result)
-    layers = {STRUCTURE: _layers_told(job.model)} if structure else {}
-    return {"about": as_array(about), **model_told(job.model, job.masks), **result, **layers}
+    result = {} if run.result is None else exports.state_dict(run.result)
+    layers = {STRUCTURE: _layers_state(run.model)} if structure else {}
+    return {"about": as_array(about), **model_state(run.model, run.masks), **result, **layers}
 
 
-def take_up_job(section: Section, job: Job) -> None:
-    """Put a job that has just been loaded, or whose model has the same layers, where the other one was."""
+def load_run_state(section: Section, run: Run) -> None:
+    """Load the state into a job that was just loaded, or whose model has the same layers."""
     if STRUCTURE in section:
-        job.model = _layers(section[STRUCTURE])
-        job.masks = Masks(prunable_kernels(job.model))
-    take_up_model(section, job.model, job.masks)
+        run.model = _layers(section[STRUCTURE])
+        run.masks = Masks(prunable_kernels(run.model))
+    load_model_state(section, run.model, run.masks)
     about = from_array(section["about"])
-    job.targets, job.num_groups = about["targets"], about["num_groups"]
-    job.groups = {group.name: group for group in map(GroupCut.model_validate, about["groups"])}
-    job.history = list(map(TrainingPoint.model_validate, about["history"]))
-    job.notes[:], job.suggestions = about["notes"], tuple(about["suggestions"])
-    job.result = exports.taken_up(job.model, section) if "export" in section else None
+    run.targets, run.num_groups = about["targets"], about["num_groups"]
+    run.groups = {group.name: group for group in map(GroupCut.model_validate, about["groups"])}
+    run.history = list(map(TrainingPoint.model_validate, about["history"]))
+    run.notes[:], run.suggestions = about["notes"], tuple(about["suggestions"])
+    run.result = exports.from_state_dict(run.model, section) if "export" in section else None
 
 
-def _layers_told(model: Any) -> Any:
+def _layers_state(model: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         models.save_model(model, path := Path(folder) / "model.keras")
         return bytes_as_array(path.read_bytes())
@@ -69,35 +69,37 @@ def _layers(content: Any) -> Any:
 
 
 FILES: Final = ("model.keras", "model.tflite", "sensitivity.json")
-"""What steps leave in the output folder for later ones."""
+"""Files that steps write to the output folder for later steps."""
 
 
-def kept(job: Job, number: int, out: Path) -> AbstractContextManager[None]:
-    """While the block carries out a step, the job as it was before is what another process would begin with.
+def step_checkpoint(run: Run, number: int, out: Path) -> AbstractContextManager[None]:
+    """While the block runs a step, checkpoints hold the job as it was before the step.
 
     Args:
         number: of the step, from 0.
     """
-    reshaped = any(isinstance(step, PruneChannels) for step in job.recipe.steps[:number])
+    reshaped = any(isinstance(step, PruneChannels) for step in run.recipe.steps[:number])
 
-    def left() -> Section:
+    def files() -> Section:
         found = [path for path in (out / name for name in FILES) if path.is_file()]
         return {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in found}
 
-    return job.trail.from_here(
-        "job", lambda: {"number": as_array(number), **job_told(job, structure=reshaped)}, live=left
+    return run.checkpoint.restart_point(
+        "job", lambda: {"number": as_array(number), **run_state(run, structure=reshaped)}, live=files
     )
 
 
-def take_up(job: Job, out: Path) -> int:
-    """Put a job that was loaded where another process was in its steps. Returns how many were done there."""
-    section = job.trail.take("job")
+def resume_steps(run: Run, out: Path) -> int:
+    """Load the state of an earlier process into a loaded job. Returns how many steps that process had finished."""
+    section = run.checkpoint.restore("job")
     if section is None:
         return 0
-    take_up_job(section, job)
+    load_run_state(section, run)
     for name in FILES:
         if f"file/{name}" in section:
             (out / name).write_bytes(section[f"file/{name}"].tobytes())
     number = int(from_array(section["number"]))
-    _log.info("Going on in step %d of %d, where an earlier attempt was.", number + 1, len(job.recipe.steps) + 1)
+    _log.info(
+        "Resumed in step %d of %d from the checkpoint of an earlier attempt.", number + 1, len(run.recipe.steps) + 1
+    )
     return number

@@ -1,4 +1,4 @@
-"""A channel step under way: its rounds, what it knows of the model, how far it is, where another process goes on."""
+"""The rounds of a step that prunes channels: their plan, state, progress and checkpoints."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from engine.checkpoint.sections import as_array, from_array
 from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan as cuts_of
-from engine.run.context import Job
-from engine.run.snapshot import job_told, take_up_job
+from engine.run.context import Run
+from engine.run.snapshot import load_run_state, run_state
 from engine.structured.groups import Channels
 from engine.structured.latency import Timings
 from engine.structured.planning import Cost, Cuttable
@@ -27,15 +27,15 @@ OnAdvance = Callable[[Advance], None]
 
 @dataclass(frozen=True)
 class Round:
-    """A cut, and the training that follows it."""
+    """One cut and the training that follows it."""
 
     progress: float
-    """How much of what the step asks for is cut by then."""
+    """The share of the step's target that is reached after the cut."""
     epochs: int
 
 
 def rounds_of(step: PruneChannels) -> list[Round]:
-    """When the step cuts. Shapes change, so that cuts fall between epochs.
+    """The cuts of a step and the epochs between them. A cut changes shapes, so it must fall between epochs.
 
     >>> rounds_of(PruneChannels(sparsity=0.5))
     [Round(progress=1.0, epochs=0)]
@@ -46,72 +46,74 @@ def rounds_of(step: PruneChannels) -> list[Round]:
     if isinstance(schedule, OneShot):
         return [Round(1.0, 0)]
     cuts = cuts_of(schedule, amount, num_steps=schedule.epochs)
-    early = 1 if isinstance(schedule, Polynomial) else 0  # it cuts after a step; here the step is the epoch behind
+    early = 1 if isinstance(schedule, Polynomial) else 0  # its cut follows a training step, here the epoch before
     starts = [cut.step - early for cut in cuts] + [schedule.epochs]
     return [Round(cut.sparsity / amount, starts[number + 1] - starts[number]) for number, cut in enumerate(cuts)]
 
 
 @dataclass
-class Course:
-    """A step under way. Channels keep their numbers, however often the model is cut."""
+class ChannelRounds:
+    """The state of a running step. Channels keep the numbers of the first model, however often it is cut."""
 
     first: Channels
     now: Channels
-    """Those of the job's model as it is."""
+    """The channels of the job's current model."""
     costs: Costs
     infos: tuple[ChannelGroup, ...]
     groups: list[Cuttable]
     cost: Cost
     alive: Mask
-    """The channels that are still there."""
+    """The channels that remain."""
 
 
 @contextmanager
-def timings_kept(job: Job, timings: Timings | None) -> Iterator[None]:
-    """While the block cuts, another process would cut by the times that were measured here."""
+def timings_checkpoint(run: Run, timings: Timings | None) -> Iterator[None]:
+    """While the block runs, checkpoints hold the measured timings, so that a resumed job cuts by the same ones."""
     if timings is None:
         yield
         return
-    with job.trail.telling("timings", timings.told):
-        job.trail.mark()
+    with run.checkpoint.section("timings", timings.state_dict):
+        run.checkpoint.save_if_due()
         yield
 
 
-def kept(job: Job, course: Course, number: int) -> AbstractContextManager[None]:
-    """While the block trains what a round has cut, another process would begin behind that cut.
+def round_checkpoint(run: Run, rounds: ChannelRounds, number: int) -> AbstractContextManager[None]:
+    """While the block trains the model of a round, a resumed job continues after the cut of that round.
 
     Args:
         number: of the round, from 0.
     """
-    return job.trail.from_here("course", lambda: {"round": as_array(number), "alive": course.alive, **job_told(job)})
+    return run.checkpoint.restart_point(
+        "course", lambda: {"round": as_array(number), "alive": rounds.alive, **run_state(run)}
+    )
 
 
-def go_on(job: Job, course: Course) -> int:
-    """Put a step that has begun where another process was. Returns the round that was cut there last, or -1."""
-    section = job.trail.take("course")
+def resume_rounds(run: Run, rounds: ChannelRounds) -> int:
+    """Continue the rounds of an earlier process. Returns the last round that it cut, or -1."""
+    section = run.checkpoint.restore("course")
     if section is None:
         return -1
-    course.alive = section["alive"]
-    course.now = narrow(course.first, course.alive)
-    job.model = course.now.trace.model
-    job.masks = Masks(prunable_kernels(job.model))
-    take_up_job(section, job)
+    rounds.alive = section["alive"]
+    rounds.now = narrow(rounds.first, rounds.alive)
+    run.model = rounds.now.trace.model
+    run.masks = Masks(prunable_kernels(run.model))
+    load_run_state(section, run)
     return int(from_array(section["round"]))
 
 
-class Progress:
-    """Turns what parts of rounds tell of themselves into the progress of a step."""
+class RoundProgress:
+    """Turns the progress of the rounds into the progress of the step."""
 
     def __init__(self, on_advance: OnAdvance, *, parts: int) -> None:
         self._on_advance, self._parts, self._began = on_advance, parts, time.monotonic()
 
     def within(self, part: int, start: float, end: float) -> Callable[[float], None]:
-        """A listener for a stretch of one part."""
+        """A callback for one stretch of one round."""
 
-        def tell(share: float) -> None:
+        def report(share: float) -> None:
             progress = (part + start + (end - start) * share) / self._parts
             if progress > 0:
                 elapsed = time.monotonic() - self._began
                 self._on_advance(Advance(min(progress, 1.0), elapsed * (1 - progress) / progress))
 
-        return tell
+        return report

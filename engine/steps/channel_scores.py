@@ -1,11 +1,11 @@
-"""What every channel of a model is worth by a step's criterion, with the data that the criterion looks at."""
+"""Scores of every channel of a model by a step's criterion, with the data that the criterion needs."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from engine.arrays import Array
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.structured.groups import Channels, Group
 from engine.structured.importance import by_weights, taylor
 from engine.structured.obs import obs, readers_of, wanda
@@ -13,29 +13,36 @@ from secateur.specs.channels import PruneChannels
 
 
 def scores_of(
-    job: Job, channels: Channels, groups: Sequence[Group], step: PruneChannels, on_progress: Callable[[float], None]
+    run: Run, channels: Channels, groups: Sequence[Group], step: PruneChannels, on_progress: Callable[[float], None]
 ) -> Array:
-    """One score a channel of the job's model as it is; those of other groups are 0.
+    """One score for each channel of the job's current model; channels outside the groups score 0.
 
-    Groups that no layer reads which could be solved again have scores of ``magnitude`` where the criterion is of
-    what reads them; a note says so.
+    A criterion that scores channels by their readers needs a reader that can be reconstructed. A group without one is
+    scored by ``magnitude``, and a note says so.
+
+    Args:
+        run: has the model, the data and the seed.
+        channels: all channels of the model.
+        groups: the coupling groups to score.
+        step: has the criterion.
+        on_progress: called with the share that is done.
     """
     if step.criterion in ("obs", "wanda"):
-        return _by_readers(job, channels, groups, step, on_progress)
+        return _by_readers(run, channels, groups, step, on_progress)
     scores = np.zeros(channels.num_channels)
-    found = taylor(channels, groups, job.objective.loss, job.labelled_batches) if step.criterion == "taylor" else {}
+    found = taylor(channels, groups, run.objective.loss, run.labelled_batches) if step.criterion == "taylor" else {}
     for group in groups:
         own = found.get(group.name)
         scores[group.channels] = (
-            by_weights(channels, group, step.criterion, seed=job.recipe.seed) if own is None else own
+            by_weights(channels, group, step.criterion, seed=run.recipe.seed) if own is None else own
         )
     return scores
 
 
 def _by_readers(
-    job: Job, channels: Channels, groups: Sequence[Group], step: PruneChannels, on_progress: Callable[[float], None]
+    run: Run, channels: Channels, groups: Sequence[Group], step: PruneChannels, on_progress: Callable[[float], None]
 ) -> Array:
-    readers = readers_of(channels, groups, job.samples(step.reconstruct_samples), on_progress)
+    readers = readers_of(channels, groups, run.samples(step.reconstruct_samples), on_progress)
     if step.criterion == "wanda":
         scores = wanda(readers, channels.num_channels)
     else:
@@ -43,13 +50,13 @@ def _by_readers(
     known = {reader.name for reader in readers}
     for group in groups:
         if known.isdisjoint(group.readers):
-            scores[group.channels] = by_weights(channels, group, "magnitude", seed=job.recipe.seed)
-            job.notes.append(
-                f"{group.name}: channels chosen by magnitude, because no layer that reads them can be solved again."
+            scores[group.channels] = by_weights(channels, group, "magnitude", seed=run.recipe.seed)
+            run.notes.append(
+                f"{group.name}: channels chosen by magnitude, because no layer that reads them can be reconstructed."
             )
     return scores
 
 
 def _most(step: PruneChannels) -> float:
-    """The largest share that any group loses."""
+    """The largest share of channels that any group may lose."""
     return max(step.ceiling, *step.layers.values(), 0.0)

@@ -1,4 +1,4 @@
-"""The prune step that takes channels away: score, plan, build the smaller model, repair it, train it, and again."""
+"""The step that prunes channels: each round scores, plans, builds the smaller model, reconstructs and trains it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +12,16 @@ from engine.arrays import Mask
 from engine.inspection.summary import summarise
 from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
-from engine.run.context import Job
-from engine.steps.channel_rounds import Course, OnAdvance, Progress, go_on, kept, rounds_of, timings_kept
+from engine.run.context import Run
+from engine.steps.channel_rounds import (
+    ChannelRounds,
+    OnAdvance,
+    RoundProgress,
+    resume_rounds,
+    round_checkpoint,
+    rounds_of,
+    timings_checkpoint,
+)
 from engine.steps.channel_scores import scores_of
 from engine.steps.finetune import RETRAIN, train_on
 from engine.structured.groups import channels_of
@@ -32,65 +40,65 @@ from secateur.validation.channels import why_left_alone
 from secateur.validation.pruning import check_structure
 
 
-def prune_channels(job: Job, step: PruneChannels, name: str, on_advance: OnAdvance) -> str:
-    """Take channels away, in as many rounds as the schedule has.
+def prune_channels(run: Run, step: PruneChannels, name: str, on_advance: OnAdvance) -> str:
+    """Remove channels, in as many rounds as the schedule has.
 
     Raises:
-        NothingToPrune, TargetUnreachable: what only the model itself can tell.
+        NothingToPrune, TargetUnreachable: the loaded model does not allow what the step asks for.
         StructureMismatch: a later step's blocks do not divide the kernels that are left.
     """
-    rounds, timings = rounds_of(step), timings_of(job, step)
-    told = Progress(on_advance, parts=len(rounds))
-    with timings_kept(job, timings):
-        course = begin(job, step, timings)
-        begun = go_on(job, course)
-        for number, each in list(enumerate(rounds))[max(begun, 0) :]:
-            cut = 0.2 if each.epochs else 1.0
-            if number != begun:
-                _cut(job, step, course, each.progress, told.within(number, 0.0, cut))
+    planned, timings = rounds_of(step), timings_of(run, step)
+    progress = RoundProgress(on_advance, parts=len(planned))
+    with timings_checkpoint(run, timings):
+        rounds = plan_rounds(run, step, timings)
+        resumed = resume_rounds(run, rounds)
+        for number, each in list(enumerate(planned))[max(resumed, 0) :]:
+            share = 0.2 if each.epochs else 1.0  # of the round's time, for the cut
+            if number != resumed:
+                _cut(run, step, rounds, each.progress, progress.within(number, 0.0, share))
             if each.epochs:
-                with kept(job, course, number):
-                    _train(job, step, name, each.epochs, told.within(number, cut, 1.0))
-    _record(job, step, course)
-    check_later(job, step, job.model)
-    return _summary(course)
+                with round_checkpoint(run, rounds, number):
+                    _train(run, step, name, each.epochs, progress.within(number, share, 1.0))
+    _record(run, step, rounds)
+    check_later(run, step, run.model)
+    return _summary(rounds)
 
 
-def timings_of(job: Job, step: PruneChannels) -> Timings | None:
-    """What a target for latency counts by: timed now, or by the process that began the step."""
+def timings_of(run: Run, step: PruneChannels) -> Timings | None:
+    """The timings behind a latency target: measured now, or by the process that started the step."""
     if step.amount[0] != "latency":
         return None
-    if (earlier := job.trail.take("timings")) is not None:
-        return Timings.taken_up(earlier)
-    quantize = next((each for each in job.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
-    return measure(job.model, quantize.scheme, inputs=job.calibration(1))
+    if (earlier := run.checkpoint.restore("timings")) is not None:
+        return Timings.from_state_dict(earlier)
+    quantize = next((each for each in run.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
+    return measure(run.model, quantize.scheme, inputs=run.calibration(1))
 
 
-def begin(job: Job, step: PruneChannels, timings: Timings | None) -> Course:
-    """Find the groups that a step cuts, and check that it can reach what it asks for.
+def plan_rounds(run: Run, step: PruneChannels, timings: Timings | None) -> ChannelRounds:
+    """Find the groups that a step prunes, and check that it can reach its target.
 
     Args:
-        timings: what ``timings_of`` the step finds.
+        timings: the result of ``timings_of`` for this step.
 
     Raises:
-        NothingToPrune, TargetUnreachable: it cannot.
+        NothingToPrune, TargetUnreachable: the step cannot reach its target.
     """
-    first = channels_of(job.model)
+    first = channels_of(run.model)
     costs = Costs.of(first)
     infos = group_infos(costs)
-    with _blamed_on(job, step):
+    with _blamed_on(run, step):
         groups, alive = cuttable(first, infos, step), first.all_kept()
-        course = Course(first, first, costs, infos, groups, _cost(job, step, costs, timings), alive)
-        if not job.trail.goes_on and final(course, step).all():
-            raise _nothing_goes(course, step)
-    return course
+        rounds = ChannelRounds(first, first, costs, infos, groups, _cost(run, step, costs, timings), alive)
+        if not run.checkpoint.is_resumed and final_channels(rounds, step).all():
+            raise _nothing_goes(rounds, step)
+    return rounds
 
 
-def _nothing_goes(course: Course, step: PruneChannels) -> NothingToPrune:
-    widths = ", ".join(f"{each.group.name} {each.width}" for each in course.groups)
+def _nothing_goes(rounds: ChannelRounds, step: PruneChannels) -> NothingToPrune:
+    widths = ", ".join(f"{each.group.name} {each.width}" for each in rounds.groups)
     return NothingToPrune(
-        f"No channel would go. Each group keeps the nearest multiple of {step.channel_multiple}, and that is all that "
-        f"it has: {widths}.",
+        f"The step would remove no channel: rounded to multiples of {step.channel_multiple}, every group keeps its "
+        f"full width ({widths}).",
         suggestions=[
             f"Raise {step.amount[0]}.",
             *(["Lower channel_multiple."] if step.channel_multiple > 1 else []),
@@ -98,21 +106,21 @@ def _nothing_goes(course: Course, step: PruneChannels) -> NothingToPrune:
     )
 
 
-def final(course: Course, step: PruneChannels) -> Mask:
-    """The channels that would stay in the end if all of a group were worth the same."""
-    return plan(course.groups, step, np.ones(len(course.alive)), course.alive, cost=course.cost)
+def final_channels(rounds: ChannelRounds, step: PruneChannels) -> Mask:
+    """The channels that would remain after the last round if all scores in a group were equal."""
+    return plan(rounds.groups, step, np.ones(len(rounds.alive)), rounds.alive, cost=rounds.cost)
 
 
-def check_later(job: Job, step: PruneChannels, small: Any) -> None:
-    """Hold the steps behind this one, up to the next that changes shapes, against the model that it leaves.
+def check_later(run: Run, step: PruneChannels, small: Any) -> None:
+    """Check the later steps, up to the next one that changes shapes, against the model after this step.
 
     Raises:
         StructureMismatch: blocks do not divide what is left of a kernel.
     """
-    place = _place(job, step)
+    place = _place(run, step)
     if place is None:
         return
-    later = list(enumerate(job.recipe.steps))[place + 1 :]
+    later = list(enumerate(run.recipe.steps))[place + 1 :]
     shaped = takewhile(lambda each: not isinstance(each[1], PruneChannels), later)
     if asking := [(number, each) for number, each in shaped if isinstance(each, Prune) and has_pattern(each)]:
         summary = summarise(small)
@@ -121,86 +129,88 @@ def check_later(job: Job, step: PruneChannels, small: Any) -> None:
 
 
 def has_pattern(step: Step) -> bool:
-    """Whether a step cuts blocks at fixed places of a kernel, which must divide its shape."""
+    """Whether a step prunes blocks or N:M groups, whose size must divide the shape of a kernel."""
     return isinstance(step, Prune) and step.structure in ("block", "n_m")
 
 
 @contextmanager
-def _blamed_on(job: Job, step: PruneChannels) -> Iterator[None]:
-    """Let what is refused name the field of the spec that asks for it."""
+def _blamed_on(run: Run, step: PruneChannels) -> Iterator[None]:
+    """Add the field of the spec to errors that the block raises."""
     try:
         yield
     except (NothingToPrune, TargetUnreachable) as error:
-        if (place := _place(job, step)) is not None and not error.errors:
+        if (place := _place(run, step)) is not None and not error.errors:
             amount = f".{step.amount[0]}" if isinstance(error, TargetUnreachable) else ""
             error.errors = (FieldError(field=f"steps.{place}{amount}", messages=(error.detail,)),)
         raise
 
 
-def _place(job: Job, step: PruneChannels) -> int | None:
-    """Which of the recipe's steps it is."""
-    return next((place for place, each in enumerate(job.recipe.steps) if each is step), None)
+def _place(run: Run, step: PruneChannels) -> int | None:
+    """The index of a step in the recipe; None for a step that is not in it."""
+    return next((place for place, each in enumerate(run.recipe.steps) if each is step), None)
 
 
-def _cost(job: Job, step: PruneChannels, costs: Costs, timings: Timings | None) -> Cost:
+def _cost(run: Run, step: PruneChannels, costs: Costs, timings: Timings | None) -> Cost:
     if timings is not None:
-        table = timings.table(job.model)
+        table = timings.table(run.model)
         return lambda kept: table.milliseconds(costs.sizes(kept))
     return costs.params if step.amount[0] == "params" else costs.macs
 
 
-def _cut(job: Job, step: PruneChannels, course: Course, progress: float, on_progress: Callable[[float], None]) -> None:
-    """One cut, and its repair. The job's model is a smaller one afterwards."""
-    keras.utils.set_random_seed(job.recipe.seed)  # new layers draw seeds of their own, in any process the same
-    now = course.now
-    names = {each.group.name for each in course.groups}
+def _cut(
+    run: Run, step: PruneChannels, rounds: ChannelRounds, progress: float, on_progress: Callable[[float], None]
+) -> None:
+    """Remove channels once and reconstruct. The job has a smaller model afterwards."""
+    keras.utils.set_random_seed(run.recipe.seed)  # new layers draw seeds, the same in every process
+    now = rounds.now
+    names = {each.group.name for each in rounds.groups}
     groups = [group for group in now.groups if group.name in names]
-    scores = scores_of(job, now, groups, step, lambda share: on_progress(share / 2))
-    kept = plan(course.groups, step, scores, course.alive, cost=course.cost, progress=progress)
-    samples = job.samples(step.reconstruct_samples)
+    scores = scores_of(run, now, groups, step, lambda share: on_progress(share / 2))
+    kept = plan(rounds.groups, step, scores, rounds.alive, cost=rounds.cost, progress=progress)
+    samples = run.samples(step.reconstruct_samples)
     missed = {} if step.reconstruct else mean_shifts(now, kept, samples)
-    course.now, course.alive = narrow(now, kept), kept
-    small = course.now.trace.model
-    assert small.count_params() == course.costs.params(kept), "what was planned was built"
+    rounds.now, rounds.alive = narrow(now, kept), kept
+    small = rounds.now.trace.model
+    assert small.count_params() == rounds.costs.params(kept), "what was planned was built"
     masks = Masks(prunable_kernels(small))
     if step.reconstruct:
         notes = solve_readers(now, kept, small, masks, samples, lambda share: on_progress((1 + share) / 2))
     else:
         notes = fold(missed, now, kept, small)
-    _take(job, small, masks)
-    job.notes += [note for note in notes if note not in job.notes]
-    job.refresh_statistics()
+    _replace_model(run, small, masks)
+    run.notes += [note for note in notes if note not in run.notes]
+    run.refresh_statistics()
 
 
-def _take(job: Job, small: Any, masks: Masks) -> None:
-    """The job goes on with the smaller model; of zeros that earlier steps made, those that are left are promised."""
-    job.model, job.masks = small, masks
-    for name in job.targets:
-        job.targets[name] = min(job.targets[name], masks.sparsity([name]))
-        job.num_groups.pop(name, None)
+def _replace_model(run: Run, small: Any, masks: Masks) -> None:
+    """Give the job the smaller model, and lower the targets of earlier steps to the zeros that are left."""
+    run.model, run.masks = small, masks
+    for name in run.targets:
+        run.targets[name] = min(run.targets[name], masks.sparsity([name]))
+        run.num_groups.pop(name, None)
 
 
-def _train(job: Job, step: PruneChannels, name: str, epochs: int, on_progress: Callable[[float], None]) -> None:
+def _train(run: Run, step: PruneChannels, name: str, epochs: int, on_progress: Callable[[float], None]) -> None:
     assert not isinstance(step.schedule, OneShot), "it does not train"
-    before = len(job.history)
-    done = sum(point.step == name for point in job.history)
-    course = Constant(epochs=epochs, **step.schedule.model_dump(include=set(Trained.model_fields)))
-    rate = job.learning_rate * RETRAIN  # what is repaired is near its goal
-    train_on(job, name, course, rate, lambda at: on_progress(at.progress))
-    job.history[before:] = [point.model_copy(update={"epoch": done + point.epoch}) for point in job.history[before:]]
-    job.refresh_statistics()
+    before = len(run.history)
+    done = sum(point.step == name for point in run.history)
+    schedule = Constant(epochs=epochs, **step.schedule.model_dump(include=set(Trained.model_fields)))
+    rate = run.learning_rate * RETRAIN  # after reconstruction the weights are close to their goal
+    train_on(run, name, schedule, rate, lambda at: on_progress(at.progress))
+    run.history[before:] = [point.model_copy(update={"epoch": done + point.epoch}) for point in run.history[before:]]
+    run.refresh_statistics()
 
 
-def _record(job: Job, step: PruneChannels, course: Course) -> None:
-    """Put into the job what became of each group, for the report, beside what earlier steps have done to it."""
-    whole, costs = course.first.all_kept(), course.costs
-    for group, info in zip(course.first.groups, course.infos, strict=True):
+def _record(run: Run, step: PruneChannels, rounds: ChannelRounds) -> None:
+    """Record in the job, for the report, how many channels of each group are left, and what earlier steps removed."""
+    whole, costs = rounds.first.all_kept(), rounds.costs
+    for group, info in zip(rounds.first.groups, rounds.infos, strict=True):
         alone = whole.copy()
-        alone[group.channels] = course.alive[group.channels]
-        earlier = job.groups.get(group.name)
+        alone[group.channels] = rounds.alive[group.channels]
+        earlier = run.groups.get(group.name)
         before = earlier.before if earlier else len(group.channels)
         after = int(alone[group.channels].sum())
-        job.groups[group.name] = GroupCut(
+        run.groups[group.name] = GroupCut(
             name=group.name,
             layers=group.layers,
             before=before,
@@ -211,8 +221,8 @@ def _record(job: Job, step: PruneChannels, course: Course) -> None:
         )
 
 
-def _summary(course: Course) -> str:
-    costs, whole = course.costs, course.first.all_kept()
-    macs, params = (1 - cost(course.alive) / (cost(whole) or 1) for cost in (costs.macs, costs.params))
-    gone = int(np.count_nonzero(~course.alive))
-    return f"{gone:,} channels gone, {macs:.1%} of the multiply-accumulates, {params:.1%} of the parameters"
+def _summary(rounds: ChannelRounds) -> str:
+    costs, whole = rounds.costs, rounds.first.all_kept()
+    macs, params = (1 - cost(rounds.alive) / (cost(whole) or 1) for cost in (costs.macs, costs.params))
+    gone = int(np.count_nonzero(~rounds.alive))
+    return f"{gone:,} channels removed, {macs:.1%} of the multiply-accumulates, {params:.1%} of the parameters"

@@ -1,12 +1,13 @@
-"""Fine-tune, and train as any step asks."""
+"""The fine-tune step, and the training that other steps share."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from engine.run.context import Job
-from engine.training.config import Regime
-from engine.training.distillation import Lesson
+from engine.run.context import Run
+from engine.training.config import TrainingConfig
+from engine.training.context import TrainingContext
+from engine.training.distillation import Distillation
 from engine.training.progress import Advance
 from engine.training.train import make_optimizer, train
 from secateur.specs.channels import PruneChannels
@@ -24,47 +25,54 @@ def trains(step: Step) -> bool:
     return isinstance(step, Finetune) or (isinstance(step, Prune | PruneChannels) and step.trains)
 
 
-def finetune(job: Job, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
-    """Train on with every zero held; when asked, by what the uploaded model says of the samples too."""
-    train_on(job, name, step, job.learning_rate * RETRAIN, on_advance)
-    job.refresh_statistics()
-    held = next((point for point in reversed(job.history) if point.kept), job.history[-1])
-    return f"validation {job.objective.metric.replace('_', ' ')} {held.val_metric:.4f}"
+def finetune(run: Run, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
+    """Train with every zero held; with distillation, towards the outputs of the uploaded model too."""
+    train_on(run, name, step, run.learning_rate * RETRAIN, on_advance)
+    run.refresh_statistics()
+    selected = next((point for point in reversed(run.history) if point.kept), run.history[-1])
+    return f"validation {run.objective.metric.replace('_', ' ')} {selected.val_metric:.4f}"
 
 
 def train_on(
-    job: Job, name: str, course: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
+    run: Run, name: str, settings: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
 ) -> None:
     """Train a job's model as a step asks, and add to the job's history and notes.
 
     Args:
-        learning_rate: the highest, unless the step has its own.
+        run: has the model, the data and the masks.
+        name: of the step.
+        settings: the step, or its schedule: epochs, learning rate, best epoch, distillation.
+        learning_rate: the highest one, unless the settings have their own.
+        on_advance: called with the progress.
+        cutting: ``cuts`` and ``cut`` of the training context.
     """
-    regime, lesson = Regime.of(course, learning_rate), None
-    if regime.best_epoch and len(job.data.validation) < MIN_HELD_OUT:
-        job.notes.append(
-            f"{name}: {len(job.data.validation)} held-out samples tell no epoch from another; the last counts."
+    config, distillation = TrainingConfig.of(settings, learning_rate), None
+    if config.best_epoch and len(run.data.validation) < MIN_HELD_OUT:
+        run.notes.append(
+            f"{name}: the last epoch is kept, because {len(run.data.validation)} held-out samples "
+            "are too few to select the best one."
         )
-        regime = replace(regime, best_epoch=False)
-    job.notes.append(f"{name}: {regime}.")
-    if course.distill is not None:
-        assert job.teacher is not None, "kept when a step asks for it"
-        lesson = Lesson(course.distill, job.teacher, job.teacher_held_out)
-        job.notes.append(f"{name}: learns from the uploaded model, with a weight of {course.distill.weight:g}.")
-    job.history += train(
-        job.model,
-        job.data,
-        job.feed,
-        job.objective,
-        job.masks,
+        config = replace(config, best_epoch=False)
+    run.notes.append(f"{name}: {config}.")
+    if settings.distill is not None:
+        assert run.teacher is not None, "computed when a step distils"
+        distillation = Distillation(settings.distill, run.teacher, run.teacher_held_out)
+        run.notes.append(f"{name}: distillation from the uploaded model, weight {settings.distill.weight:g}.")
+    context = TrainingContext(
         step_name=name,
-        regime=regime,
-        training=job.recipe.training,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
-        seed=job.recipe.seed,
-        lesson=lesson,
+        model=run.model,
+        data=run.data,
+        feed=run.feed,
+        objective=run.objective,
+        masks=run.masks,
+        config=config,
+        training=run.recipe.training,
+        optimizer=make_optimizer(run.model, run.recipe.training.optimizer, config.learning_rate),
+        seed=run.recipe.seed,
+        distillation=distillation,
         on_advance=on_advance,
-        notes=job.notes,
-        trail=job.trail,
+        notes=run.notes,
+        checkpoint=run.checkpoint,
         **cutting,
     )
+    run.history += train(context)

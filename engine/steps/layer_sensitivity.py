@@ -1,7 +1,7 @@
-"""How much each layer takes: it alone is cut to every sparsity of a grid, and the model is measured.
+"""The sensitivity of each layer: it alone is pruned to every sparsity of a grid, and the model is measured.
 
-Measured on held-out samples, with BatchNorm re-estimated as after a real cut. A measurement is known by a digest
-of all that it depends on, so that a later job on the same model and data takes it up instead of repeating it.
+The model is measured on held-out samples, with BatchNorm re-estimated as after a real cut. A measurement is identified
+by a digest of everything that it depends on, so that later jobs on the same model and data reuse it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from engine.models.prunable import Kernel
 from engine.objectives.objectives import judged_name
 from engine.parts import arrays_of
 from engine.reconstruction.batchnorm import Forward, batchnorm_layers, compiled, reestimate_if_better
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.training.progress import Advance
 from secateur.protocol.progress import ProducedFile
 from secateur.reports.sensitivity import Curves
@@ -34,20 +34,20 @@ from secateur.text import words
 FILE: Final = ProducedFile(name="sensitivity.json", media_type="application/json")
 
 BATCHES: Final = 10
-"""Training batches that BatchNorm is re-estimated on: fewer than after a real cut, as there are many cuts here.
+"""Training batches that BatchNorm is re-estimated on: fewer than after a real cut, because there are many cuts.
 
-What more of them change in a score is less than chance does.
+More batches change a score less than chance does.
 """
 
 MAX_BYTES: Final = 2**22
-"""Of an earlier measurement; thousands of layers need less."""
+"""The largest accepted file of an earlier measurement; thousands of layers need less."""
 
 Cut = Callable[[str, float], Array]
-"""The kernel of a layer, in Keras' own shape, as it is after cutting that layer alone to a sparsity."""
+"""Returns the kernel of a layer, in the shape of Keras, after pruning that layer alone to a sparsity."""
 
 
 def curves(
-    job: Job,
+    run: Run,
     step: Prune,
     *,
     names: Sequence[str],
@@ -56,14 +56,18 @@ def curves(
     keep: Callable[[Curves], None] = lambda found: None,
     on_advance: Callable[[Advance], None] = lambda at: None,
 ) -> Curves:
-    """The sensitivity of these layers: what earlier jobs have measured is taken up, the rest is measured.
+    """The sensitivity of these layers: measurements of earlier jobs are reused, the others are made now.
 
     Args:
-        step: says how layers are cut, and ``sensitivity`` the grid and how many samples.
-        known: ``sensitivity.json`` of earlier jobs, newest first; what does not fit, or is no such file, is ignored.
-        keep: told what is known after each layer that was measured.
+        run: has the model and the data.
+        step: how layers are pruned; its ``sensitivity`` has the grid and the number of samples.
+        names: of the layers.
+        cut: prunes one layer.
+        known: ``sensitivity.json`` of earlier jobs, newest first; files that do not fit are ignored.
+        keep: called with all known curves after each measured layer.
+        on_advance: called with the progress.
     """
-    grid, key = step.sensitivity, digest(job, step)
+    grid, key = step.sensitivity, digest(run, step)
     fitting = [
         found
         for found in map(_read, known)
@@ -73,11 +77,11 @@ def curves(
     missing = [name for name in names if name not in earlier]
     if earlier:
         count = "all" if not missing else f"{len(earlier)} of {len(names)}"
-        job.notes.append(f"Sensitivity: {count} layers were measured earlier, on the same model and data.")
+        run.notes.append(f"Sensitivity: {count} layers were measured earlier, on the same model and data.")
     if not missing and fitting:
         return fitting[0].model_copy(update={"layers": {name: earlier[name] for name in names}})
     found = measure(
-        job,
+        run,
         names=missing,
         cut=cut,
         sparsities=grid.sparsities,
@@ -91,7 +95,7 @@ def curves(
 
 
 def measure(
-    job: Job,
+    run: Run,
     *,
     names: Sequence[str],
     cut: Cut,
@@ -102,30 +106,35 @@ def measure(
     keep: Callable[[Curves], None] = lambda found: None,
     on_advance: Callable[[Advance], None] = lambda at: None,
 ) -> Curves:
-    """Cut each of these layers alone to each sparsity, measure, and put it back.
+    """Prune each of these layers alone to each sparsity, measure the model, and restore the layer.
 
     Args:
-        samples: how many of the held-out samples to measure on, the first ones.
-        units: whether a unit without weights loses its bias as well.
-        key: goes into the result.
-        keep: told what was found so far after each layer.
+        run: has the model and the data.
+        names: of the layers.
+        cut: prunes one layer.
+        sparsities: the grid.
+        samples: how many of the held-out samples to measure on; the first ones are used.
+        units: whether a unit without weights also loses its bias.
+        key: the digest to store in the result.
+        keep: called with the curves so far after each layer.
+        on_advance: called with the progress.
     """
-    bench = Bench.of(job, samples)
+    bench = Bench.of(run, samples)
     found = Curves(
         key=key,
-        metric=job.objective.metric,
-        higher_is_better=job.objective.higher_is_better,
+        metric=run.objective.metric,
+        higher_is_better=run.objective.higher_is_better,
         num_samples=len(bench.x),
-        dense=job.objective.head.score(bench.y, _outputs(job, bench.x)),
+        dense=run.objective.head.score(bench.y, _outputs(run, bench.x)),
         sparsities=tuple(sparsities),
         layers={},
     )
-    kernels = {kernel.name: kernel for kernel in job.masks.kernels}
+    kernels = {kernel.name: kernel for kernel in run.masks.kernels}
     began, total, scores = time.monotonic(), len(names) * len(sparsities), dict[str, list[float]]()
     for name in names:
         for sparsity in sparsities:
-            weights = cut(name, sparsity)  # while the model is whole: criteria look at it
-            with _cut(job.model, kernels[name], weights, units=units):
+            weights = cut(name, sparsity)  # before the layer is changed: criteria use the model
+            with _cut(run.model, kernels[name], weights, units=units):
                 scores.setdefault(name, []).append(bench.score())
             done = sum(map(len, scores.values()))
             left = (time.monotonic() - began) / done * (total - done)
@@ -137,41 +146,41 @@ def measure(
 
 @dataclass(frozen=True)
 class Bench:
-    """What a model under way is measured on."""
+    """The samples that a model is measured on."""
 
-    job: Job
+    run: Run
     x: Samples
     y: Array
     forward: Forward
-    """Re-estimates BatchNorm: compiled once, for all the cuts."""
+    """Re-estimates BatchNorm; compiled once for all cuts."""
 
     @classmethod
-    def of(cls, job: Job, samples: int) -> "Bench":
+    def of(cls, run: Run, samples: int) -> "Bench":
         """The first held-out samples."""
-        held_out = job.data.validation.first(samples)
-        return cls(job, held_out.x, job.objective.of(held_out.y), compiled(job.model))
+        held_out = run.data.validation.first(samples)
+        return cls(run, held_out.x, run.objective.of(held_out.y), compiled(run.model))
 
     def score(self) -> float:
-        """The metric, with BatchNorm re-estimated on training batches when that makes it better."""
-        told: list[float] = []
+        """The metric, with BatchNorm re-estimated on training batches if that improves it."""
+        scores: list[float] = []
 
         def goodness() -> float:
-            told.append(self.job.objective.head.goodness(self.y, _outputs(self.job, self.x)))
-            return told[-1]
+            scores.append(self.run.objective.head.goodness(self.y, _outputs(self.run, self.x)))
+            return scores[-1]
 
-        batches = self.job.feed.batches(_training_samples(self.job), self.job.recipe.training.batch_size)
-        reestimate_if_better(self.job.model, batches, judge=goodness, forward=self.forward)
-        best = max(told or [goodness()])
-        return best if self.job.objective.higher_is_better else -best
+        batches = self.run.feed.batches(_training_samples(self.run), self.run.recipe.training.batch_size)
+        reestimate_if_better(self.run.model, batches, judge=goodness, forward=self.forward)
+        best = max(scores or [goodness()])
+        return best if self.run.objective.higher_is_better else -best
 
 
-def digest(job: Job, step: Prune) -> str:
-    """Of all that a measurement depends on: the model as it is now, the data, and how layers are cut.
+def digest(run: Run, step: Prune) -> str:
+    """Digest of everything that a measurement depends on: the current model, the data, and how layers are pruned.
 
-    Taken of contents, not of files, so that it also holds for a model that earlier steps have changed.
+    It covers contents, not files, so it also identifies a model that earlier steps have changed.
     """
-    recipe, grid = job.recipe, step.sensitivity
-    scales = [_scale(feed.scale) for feed in job.feed.each]
+    recipe, grid = run.recipe, step.sensitivity
+    scales = [_scale(feed.scale) for feed in run.feed.each]
     choices = {
         "version": 1,
         "criterion": step.criterion,
@@ -182,13 +191,13 @@ def digest(job: Job, step: Prune) -> str:
         "batches": (BATCHES, recipe.training.batch_size),
         "seed": recipe.seed,
         "scale": scales[0] if len(scales) == 1 else scales,
-        "objective": (job.objective.loss_name, job.objective.metric, *filter(None, [judged_name(job.objective)])),
+        "objective": (run.objective.loss_name, run.objective.metric, *filter(None, [judged_name(run.objective)])),
     }
     found = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
-    found.update(job.model.to_json().encode())
-    splits = (job.data.train, job.data.validation)
+    found.update(run.model.to_json().encode())
+    splits = (run.data.train, run.data.validation)
     for array in (
-        *job.model.get_weights(),
+        *run.model.get_weights(),
         *(part for split in splits for part in (*stored_parts(split.x), *arrays_of(split.y))),
     ):
         found.update(f"{array.dtype}{array.shape}".encode())
@@ -199,7 +208,7 @@ def digest(job: Job, step: Prune) -> str:
 
 @contextmanager
 def _cut(model: Any, kernel: Kernel, weights: Array, *, units: bool) -> Iterator[None]:
-    """The model with one kernel exchanged; afterwards it is what it was, its BatchNorm statistics too."""
+    """While the block runs, the model has another kernel. Afterwards the kernel and BatchNorm are as before."""
     changed = [kernel.variable, *([kernel.bias] if units and kernel.bias is not None else [])]
     before = [(variable, np.array(variable)) for variable in changed]
     norms = [(layer, layer.get_weights()) for layer in batchnorm_layers(model)]
@@ -219,12 +228,12 @@ def _scale(scale: Scale) -> Any:
     return scale if isinstance(scale, str) else scale.model_dump(mode="json")
 
 
-def _training_samples(job: Job) -> Samples:
-    return select(job.data.train.x, job.shuffled(BATCHES * job.recipe.training.batch_size))
+def _training_samples(run: Run) -> Samples:
+    return select(run.data.train.x, run.shuffled(BATCHES * run.recipe.training.batch_size))
 
 
-def _outputs(job: Job, x: Samples) -> Array:
-    return job.objective.of(measuring.outputs_of(job.model, job.feed, x))
+def _outputs(run: Run, x: Samples) -> Array:
+    return run.objective.of(measuring.outputs_of(run.model, run.feed, x))
 
 
 def _read(path: Path) -> Curves | None:

@@ -1,4 +1,4 @@
-"""The steps of a recipe: prune, fine-tune, quantise. Each changes the job and says in words what it reached."""
+"""The prune step: in one shot, with reconstruction, or gradually during training."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,89 +11,93 @@ from engine.pruning.distribution import by_sensitivity
 from engine.pruning.schedule import plan
 from engine.reconstruction.reconstruct import reconstruct
 from engine.reconstruction.targets import why_not
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.steps.finetune import train_on, trains
+from engine.training.context import num_steps
 from engine.training.progress import Advance
-from engine.training.train import num_steps
 from secateur.reports.sensitivity import Curves
 from secateur.specs.pruning import OneShot, Prune
 from secateur.specs.spec import Step
 
 
 def prune(
-    job: Job,
+    run: Run,
     step: Prune,
     name: str,
     later: Sequence[Step],
     on_advance: Callable[[Advance], None],
     curves: Callable[[Cutting], Curves],
 ) -> str:
-    """Cut: at once, at once with a repair, or little by little while training.
+    """Prune: in one shot, in one shot with reconstruction, or gradually during training.
 
     Args:
-        later: the steps that come after; a cut that no training follows is repaired by default.
-        curves: measures how much each layer takes, for the distribution that asks.
+        run: has the model; its masks and targets change.
+        step: the prune step.
+        name: of the step, for events and notes.
+        later: the steps after this one; by default a cut that no training follows is reconstructed.
+        on_advance: called with the progress.
+        curves: measures the sensitivity of each layer, for a distribution by sensitivity.
     """
-    before = job.masks.sparsity()
+    before = run.masks.sparsity()
     if step.toolkit == "tfmot":
         from engine.tfmot import gradual  # takes seconds, and turns tf.keras into Keras 2 for the whole process
 
-        targets = gradual.prune(job, step, name, on_advance)
+        targets = gradual.prune(run, step, name, on_advance)
     else:
-        targets = _prune(job, step, name, later, on_advance, curves)
+        targets = _prune(run, step, name, later, on_advance, curves)
     for layer, target in targets.items():
-        if target >= job.targets.get(layer, 0.0):  # what an earlier step has cut stays cut, and asked for
-            job.targets[layer] = target
-            job.num_groups[layer] = groups_of(step, job.masks.layout(layer).matrix_shape)
-    job.refresh_statistics()
-    _note_risks(job, targets)
-    assert job.masks.sparsity() >= before, "what is cut stays cut"
-    return f"{job.masks.sparsity():.1%} zeros"
+        if target >= run.targets.get(layer, 0.0):  # the zeros and the target of an earlier step stay
+            run.targets[layer] = target
+            run.num_groups[layer] = groups_of(step, run.masks.layout(layer).matrix_shape)
+    run.refresh_statistics()
+    _note_risks(run, targets)
+    assert run.masks.sparsity() >= before, "pruned weights stay zero"
+    return f"{run.masks.sparsity():.1%} zeros"
 
 
-def choose(job: Job, step: Prune) -> Cutting:
-    """A prune step, ready to cut the kernels of a job. Its distribution is still uniform if it takes measurements."""
-    return Cutting(job.masks, step, scorer(step, job.observer(), seed=job.recipe.seed))
+def choose(run: Run, step: Prune) -> Cutting:
+    """The cutting of a prune step for the kernels of a job. A distribution by sensitivity is set later."""
+    return Cutting(run.masks, step, scorer(step, run.observer(), seed=run.recipe.seed))
 
 
 def _prune(
-    job: Job, step: Prune, name: str, later: Sequence[Step], on_advance: Any, curves: Callable[[Cutting], Curves]
+    run: Run, step: Prune, name: str, later: Sequence[Step], on_advance: Any, curves: Callable[[Cutting], Curves]
 ) -> dict[str, float]:
-    cutting = choose(job, step)
+    cutting = choose(run, step)
     if step.distribution == "sensitivity":
         cutting.share_out = by_sensitivity(curves(cutting))
     if isinstance(step.schedule, OneShot):
-        if repairs(step, later):
-            return _cut_and_repair(job, step, cutting, on_advance)
+        if reconstructs(step, later):
+            return _cut_and_reconstruct(run, step, cutting, on_advance)
         cutting.to(cutting.final)
         return cutting.targets
-    schedule, size = step.schedule, job.recipe.training.batch_size
+    schedule, size = step.schedule, run.recipe.training.batch_size
     cuts = plan(
         schedule,
         cutting.final,
-        num_steps=num_steps(job.data, batch_size=size, epochs=schedule.epochs),
-        existing=job.masks.sparsity(cutting.names),
+        num_steps=num_steps(run.data, batch_size=size, epochs=schedule.epochs),
+        existing=run.masks.sparsity(cutting.names),
     )
-    if (earlier := job.trail.take("cutting")) is not None:
-        cutting.take_up(earlier)
-    with job.trail.telling("cutting", cutting.told):
-        train_on(job, name, schedule, job.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
+    if (earlier := run.checkpoint.restore("cutting")) is not None:
+        cutting.load_state_dict(earlier)
+    with run.checkpoint.section("cutting", cutting.state_dict):
+        train_on(run, name, schedule, run.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
     return cutting.targets
 
 
-def repairs(step: Prune, later: Sequence[Step]) -> bool:
-    """Whether a cut is repaired by solving layers again: when asked, else when no training does it."""
+def reconstructs(step: Prune, later: Sequence[Step]) -> bool:
+    """Whether to reconstruct after the cut: if requested; by default if no training follows."""
     return step.reconstruct or (step.reconstruct is None and not step.trains and not any(map(trains, later)))
 
 
-def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
-    dense = copy_of(job.model)
+def _cut_and_reconstruct(run: Run, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
+    dense = copy_of(run.model)
     began, targets = time.monotonic(), cutting.plan()
-    samples = job.samples(step.reconstruct_samples)
+    samples = run.samples(step.reconstruct_samples)
     solved = reconstruct(
-        job.model,
+        run.model,
         dense,
-        job.masks,
+        run.masks,
         targets,
         samples,
         keep=cutting.keep,
@@ -101,24 +105,27 @@ def _cut_and_repair(job: Job, step: Prune, cutting: Cutting, on_advance: Any) ->
         zero_bias=step.structure == "unit",
         on_progress=lambda share: on_advance(Advance(share, (time.monotonic() - began) * (1 - share) / share)),
     )
-    job.notes.append(f"Solved again on {samples.count:,} unlabelled inputs: {', '.join(solved) or 'no layer'}.")
-    job.notes += [f"Only cut, not solved again: {name}, because {reason}." for name, reason in unsolvable(job, targets)]
+    layers = ", ".join(solved) or "none"
+    run.notes.append(f"Weights reconstructed by least squares on {samples.count:,} unlabelled samples: {layers}.")
+    run.notes += [f"Pruned but not reconstructed: {name} ({reason})." for name, reason in unsolvable(run, targets)]
     return targets
 
 
-def unsolvable(job: Job, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Those of the kernels that cannot be solved again, with the reason."""
-    layers = {kernel.name: kernel.place.layer for kernel in job.masks.kernels}
-    graph = graph_of(job.model)
+def unsolvable(run: Run, names: Iterable[str]) -> list[tuple[str, str]]:
+    """The kernels that cannot be reconstructed, each with the reason."""
+    layers = {kernel.name: kernel.place.layer for kernel in run.masks.kernels}
+    graph = graph_of(run.model)
     reasons = [(name, why_not(layers[name], graph)) for name in names]
     return [(name, reason) for name, reason in reasons if reason is not None]
 
 
-def _note_risks(job: Job, targets: dict[str, float]) -> None:
-    """Say what a user would want to know of a cut before wondering about its accuracy."""
-    frozen = [name for name in targets if not job.masks.is_trainable(name)]
+def _note_risks(run: Run, targets: dict[str, float]) -> None:
+    """Note what may explain a loss of accuracy: frozen layers, and layers with too few weights."""
+    frozen = [name for name in targets if not run.masks.is_trainable(name)]
     if frozen:
-        job.notes.append(f"Cut although frozen, so no training repairs them: {', '.join(frozen)}.")
-    starved = [name for name in targets if job.masks.mask(name).sum() < job.masks.mask(name).shape[-1]]
+        run.notes.append(f"Pruned although frozen; training does not adapt these layers: {', '.join(frozen)}.")
+    starved = [name for name in targets if run.masks.mask(name).sum() < run.masks.mask(name).shape[-1]]
     if starved:
-        job.notes.append(f"Fewer weights left than units: {', '.join(starved)}. Give them less sparsity in layers.")
+        run.notes.append(
+            f"Fewer weights than units are left in {', '.join(starved)}. Set a lower sparsity for them in layers."
+        )

@@ -4,20 +4,20 @@ from pathlib import Path
 
 from engine.evaluation import measure
 from engine.pruning.delivery import drop_signs_of_zeros
-from engine.run.context import Job
+from engine.run.context import Run
 from secateur.specs.spec import Quantize
 
 
-def quantize(job: Job, step: Quantize, folder: Path) -> str:
-    """Export the model as it is now; ``measure`` looks at the files.
+def quantize(run: Run, step: Quantize, folder: Path) -> str:
+    """Export the current model; the files are measured at the end of the run.
 
     Raises:
         ConversionFailed: LiteRT cannot express the model.
         ExportDisagrees: the float32 file does not compute what the model computes.
     """
-    calibration = job.calibration(step.calibration_samples)
-    drop_signs_of_zeros(job.model)
-    job.result = measure.export("result", job.model, step.scheme, folder, calibration)
+    calibration = run.calibration(step.calibration_samples)
+    drop_signs_of_zeros(run.model)
+    run.result = measure.export("result", run.model, step.scheme, folder, calibration)
     if step.scheme == "none":
-        measure.check_same(job.result, job.model, job.probe())
-    return f"{step.scheme}, {job.result.sizes.tflite_bytes:,} bytes"
+        measure.check_same(run.result, run.model, run.probe())
+    return f"{step.scheme}, {run.result.sizes.tflite_bytes:,} bytes"

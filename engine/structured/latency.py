@@ -97,13 +97,13 @@ class Timings:
     kinds: tuple[Corners | None, ...]
     """Of each kind of layer, in the order of their first calls; None for what LiteRT has nothing for."""
 
-    def told(self) -> Section:
-        """As a section of a trail."""
+    def state_dict(self) -> Section:
+        """The timings as a section of a checkpoint."""
         return {"timings": as_array(TIMINGS.dump_python(self, mode="json"))}
 
     @classmethod
-    def taken_up(cls, section: Section) -> "Timings":
-        """Those that were told, to the last bit."""
+    def from_state_dict(cls, section: Section) -> "Timings":
+        """The saved timings, equal to the last bit."""
         return TIMINGS.validate_python(from_array(section["timings"]))
 
     def table(self, model: Any) -> LatencyTable:

@@ -1,7 +1,7 @@
 """A search: bisection for the highest sparsity whose exported file still meets the goals.
 
-Every trial is what a compress job with that sparsity would be, carried out on a copy of the model, and judged by its
-exported file on the test split. Where steps train, a trial starts from the best that has met the goals so far.
+Every trial runs the steps of a compress job with that sparsity on a copy of the model. Its exported file is measured
+on the test split. If the steps train, a trial starts from the best trial so far that met the goals.
 """
 
 import shutil
@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 import keras
 
 from engine.arrays import Array
-from engine.checkpoint.sections import Section, Trail, as_array, bytes_as_array, from_array
-from engine.checkpoint.variables import take_up_variables, variables_told
+from engine.checkpoint.sections import Checkpoint, Section, as_array, bytes_as_array, from_array
+from engine.checkpoint.variables import load_variables, variables_state
 from engine.evaluation import measure
 from engine.evaluation.host import host
 from engine.models.model import copy_of
@@ -25,10 +25,9 @@ from engine.pipeline.clock import Clock
 from engine.pipeline.compress import FILES as TRIAL_FILES
 from engine.pipeline.compress import carry_out
 from engine.pipeline.preflight import check_steps
+from engine.pipeline.runner import Runner
 from engine.run import baseline
-from engine.run.baseline import original
-from engine.run.context import Job
-from engine.run.load import load
+from engine.run.context import Run
 from engine.steps.finetune import trains
 from engine.studies.search_verdicts import verdicts
 from engine.training.progress import Advance
@@ -53,10 +52,10 @@ FILES: Final = (
 )
 
 USUAL: Final = 8
-"""Trials until the default resolution is reached, to tell how long a search may take."""
+"""Trials until the default resolution is reached; used to estimate how long a search takes."""
 
 
-def run(
+def search(
     recipe: SearchRecipe,
     *,
     model: Path,
@@ -65,48 +64,48 @@ def run(
     out: Path,
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
-    trail: Trail | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
-    """Search and leave ``FILES`` in a folder: the best file, its own report as ``best.html``, and all trials.
+    """Search and write ``FILES`` to a folder: the best file, its own report as ``best.html``, and all trials.
 
     Args:
-        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        trail: where to go on, and whom to tell how far it is.
+        recipe: the steps of every trial, the goals and the budget.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
+        out: an existing folder.
+        emit: called with the events of every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+        checkpoint: where to resume from, and where to save the state.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work.
-        GoalsMissed: no trial met the goals, and nothing else was asked for.
-        TrialsFailed: no trial could be carried out at all.
+        GoalsMissed: no trial met the goals, and ``on_goals_missed`` is fail.
+        TrialsFailed: every trial failed.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    clock, trail = Clock(emit), trail or Trail()
-    clock.take_up(trail.take("clock"))
+    runner = Runner.start(recipe.seed, emit, checkpoint)
+    clock, highest = runner.clock, recipe.recipe_of(recipe.highest)
     with tempfile.TemporaryDirectory() as folder:
-        with clock.step("baseline", silent=trail.goes_on) as message:
-            job = load(recipe.recipe_of(recipe.highest), model=model, dataset=dataset, reading=reading, asked=recipe)
-            with suppress(TargetUnreachable):  # less may be in reach, which trials find out
-                if not trail.goes_on:
-                    check_steps(job)
-            before = original(job, None, trail.take("baseline"))
-            message.append(f"{before.quality.metric.replace('_', ' ')} {before.quality.score.value:.4f}")
-        job.trail = trail
-        search = Search(recipe, job, before, Path(folder), clock.advance("search"), known)
+        with runner.loaded(highest, model=model, dataset=dataset, reading=reading, asked=recipe) as (run, message):
+            with suppress(TargetUnreachable):  # trials may reach a lower sparsity
+                if not runner.checkpoint.is_resumed:
+                    check_steps(run)
+            before = runner.baseline(run, message)
+        bisection = Bisection(recipe, run, before, Path(folder), clock.advance("search"), known)
         with (
             clock.step("search") as message,
-            trail.telling("clock", clock.told),
-            trail.telling("baseline", lambda: baseline.told(job, before)),
-            trail.telling("search", search.told),
+            runner.saving(baseline=lambda: baseline.state_dict(run, before), search=bisection.state_dict),
         ):
-            search.take_up(trail.take("search"))
-            stopped_by = search.until_it_ends()
-            best = search.best
+            bisection.load_state_dict(runner.checkpoint.restore("search"))
+            stopped_by = bisection.run_trials()
+            best = bisection.best
             if best is None:
-                raise _all_failed(search.trials)
-            message.append(f"{len(search.trials)} trials, best {words.grid_point(best.trial.sparsity)}")
+                raise _all_failed(bisection.trials)
+            message.append(f"{len(bisection.trials)} trials, best {words.grid_point(best.trial.sparsity)}")
         if not best.trial.met and recipe.on_goals_missed == "fail":
-            raise _missed(recipe, search.trials, best.trial)
+            raise _missed(recipe, bisection.trials, best.trial)
         with clock.step("report"):
-            report = _report(recipe, job, best, search.trials, stopped_by, clock.seconds)
+            report = _report(recipe, run, best, bisection.trials, stopped_by, clock.seconds)
             for file in TRIAL_FILES[:2]:
                 shutil.copy(best.folder / file.name, out / file.name)
             shutil.copy(best.folder / "report.html", out / "best.html")
@@ -119,55 +118,55 @@ def run(
 
 @dataclass(frozen=True)
 class Found:
-    """A trial that was carried out: its report, its model, and where its files are."""
+    """A trial with a result: its report, its model, and the folder of its files."""
 
     trial: SearchTrial
     report: Report
     model: Any
-    """None when another process has made it and no trial needs it."""
+    """None if an earlier process made it and no later trial starts from it."""
     folder: Path
 
 
 @dataclass
-class Search:
-    """Trials, one after the other, until the budget or the resolution ends them."""
+class Bisection:
+    """Runs one trial after the other until the budget is used up or the resolution is reached."""
 
     recipe: SearchRecipe
-    job: Job
+    run: Run
     before: measure.Baseline
     folder: Path
     on_advance: Callable[[Advance], None]
     known: Sequence[Path] = ()
     trials: list[SearchTrial] = field(default_factory=list)
     best: Found | None = None
-    """The highest sparsity that met the goals; while none has, the one that lost least."""
+    """The trial with the highest sparsity that met the goals; before there is one, the trial that lost least."""
 
-    def until_it_ends(self) -> Literal["resolution", "trials", "seconds"]:
-        """Run trials. Returns what ended them."""
+    def run_trials(self) -> Literal["resolution", "trials", "seconds"]:
+        """Run the trials. Returns the reason why they ended."""
         began, budget = time.monotonic() - sum(trial.seconds for trial in self.trials), self.recipe.budget
         while len(self.trials) < budget.trials:
-            self.job.trail.mark()
+            self.run.checkpoint.save_if_due()
             spent = time.monotonic() - began
             if self.trials and spent + spent / len(self.trials) > budget.seconds:
                 return "seconds"
             sparsity = next_sparsity(self.trials, highest=self.recipe.highest, resolution=self.recipe.resolution)
             if sparsity is None:
                 return "resolution"
-            self._tell(sparsity)
+            self._report_progress(sparsity)
             self._try(sparsity)
         return "trials"
 
-    def told(self) -> Section:
-        """The trials that have ended, and all of the best one."""
+    def state_dict(self) -> Section:
+        """The finished trials, and everything of the best one."""
         section: dict[str, Array] = {"trials": as_array([trial.model_dump(mode="json") for trial in self.trials])}
         if self.best is not None:
             section["best"] = as_array(self.best.trial.model_dump(mode="json"))
             section |= {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in self.best.folder.iterdir()}
-            section |= variables_told(self.best.model.variables) if self._goes_on_from_best else {}
+            section |= variables_state(self.best.model.variables) if self._starts_from_best else {}
         return section
 
-    def take_up(self, section: Section | None) -> None:
-        """Go on behind the trials of another process."""
+    def load_state_dict(self, section: Section | None) -> None:
+        """Continue after the trials of an earlier process."""
         if section is None:
             return
         self.trials[:] = map(SearchTrial.model_validate, from_array(section["trials"]))
@@ -178,15 +177,15 @@ class Search:
             if name.startswith("file/"):
                 (folder / Path(name).name).write_bytes(content.tobytes())
         model = None
-        if self._goes_on_from_best:
-            model = _compiled_copy(self.job.model, like=self.job.model)
-            take_up_variables(section, model.variables)
+        if self._starts_from_best:
+            model = _compiled_copy(self.run.model, like=self.run.model)
+            load_variables(section, model.variables)
         report = Report.model_validate_json((folder / "report.json").read_bytes())
         self.best = Found(SearchTrial.model_validate(from_array(section["best"])), report, model, folder)
 
     @property
-    def _goes_on_from_best(self) -> bool:
-        """Whether trials train on from the best. A cut without training is best made in what nobody has cut before."""
+    def _starts_from_best(self) -> bool:
+        """Whether trials train on from the best one. Without training, a cut of the uploaded model is better."""
         steps = self.recipe.steps
         return any(map(trains, steps)) and not any(isinstance(step, PruneChannels) for step in steps)
 
@@ -194,15 +193,15 @@ class Search:
         began, start = time.monotonic(), self._start()
         keras.utils.set_random_seed(self.recipe.seed)
         (folder := self.folder / f"trial_{len(self.trials)}").mkdir()
-        model = _compiled_copy(self.job.model if start is None else start.model, like=self.job.model)
-        job = self.job.again(self.recipe.recipe_of(sparsity), model)
+        model = _compiled_copy(self.run.model if start is None else start.model, like=self.run.model)
+        run = self.run.fork(self.recipe.recipe_of(sparsity), model)
         started_from = 0.0 if start is None else start.trial.sparsity
         try:
-            report = carry_out(job, self.before, out=folder, clock=Clock(lambda _: None), known=self.known)
-        except (RequestError, SparsityMissed) as fault:  # this much cannot go; less may
+            report = carry_out(run, self.before, out=folder, clock=Clock(lambda _: None), known=self.known)
+        except (RequestError, SparsityMissed) as fault:  # a lower sparsity may still work
             seconds = time.monotonic() - began
-            told = {"sparsity": sparsity, "started_from": started_from, "met": False}
-            self.trials.append(SearchTrial(**told, why=fault.detail, seconds=seconds))
+            failed = {"sparsity": sparsity, "started_from": started_from, "met": False}
+            self.trials.append(SearchTrial(**failed, why=fault.detail, seconds=seconds))
             return
         before, after = self.before.quality, report.result.quality
         drop = (1 if before.higher_is_better else -1) * (before.score.value - after.score.value)
@@ -215,14 +214,14 @@ class Search:
             seconds=time.monotonic() - began,
         )
         self.trials.append(trial)
-        self._keep(Found(trial, report, job.model, folder))
+        self._keep_better(Found(trial, report, run.model, folder))
 
     def _start(self) -> Found | None:
-        """What a trial trains on from."""
-        best = self.best if self._goes_on_from_best else None
+        """The trial that the next one starts from; None for the uploaded model."""
+        best = self.best if self._starts_from_best else None
         return best if best is not None and best.trial.met else None
 
-    def _keep(self, found: Found) -> None:
+    def _keep_better(self, found: Found) -> None:
         if self.best is None or _rank(found.trial) > _rank(self.best.trial):
             if self.best is not None:
                 shutil.rmtree(self.best.folder)
@@ -230,10 +229,10 @@ class Search:
         else:
             shutil.rmtree(found.folder)
 
-    def _tell(self, sparsity: float) -> None:
+    def _report_progress(self, sparsity: float) -> None:
         number, most = len(self.trials), self.recipe.budget.trials
         last = f", last drop {self.trials[-1].drop:.4f}" if self.trials and self.trials[-1].drop is not None else ""
-        message = f"trial {number + 1}: {words.grid_point(sparsity)} cut{last}"
+        message = f"trial {number + 1}: {words.grid_point(sparsity)}{last}"
         expected = max(number + 1, min(most, USUAL))
         spent = sum(trial.seconds for trial in self.trials)
         left = spent / number * (expected - number) if number else 0.0
@@ -257,34 +256,35 @@ def _missed(recipe: SearchRecipe, trials: Sequence[SearchTrial], nearest: Search
         for trial in sorted(trials, key=lambda trial: trial.sparsity)
     )
     return GoalsMissed(
-        f"None of {len(trials)} trials loses at most {recipe.goals.max_accuracy_drop:g}. Lost, by sparsity: {lost}.",
+        f"None of {len(trials)} trials met the goal, a drop of at most {recipe.goals.max_accuracy_drop:g}. "
+        f"Drop by sparsity: {lost}.",
         suggestions=[
-            f"Allow goals.max_accuracy_drop {nearest.drop or 0.0:.4f}, or set on_goals_missed to deliver.",
-            "Train after the cut: add a finetune step.",
+            f"Raise goals.max_accuracy_drop to {nearest.drop or 0.0:.4f}, or set on_goals_missed to deliver.",
+            "Add a finetune step after the prune step.",
         ],
     )
 
 
 def _all_failed(trials: Sequence[SearchTrial]) -> TrialsFailed:
     return TrialsFailed(
-        f"None of {len(trials)} trials could be carried out. The first: {trials[0].why}",
-        suggestions=["Run one of them as a compress job to see more."],
+        f"All {len(trials)} trials failed. The first failure: {trials[0].why}",
+        suggestions=["Run one trial as a compress job to see the details."],
     )
 
 
 def _report(
     recipe: SearchRecipe,
-    job: Job,
+    run: Run,
     best: Found,
     trials: Sequence[SearchTrial],
     stopped_by: Literal["resolution", "trials", "seconds"],
     seconds: dict[str, float],
 ) -> SearchReport:
     report = SearchReport(
-        model_name=job.model.name,
-        metric=job.objective.metric,
+        model_name=run.model.name,
+        metric=run.objective.metric,
         metric_label=best.report.metric_label,
-        higher_is_better=job.objective.higher_is_better,
+        higher_is_better=run.objective.higher_is_better,
         spec=recipe,
         baseline=best.report.baseline,
         goals_met=best.trial.met,
@@ -293,7 +293,7 @@ def _report(
         trials=tuple(trials),
         stopped_by=stopped_by,
         verdicts=(),
-        notes=tuple(job.notes),
+        notes=tuple(run.notes),
         host=host(),
         seconds=dict(seconds),
     )

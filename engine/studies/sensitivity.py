@@ -1,19 +1,17 @@
-"""A whole sensitivity job: load, measure every layer, and tell what was found."""
+"""A sensitivity job: load, measure every layer, and write the report."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-import keras
 import numpy as np
 
-from engine.checkpoint.sections import Trail, bytes_as_array
+from engine.checkpoint.sections import Checkpoint, bytes_as_array
 from engine.evaluation.host import host
 from engine.faults import samples_blamed
 from engine.inspection import summary
-from engine.pipeline.clock import Clock
-from engine.run.context import Job
-from engine.run.load import load
+from engine.pipeline.runner import Runner
+from engine.run.context import Run
 from engine.steps import layer_sensitivity
 from engine.steps.prune import choose
 from engine.studies.sensitivity_verdicts import verdicts
@@ -33,7 +31,7 @@ FILES: Final = (
 )
 
 
-def run(
+def measure_sensitivity(
     recipe: SensitivityRecipe,
     *,
     model: Path,
@@ -42,42 +40,43 @@ def run(
     out: Path,
     emit: Callable[[Event], None],
     known: Iterable[Path] = (),
-    trail: Trail | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[ProducedFile, ...]:
-    """Measure how much each layer takes and leave ``FILES`` in a folder.
+    """Measure the sensitivity of each layer and write ``FILES`` to a folder.
 
     Args:
-        reading: what was declared of the data set; ``recipe.data.scale`` goes before its scale.
+        recipe: how layers are pruned, and the grid of sparsities.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         out: an existing folder.
-        emit: told about every step.
-        known: ``sensitivity.json`` of earlier jobs, newest first; what fits is not measured again.
-        trail: where to go on, and whom to tell how far it is.
+        emit: called with the events of every step.
+        known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
+        checkpoint: where to resume from, and where to save the state.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    clock, trail, file = Clock(emit), trail or Trail(), out / layer_sensitivity.FILE.name
-    clock.take_up(trail.take("clock"))
-    with clock.step("baseline", silent=trail.goes_on) as message:
-        job = load(recipe.as_recipe(), model=model, dataset=dataset, reading=reading, asked=recipe)
-        message.append(f"{len(job.data.validation):,} held-out samples")
-    if (earlier := trail.take("curves")) is not None:
+    runner, file = Runner.start(recipe.seed, emit, checkpoint), out / layer_sensitivity.FILE.name
+    clock = runner.clock
+    derived = recipe.as_recipe()
+    with runner.loaded(derived, model=model, dataset=dataset, reading=reading, asked=recipe) as (run, message):
+        message.append(f"{len(run.data.validation):,} held-out samples")
+    if (earlier := runner.checkpoint.restore("curves")) is not None:
         file.write_bytes(earlier["file"].tobytes())
 
     def keep(found: Curves) -> None:
         file.write_text(found.model_dump_json(indent=2) + "\n")
-        trail.mark()
+        runner.checkpoint.save_if_due()
 
     with (
         clock.step("sensitivity") as message,
         samples_blamed(),
-        trail.telling("clock", clock.told),
-        trail.telling("curves", lambda: {"file": bytes_as_array(file.read_bytes())}),
+        runner.saving(curves=lambda: {"file": bytes_as_array(file.read_bytes())}),
     ):
-        cutting, listen = choose(job, recipe.prune), clock.advance("sensitivity")
+        cutting, listen = choose(run, recipe.prune), clock.advance("sensitivity")
         found = layer_sensitivity.curves(
-            job,
+            run,
             recipe.prune,
             names=cutting.among,
             cut=cutting.alone(),
@@ -87,7 +86,7 @@ def run(
         )
         message.append(f"most sensitive: {found.by_sensitivity()[0]}")
     with clock.step("report"):
-        report = _report(recipe, job, found, clock.seconds)
+        report = _report(recipe, run, found, clock.seconds)
         file.write_text(found.model_dump_json(indent=2) + "\n")
         (out / "sensitivity.png").write_bytes(png(report))
         (out / "report.html").write_text(html(report))
@@ -95,26 +94,26 @@ def run(
     return FILES
 
 
-def _report(recipe: SensitivityRecipe, job: Job, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
+def _report(recipe: SensitivityRecipe, run: Run, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
     return SensitivityReport(
-        model_name=job.model.name,
-        metric_label=in_words(job.objective.metric),
+        model_name=run.model.name,
+        metric_label=in_words(run.objective.metric),
         spec=recipe,
         curves=found,
-        layers=tuple(_layers(recipe, job, found)),
+        layers=tuple(_layers(recipe, run, found)),
         verdicts=verdicts(found),
-        notes=tuple(job.notes),
+        notes=tuple(run.notes),
         host=host(),
         seconds=dict(seconds),
     )
 
 
-def _layers(recipe: SensitivityRecipe, job: Job, found: Curves) -> list[MeasuredLayer]:
+def _layers(recipe: SensitivityRecipe, run: Run, found: Curves) -> list[MeasuredLayer]:
     listed = []
-    for layer in summary.summarise(job.model).layers:
+    for layer in summary.summarise(run.model).layers:
         measured = layer.name in found.layers
-        reason = layer.reason or "its weights are measured under another name"
-        reason = "skip_layers names it" if layer.name in recipe.skip_layers else reason
+        reason = layer.reason or "it shares its weights with a layer that is measured"
+        reason = "it is listed in skip_layers" if layer.name in recipe.skip_layers else reason
         listed.append(
             MeasuredLayer(
                 name=layer.name,

@@ -1,4 +1,4 @@
-"""The two halves of a sweep that need the engine: measure the original once, and gather what the trials found."""
+"""The two parts of a sweep that need the engine: measure the baseline once, and gather the results of the trials."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,15 @@ MAX_REPORT_BYTES: Final = 64 << 20
 def measure_baseline(
     recipe: SweepRecipe, *, model: Path, dataset: Path, reading: Reading, out: Path, emit: Callable[[Event], None]
 ) -> tuple[ProducedFile, ...]:
-    """Measure the original for all trials, and refuse steps that cannot work at any sparsity.
+    """Measure the baseline for all trials, and refuse steps that cannot work at any sparsity.
+
+    Args:
+        recipe: the methods, sparsities and seeds of the sweep.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
+        out: an existing folder, for the baseline file.
+        emit: called with the events of every step.
 
     Raises:
         RequestError: the model, the data or the methods cannot work.
@@ -48,13 +56,13 @@ def measure_baseline(
     keras.utils.set_random_seed(recipe.seed)
     clock = Clock(emit)
     with clock.step("baseline") as message, tempfile.TemporaryDirectory() as scratch:
-        job = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
+        run = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
         for name in recipe.methods:
-            job.recipe = recipe.recipe_of(Trial(name, recipe.sparsities[-1], recipe.seed))
-            with suppress(TargetUnreachable):  # less may be in reach, which trials find out
-                check_steps(job)
-        found = baseline.measured(job, Path(scratch))
-        baseline.save(job, found, out / baseline.FILE.name)
+            run.recipe = recipe.recipe_of(Trial(name, recipe.sparsities[-1], recipe.seed))
+            with suppress(TargetUnreachable):  # trials may reach a lower sparsity
+                check_steps(run)
+        found = baseline.measured(run, Path(scratch))
+        baseline.save(run, found, out / baseline.FILE.name)
         message.append(f"{found.quality.metric.replace('_', ' ')} {found.quality.score.value:.4f}")
     return (baseline.FILE,)
 
@@ -62,14 +70,14 @@ def measure_baseline(
 def gather(
     recipe: SweepRecipe, given: GatherTrials, *, out: Path, emit: Callable[[Event], None]
 ) -> tuple[ProducedFile, ...]:
-    """Make the table and the plot of a sweep whose trials have ended, and leave ``FILES`` in a folder.
+    """Make the table and the plot of a sweep whose trials have ended, and write ``FILES`` to a folder.
 
     Args:
         given: the trials in the order of ``recipe.trials()``, and the baseline.
 
     Raises:
-        TrialsFailed: none of them has a result, because of what was asked.
-        InternalError: none of them has a result, because of us.
+        TrialsFailed: no trial has a result, for a reason that the user can change.
+        InternalError: no trial has a result, by a fault of the service.
     """
     clock, ended = Clock(emit), given.trials
     emit(StepStarted(step=TRIALS))
@@ -106,7 +114,7 @@ def gather(
 
 
 def _read(path: Path) -> Report | None:
-    """A trial's report; None for one that another version wrote, or that its model's code has forged."""
+    """The report of a trial; None if another version wrote it, or if code in the model has forged it."""
     if path.stat().st_size > MAX_REPORT_BYTES:
         return None
     try:
@@ -132,8 +140,8 @@ def _results(
 def _all_failed(ended: Sequence[EndedTrial]) -> SecateurError:
     first = next((each.failure for each in ended if each.failure is not None), None)
     if first is None:
-        return TrialsFailed("All trials were cancelled, or expired before a worker took them.")
-    told = f"All {len(ended)} trials failed. The first: {first.title}. {first.detail}"
+        return TrialsFailed("All trials were cancelled, or expired before a worker started them.")
+    detail = f"All {len(ended)} trials failed. The first failure: {first.title}. {first.detail}"
     if first.blame == "service":
-        return InternalError(told, suggestions=first.suggestions)
-    return TrialsFailed(told, errors=first.errors, suggestions=first.suggestions)
+        return InternalError(detail, suggestions=first.suggestions)
+    return TrialsFailed(detail, errors=first.errors, suggestions=first.suggestions)

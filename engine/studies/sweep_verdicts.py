@@ -1,4 +1,4 @@
-"""What the curves of a sweep mean, in plain words."""
+"""The verdicts of a sweep, as sentences for its report."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ from secateur.text import words
 
 
 def verdicts(report: SweepReport) -> tuple[str, ...]:
-    """Sentences about how much each method takes, what its criterion is worth, and what failed."""
+    """Sentences about the sparsity that each method reaches, the value of its criterion, and failed trials."""
     named = [name for name in report.methods if not name.endswith(RANDOM)]
     return (*(_kept(report, name) for name in named), *_against_random(report, named), *_failed(report))
 
 
 def tolerance(report: SweepReport) -> float:
-    """How much loss counts as none: a point of a share (0.01), a tenth of an error."""
+    """The loss that counts as none: 0.01 of a share, a tenth of an error."""
     value = report.baseline.quality.score.value
     return 0.01 if report.higher_is_better else 0.1 * abs(value)
 
@@ -25,15 +25,15 @@ def _kept(report: SweepReport, name: str) -> str:
     best = deepest_within(report, name)
     if best is None:
         mildest = words.grid_point(report.of(name)[0].sparsity)
-        return f"{name}: even {mildest} costs more than {free} of {label}, or failed."
-    told = f"{name}: {words.grid_point(best.sparsity)} is the most that costs at most {free} of {label}"
+        return f"{name}: even {mildest} costs more than {free} of {label}, or has no result."
+    reached = f"{name}: {words.grid_point(best.sparsity)} is the most that costs at most {free} of {label}"
     lost = report.loss(best)
     assert lost is not None
-    return f"{told} ({words.cost(report.metric, lost)}{_gains(report, best)})."
+    return f"{reached} ({words.cost(report.metric, lost)}{_gains(report, best)})."
 
 
 def deepest_within(report: SweepReport, name: str) -> Point | None:
-    """The point before the first that costs more than the tolerance, by rising sparsity."""
+    """The last point, by rising sparsity, before the first one that costs more than the tolerance."""
     best = None
     for point in report.of(name):
         lost = report.loss(point)
@@ -65,7 +65,7 @@ def _against_random(report: SweepReport, names: list[str]) -> Iterator[str]:
             continue
         sparsity, ours, random = max(pairs, key=lambda pair: sign * (pair[1] - pair[2]))
         yield (
-            f"{name}: against random places the criterion is worth most at {words.grid_point(sparsity)}: "
+            f"{name}: compared with random pruning, the criterion is worth most at {words.grid_point(sparsity)}: "
             f"{words.score(report.metric, ours)} against {words.score(report.metric, random)} "
             f"({words.cost(report.metric, -sign * (ours - random))})."
         )

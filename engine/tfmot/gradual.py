@@ -1,8 +1,8 @@
-"""TFMOT's own gradual pruning, on a tf_keras twin: its wrappers, schedules and callback, at steps that we plan.
+"""TFMOT's own gradual pruning, on a tf_keras twin: its wrappers, schedules and callback, at planned steps.
 
-TFMOT changes masks at every ``frequency``-th step; unless the last of those falls on the end of the ramp, less is cut
-than was asked for, and in short trainings nothing. A layer that it refuses is left dense and named, instead
-of failing the whole model. What earlier steps have cut is held by constraints.
+TFMOT changes masks at every ``frequency``-th training step. Unless the last change falls on the end of the ramp, it
+prunes less than the target, and nothing in a short training; so begin, end and frequency are planned here. A layer that
+TFMOT refuses stays dense and is named in a note. Constraints hold the zeros of earlier steps.
 """
 
 import os
@@ -19,11 +19,12 @@ from engine.bridge.twin import NATIVE, Twin, bring_back, twin
 from engine.models.prunable import SEPARABLE, prunable_kernels
 from engine.pruning.mask import keep_largest
 from engine.pruning.schedule import MAX_UPDATES
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.tfmot.twin_training import optimizer_twin, train_twin
-from engine.training.config import Regime
+from engine.training.config import TrainingConfig
+from engine.training.context import TrainingContext, num_steps
 from engine.training.progress import Advance
-from engine.training.train import check_finite, make_optimizer, num_steps
+from engine.training.train import check_finite, make_optimizer
 from secateur.errors import FieldError, LayerNotPrunable, NothingToPrune, Unavailable
 from secateur.specs.pruning import Constant, Polynomial, Prune
 from secateur.specs.training import Optimizer
@@ -33,7 +34,7 @@ INSTALL: Final = "pip install --no-deps --requirement no-deps.txt"
 
 @dataclass(frozen=True)
 class Window:
-    """TFMOT changes masks at the steps begin, begin + frequency, ... up to and with end; steps count from 1."""
+    """The training steps at which TFMOT changes masks: begin, begin + frequency, ..., end. Steps count from 1."""
 
     begin: int
     end: int
@@ -41,7 +42,7 @@ class Window:
 
 
 def window(end: int, *, calls: int = 1) -> Window:
-    """At most ``MAX_UPDATES`` changes, evenly spread, the last one at step ``end``.
+    """At most ``MAX_UPDATES`` evenly spaced changes, the last one at step ``end``.
 
     Args:
         calls: how often the model calls the layer; TFMOT counts each call as a step.
@@ -55,11 +56,11 @@ def window(end: int, *, calls: int = 1) -> Window:
 
 
 def check(model: Any, step: Prune, *, optimizer: Optimizer | None = None, field: str = "layers") -> None:
-    """Refuse before any training what this toolkit cannot do with a model.
+    """Refuse a step that TFMOT cannot run on this model, before any training.
 
     Args:
         optimizer: ``training.optimizer`` of the recipe.
-        field: where the step's ``layers`` stand in the request.
+        field: the path of the step's ``layers`` in the request.
 
     Raises:
         BridgeRefused: the model has no tf_keras twin.
@@ -72,7 +73,7 @@ def check(model: Any, step: Prune, *, optimizer: Optimizer | None = None, field:
 
 
 def plan(model: Any, step: Prune, *, field: str = "layers") -> tuple[dict[str, float], dict[str, str]]:
-    """What TFMOT can do of a step: the sparsity of each layer that it prunes, and why it leaves others dense.
+    """The sparsity of each layer that TFMOT prunes in a step, and the reasons why it leaves others dense.
 
     Raises:
         RequestError: see ``check``.
@@ -85,62 +86,66 @@ def plan(model: Any, step: Prune, *, field: str = "layers") -> tuple[dict[str, f
         raise LayerNotPrunable(
             f"TFMOT cannot prune {'; '.join(f'{name!r}: {why}' for name, why in named.items())}.",
             errors=[FieldError(field=field, messages=tuple(f"{name!r}: {why}" for name, why in named.items()))],
-            suggestions=[f"Take {', '.join(map(repr, named))} out of layers.", NATIVE],
+            suggestions=[f"Remove {', '.join(map(repr, named))} from layers.", NATIVE],
         )
     targets = {name: sparsity for name, sparsity in wanted.items() if name not in dense}
     if not targets:
         reasons = "; ".join(f"{name}: {why}" for name, why in dense.items())
-        raise NothingToPrune(f"TFMOT can prune no layer of {model.name!r}. {reasons}".strip(), suggestions=[NATIVE])
+        raise NothingToPrune(f"TFMOT cannot prune any layer of {model.name!r}. {reasons}".strip(), suggestions=[NATIVE])
     return targets, dense
 
 
-def prune(job: Job, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> dict[str, float]:
-    """Train the model's twin with TFMOT's wrappers, and bring every weight and the new masks back.
+def prune(run: Run, step: Prune, name: str, on_advance: Callable[[Advance], None]) -> dict[str, float]:
+    """Train the model's twin with TFMOT's wrappers, then copy the weights and masks back to the model.
 
     Returns:
-        The sparsity that each pruned kernel was to have.
+        The target sparsity of each pruned kernel.
 
     Raises:
         RequestError: see ``check``.
         TrainingDiverged: the loss became NaN or infinite.
     """
-    schedule, size = step.schedule, job.recipe.training.batch_size
-    assert isinstance(schedule, Constant | Polynomial), "the spec has seen to it"
-    targets, dense = plan(job.model, step)
-    total = num_steps(job.data, batch_size=size, epochs=schedule.epochs)
-    pruned = twin(job.model, wrap=_wrapper(job, step, targets, total))
-    regime = Regime.of(schedule, job.learning_rate)
-    job.notes.append(f"{name}: TFMOT on a tf_keras twin, {regime}.")
+    schedule, size = step.schedule, run.recipe.training.batch_size
+    assert isinstance(schedule, Constant | Polynomial), "the spec allows no other schedule"
+    targets, dense = plan(run.model, step)
+    total = num_steps(run.data, batch_size=size, epochs=schedule.epochs)
+    pruned = twin(run.model, wrap=_wrapper(run, step, targets, total))
+    config = TrainingConfig.of(schedule, run.learning_rate)
+    run.notes.append(f"{name}: TFMOT on a tf_keras twin, {config}.")
     if dense:
-        job.notes.append(f"TFMOT leaves dense: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
-    job.history += train_twin(
-        pruned,
-        job.data,
-        job.feed,
-        job.objective.head,
+        run.notes.append(f"Not pruned by TFMOT: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
+    context = TrainingContext(
         step_name=name,
-        regime=regime,
-        training=job.recipe.training,
-        optimizer=make_optimizer(job.model, job.recipe.training.optimizer, regime.learning_rate),
-        seed=job.recipe.seed,
-        callbacks=[_toolkit().UpdatePruningStep()],
-        sparsity=lambda: _sparsity(pruned, job.masks.names),
+        model=pruned.model,
+        data=run.data,
+        feed=run.feed,
+        objective=run.objective.head,
+        masks=run.masks,
+        config=config,
+        training=run.recipe.training,
+        optimizer=make_optimizer(run.model, run.recipe.training.optimizer, config.learning_rate),
+        seed=run.recipe.seed,
         on_advance=on_advance,
     )
-    bring_back(pruned, job.model)
-    check_finite(job.model, name)
-    for layer in job.masks.names:
+    run.history += train_twin(
+        context,
+        callbacks=[_toolkit().UpdatePruningStep()],
+        sparsity=lambda: _sparsity(pruned, run.masks.names),
+    )
+    bring_back(pruned, run.model)
+    check_finite(run.model, name)
+    for layer in run.masks.names:
         kernel = _kernel(pruned.layers[layer])
-        if layer in targets and step.structure == "weight":  # TFMOT keeps every weight that ties with its threshold
+        if layer in targets and step.structure == "weight":  # TFMOT keeps every weight equal to its threshold
             kernel = kernel * keep_largest(np.abs(kernel), targets[layer], within=kernel != 0)
-        job.masks.set(layer, kernel)
+        run.masks.set(layer, kernel)
     return targets
 
 
 def training_calls(model: Any) -> Counter[int]:
     """How often one training step calls each layer in training mode, by the id of the layer.
 
-    A model that is called with ``training=False`` keeps that for all that is in it.
+    A nested model that is called with ``training=False`` passes this on to its layers.
     """
     found: Counter[int] = Counter()
     graph = getattr(model, "_functional", None) or model
@@ -156,12 +161,14 @@ def training_calls(model: Any) -> Counter[int]:
 
 
 def _toolkit() -> Any:
-    """What TFMOT offers for pruning. Its import asks for Keras 2 in the environment, which is not ours to ask for."""
+    """TFMOT's pruning module. Its import sets an environment variable that selects Keras 2; this restores it."""
     before = os.environ.get("TF_USE_LEGACY_KERAS")
     try:
         import tensorflow_model_optimization
     except ImportError as fault:
-        raise Unavailable("TFMOT is not installed here.", suggestions=[f"On the worker: {INSTALL}", NATIVE]) from fault
+        raise Unavailable(
+            "TFMOT is not installed on this machine.", suggestions=[f"Install it on the worker: {INSTALL}", NATIVE]
+        ) from fault
     finally:
         os.environ.pop("TF_USE_LEGACY_KERAS", None)
         if before is not None:
@@ -176,7 +183,7 @@ def _wanted(step: Prune, names: Iterable[str]) -> dict[str, float]:
 
 
 def _left_dense(model: Any, step: Prune, wanted: Mapping[str, float]) -> dict[str, str]:
-    """Why TFMOT leaves layers dense that the step would prune."""
+    """The layers of the step that TFMOT leaves dense, with the reasons."""
     made, calls = twin(model), training_calls(model)
     return {
         kernel.name: why
@@ -186,7 +193,7 @@ def _left_dense(model: Any, step: Prune, wanted: Mapping[str, float]) -> dict[st
 
 
 def _why_dense(layer: Any, step: Prune, calls: int) -> str | None:
-    """Why TFMOT cannot prune a tf_keras layer, or would not do what was asked for; None when it can."""
+    """Why TFMOT cannot prune a tf_keras layer as the step asks; None if it can."""
     kind = type(layer).__name__
     if not calls:
         return "it is only called with training=False, where TFMOT changes no mask"
@@ -208,14 +215,14 @@ def _why_dense(layer: Any, step: Prune, calls: int) -> str | None:
     return None
 
 
-def _wrapper(job: Job, step: Prune, targets: Mapping[str, float], total: int) -> Callable[[Any, Any], Any]:
-    """Holds what is cut already, and wraps the layers that TFMOT is to prune."""
-    toolkit, calls = _toolkit(), training_calls(job.model)
-    kernels = {id(kernel.place.layer): kernel for kernel in job.masks.kernels}
+def _wrapper(run: Run, step: Prune, targets: Mapping[str, float], total: int) -> Callable[[Any, Any], Any]:
+    """Returns a function that constrains layers to the zeros they have, and wraps those that TFMOT prunes."""
+    toolkit, calls = _toolkit(), training_calls(run.model)
+    kernels = {id(kernel.place.layer): kernel for kernel in run.masks.kernels}
     pattern: dict[str, Any] = {}
-    if step.structure == "block":  # ours is units x inputs, a Dense kernel of Keras is (inputs, units)
+    if step.structure == "block":  # the spec has (units, inputs), a Dense kernel of Keras is (inputs, units)
         pattern["block_size"] = tuple(reversed(step.block_shape))
-    if step.structure == "n_m":  # ours says how many stay, TFMOT's how many go
+    if step.structure == "n_m":  # the spec says how many weights stay, TFMOT how many are removed
         pattern["sparsity_m_by_n"] = (step.n_m[1] - step.n_m[0], step.n_m[1])
 
     def wrap(layer: Any, made: Any) -> Any:
@@ -223,9 +230,9 @@ def _wrapper(job: Job, step: Prune, targets: Mapping[str, float], total: int) ->
         if kernel is None:
             return made
         attribute = "pointwise_constraint" if isinstance(layer, SEPARABLE) else "kernel_constraint"
-        _hold(made, attribute, job.masks.mask(kernel.name))
-        if kernel.bias is not None:  # units that are gone have neither weights nor a bias
-            alive = kernel.alive(job.masks.mask(kernel.name))
+        _hold(made, attribute, run.masks.mask(kernel.name))
+        if kernel.bias is not None:  # removed units have neither weights nor a bias
+            alive = kernel.alive(run.masks.mask(kernel.name))
             _hold(made, "bias_constraint", alive | (keras.ops.convert_to_numpy(kernel.bias) != 0))
         if kernel.name not in targets:
             return made
@@ -236,7 +243,7 @@ def _wrapper(job: Job, step: Prune, targets: Mapping[str, float], total: int) ->
 
 
 def _hold(made: Any, attribute: str, kept: Mask) -> None:
-    """Let an unbuilt tf_keras layer keep the zeros of a mask, beside whatever constraint it has."""
+    """Constrain an unbuilt tf_keras layer to the zeros of a mask, in addition to its own constraint."""
     if not kept.all():
         own, mask = getattr(made, attribute), kept.astype(np.float32)
         setattr(made, attribute, lambda weights: (weights if own is None else own(weights)) * mask)
@@ -246,7 +253,7 @@ def _schedule(schedule: Any, sparsity: float, total: int, calls: int) -> Any:
     toolkit = _toolkit()
     if isinstance(schedule, Polynomial):
         ramp = window(max(1, round(schedule.ramp * total)), calls=calls)
-        if ramp.begin < ramp.end:  # a ramp of one step is a cut at once; TFMOT would divide by zero
+        if ramp.begin < ramp.end:  # a ramp of one step is a single cut, for which TFMOT would divide by zero
             start = min(schedule.initial_sparsity, sparsity)
             return toolkit.PolynomialDecay(start, sparsity, ramp.begin, ramp.end, frequency=ramp.frequency)
     once = window(1, calls=calls)

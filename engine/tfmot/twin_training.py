@@ -1,27 +1,24 @@
-"""Training a tf_keras twin the way ``train`` trains a Keras 3 model: same batches, loss, optimiser, events.
+"""Train a tf_keras twin as ``train`` trains a Keras 3 model: the same batches, loss, optimiser and events.
 
-tf_keras has its own losses, metrics, optimisers and callbacks; each is made here from the settings of ours.
-``tf_keras`` is imported by the functions that need it, never before.
+tf_keras has its own losses, metrics, optimisers and callbacks; each is built from the settings of the Keras 3 one.
+Only the functions that need ``tf_keras`` import it.
 """
 
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.bridge.twin import NATIVE, Twin
-from engine.data.feed import Feeding
-from engine.data.split import Dataset
-from engine.objectives.objective import Objective
-from engine.training.config import Regime
-from engine.training.progress import Advance, Watch
-from engine.training.train import fit, num_steps
+from engine.bridge.twin import NATIVE
+from engine.training.config import TrainingConfig
+from engine.training.context import TrainingContext
+from engine.training.progress import ProgressTracker
+from engine.training.train import fit, progress_tracker
 from secateur.errors import BridgeRefused
 from secateur.reports.report import TrainingPoint
-from secateur.specs.training import Training
 
 
 def optimizer_twin(optimizer: Any) -> Any:
-    """A tf_keras optimiser of the same kind, with those of the settings that tf_keras knows.
+    """A tf_keras optimiser of the same kind, with the settings that tf_keras knows.
 
     Raises:
         BridgeRefused: tf_keras has no optimiser of that kind.
@@ -59,26 +56,14 @@ def _shared_settings(ours: Any, kind: Any) -> dict[str, Any]:
 
 
 def train_twin(
-    twin: Twin,
-    dataset: Dataset,
-    feed: Feeding,
-    objective: Objective,
-    *,
-    step_name: str,
-    regime: Regime,
-    training: Training,
-    optimizer: Any,
-    seed: int,
-    callbacks: Sequence[Any],
-    sparsity: Callable[[], float],
-    on_advance: Callable[[Advance], None],
+    context: TrainingContext, *, callbacks: Sequence[Any], sparsity: Callable[[], float]
 ) -> list[TrainingPoint]:
-    """Train a twin in place.
+    """Train a twin in place. TFMOT's wrappers hold its zeros, not the masks of the context.
 
     Args:
-        optimizer: one of Keras 3, see ``engine.training.train.make_optimizer``.
-        callbacks: of tf_keras; they go before the one that keeps the history.
-        sparsity: of the kernels, asked at the end of each epoch.
+        context: its model is the one of the twin.
+        callbacks: of tf_keras; they run before the one that keeps the history.
+        sparsity: returns the sparsity of the kernels; called at the end of each epoch.
 
     Returns:
         One point an epoch.
@@ -86,45 +71,37 @@ def train_twin(
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
     """
-    twin.model.compile(
-        optimizer=optimizer_twin(optimizer),
+    objective = context.objective.head
+    context.model.compile(
+        optimizer=optimizer_twin(context.optimizer),
         loss=loss_twin(objective.loss),
         metrics=[metric_twin(metric) for metric in [objective.keras_metric()] if metric is not None],
     )
-    total = num_steps(dataset, batch_size=training.batch_size, epochs=regime.epochs)
-    watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=sparsity, on_advance=on_advance)
-    fit(
-        twin.model,
-        dataset,
-        feed,
-        objective,
-        range(regime.epochs),
-        training,
-        seed=seed,
-        callbacks=[*callbacks, _watched(watch, regime, total)],
-    )
-    return watch.points
+    tracker = progress_tracker(context, sparsity)
+    reporting = _progress_callback(tracker, context.config, context.num_steps)
+    fit(context, [*callbacks, reporting], epochs=range(context.config.epochs))
+    return tracker.points
 
 
-def _watched(watch: Watch, regime: Regime, num_steps: int) -> Any:
-    """A tf_keras callback that sets the learning rate of every step, and tells a watch of batches and epochs."""
+def _progress_callback(tracker: ProgressTracker, config: TrainingConfig, num_steps: int) -> Any:
+    """A tf_keras callback that sets the learning rate of every step and passes batches and epochs to a tracker."""
     import tf_keras
 
-    class Watched(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    class ProgressCallback(tf_keras.callbacks.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self._supports_tf_logs = True  # so that no step waits for its loss to be read
+            self._supports_tf_logs = True  # otherwise every step waits until its loss is read
             self._step, self._rate = 0, 0.0
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            self._rate = regime.rate(self._step, num_steps)
+            self._rate = config.rate(self._step, num_steps)
             self.model.optimizer.learning_rate = self._rate
             self._step += 1
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            watch.batch_ended(logs)
+            tracker.batch_ended(logs)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            watch.epoch_ended(epoch, {**(logs or {}), "learning_rate": self._rate})
+            tracker.epoch_ended(epoch, {**(logs or {}), "learning_rate": self._rate})
 
-    return Watched()
+    return ProgressCallback()

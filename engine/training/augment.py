@@ -1,4 +1,4 @@
-"""Small random changes of training images, on batches in ``tf.data``; the same ones for the same seed and epoch."""
+"""Random augmentation of training images in ``tf.data`` batches, reproducible by seed and epoch."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from secateur.specs.training import Augment
 
 
 def augmented(batches: Any, augment: Augment, *, order: Order) -> Any:
-    """Batches with their images changed, and all that travels beside them as it was.
+    """Batches with augmented images; the other elements of the tuples stay unchanged.
 
     Args:
         batches: a ``tf.data.Dataset`` of tuples that begin with images, shape (n, height, width, channels).
-        order: tells what chance brings to each batch of the epoch.
+        order: provides the random seed of each batch of the epoch.
     """
     import tensorflow as tf
 
@@ -24,7 +24,7 @@ def augmented(batches: Any, augment: Augment, *, order: Order) -> Any:
 
 
 def changed(images: Any, augment: Augment, seed: Any) -> Any:
-    """Images shifted and mirrored, each in its own way; borders are repeated where a shift leaves nothing.
+    """Images shifted and mirrored, each at random; a shift repeats the border pixels.
 
     Args:
         images: shape (n, height, width, channels).
@@ -36,7 +36,7 @@ def changed(images: Any, augment: Augment, seed: Any) -> Any:
 
 
 def _moved(images: Any, axis: int, shift: float, flip: bool, seed: Any) -> Any:
-    """Read along one axis from other places: from a shifted start, and half of the images backwards."""
+    """Shift all images along one axis at random, and mirror half of them."""
     import tensorflow as tf
 
     count, size = tf.shape(images)[0], tf.shape(images)[axis]

@@ -1,4 +1,4 @@
-"""What happens during a ``fit``, each a Keras callback: cuts, learning rates, the choice of an epoch, the report."""
+"""Keras callbacks of a training: pruning, learning rates, the best weights, progress, checkpoints."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,18 +8,20 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.pruning.schedule import Cut
-from engine.training.config import Epochs, Regime
-from engine.training.progress import Watch
+from engine.training.config import EpochSelection, TrainingConfig
+from engine.training.progress import ProgressTracker
 
 
-class Cutter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls ``cut`` after the steps that the plan names; 0 is before the first."""
+class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls ``cut`` after the planned training steps; step 0 is before the first."""
 
     def __init__(self, cuts: Sequence[Cut], cut: Callable[[float], None], *, done: int = 0) -> None:
-        """Begin.
+        """Plan the cuts.
 
         Args:
-            done: steps that an earlier process has taken, with their cuts.
+            cuts: the planned steps and their sparsities.
+            cut: called with each sparsity.
+            done: training steps that an earlier process has run, with their cuts.
         """
         super().__init__()
         self._due = {planned.step: planned.sparsity for planned in cuts}
@@ -35,15 +37,15 @@ class Cutter(keras.callbacks.Callback):  # type: ignore[misc]
             self._cut(self._due[self._step])
 
 
-class Rates(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the learning rate before each step, and tells it with the values of the epoch."""
+class LearningRateCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets the learning rate before each training step and logs it at the end of each epoch."""
 
-    def __init__(self, regime: Regime, num_steps: int, *, done: int = 0) -> None:
+    def __init__(self, config: TrainingConfig, num_steps: int, *, done: int = 0) -> None:
         super().__init__()
-        self._regime, self._total, self._step = regime, num_steps, done
+        self._config, self._total, self._step = config, num_steps, done
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._rate = self._regime.rate(self._step, self._total)
+        self._rate = self._config.rate(self._step, self._total)
         self.model.optimizer.learning_rate = self._rate
         self._step += 1
 
@@ -52,61 +54,66 @@ class Rates(keras.callbacks.Callback):  # type: ignore[misc]
             logs["learning_rate"] = self._rate
 
 
-class Choice(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the weights of the best epoch, puts them back at the end, and stops when patience is lost.
+class BestWeightsCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stores the weights of the best epoch, loads them at the end, and stops early when patience runs out.
 
-    Masks stay as they are after the last cut, and so do the zeros of all the epochs that count.
+    Masks do not change after the last cut, so the weights of every epoch that counts have the same zeros.
     """
 
-    def __init__(self, epochs: Epochs, regime: Regime, *, done: int = 0) -> None:
+    def __init__(self, selection: EpochSelection, config: TrainingConfig, *, done: int = 0) -> None:
+        """Start before the first epoch.
+
+        Args:
+            done: training steps that an earlier process has run.
+        """
         super().__init__()
-        self.keeps = regime.best_epoch
+        self.stores_best = config.best_epoch
         self.weights: list[Array] | None = None
-        """Those of the best epoch so far, when they are kept."""
-        self._epochs, self._step, self._last = epochs, done, -1
+        """The weights of the best epoch so far, if they are stored."""
+        self._selection, self._step, self._last = selection, done, -1
 
     @property
     def kept(self) -> int | None:
-        """The epoch of which the weights came out, when it was chosen."""
-        return self._epochs.best if self.keeps else None
+        """The epoch whose weights the model ends with, from 0; None if the best epoch is not selected."""
+        return self._selection.best if self.stores_best else None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step += 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._last = epoch
-        if self._epochs.ended(epoch, self._step, logs or {}) and self.keeps:
+        if self._selection.epoch_ended(epoch, self._step, logs or {}) and self.stores_best:
             self.weights = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.model.weights]
-        if self._epochs.stopped is not None:
+        if self._selection.stopped is not None:
             self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self.weights is not None and self._epochs.best != self._last:
+        if self.weights is not None and self._selection.best != self._last:
             for variable, values in zip(self.model.weights, self.weights, strict=True):
                 variable.assign(values)
 
 
-class Watched(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells a watch of every batch and epoch."""
+class ProgressCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Passes every batch and epoch on to a progress tracker."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, tracker: ProgressTracker) -> None:
         super().__init__()
-        self._watch = watch
+        self._tracker = tracker
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._watch.batch_ended(logs)
+        self._tracker.batch_ended(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._watch.epoch_ended(epoch, logs)
+        self._tracker.epoch_ended(epoch, logs)
 
 
-class Milestones(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls ``reached`` after each epoch that another follows. Goes last: what others do at its end is done by then."""
+class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls ``save_if_due`` after each epoch but the last. It must be the last callback: the others act first."""
 
-    def __init__(self, reached: Callable[[], None], *, last: int) -> None:
+    def __init__(self, save_if_due: Callable[[], None], *, last: int) -> None:
         super().__init__()
-        self._reached, self._last = reached, last
+        self._save_if_due, self._last = save_if_due, last
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if epoch < self._last and not self.model.stop_training:
-            self._reached()
+            self._save_if_due()

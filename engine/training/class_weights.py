@@ -1,4 +1,4 @@
-"""How much each training sample counts in the loss, by its class."""
+"""Sample weights in the loss, by class."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,8 +13,8 @@ def sample_weights(classes: Array, wanted: Literal["balanced"] | Mapping[int, fl
 
     Args:
         classes: of the samples, shape (n,).
-        wanted: a weight by class, 1 for those that are not named; or balanced: n / (k n_c), with which the k classes
-            that there are weigh the same in sum, and all samples together n (King & Zeng 2001).
+        wanted: a weight by class, 1 for classes that are not listed; or balanced: n / (k n_c), so that each of the k
+            classes has the same total weight and all n samples together have the weight n (King & Zeng 2001).
 
     >>> sample_weights(np.array([0, 0, 0, 2]), "balanced").round(3)
     array([0.667, 0.667, 0.667, 2.   ], dtype=float32)
@@ -30,7 +30,7 @@ def sample_weights(classes: Array, wanted: Literal["balanced"] | Mapping[int, fl
 
 
 def beside(rows: Array, weights: Array) -> Array:
-    """Rows with the weights behind them, so that one shuffle moves both.
+    """Rows with the weights appended as the last column, so that one shuffle moves both.
 
     >>> beside(np.array([3, 4]), np.array([0.5, 2.0]))
     array([[3. , 0.5],
@@ -40,7 +40,7 @@ def beside(rows: Array, weights: Array) -> Array:
 
 
 def apart(batches: Any, *, flat: bool) -> Any:
-    """Batches of inputs, rows and weights, of those with the weights behind the rows.
+    """Split batches from ``beside`` into inputs, rows and weights.
 
     Args:
         flat: whether rows are single numbers, shape (n,).

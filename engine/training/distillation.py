@@ -1,8 +1,8 @@
-"""Distillation: a compressed network learns from what the uploaded one said of each training sample.
+"""Distillation: a compressed network learns from the outputs of the uploaded one for each training sample.
 
-The teacher's outputs are computed once, before anything is changed. They travel behind the labels, in the same
-rows, so that one shuffle moves both; loss and metric take the rows apart. Validation rows hold labels only, unless
-labels have no weight: then no training label is read, and epochs are judged by how near they are to the teacher.
+The teacher's outputs are computed once, before any step. They are appended to the labels, in the same rows, so that
+one shuffle moves both; loss and metric split the rows again. Validation rows hold labels only, unless labels have no
+weight: then no training label is read, and epochs are compared by their agreement with the teacher.
 
 Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
 """
@@ -21,18 +21,18 @@ from secateur.specs.training import Distill
 from secateur.validation.training import course_of
 
 SMALLEST: Final = 1e-7
-"""Probabilities are kept this far from 0 and 1 before they are turned back into logits."""
+"""Probabilities are clipped to this distance from 0 and 1 before they are converted to logits."""
 
 
 def asks(recipe: Recipe) -> bool:
-    """Whether a step of the recipe learns from the uploaded model."""
-    courses = filter(None, map(course_of, recipe.steps))
-    return any(course.distill is not None for _, course in courses)
+    """Whether a step of the recipe distils from the uploaded model."""
+    trainings = filter(None, map(course_of, recipe.steps))
+    return any(settings.distill is not None for _, settings in trainings)
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a training learns besides its labels."""
+class Distillation:
+    """The teacher that a training learns from besides its labels."""
 
     distill: Distill
     teacher: Array
@@ -43,31 +43,31 @@ class Lesson:
 
     @property
     def alone(self) -> bool:
-        """Whether labels have no weight, so that none is read and epochs are judged by the teacher too."""
+        """Whether labels have no weight: none is read, and epochs are compared by their agreement with the teacher."""
         return self.distill.weight == 1.0
 
     def labels(self, objective: Objective, given: Array) -> Array:
-        """The training labels as the loss takes them; where they have no weight, what the teacher decides."""
+        """The encoded training labels; the decisions of the teacher if labels have no weight."""
         return objective.encode(objective.decided(self.teacher) if self.alone else given)
 
     def rows(self, labels: Array) -> Array:
-        """Encoded labels with the teacher's outputs behind them.
+        """Encoded labels with the teacher's outputs appended.
 
-        >>> Lesson(Distill(), np.array([[0.25, 0.75]])).rows(np.array([1]))
+        >>> Distillation(Distill(), np.array([[0.25, 0.75]])).rows(np.array([1]))
         array([[1.  , 0.25, 0.75]], dtype=float32)
         """
         return _behind(labels, self.teacher)
 
     def held_out_rows(self, labels: Array) -> Array:
-        """Encoded labels of the validation split; with the teacher's outputs, where labels have no weight."""
+        """Encoded labels of the validation split, with the teacher's outputs appended if labels have no weight."""
         return labels if self.held_out is None or not self.alone else _behind(labels, self.held_out)
 
     def loss(self, objective: Objective) -> Any:
-        """The objective's loss and, on rows of a teacher, what the outputs differ from it."""
+        """The objective's loss combined with the difference from the teacher, on rows that have one."""
         return _Distilled(objective, self.distill)
 
     def metric(self, objective: Objective) -> Any | None:
-        """The objective's metric, against the labels alone; None where Keras has none of the kind."""
+        """The objective's metric on the labels alone; None if Keras has no such metric."""
         metric = objective.keras_metric()
         return None if metric is None else _OfLabels(metric)
 
@@ -77,10 +77,10 @@ def _behind(labels: Array, outputs: Array) -> Array:
 
 
 def difference(objective: Objective, teacher: Any, student: Any, *, temperature: float) -> Any:
-    """How far outputs are from a teacher's, shape (n, units) both; shape (n,), 0 where they are the same.
+    """The difference of a student's outputs from a teacher's, both of shape (n, units); shape (n,), 0 if equal.
 
-    Classes: T^2 KL(softmax(teacher / T) || softmax(student / T)), for binary cross-entropy the same of each unit,
-    averaged over units. Outputs that are probabilities are turned back into logits. Values: the mean square.
+    Classes: T^2 KL(softmax(teacher / T) || softmax(student / T)); for binary cross-entropy the same for each unit,
+    averaged over units. Probabilities are converted to logits. Regression: the mean squared difference.
     """
     return DIFFERENCES.get(objective.loss_name, _square)(objective, teacher, student, temperature)
 
@@ -114,7 +114,7 @@ DIFFERENCES: Final[Mapping[str, Callable[[Objective, Any, Any, float], Any]]] = 
     "categorical_crossentropy": _softmax,
     "binary_crossentropy": _sigmoid,
 }
-"""By the objective's loss, which tells what outputs are."""
+"""The differences by the name of the objective's loss; every other loss uses the mean square."""
 
 
 def _inside(probabilities: Any) -> Any:
@@ -122,7 +122,7 @@ def _inside(probabilities: Any) -> Any:
 
 
 def _apart(rows: Any, outputs: Any) -> tuple[Any, Any | None]:
-    """Labels and, where rows are wider than labels can be, the teacher's outputs behind them."""
+    """Labels and the teacher's outputs; None for the outputs if the rows hold labels only."""
     units = outputs.shape[-1]
     if len(rows.shape) == 1 or rows.shape[-1] <= units:
         return rows, None
@@ -130,7 +130,7 @@ def _apart(rows: Any, outputs: Any) -> tuple[Any, Any | None]:
 
 
 class _Distilled(keras.losses.Loss):  # type: ignore[misc]
-    """(1 - weight) x the objective's own loss + weight x the difference to the teacher."""
+    """(1 - weight) x the objective's own loss + weight x the difference from the teacher."""
 
     def __init__(self, objective: Objective, distill: Distill) -> None:
         super().__init__(name="distilled")
@@ -141,14 +141,14 @@ class _Distilled(keras.losses.Loss):  # type: ignore[misc]
         if teacher is None:
             return self._objective.loss.call(labels, y_pred)
         taught = difference(self._objective, teacher, y_pred, temperature=self._distill.temperature)
-        if self._distill.weight == 1.0:  # a label that says nothing may even be NaN
+        if self._distill.weight == 1.0:  # labels are unused, and may be NaN
             return taught
         own = self._objective.loss.call(labels, y_pred)
         return (1 - self._distill.weight) * own + self._distill.weight * taught
 
 
 class _OfLabels(keras.metrics.Metric):  # type: ignore[misc]
-    """A metric that leaves the teacher's outputs aside."""
+    """A metric that ignores the teacher's outputs."""
 
     def __init__(self, metric: Any) -> None:
         super().__init__(name=metric.name)

@@ -1,4 +1,4 @@
-"""Mixed precision while training: layers compute in 16 bits, weights and what optimisers and masks do stay float32.
+"""Mixed precision in training: layers compute in 16 bits; weights, optimisers and masks stay float32.
 
 Micikevicius et al. 2018, "Mixed Precision Training", arXiv:1710.03740.
 """
@@ -15,10 +15,10 @@ from secateur.specs.training import Precision
 
 @contextmanager
 def precision_of(model: Any, precision: Precision) -> Iterator[None]:
-    """Let the layers of a model compute in a precision, and in their own again afterwards.
+    """While the block runs, the layers of a model compute in another precision.
 
-    What makes the outputs stays float32, because small probabilities and the loss need it. Variables are float32
-    all the time, so that nothing has to be copied back, and every mask and constraint works on what is stored.
+    The layers that produce the outputs stay float32, because small probabilities and the loss need it. Variables are
+    always float32, so nothing has to be copied back, and masks and constraints work on the stored weights.
     """
     if precision == "float32":
         yield
@@ -39,18 +39,18 @@ def precision_of(model: Any, precision: Precision) -> Iterator[None]:
 
 
 def _forget_functions(model: Any) -> None:
-    """What was traced computes in the precision that it was traced in."""
+    """Discard the traced functions, which keep the precision that they were traced with."""
     for function in ("train_function", "test_function", "predict_function"):
         setattr(model, function, None)
 
 
 def scaled(optimizer: Any, precision: Precision) -> Any:
-    """An optimiser that keeps small gradients of float16 from becoming zero; bfloat16 has the range of float32."""
+    """An optimiser that scales the loss for float16, so that small gradients do not become zero."""
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
 def _makes_outputs(model: Any) -> set[int]:
-    """The layers from the last with weights to each output, by their identity."""
+    """The ids of the layers from the last one with weights to each output."""
     found: set[int] = set()
     for tensor in model.outputs:
         while True:
@@ -66,5 +66,5 @@ def _makes_outputs(model: Any) -> set[int]:
 
 
 def _weights(operation: Any) -> list[Any]:
-    """Of a layer; other operations have none."""
+    """The weights of a layer; other operations have none."""
     return list(getattr(operation, "weights", ()))

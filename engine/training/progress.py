@@ -1,4 +1,4 @@
-"""How far a training is, its history, and whether it goes anywhere: the same whichever library trains."""
+"""Progress and history of a training, and the check that its loss is finite; for Keras 3 and tf_keras alike."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ REPORT_SECONDS: Final = 0.5
 
 @dataclass(frozen=True)
 class Advance:
-    """How far a step is."""
+    """The progress of a step."""
 
     progress: float
     eta_seconds: float
@@ -25,8 +25,8 @@ class Advance:
     message: str | None = None
 
 
-class Watch:
-    """Told of every batch and epoch by a callback; ``points`` is the history."""
+class ProgressTracker:
+    """Follows a training batch by batch and epoch by epoch, and reports its progress; ``points`` is the history."""
 
     def __init__(
         self,
@@ -37,40 +37,44 @@ class Watch:
         sparsity: Callable[[], float],
         on_advance: Callable[[Advance], None],
     ) -> None:
-        """Begin to watch.
+        """Start at the first batch.
 
         Args:
-            num_steps: of all epochs together.
-            sparsity: of the kernels, asked at the end of each epoch.
+            step_name: the step of the recipe, for the history and for errors.
+            epochs: how many are planned.
+            num_steps: training steps of all epochs together.
+            sparsity: returns the sparsity of the kernels; called at the end of each epoch.
+            on_advance: called with the progress, at most twice a second, and after each epoch.
         """
         self.points: list[TrainingPoint] = []
         self._step_name, self._epochs, self._total = step_name, epochs, num_steps
         self._per_epoch = num_steps // epochs
         self._sparsity, self._on_advance = sparsity, on_advance
-        self._done, self._start, self._told = 0, time.monotonic(), 0.0
+        self._done, self._start, self._reported = 0, time.monotonic(), 0.0
 
     @property
     def seconds(self) -> float:
-        """Since the training began, without the time in which nobody went on with it."""
+        """Duration of the training, without the time between two processes."""
         return time.monotonic() - self._start
 
-    def go_on(self, points: Sequence[TrainingPoint], *, seconds: float) -> None:
-        """Go on where another process was at the end of an epoch.
+    def resume(self, points: Sequence[TrainingPoint], *, seconds: float) -> None:
+        """Continue after the last epoch of another process.
 
         Args:
-            seconds: how long that had taken.
+            points: the history of that process.
+            seconds: how long its training took.
         """
         self.points[:] = points
         self._done, self._start = len(points) * self._per_epoch, time.monotonic() - seconds
 
     def batch_ended(self, logs: Mapping[str, Any] | None) -> None:
-        """Tell, unless that was done a moment ago."""
+        """Report the progress, unless the last report is less than ``REPORT_SECONDS`` old."""
         self._done += 1
-        if time.monotonic() - self._told > REPORT_SECONDS:
-            self._tell({name: float(value) for name, value in (logs or {}).items()})
+        if time.monotonic() - self._reported > REPORT_SECONDS:
+            self._report({name: float(value) for name, value in (logs or {}).items()})
 
     def epoch_ended(self, epoch: int, logs: Mapping[str, Any] | None) -> None:
-        """Keep a point of the history.
+        """Add a point to the history and report the progress.
 
         Args:
             epoch: counted from 0.
@@ -95,23 +99,23 @@ class Watch:
                 learning_rate=values.get("learning_rate"),
             )
         )
-        self._tell({name: value for name, value in values.items() if name != "learning_rate"})
+        self._report({name: value for name, value in values.items() if name != "learning_rate"})
 
-    def ended(self, kept: int | None) -> None:
-        """The training is over, maybe before its time.
+    def training_ended(self, kept: int | None) -> None:
+        """Finish the history of a training, which may have stopped early.
 
         Args:
-            kept: the epoch, from 0, of which the weights came out, when it was chosen.
+            kept: the epoch, from 0, whose weights the model ends with, if the best epoch was selected.
         """
         if self._done < self._total:
             self._total = self._done
-            self._tell({})
+            self._report({})
         if kept is not None:
             self.points[kept] = self.points[kept].model_copy(update={"kept": True})
 
-    def _tell(self, values: Mapping[str, float]) -> None:
-        self._told = time.monotonic()
-        left = (self._told - self._start) / self._done * (self._total - self._done)
+    def _report(self, values: Mapping[str, float]) -> None:
+        self._reported = time.monotonic()
+        left = (self._reported - self._start) / self._done * (self._total - self._done)
         self._on_advance(
             Advance(
                 progress=self._done / self._total,

@@ -8,91 +8,63 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.checkpoint.sections import Trail
-from engine.data.feed import Feeding, ordered_batches, training_batches
+from engine.data.feed import ordered_batches, training_batches
 from engine.data.order import Order
-from engine.data.split import Dataset
 from engine.faults import samples_blamed
 from engine.objectives.objectives import Aim, Objectives
 from engine.parts import said_by
-from engine.pruning.masking import Masks
-from engine.pruning.schedule import Cut
 from engine.training.augment import augmented
-from engine.training.callbacks import Choice, Cutter, Milestones, Rates, Watched
+from engine.training.callbacks import (
+    BestWeightsCallback,
+    CheckpointCallback,
+    LearningRateCallback,
+    ProgressCallback,
+    PruningCallback,
+)
 from engine.training.class_weights import apart, beside, sample_weights
-from engine.training.config import Epochs, Regime
-from engine.training.distillation import Lesson
+from engine.training.config import EpochSelection
+from engine.training.context import TrainingContext
+from engine.training.distillation import Distillation
 from engine.training.precision import precision_of, scaled
-from engine.training.progress import Advance, Watch
-from engine.training.resume import Underway, epochs_done
+from engine.training.progress import ProgressTracker
+from engine.training.resume import TrainingState, epochs_done
 from secateur.errors import TrainingDiverged
 from secateur.reports.report import TrainingPoint
 from secateur.specs.metrics import in_words
-from secateur.specs.training import Optimizer, Precision, Training
+from secateur.specs.training import Optimizer
 
 LEARNING_RATES: Mapping[str, float] = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2}
-"""What Keras itself begins with, where the model's own rate was for another optimiser, or there is none."""
-
-
-def num_steps(dataset: Dataset, *, batch_size: int, epochs: int) -> int:
-    """Training steps of that many epochs; the last batch of an epoch may be smaller."""
-    return -(-len(dataset.train) // batch_size) * epochs
+"""The defaults of Keras, used if the model has no learning rate or one for another optimiser."""
 
 
 def starting_learning_rate(model: Any, wanted: Optimizer | None) -> float:
-    """What the model was compiled with, if it trains on with the same kind of optimiser, else what is usual."""
+    """The rate that the model was compiled with if the optimiser is of the same kind, else the default of Keras."""
     optimizer = _own_optimizer(model)
     if optimizer is None or wanted not in (None, type(optimizer).__name__.lower()):
         return LEARNING_RATES[wanted or "adam"]
     configured = optimizer._learning_rate
     if isinstance(configured, keras.optimizers.schedules.LearningRateSchedule):
-        return float(configured(0))  # where it is by now is where a training has ended
+        return float(configured(0))  # its current value is that of the end of a training
     return float(keras.ops.convert_to_numpy(configured))
 
 
 def _own_optimizer(model: Any) -> Any | None:
-    """The optimiser that the model was compiled with, out of the wrapper that scales losses."""
+    """The optimiser that the model was compiled with, without the wrapper that scales losses."""
     optimizer = getattr(model, "optimizer", None)
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def make_optimizer(model: Any, wanted: Optimizer | None, learning_rate: float) -> Any:
-    """A fresh optimiser: the one asked for, else of the model's own kind and settings, else Adam."""
+    """A fresh optimiser: the requested one, else one with the kind and settings of the model's own, else Adam."""
     own = _own_optimizer(model)
     if wanted is not None or own is None:
         return keras.optimizers.get({"class_name": wanted or "adam", "config": {"learning_rate": learning_rate}})
-    # averages of weights would be put in place of the weights at the end of a training, past every mask
+    # averaged weights would replace the weights at the end of a training without regard to masks
     return type(own).from_config(own.get_config() | {"learning_rate": learning_rate, "use_ema": False})
 
 
-def train(
-    model: Any,
-    dataset: Dataset,
-    feed: Feeding,
-    objective: Aim,
-    masks: Masks,
-    *,
-    step_name: str,
-    regime: Regime,
-    training: Training,
-    optimizer: Any,
-    seed: int,
-    cuts: Sequence[Cut] = (),
-    cut: Callable[[float], None] = lambda _: None,
-    lesson: Lesson | None = None,
-    on_advance: Callable[[Advance], None],
-    notes: list[str] | None = None,
-    trail: Trail | None = None,
-) -> list[TrainingPoint]:
-    """Train in place and make the planned cuts on the way.
-
-    Args:
-        regime: how long, how fast, and which epoch's weights stay.
-        training: the size of batches, weights of classes, changes of images, and precision.
-        cuts: when to call ``cut`` with which sparsity; steps count from 1, and 0 is before training.
-        lesson: what to learn from a teacher besides the labels.
-        notes: gets a line when the training ended early, or other weights came out than the last.
-        trail: told how far the training is at the end of each epoch; one that was told before goes on from there.
+def train(context: TrainingContext) -> list[TrainingPoint]:
+    """Train a model of Keras 3 in place, and make the planned cuts on the way.
 
     Returns:
         One point an epoch.
@@ -100,92 +72,100 @@ def train(
     Raises:
         TrainingDiverged: the loss, or a weight, became NaN or infinite.
     """
-    trail = trail or Trail()
-    earlier = trail.take("training")
-    first, total = epochs_done(earlier), num_steps(dataset, batch_size=training.batch_size, epochs=regime.epochs)
-    done = first * total // regime.epochs
-    watch = Watch(step_name, epochs=regime.epochs, num_steps=total, sparsity=masks.sparsity, on_advance=on_advance)
-    choice = Choice(epochs := _epochs(regime, objective, lesson, cuts), regime, done=done)
+    model, masks, config = context.model, context.masks, context.config
+    saved, total = context.checkpoint.restore("training"), context.num_steps
+    first = epochs_done(saved)
+    done = first * total // config.epochs
+    selection = _epoch_selection(context)
+    tracker = progress_tracker(context, masks.sparsity)
+    best_weights = BestWeightsCallback(selection, config, done=done)
     callbacks = [
-        Cutter(cuts, cut, done=done),
-        Rates(regime, total, done=done),
-        Watched(watch),
-        choice,
-        Milestones(trail.mark, last=regime.epochs - 1),
+        PruningCallback(context.cuts, context.cut, done=done),
+        LearningRateCallback(config, total, done=done),
+        ProgressCallback(tracker),
+        best_weights,
+        CheckpointCallback(context.checkpoint.save_if_due, last=config.epochs - 1),
     ]
-    with _compiled(model, objective, lesson, optimizer, training.precision):
-        underway = Underway(model, masks, epochs, choice, watch)
-        underway.take_up(earlier)
-        del earlier  # as large as the model and its optimiser together
-        with trail.telling("training", underway.told):
-            ahead = range(first, regime.epochs)
-            fit(model, dataset, feed, objective, ahead, training, seed=seed, callbacks=callbacks, lesson=lesson)
-    check_finite(model, step_name)
-    watch.ended(choice.kept)
-    if notes is not None and (note := epochs.note(in_words(objective.metric))):
-        notes.append(f"{step_name}: {note}.")
-    return watch.points
+    with _compiled(context):
+        state = TrainingState(model, masks, selection, best_weights, tracker)
+        state.load_state_dict(saved)
+        del saved  # as large as the model and its optimiser together
+        with context.checkpoint.section("training", state.state_dict):
+            fit(context, callbacks, epochs=range(first, config.epochs))
+    check_finite(model, context.step_name)
+    tracker.training_ended(best_weights.kept)
+    if note := selection.note(in_words(context.objective.metric)):
+        context.notes.append(f"{context.step_name}: {note}.")
+    return tracker.points
 
 
-def _epochs(regime: Regime, objective: Aim, lesson: Lesson | None, cuts: Sequence[Cut]) -> Epochs:
-    """Who tells which epoch is the best: of those that begin when all is cut."""
-    last_cut = max((planned.step for planned in cuts), default=0)
-    alone = lesson is not None and lesson.alone
-    return Epochs(regime, higher_is_better=objective.higher_is_better, since=last_cut, by_loss=alone)
+def progress_tracker(context: TrainingContext, sparsity: Callable[[], float]) -> ProgressTracker:
+    """The tracker of a training.
+
+    Args:
+        sparsity: returns the sparsity of the kernels; called at the end of each epoch.
+    """
+    return ProgressTracker(
+        context.step_name,
+        epochs=context.config.epochs,
+        num_steps=context.num_steps,
+        sparsity=sparsity,
+        on_advance=context.on_advance,
+    )
+
+
+def _epoch_selection(context: TrainingContext) -> EpochSelection:
+    """Selects among the epochs that begin after the last cut."""
+    return EpochSelection(
+        context.config,
+        higher_is_better=context.objective.higher_is_better,
+        since=max((planned.step for planned in context.cuts), default=0),
+        by_loss=context.distillation is not None and context.distillation.alone,
+    )
 
 
 @contextmanager
-def _compiled(
-    model: Any, objective: Aim, lesson: Lesson | None, optimizer: Any, precision: Precision
-) -> Iterator[None]:
-    """While the block runs the model is compiled for a training, and afterwards as it was uploaded."""
-    own = model.get_compile_config() or None  # of a model that was never compiled it is empty
+def _compiled(context: TrainingContext) -> Iterator[None]:
+    """While the block runs, the model is compiled for the training. Afterwards it is compiled as it was before."""
+    model, precision = context.model, context.training.precision
+    own = model.get_compile_config() or None  # empty for a model that was never compiled
     with precision_of(model, precision):
-        _compile(model, objective, lesson, scaled(optimizer, precision))
+        _compile(model, context.objective, context.distillation, scaled(context.optimizer, precision))
         yield
     if own is not None:
         model.compile_from_config(own)
 
 
-def _compile(model: Any, objective: Aim, lesson: Lesson | None, optimizer: Any) -> None:
+def _compile(model: Any, objective: Aim, distillation: Distillation | None, optimizer: Any) -> None:
     if isinstance(objective, Objectives):
         model.compile(optimizer=optimizer, **objective.compiling(), jit_compile=False)
         return
     one = objective.head
-    loss = one.loss if lesson is None else lesson.loss(one)
-    metric = one.keras_metric() if lesson is None else lesson.metric(one)
+    loss = one.loss if distillation is None else distillation.loss(one)
+    metric = one.keras_metric() if distillation is None else distillation.metric(one)
     model.compile(optimizer=optimizer, loss=loss, metrics=[metric] if metric else [], jit_compile=False)
 
 
-def fit(
-    model: Any,
-    dataset: Dataset,
-    feed: Feeding,
-    objective: Aim,
-    epochs: range,
-    training: Training,
-    *,
-    seed: int,
-    callbacks: Sequence[Any],
-    lesson: Lesson | None = None,
-) -> None:
+def fit(context: TrainingContext, callbacks: Sequence[Any], *, epochs: range) -> None:
     """Train a compiled model, of Keras 3 or tf_keras: the same batches in the same order for the same seed.
 
     Args:
-        epochs: those that the model has not behind it yet, from 0.
+        callbacks: of the library that the model belongs to.
+        epochs: those still to train, from 0.
     """
-    validation = dataset.validation
+    model, feed, objective, training = context.model, context.feed, context.objective, context.training
+    validation = context.data.validation
     rows = objective.encode(validation.y)
-    rows = rows if lesson is None else lesson.held_out_rows(rows)
+    rows = rows if context.distillation is None else context.distillation.held_out_rows(rows)
     held_out = ordered_batches(feed, validation.x, rows, batch_size=max(training.batch_size, 256))
 
     def measure(epoch: int, logs: dict[str, Any]) -> None:
-        said = model.predict(held_out, verbose=0)
-        logs["val_metric"] = objective.head.score(objective.of(validation.y), objective.of(said_by(model, said)))
+        outputs = model.predict(held_out, verbose=0)
+        logs["val_metric"] = objective.head.score(objective.of(validation.y), objective.of(said_by(model, outputs)))
 
-    order = Order(len(dataset.train), training.batch_size, seed)
+    order = Order(len(context.data.train), training.batch_size, context.seed)
 
-    def begin(epoch: int, logs: Any = None) -> None:
+    def start_epoch(epoch: int, logs: Any = None) -> None:
         order.epoch = epoch
 
     library = keras if isinstance(model, keras.Model) else import_module("tf_keras")
@@ -193,13 +173,13 @@ def fit(
     metered = isinstance(objective, Objectives) or objective.head.keras_metric() is None
     with samples_blamed():
         model.fit(
-            _batches(dataset, feed, objective, training, lesson, order),
+            _batches(context, order),
             epochs=epochs.stop,
             initial_epoch=epochs.start,
             validation_data=held_out,
             shuffle=False,  # the batches come shuffled
             callbacks=[
-                hook(on_epoch_begin=begin),
+                hook(on_epoch_begin=start_epoch),
                 *([hook(on_epoch_end=measure)] if metered else []),
                 *callbacks,
             ],
@@ -207,30 +187,28 @@ def fit(
         )
 
 
-def _batches(
-    dataset: Dataset, feed: Feeding, objective: Aim, training: Training, lesson: Lesson | None, order: Order
-) -> Any:
-    """Training batches: inputs, what the loss takes of each sample, and when asked how much it counts."""
-    x = dataset.train.x
-    if lesson is None and training.class_weight is None:
-        rows = objective.encode(dataset.train.y)
-        batches = training_batches(feed, x, rows, order=order)
+def _batches(context: TrainingContext, order: Order) -> Any:
+    """Training batches: inputs, the rows that the loss takes, and the sample weights if classes are weighted."""
+    feed, objective, training = context.feed, context.objective, context.training
+    distillation, train_split = context.distillation, context.data.train
+    if distillation is None and training.class_weight is None:
+        batches = training_batches(feed, train_split.x, objective.encode(train_split.y), order=order)
     else:
-        one, y = objective.head, objective.of(dataset.train.y)
-        rows = labels = one.encode(y) if lesson is None else lesson.labels(one, y)
-        if lesson is not None:
-            rows = lesson.rows(labels)
+        one, y = objective.head, objective.of(train_split.y)
+        rows = labels = one.encode(y) if distillation is None else distillation.labels(one, y)
+        if distillation is not None:
+            rows = distillation.rows(labels)
         if training.class_weight is None:
-            batches = training_batches(feed, x, rows, order=order)
+            batches = training_batches(feed, train_split.x, rows, order=order)
         else:
             both = beside(rows, sample_weights(one.truths(labels), training.class_weight))
-            batches = training_batches(feed, x, both, order=order)
+            batches = training_batches(feed, train_split.x, both, order=order)
             batches = apart(batches, flat=rows.ndim == 1)
     return batches if training.augment is None else augmented(batches, training.augment, order=order)
 
 
 def check_finite(model: Any, step_name: str) -> None:
-    """A ReLU turns NaN into 0, so a network can be lost while its loss looks well.
+    """Check every weight: a ReLU turns NaN into 0, so the loss can be finite while weights are not.
 
     Raises:
         TrainingDiverged: naming the weight.

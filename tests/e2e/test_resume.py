@@ -120,4 +120,4 @@ def test_a_job_that_was_killed_in_its_epochs_ends_with_the_same_weights(
         assert begun == done_again, "the original was measured, and the cut made, before"
         epochs = [event.body["epoch"] for event in later if event.kind == "progress" and "epoch" in event.body]
         assert min(epochs) >= epoch, "epochs that had ended were not done again"
-        assert any("Going on in step" in event.body["message"] for event in later if event.kind == "log")
+        assert any("Resumed in step" in event.body["message"] for event in later if event.kind == "log")

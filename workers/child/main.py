@@ -47,7 +47,7 @@ from secateur.reports.summaries import encoded
 from workers.child import log
 
 if TYPE_CHECKING:
-    from engine.checkpoint.sections import Trail
+    from engine.checkpoint.sections import Checkpoint
 
 Emit = Callable[[Event], None]
 Run = Callable[[WorkMessage, Emit], Succeeded]
@@ -113,15 +113,15 @@ def _compressor() -> Run:
 
 
 def _sensitivity_measurer() -> Run:
-    from engine.studies.sensitivity import run
+    from engine.studies.sensitivity import measure_sensitivity
 
-    return _leaving_files(run)
+    return _leaving_files(measure_sensitivity)
 
 
 def _searcher() -> Run:
-    from engine.studies.search import run
+    from engine.studies.search import search
 
-    return _leaving_files(run)
+    return _leaving_files(search)
 
 
 def _sweeper() -> Run:
@@ -166,23 +166,23 @@ def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
             out=Path(assignment.out),
             emit=emit,
             known=tuple(map(Path, assignment.sensitivity)),
-            trail=_trail(order, assignment, emit),
+            checkpoint=_checkpoint(order, assignment, emit),
         )
         return Succeeded(files=files)
 
     return run
 
 
-def _trail(order: WorkMessage, assignment: Compress | MeasureSensitivity | Search, emit: Emit) -> "Trail":
+def _checkpoint(order: WorkMessage, assignment: Compress | MeasureSensitivity | Search, emit: Emit) -> "Checkpoint":
     """Where to go on, and where to keep how far the job is."""
     from engine.checkpoint import file
-    from engine.checkpoint.sections import Trail
+    from engine.checkpoint.sections import Checkpoint
 
     recipe, every = assignment.spec.recipe(), order.checkpoint_seconds
-    keeper = None
+    writer = None
     if every is not None:
-        keeper = file.File(Path(CHECKPOINT), recipe, every_seconds=every, announce=lambda: emit(Saved()))
-    return Trail(keeper, {} if assignment.earlier is None else file.read(Path(assignment.earlier), recipe))
+        writer = file.CheckpointFile(Path(CHECKPOINT), recipe, every_seconds=every, announce=lambda: emit(Saved()))
+    return Checkpoint(writer, {} if assignment.earlier is None else file.read(Path(assignment.earlier), recipe))
 
 
 def _as_one_step(run: Run) -> Run:

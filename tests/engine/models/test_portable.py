@@ -13,7 +13,7 @@ import pytest
 
 from engine.evaluation import litert
 from engine.models import portable
-from tests.engine.pipeline.test_compress import run
+from tests.engine.pipeline.test_compress import compressed
 
 L = keras.layers
 FIRST: dict[str, Any] = {"data_format": "channels_first"}
@@ -129,7 +129,7 @@ def test_a_whole_job_prunes_repairs_and_quantises_such_layers(data_file: Path, t
         {"kind": "quantize", "scheme": "int8"},
     ]
 
-    report, _ = run(tmp_path / "m.keras", data_file, tmp_path, steps=steps, on_chance_baseline="continue")
+    report, _ = compressed(tmp_path / "m.keras", data_file, tmp_path, steps=steps, on_chance_baseline="continue")
 
     assert {row.name: row.keras_sparsity for row in report.layers if row.pruned} == {
         "first": pytest.approx(0.5, abs=0.02),

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.engine.pipeline.test_compress import run
+from tests.engine.pipeline.test_compress import compressed
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(500, 6)).astype("f4")
@@ -39,7 +39,7 @@ def test_a_job_measures_what_its_labels_and_its_spec_ask_for(task: str, tmp_path
     model.save(tmp_path / "m.keras")
     np.savez(tmp_path / "d.npz", x_train=X[:400], y_train=y[:400], x_test=X[400:], y_test=y[400:])
 
-    report, _ = run(
+    report, _ = compressed(
         tmp_path / "m.keras",
         tmp_path / "d.npz",
         tmp_path,

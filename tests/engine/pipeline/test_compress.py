@@ -34,7 +34,9 @@ from tests.engine.conftest import make_model
 PRUNE = {"kind": "prune", "sparsity": 0.8, "schedule": {"kind": "polynomial", "epochs": 2}}
 
 
-def run(model: Path, data: Path, out: Path, /, *, scale: Any = "1/255", **recipe: Any) -> tuple[Report, list[Event]]:
+def compressed(
+    model: Path, data: Path, out: Path, /, *, scale: Any = "1/255", **recipe: Any
+) -> tuple[Report, list[Event]]:
     events: list[Event] = []
     compress(
         Recipe.model_validate(recipe),
@@ -52,7 +54,7 @@ def finished(model_file: Path, data_file: Path, tmp_path_factory: pytest.TempPat
     """One job with every kind of step."""
     out = tmp_path_factory.mktemp("out")
     steps = [PRUNE, {"kind": "finetune", "epochs": 2}, {"kind": "quantize", "scheme": "int8"}]
-    return run(model_file, data_file, out, steps=steps)[0], out
+    return compressed(model_file, data_file, out, steps=steps)[0], out
 
 
 def test_the_result_is_sparse_small_and_still_right(finished: tuple[Report, Path]) -> None:
@@ -102,7 +104,7 @@ def test_every_number_of_the_report_comes_out_of_the_files_again(
 def test_events_tell_of_every_planned_step_in_order(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     recipe = {"steps": [PRUNE, {"kind": "quantize", "scheme": "dynamic"}]}
 
-    _, events = run(model_file, data_file, tmp_path, **recipe)
+    _, events = compressed(model_file, data_file, tmp_path, **recipe)
 
     expected = [step.name for step in planned(Recipe.model_validate(recipe))]
     assert [event.step for event in events if event.event == "step_started"] == expected
@@ -131,7 +133,7 @@ def test_the_sparsity_that_was_asked_for_is_delivered_however_the_steps_line_up(
     """One step an epoch, or seven, or sixty-four: TFMOT delivers 0 %, 33 % or 77 % in such runs."""
     training = {"batch_size": batch_size, "optimizer": optimizer}
 
-    report, _ = run(model_file, data_file, tmp_path, steps=[{**PRUNE, "sparsity": 0.75}], training=training)
+    report, _ = compressed(model_file, data_file, tmp_path, steps=[{**PRUNE, "sparsity": 0.75}], training=training)
 
     assert report.delivered_sparsity == pytest.approx(0.75, abs=0.001)
 
@@ -142,7 +144,7 @@ def test_a_model_that_was_never_compiled_is_compressed_all_the_same(data_file: P
     model = keras.Model(inputs, keras.layers.Dense(4)(x))
     model.save(tmp_path / "m.keras")
 
-    report, _ = run(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE], on_chance_baseline="continue")
+    report, _ = compressed(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE], on_chance_baseline="continue")
 
     assert "inferred" in report.notes[0]
     assert report.delivered_sparsity == pytest.approx(0.8, abs=0.001)
@@ -159,7 +161,7 @@ def test_regression_is_measured_in_its_own_metric(tmp_path: Path) -> None:
     model.fit(x[:300], y[:300], epochs=30, verbose=0)
     model.save(tmp_path / "m.keras")
 
-    report, _ = run(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path, scale="none", steps=[PRUNE])
+    report, _ = compressed(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path, scale="none", steps=[PRUNE])
 
     assert report.baseline.quality.metric == "mean_absolute_error"
     assert not report.baseline.quality.higher_is_better
@@ -171,7 +173,7 @@ def test_regression_is_measured_in_its_own_metric(tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_weights(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        run(model_file, data_file, tmp_path / name, steps=[PRUNE], seed=5)
+        compressed(model_file, data_file, tmp_path / name, steps=[PRUNE], seed=5)
 
     first, second = (keras.saving.load_model(tmp_path / name / "model.keras").get_weights() for name in ("a", "b"))
 
@@ -230,7 +232,7 @@ def test_what_cannot_work_is_refused_with_advice(
     data = make_data(tmp_path / "d.npz", **changed)
 
     with pytest.raises(error) as caught:
-        run(model_file, data, tmp_path, **recipe)
+        compressed(model_file, data, tmp_path, **recipe)
 
     assert any(advice in suggestion for suggestion in caught.value.suggestions)
     assert not (tmp_path / "report.json").exists()
@@ -256,7 +258,7 @@ def test_batchnorm_statistics_in_the_file_are_those_of_the_cut_network(
     model.save(tmp_path / "m.keras")
 
     steps = [{"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}}]
-    run(tmp_path / "m.keras", data_file, tmp_path, steps=steps, on_chance_baseline="continue")
+    compressed(tmp_path / "m.keras", data_file, tmp_path, steps=steps, on_chance_baseline="continue")
 
     cut = keras.saving.load_model(tmp_path / "model.keras")
     hidden = (arrays["x_train"] / 255.0).reshape(len(arrays["x_train"]), -1) @ cut.get_layer("hidden").kernel.numpy()
@@ -278,7 +280,7 @@ def test_a_file_without_the_zeros_fails_the_job_and_is_not_left_behind(
     monkeypatch.setattr("engine.evaluation.litert.convert", lambda *args, **named: next(calls)(*args, **named))
 
     with pytest.raises(SparsityMissed):
-        run(model_file, data_file, tmp_path, steps=[PRUNE, quantize])
+        compressed(model_file, data_file, tmp_path, steps=[PRUNE, quantize])
 
     assert not [path for path in tmp_path.iterdir() if path.name in {file.name for file in FILES}]
 
@@ -291,14 +293,14 @@ def test_a_float_file_that_computes_something_else_is_not_handed_out(
     monkeypatch.setattr("engine.evaluation.litert.convert", lambda *args, **named: next(calls)(*args, **named))
 
     with pytest.raises(ExportDisagrees):
-        run(model_file, data_file, tmp_path, steps=[{"kind": "finetune", "epochs": 1}])
+        compressed(model_file, data_file, tmp_path, steps=[{"kind": "finetune", "epochs": 1}])
 
 
 def test_the_compile_config_of_the_user_survives_and_training_uses_its_optimiser(
     model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
     """Users train on where we stopped: their loss, their metrics, their optimiser."""
-    report, _ = run(model_file, data_file, tmp_path, steps=[PRUNE, {"kind": "finetune", "epochs": 1}])
+    report, _ = compressed(model_file, data_file, tmp_path, steps=[PRUNE, {"kind": "finetune", "epochs": 1}])
 
     before, after = (
         keras.saving.load_model(path).get_compile_config() for path in (model_file, tmp_path / "model.keras")
@@ -330,7 +332,7 @@ def test_optimisers_with_wrappers_averages_or_schedules_train_and_keep_the_zeros
     model.fit(arrays["x_train"][..., None] / 255.0, arrays["y_train"], epochs=3, verbose=0)
     model.save(tmp_path / "m.keras")
 
-    report, _ = run(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE], on_chance_baseline="continue")
+    report, _ = compressed(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE], on_chance_baseline="continue")
 
     assert report.delivered_sparsity == pytest.approx(0.8, abs=0.001)
     assert "prune: learning rate 0.003." in report.notes
@@ -348,7 +350,7 @@ def test_a_model_in_mixed_precision_is_computed_in_float32(
     finally:
         keras.config.set_dtype_policy("float32")
 
-    report, _ = run(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE])
+    report, _ = compressed(tmp_path / "m.keras", data_file, tmp_path, steps=[PRUNE])
 
     assert report.result.quality.score.value > 0.9
 
@@ -360,4 +362,4 @@ def test_a_token_that_an_embedding_does_not_have_is_the_samples_fault(tmp_path: 
     keras.Sequential([*words, keras.layers.Dense(4, name="h"), keras.layers.Dense(2)]).save(tmp_path / "m.keras")
 
     with pytest.raises(InputShapeMismatch, match="cannot compute"):
-        run(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path, scale="none", steps=[PRUNE])
+        compressed(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path, scale="none", steps=[PRUNE])

@@ -10,7 +10,7 @@ import pytest
 
 from secateur.errors import NothingToReconstruct, ThresholdUnusable
 from secateur.protocol.progress import StepAdvanced
-from tests.engine.pipeline.test_compress import run
+from tests.engine.pipeline.test_compress import compressed
 
 ONE_SHOT = {"kind": "one_shot"}
 
@@ -54,7 +54,7 @@ ONE_SHOT = {"kind": "one_shot"}
 def test_a_job_delivers_what_each_method_promises(
     choices: dict[str, Any], expected: float, model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
-    report, _ = run(model_file, data_file, tmp_path, steps=[{"kind": "prune", **choices}])
+    report, _ = compressed(model_file, data_file, tmp_path, steps=[{"kind": "prune", **choices}])
 
     assert report.delivered_sparsity == pytest.approx(expected, abs=0.02)
     assert report.result.quality.score.value > 0.5, "four classes: chance is a quarter"
@@ -76,7 +76,7 @@ def test_tfmot_prunes_in_a_whole_job_and_later_training_holds_its_zeros(
     """By hand, one plain epoch after stripping brings every weight back."""
     prune = {"kind": "prune", "toolkit": "tfmot", "sparsity": 0.8, "schedule": {"kind": "polynomial", "epochs": 2}}
 
-    report, _ = run(model_file, data_file, tmp_path, steps=[prune, {"kind": "finetune", "epochs": 1}])
+    report, _ = compressed(model_file, data_file, tmp_path, steps=[prune, {"kind": "finetune", "epochs": 1}])
 
     assert {layer.name: layer.keras_sparsity for layer in report.layers if layer.pruned} == {
         "conv": pytest.approx(0.8, abs=0.01),
@@ -97,7 +97,7 @@ def test_channels_go_in_cycles_after_zeros_and_before_int8_and_the_report_adds_u
         {"kind": "quantize", "scheme": "int8"},
     ]
 
-    report, _ = run(model_file, data_file, tmp_path, steps=steps)
+    report, _ = compressed(model_file, data_file, tmp_path, steps=steps)
 
     model, whole = (keras.saving.load_model(path) for path in (tmp_path / "model.keras", model_file))
     widths = {"conv": model.get_layer("conv").filters, "hidden": model.get_layer("hidden").units, "classes": 4}
@@ -115,7 +115,7 @@ def test_a_threshold_decides_each_layers_sparsity_and_the_report_says_which(
     before = np.asarray(keras.saving.load_model(model_file).get_layer("hidden").kernel)
     step = {"kind": "prune", "criterion": "std_threshold", "quality": 0.9, "schedule": ONE_SHOT, "reconstruct": False}
 
-    report, _ = run(model_file, data_file, tmp_path, steps=[step])
+    report, _ = compressed(model_file, data_file, tmp_path, steps=[step])
 
     hidden = next(layer for layer in report.layers if layer.name == "hidden")
     assert hidden.target == pytest.approx(np.mean(np.abs(before) < 0.9 * before.std()))
@@ -127,7 +127,7 @@ def test_measured_sensitivity_is_kept_for_the_next_job_and_the_sparsity_adds_up(
 ) -> None:
     step = {"kind": "prune", "sparsity": 0.8, "distribution": "sensitivity", "schedule": ONE_SHOT, "reconstruct": False}
 
-    report, _ = run(model_file, data_file, tmp_path, steps=[step])
+    report, _ = compressed(model_file, data_file, tmp_path, steps=[step])
 
     curves = json.loads((tmp_path / "sensitivity.json").read_text())
     assert set(curves["layers"]) == {"conv", "hidden"}
@@ -146,14 +146,16 @@ def test_a_repair_that_no_layer_can_have_is_refused_before_anything_is_cut(
     step = {"kind": "prune", "sparsity": 0.5, "schedule": ONE_SHOT, "reconstruct": True, "skip_layers": ["kept"]}
 
     with pytest.raises(NothingToReconstruct, match="first") as caught:
-        run(tmp_path / "m.keras", data_file, tmp_path, steps=[step], on_chance_baseline="continue")
+        compressed(tmp_path / "m.keras", data_file, tmp_path, steps=[step], on_chance_baseline="continue")
 
     assert caught.value.errors[0].field == "steps.0.reconstruct"
 
 
 def test_a_repair_tells_how_far_it_is(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     """Solving a large network takes minutes, and a user must see them pass."""
-    _, events = run(model_file, data_file, tmp_path, steps=[{"kind": "prune", "sparsity": 0.5, "schedule": ONE_SHOT}])
+    _, events = compressed(
+        model_file, data_file, tmp_path, steps=[{"kind": "prune", "sparsity": 0.5, "schedule": ONE_SHOT}]
+    )
 
     shares = [event.progress for event in events if isinstance(event, StepAdvanced) and event.step == "prune"]
     assert shares == pytest.approx([1 / 3, 2 / 3, 1.0])
@@ -166,7 +168,7 @@ def test_a_threshold_that_cuts_nothing_or_everything_is_refused_with_the_sizes_t
     step = {"kind": "prune", "criterion": "threshold", "threshold": threshold, "schedule": ONE_SHOT}
 
     with pytest.raises(ThresholdUnusable, match=r"hidden: .* standard deviation") as caught:
-        run(model_file, data_file, tmp_path, steps=[step])
+        compressed(model_file, data_file, tmp_path, steps=[step])
 
     assert caught.value.errors[0].field == "steps.0.threshold"
 
@@ -176,7 +178,7 @@ def test_a_later_and_smaller_step_does_not_hide_what_an_earlier_one_was_asked_fo
 ) -> None:
     first, second = ({"kind": "prune", "sparsity": s, "schedule": ONE_SHOT, "reconstruct": False} for s in (0.8, 0.3))
 
-    report, _ = run(model_file, data_file, tmp_path, steps=[first, second])
+    report, _ = compressed(model_file, data_file, tmp_path, steps=[first, second])
 
     assert report.target_sparsity == pytest.approx(0.8)
     assert report.delivered_sparsity == pytest.approx(0.8, abs=0.005)

@@ -9,7 +9,7 @@ import pytest
 
 from engine.importers.load_model import load_model
 from engine.pipeline.preflight import check_steps
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.run.load import load
 from secateur.errors import (
     InputShapeMismatch,
@@ -23,7 +23,7 @@ from secateur.errors import (
 from secateur.protocol.progress import StepFinished, StepStarted
 from secateur.specs.reading import Reading
 from secateur.specs.spec import Recipe
-from tests.engine.pipeline.test_compress import run
+from tests.engine.pipeline.test_compress import compressed
 
 CHANNEL: dict[str, Any] = {"kind": "prune", "structure": "channel", "channel_multiple": 2}
 TRAIN = {"kind": "finetune", "epochs": 1}
@@ -31,7 +31,7 @@ BLOCKS = {"kind": "prune", "structure": "block", "block_shape": [8, 1], "sparsit
 PAIRS = {"kind": "prune", "structure": "n_m", "n_m": [2, 4], "skip_layers": ["conv"]}
 
 
-def job_of(steps: list[dict[str, Any]], model: Path, data: Path) -> Job:
+def run_of(steps: list[dict[str, Any]], model: Path, data: Path) -> Run:
     recipe = Recipe.model_validate({"steps": steps, "on_chance_baseline": "continue"})
     return load(recipe, model=model, dataset=data, reading=Reading(scale="1/255"))
 
@@ -76,7 +76,7 @@ def test_steps_that_cannot_be_served_are_refused_with_their_field(
     error: type[SecateurError], steps: list[dict[str, Any]], field: str, advice: str, model_file: Path, data_file: Path
 ) -> None:
     with pytest.raises(error) as caught:
-        check_steps(job_of(steps, model_file, data_file))
+        check_steps(run_of(steps, model_file, data_file))
 
     assert caught.value.errors[0].field == field
     assert any(advice in each for each in caught.value.suggestions)
@@ -94,12 +94,12 @@ def test_steps_that_cannot_be_served_are_refused_with_their_field(
 def test_steps_that_fit_together_pass_and_leave_the_model_alone(
     steps: list[dict[str, Any]], model_file: Path, data_file: Path
 ) -> None:
-    job = job_of(steps, model_file, data_file)
+    run = run_of(steps, model_file, data_file)
 
-    check_steps(job)
+    check_steps(run)
 
-    assert job.model.get_layer("hidden").units == 32
-    assert job.masks.names == ("conv", "hidden")
+    assert run.model.get_layer("hidden").units == 32
+    assert run.masks.names == ("conv", "hidden")
 
 
 def test_the_job_fails_in_its_first_step_and_not_after_training(
@@ -108,7 +108,7 @@ def test_the_job_fails_in_its_first_step_and_not_after_training(
     events: list[Any] = []
 
     with pytest.raises(TargetUnreachable):
-        run(model_file, data_file, tmp_path, steps=[TRAIN, {**CHANNEL, "macs": 0.97}])
+        compressed(model_file, data_file, tmp_path, steps=[TRAIN, {**CHANNEL, "macs": 0.97}])
 
     assert not any(isinstance(event, StepStarted | StepFinished) and event.step == "finetune" for event in events)
 
@@ -119,7 +119,7 @@ def test_what_only_a_second_cut_cannot_reach_names_its_field_too(
     steps = [{**CHANNEL, "sparsity": 0.9}, {**CHANNEL, "sparsity": 0.5, "channel_multiple": 4}]
 
     with pytest.raises(NothingToPrune) as caught:
-        run(model_file, data_file, tmp_path, steps=steps)
+        compressed(model_file, data_file, tmp_path, steps=steps)
 
     assert caught.value.errors[0].field == "steps.1"
 
@@ -149,7 +149,7 @@ def test_what_a_summary_can_tell_is_refused_while_loading(
     path = save(tmp_path / "m.keras", two_layers())
 
     with pytest.raises(error) as caught:
-        job_of([{**CHANNEL, "sparsity": 0.5, **step}], path, data_file)
+        run_of([{**CHANNEL, "sparsity": 0.5, **step}], path, data_file)
 
     assert any(told in each for each in (caught.value.detail, *caught.value.suggestions))
 
@@ -160,7 +160,7 @@ def test_two_inputs_are_one_too_many_for_a_data_set(data_file: Path, tmp_path: P
     path = save(tmp_path / "m.keras", keras.Model([one, other], keras.layers.Dense(4)(x)))
 
     with pytest.raises(InputShapeMismatch):
-        job_of([{**CHANNEL, "sparsity": 0.5}], path, data_file)
+        run_of([{**CHANNEL, "sparsity": 0.5}], path, data_file)
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -1,4 +1,4 @@
-"""Whoever goes on from a checkpoint comes to the same files, whichever checkpoint it was."""
+"""A job that resumes from any of its checkpoints produces the same files."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from engine.checkpoint import file
-from engine.checkpoint.sections import Section, Trail
+from engine.checkpoint.sections import Checkpoint, Section
 from engine.pipeline.compress import compress
 from engine.structured.latency import Timings
-from engine.studies.search import run as search
-from engine.studies.sensitivity import run as measure_sensitivity
+from engine.studies.search import search
+from engine.studies.sensitivity import measure_sensitivity
 from secateur.errors import TargetUnreachable
 from secateur.protocol.progress import Event, StepFinished, StepStarted
 from secateur.reports.report import Report
@@ -33,7 +33,7 @@ QUANTIZE = {"kind": "quantize", "scheme": "int8", "calibration_samples": 32}
 
 @pytest.fixture(scope="module")
 def lively_model(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network with all that a process could forget: statistics of batches, and chance inside a layer."""
+    """A network with state that a process could lose: batch statistics, and a random generator in a layer."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -54,17 +54,17 @@ def lively_model(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPat
     return path
 
 
-class Kept:
-    """Runs a job and keeps every checkpoint that it makes, as the next process would read them."""
+class RecordedJob:
+    """Runs a job and records every checkpoint that it saves, as the next process would read it."""
 
     def __init__(self, work: Callable[..., Any], recipe: Any, folder: Path, **files: Path) -> None:
         self._work, self._recipe, self._folder, self._files = work, recipe, folder, files
         self.checkpoints: list[dict[str, Section]] = []
 
     def run(
-        self, name: str, found: dict[str, Section] | None = None, *, keeps: bool | None = None
+        self, name: str, found: dict[str, Section] | None = None, *, records: bool | None = None
     ) -> tuple[Path, list[Event]]:
-        """One process: its folder, and what it told. The first one keeps checkpoints."""
+        """Run the job in one process. Returns its folder and its events. The first run records checkpoints."""
         (out := self._folder / name).mkdir()
         path, events = self._folder / f"{name}.checkpoint", list[Event]()
 
@@ -72,11 +72,11 @@ class Kept:
             self.checkpoints.append(file.read(path, self._recipe))
             path.unlink()
 
-        keeper = file.File(path, self._recipe, every_seconds=0.0, announce=announce)
-        keeps = found is None if keeps is None else keeps
-        trail = Trail(keeper if keeps else None, dict(found or {}))
-        self._work(self._recipe, reading=READING, out=out, emit=events.append, trail=trail, **self._files)
-        assert not trail.found, "all that was kept was taken up"
+        writer = file.CheckpointFile(path, self._recipe, every_seconds=0.0, announce=announce)
+        records = found is None if records is None else records
+        checkpoint = Checkpoint(writer if records else None, dict(found or {}))
+        self._work(self._recipe, reading=READING, out=out, emit=events.append, checkpoint=checkpoint, **self._files)
+        assert not checkpoint.sections, "every section that was saved was restored"
         return out, events
 
 
@@ -91,7 +91,7 @@ MOMENTS: Final = [
 
 
 def at(moment: Moment, checkpoints: list[dict[str, Section]]) -> dict[str, Section]:
-    """The checkpoint that was made at this moment."""
+    """The checkpoint that was saved at this moment."""
     if moment == "last between steps":
         return [found for found in checkpoints if "training" not in found][-1]
     inside = [found for found in checkpoints if "training" in found]
@@ -145,13 +145,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def uninterrupted(
     lively_model: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], tuple[Kept, Path]]:
+) -> Callable[[str], tuple[RecordedJob, Path]]:
     """Runs the job of a recipe from beginning to end, once, however many tests resume it."""
 
     @cache
-    def run(name: str) -> tuple[Kept, Path]:
+    def run(name: str) -> tuple[RecordedJob, Path]:
         asked = Recipe.model_validate({"training": TRAINING, **RECIPES[name]})
-        job = Kept(compress, asked, tmp_path_factory.mktemp("job"), model=lively_model, dataset=data_file)
+        job = RecordedJob(compress, asked, tmp_path_factory.mktemp("job"), model=lively_model, dataset=data_file)
         out, _ = job.run("whole")
         assert len(job.checkpoints) >= len(asked.steps) + 2
         return job, out
@@ -161,8 +161,8 @@ def uninterrupted(
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("name", RECIPES)
-def test_from_any_checkpoint_a_job_comes_to_the_same_weights(
-    name: str, moment: Moment, uninterrupted: Callable[[str], tuple[Kept, Path]]
+def test_from_any_checkpoint_a_job_produces_the_same_weights(
+    name: str, moment: Moment, uninterrupted: Callable[[str], tuple[RecordedJob, Path]]
 ) -> None:
     job, whole = uninterrupted(name)
 
@@ -170,7 +170,7 @@ def test_from_any_checkpoint_a_job_comes_to_the_same_weights(
 
     assert all(map(np.array_equal, weights(out), weights(whole)))
     assert (out / "model.tflite").read_bytes() == (whole / "model.tflite").read_bytes()
-    assert StepStarted(step="baseline") not in events, "what is finished is not done again"
+    assert StepStarted(step="baseline") not in events, "finished steps do not run again"
 
 
 @pytest.mark.slow
@@ -183,28 +183,28 @@ def test_channels_are_cut_by_the_times_that_the_first_process_measured(
     asked = Recipe.model_validate(
         {"steps": [step | {"criterion": "l2_norm", "reconstruct": False, "schedule": schedule}]}
     )
-    job = Kept(compress, asked, tmp_path, model=lively_model, dataset=data_file)
+    job = RecordedJob(compress, asked, tmp_path, model=lively_model, dataset=data_file)
     with suppress(TargetUnreachable):  # to a clock this model is next to nothing, all the more on a busy machine
         job.run("timed")
     timed = next(found for found in job.checkpoints if "timings" in found)
-    conv, hidden, classes = Timings.taken_up(timed["timings"]).kinds
+    conv, hidden, classes = Timings.from_state_dict(timed["timings"]).kinds
 
     still = tuple(replace(each, times=((0.0, 0.0), (0.0, 0.0))) for each in (hidden, classes) if each)
     a_filter_a_millisecond = replace(conv or pytest.fail("it is timed"), times=((2.0, 8.0), (2.0, 8.0)))
-    told = Timings(10.0, (a_filter_a_millisecond, *still)).told()
+    timings = Timings(10.0, (a_filter_a_millisecond, *still)).state_dict()
     job.checkpoints.clear()
-    whole, _ = job.run("whole", {**timed, "timings": told}, keeps=True)
+    whole, _ = job.run("whole", {**timed, "timings": timings}, records=True)
     out, _ = job.run("from_between", next(found for found in job.checkpoints if "course" in found))
 
     assert {group.name: group.after for group in report_of(whole).groups}["conv"] == 8 - 5, "half of 10 ms"
     assert all(map(np.array_equal, weights(out), weights(whole))), "the second cut goes by the same times"
 
 
-def test_what_is_finished_is_not_told_again_and_its_time_is_known(
+def test_finished_steps_emit_no_events_again_and_keep_their_times(
     lively_model: Path, data_file: Path, tmp_path: Path
 ) -> None:
     asked = Recipe.model_validate({"training": TRAINING, "steps": [{"kind": "finetune", "epochs": 2}, QUANTIZE]})
-    job = Kept(compress, asked, tmp_path, model=lively_model, dataset=data_file)
+    job = RecordedJob(compress, asked, tmp_path, model=lively_model, dataset=data_file)
     whole, _ = job.run("whole")
 
     out, events = job.run("again", job.checkpoints[-1])
@@ -218,7 +218,7 @@ def test_what_is_finished_is_not_told_again_and_its_time_is_known(
 
 
 @pytest.fixture(scope="module")
-def searched(lively_model: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kept, Path]:
+def searched(lively_model: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RecordedJob, Path]:
     """A search from beginning to end."""
     asked = SearchRecipe.model_validate(
         {
@@ -228,12 +228,12 @@ def searched(lively_model: Path, data_file: Path, tmp_path_factory: pytest.TempP
             "goals": {"max_accuracy_drop": 0.05},
         }
     )
-    job = Kept(search, asked, tmp_path_factory.mktemp("search"), model=lively_model, dataset=data_file)
+    job = RecordedJob(search, asked, tmp_path_factory.mktemp("search"), model=lively_model, dataset=data_file)
     return job, job.run("whole")[0]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_search_goes_on_behind_its_trials(moment: Moment, searched: tuple[Kept, Path]) -> None:
+def test_a_search_resumes_after_its_trials(moment: Moment, searched: tuple[RecordedJob, Path]) -> None:
     job, whole = searched
 
     assert len(job.checkpoints) >= 6, "after trials and inside them"
@@ -243,7 +243,7 @@ def test_a_search_goes_on_behind_its_trials(moment: Moment, searched: tuple[Kept
 
 def test_layers_that_were_measured_are_not_measured_again(lively_model: Path, data_file: Path, tmp_path: Path) -> None:
     asked = SensitivityRecipe.model_validate({"sparsities": [0.5, 0.9], "samples": 50})
-    job = Kept(measure_sensitivity, asked, tmp_path, model=lively_model, dataset=data_file)
+    job = RecordedJob(measure_sensitivity, asked, tmp_path, model=lively_model, dataset=data_file)
 
     whole, _ = job.run("whole")
     out, _ = job.run("again", job.checkpoints[0])
@@ -252,26 +252,26 @@ def test_layers_that_were_measured_are_not_measured_again(lively_model: Path, da
     assert "1 of 2 layers were measured earlier" in (out / "report.json").read_text()
 
 
-def test_a_checkpoint_of_other_work_or_of_none_is_not_taken_up(tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_work_or_of_none_is_not_restored(tmp_path: Path) -> None:
     first, other = (Recipe.model_validate({"steps": [PRUNE], "seed": seed}) for seed in (0, 1))
     path = tmp_path / "checkpoint"
-    keeper = file.File(path, first, every_seconds=0.0, announce=lambda: None)
-    keeper.keep(lambda: {"job": {"number": np.arange(3)}})
+    writer = file.CheckpointFile(path, first, every_seconds=0.0, announce=lambda: None)
+    writer.save(lambda: {"job": {"number": np.arange(3)}})
 
     assert file.read(path, first)["job"]["number"].tolist() == [0, 1, 2]
     assert file.read(path, other) == {}
-    assert not keeper.is_due(), "nobody has taken it yet"
+    assert not writer.is_due(), "the worker has not removed the file yet"
     path.write_bytes(path.read_bytes()[:200])
     assert file.read(path, first) == {}
 
 
-def test_a_job_goes_on_where_nothing_can_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_job_continues_if_its_checkpoint_cannot_be_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A full disk, or a limit on files: the work itself may still fit."""
     recipe = Recipe.model_validate({"steps": [PRUNE]})
-    keeper = file.File(
+    writer = file.CheckpointFile(
         tmp_path / "gone" / "checkpoint", recipe, every_seconds=0.0, announce=lambda: pytest.fail("nothing is there")
     )
 
-    keeper.keep(lambda: {"job": {"number": np.arange(3)}})
+    writer.save(lambda: {"job": {"number": np.arange(3)}})
 
-    assert "could not be kept" in caplog.text
+    assert "could not be saved" in caplog.text

@@ -14,7 +14,7 @@ from engine.evaluation import litert
 from engine.evaluation.measure import predict
 from engine.parts import Parts
 from engine.pipeline.compress import compress
-from engine.studies.sensitivity import run as measure_layers
+from engine.studies.sensitivity import measure_sensitivity
 from secateur.errors import InputShapeMismatch, TrainingUnserved
 from secateur.reports.report import Report
 from secateur.reports.sensitivity import SensitivityReport
@@ -104,7 +104,7 @@ def test_a_teacher_weights_of_classes_and_the_twin_of_tfmot_are_given_all_inputs
 
     report = run(model_file, data_file, tmp_path, steps=steps, training={"batch_size": 32, "class_weight": "balanced"})
 
-    assert any("learns from the uploaded model" in note for note in report.notes)
+    assert any("distillation from the uploaded model" in note for note in report.notes)
     assert report.result.quality.score.value > 0.9
 
 
@@ -129,14 +129,16 @@ def test_columns_of_a_table_feed_the_inputs_that_are_declared_also_a_repair(
 
     assert report.baseline.quality.score.value > 0.9
     assert report.result.quality.score.value > 0.85
-    assert any("Solved again" in note and "see_right" in note for note in report.notes)
+    assert any("reconstructed" in note and "see_right" in note for note in report.notes)
     assert report.baseline.quality.num_samples == len(arrays["y_test"])
 
 
 def test_the_sensitivity_of_every_layer_is_measured(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     recipe = SensitivityRecipe(sparsities=(0.5, 0.9), criterion="taylor")
 
-    measure_layers(recipe, model=model_file, dataset=data_file, reading=READING, out=tmp_path, emit=lambda event: None)
+    measure_sensitivity(
+        recipe, model=model_file, dataset=data_file, reading=READING, out=tmp_path, emit=lambda event: None
+    )
 
     report = SensitivityReport.model_validate_json((tmp_path / "report.json").read_text())
     assert set(report.curves.layers) == {"see_left", "see_right", "hidden"}

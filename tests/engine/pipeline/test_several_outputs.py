@@ -17,7 +17,7 @@ from engine.parts import Parts
 from engine.pipeline.compress import compress
 from engine.run import baseline
 from engine.run.load import load
-from engine.studies.sensitivity import run as measure_layers
+from engine.studies.sensitivity import measure_sensitivity
 from secateur.errors import BridgeRefused, LabelsMismatch, TrainingUnserved
 from secateur.reports.report import Interval, OutputQuality, Quality, Report
 from secateur.reports.sensitivity import SensitivityReport
@@ -74,7 +74,7 @@ def model_file(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathF
     return path
 
 
-def run(model: Path, data: Path, out: Path, **fields: Any) -> Report:
+def compressed(model: Path, data: Path, out: Path, **fields: Any) -> Report:
     recipe = Recipe.model_validate({"training": {"batch_size": 32}} | fields)
     compress(recipe, model=model, dataset=data, reading=READING, out=out, emit=lambda event: None)
     return Report.model_validate_json((out / "report.json").read_text())
@@ -89,7 +89,7 @@ def test_both_outputs_are_trained_and_told_and_one_is_judged(
         {"kind": "quantize", "scheme": "int8", "calibration_samples": 64},
     ]
 
-    report = run(model_file, data_file, tmp_path, steps=steps, objective={"judged": "bar"})
+    report = compressed(model_file, data_file, tmp_path, steps=steps, objective={"judged": "bar"})
 
     said = litert.Runner((tmp_path / "model.tflite").read_bytes(), outputs=("light", "bar"))
     outputs = said.predict([arrays["x_test"] / np.float32(255)])
@@ -118,7 +118,7 @@ def test_without_a_word_the_first_output_is_judged_by_channels_and_taylor_too(
     step = {"kind": "prune", "structure": "channel", "sparsity": 0.25, "schedule": {"kind": "one_shot"}}
     step |= {"criterion": "taylor", "spare": [], "channel_multiple": 1}
 
-    report = run(model_file, data_file, tmp_path, steps=[step])
+    report = compressed(model_file, data_file, tmp_path, steps=[step])
 
     assert report.result.quality.metric == "mean_absolute_error"
     assert [each.name for each in report.outputs if each.judged] == ["light"]
@@ -133,7 +133,7 @@ def test_an_output_without_labels_is_left_alone_but_its_agreement_is_told(
     np.savez(data, **{name: array for name, array in arrays.items() if "light" not in name})
     steps = [{"kind": "finetune", "epochs": 1}, *NONE]
 
-    report = run(model_file, data, tmp_path, steps=steps)
+    report = compressed(model_file, data, tmp_path, steps=steps)
 
     told = {each.name: each for each in report.outputs}
     assert told["bar"].judged
@@ -147,7 +147,9 @@ def test_an_output_without_labels_is_left_alone_but_its_agreement_is_told(
 def test_sensitivity_is_that_of_the_output_that_is_judged(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     recipe = SensitivityRecipe(sparsities=(0.5, 0.99), objective=Objective(judged="bar"))
 
-    measure_layers(recipe, model=model_file, dataset=data_file, reading=READING, out=tmp_path, emit=lambda event: None)
+    measure_sensitivity(
+        recipe, model=model_file, dataset=data_file, reading=READING, out=tmp_path, emit=lambda event: None
+    )
 
     report = SensitivityReport.model_validate_json((tmp_path / "report.json").read_text())
     assert report.curves.metric == "accuracy"
@@ -159,12 +161,12 @@ def test_a_trial_takes_up_every_output_that_its_sweep_measured(
     model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
     recipe = Recipe.model_validate({"steps": NONE, "objective": {"judged": "bar"}})
-    job = load(recipe, model=model_file, dataset=data_file, reading=READING)
+    run = load(recipe, model=model_file, dataset=data_file, reading=READING)
     (tmp_path / "work").mkdir()
-    measured = baseline.measured(job, tmp_path / "work")
-    baseline.save(job, measured, tmp_path / "baseline.npz")
+    measured = baseline.measured(run, tmp_path / "work")
+    baseline.save(run, measured, tmp_path / "baseline.npz")
 
-    found = baseline.taken_up(job, baseline.read(tmp_path / "baseline.npz"))
+    found = baseline.from_state_dict(run, baseline.read(tmp_path / "baseline.npz"))
 
     assert found is not None
     assert found.by_output == measured.by_output
@@ -174,7 +176,7 @@ def test_a_trial_takes_up_every_output_that_its_sweep_measured(
     assert np.array_equal(found.outputs.named("light"), measured.outputs.named("light"))
     of_light = recipe.model_copy(update={"objective": Objective(judged="light")})
     other = load(of_light, model=model_file, dataset=data_file, reading=READING)
-    assert baseline.taken_up(other, baseline.read(tmp_path / "baseline.npz")) is None, "another output is judged"
+    assert baseline.from_state_dict(other, baseline.read(tmp_path / "baseline.npz")) is None, "another output is judged"
 
 
 @pytest.mark.parametrize("scheme", ["none", "int8"])
@@ -293,7 +295,7 @@ def test_what_several_outputs_cannot_have_is_refused_before_training(
     fields: dict[str, Any], error: Any, field: str, model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(error) as caught:
-        run(model_file, data_file, tmp_path, **({"steps": NONE} | fields))
+        compressed(model_file, data_file, tmp_path, **({"steps": NONE} | fields))
 
     assert caught.value.errors[0].field == field
 
@@ -310,4 +312,4 @@ def test_labels_must_name_outputs(names: Any, told: str, model_file: Path, array
     )
 
     with pytest.raises(LabelsMismatch, match=told):
-        run(model_file, data, tmp_path, steps=NONE)
+        compressed(model_file, data, tmp_path, steps=NONE)

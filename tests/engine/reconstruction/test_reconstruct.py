@@ -15,7 +15,7 @@ from engine.pruning.masking import Masks
 from engine.reconstruction.equations import Samples
 from engine.reconstruction.reconstruct import reconstruct
 from engine.reconstruction.targets import why_not
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.run.load import load
 from engine.steps.prune import prune
 from secateur.reports.sensitivity import Curves
@@ -190,19 +190,22 @@ def test_a_cut_that_no_training_follows_is_repaired_by_default_and_says_so(model
     inputs = first.feed(first.data.test.x)
     original = measure.predict(first.model, inputs)
 
-    def pruned(later: Sequence[Step] = (), **choices: Any) -> tuple[Job, float]:
+    def pruned(later: Sequence[Step] = (), **choices: Any) -> tuple[Run, float]:
         """The job behind the step, and how far its network agrees with the original."""
-        job = first.again(recipe, copy_of(first.model))
-        prune(job, Prune(sparsity=0.97, schedule=OneShot(), **choices), "prune", later, lambda at: None, none)
-        return job, job.objective.agreement(original, measure.predict(job.model, inputs))
+        run = first.fork(recipe, copy_of(first.model))
+        prune(run, Prune(sparsity=0.97, schedule=OneShot(), **choices), "prune", later, lambda at: None, none)
+        return run, run.objective.agreement(original, measure.predict(run.model, inputs))
 
     (repaired, close), (plain, far) = pruned(), pruned(reconstruct=False)
     trained, _ = pruned([Finetune(epochs=1)])
 
-    assert any("Solved again on 576 unlabelled inputs: conv, hidden, classes" in note for note in repaired.notes)
+    assert any(
+        "Weights reconstructed by least squares on 576 unlabelled samples: conv, hidden, classes" in note
+        for note in repaired.notes
+    )
     assert close > far
-    assert not any("Solved" in note for job in (plain, trained) for note in job.notes)
-    assert [job.masks.sparsity() for job in (repaired, plain, trained)] == pytest.approx([0.97] * 3, abs=0.001)
+    assert not any("Solved" in note for run in (plain, trained) for note in run.notes)
+    assert [run.masks.sparsity() for run in (repaired, plain, trained)] == pytest.approx([0.97] * 3, abs=0.001)
 
 
 def none(cutting: Cutting) -> Curves:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.arrays import Array
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.run.load import load
 from engine.steps.channel_scores import scores_of
 from engine.structured.groups import Channels, channels_of
@@ -21,7 +21,7 @@ layers = keras.layers
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A group that an LSTM reads, one that a dense layer reads, and one that is frozen."""
     folder = tmp_path_factory.mktemp("job")
     rng = np.random.default_rng(0)
@@ -39,32 +39,32 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return load(recipe, model=folder / "m.keras", dataset=Path(folder / "d.npz"), reading=Reading())
 
 
-def scored(job: Job, criterion: Any) -> tuple[Channels, Array, list[float]]:
-    channels, told = channels_of(job.model), list[float]()
+def scored(run: Run, criterion: Any) -> tuple[Channels, Array, list[float]]:
+    channels, told = channels_of(run.model), list[float]()
     groups = [group for group in channels.groups if not group.frozen]
     step = PruneChannels(sparsity=0.5, criterion=criterion)
-    job.notes.clear()
-    return channels, scores_of(job, channels, groups, step, told.append), told
+    run.notes.clear()
+    return channels, scores_of(run, channels, groups, step, told.append), told
 
 
 @pytest.mark.parametrize("criterion", ["obs", "wanda"])
-def test_what_no_solvable_layer_reads_is_chosen_by_magnitude_and_the_report_says_so(criterion: str, job: Job) -> None:
-    channels, scores, told = scored(job, criterion)
+def test_what_no_solvable_layer_reads_is_chosen_by_magnitude_and_the_report_says_so(criterion: str, run: Run) -> None:
+    channels, scores, told = scored(run, criterion)
 
     one, memory = channels.group("one"), channels.group("memory")
     assert one is not None
     assert memory is not None
     assert scores[one.channels] == pytest.approx(by_weights(channels, one, "magnitude", seed=0))
     assert scores[memory.channels] != pytest.approx(by_weights(channels, memory, "magnitude", seed=0))
-    assert job.notes == ["one: channels chosen by magnitude, because no layer that reads them can be solved again."]
+    assert run.notes == ["one: channels chosen by magnitude, because no layer that reads them can be reconstructed."]
     assert told[-1] == 1.0
 
 
 @pytest.mark.parametrize("criterion", sorted(set(get_args(ChannelCriterion)) - {"obs", "wanda", "bn_scale"}))
-def test_other_criteria_score_every_group_that_is_asked_for_and_no_other(criterion: str, job: Job) -> None:
-    channels, scores, _ = scored(job, criterion)
+def test_other_criteria_score_every_group_that_is_asked_for_and_no_other(criterion: str, run: Run) -> None:
+    channels, scores, _ = scored(run, criterion)
 
     frozen = [group.channels for group in channels.groups if group.frozen]
     assert (scores[np.concatenate(frozen)] == 0).all()
     assert all((scores[group.channels] > 0).all() for group in channels.groups if not group.frozen)
-    assert job.notes == []
+    assert run.notes == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.evaluation import measure
 from engine.models.costs import num_macs
 from engine.models.model import copy_of
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.run.load import load
 from engine.steps.channels import prune_channels, rounds_of
 from engine.training.progress import Advance
@@ -22,13 +22,13 @@ from secateur.specs.channels import ChannelCriterion, ChannelDistribution, Prune
 from secateur.specs.pruning import Constant, Iterative, OneShot, Polynomial, Schedule
 from secateur.specs.reading import Reading
 from secateur.specs.spec import Recipe
-from tests.engine.pipeline.test_compress import run
+from tests.engine.pipeline.test_compress import compressed
 
 layers = keras.layers
 CHANNEL: dict[str, Any] = {"kind": "prune", "structure": "channel", "channel_multiple": 2, "spare": []}
 WEIGHTS = {"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "one_shot"}, "skip_layers": ["first", "second"]}
 
-Load = Callable[..., Job]
+Load = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,10 @@ def loaded(cnn_file: Path, data_file: Path) -> Load:
     recipe = Recipe.model_validate({"steps": [{**CHANNEL, "sparsity": 0.5}]})
     first = load(recipe, model=cnn_file, dataset=data_file, reading=Reading(scale="1/255"))
 
-    def another(model: Any = None, **recipe: Any) -> Job:
+    def another(model: Any = None, **recipe: Any) -> Run:
         keras.utils.set_random_seed(0)
         whole = Recipe.model_validate({"steps": [{**CHANNEL, "sparsity": 0.5}], **recipe})
-        return first.again(whole, copy_of(first.model) if model is None else model)
+        return first.fork(whole, copy_of(first.model) if model is None else model)
 
     return another
 
@@ -71,14 +71,14 @@ def widths(model: Any) -> tuple[int, ...]:
     return tuple(model.get_layer(name).weights[0].shape[-1] for name in ("first", "second", "hidden"))
 
 
-def accuracy(job: Job) -> float:
-    outputs = measure.predict(job.model, job.feed(job.data.test.x))
-    return job.objective.goodness(job.data.test.y, outputs)
+def accuracy(run: Run) -> float:
+    outputs = measure.predict(run.model, run.feed(run.data.test.x))
+    return run.objective.goodness(run.data.test.y, outputs)
 
 
-def cut(job: Job, **step: Any) -> Job:
-    prune_channels(job, PruneChannels(**{**CHANNEL, **step}), "prune", lambda at: None)
-    return job
+def cut(run: Run, **step: Any) -> Run:
+    prune_channels(run, PruneChannels(**{**CHANNEL, **step}), "prune", lambda at: None)
+    return run
 
 
 @pytest.mark.parametrize(
@@ -135,26 +135,26 @@ QUICK = {("obs", "uniform"), ("taylor", "global"), ("wanda", "pattern")}
 def test_every_criterion_and_every_distribution_reaches_its_target(
     criterion: str, distribution: str, loaded: Load
 ) -> None:
-    job = loaded()
-    before = num_macs(job.model)
+    run = loaded()
+    before = num_macs(run.model)
 
-    cut(job, criterion=criterion, distribution=distribution, macs=0.4)
+    cut(run, criterion=criterion, distribution=distribution, macs=0.4)
 
-    assert 0.4 <= 1 - num_macs(job.model) / before < 0.6
-    assert sum(widths(job.model)) < 8 + 12 + 16
-    assert all(width % 2 == 0 for width in widths(job.model))
+    assert 0.4 <= 1 - num_macs(run.model) / before < 0.6
+    assert sum(widths(run.model)) < 8 + 12 + 16
+    assert all(width % 2 == 0 for width in widths(run.model))
     if criterion != "random":
-        assert accuracy(job) > 0.5, "four classes, repaired, and no training"
+        assert accuracy(run) > 0.5, "four classes, repaired, and no training"
 
 
 @pytest.mark.parametrize("reconstruct", [True, False])
 def test_a_share_of_each_group_is_delivered_to_the_channel(reconstruct: bool, loaded: Load) -> None:
-    job = cut(loaded(), sparsity=0.5, reconstruct=reconstruct, layers={"hidden": 0.25})
+    run = cut(loaded(), sparsity=0.5, reconstruct=reconstruct, layers={"hidden": 0.25})
 
-    assert widths(job.model) == (4, 6, 12)
-    assert job.model.count_params() == 9 * 4 + 16 + 9 * 4 * 6 + 24 + 4 * 4 * 6 * 12 + 12 + 48 + 12 * 4 + 4
-    assert accuracy(job) > 0.6
-    assert any(("Solved again" if reconstruct else "mean of what went") in note for note in job.notes)
+    assert widths(run.model) == (4, 6, 12)
+    assert run.model.count_params() == 9 * 4 + 16 + 9 * 4 * 6 + 24 + 4 * 4 * 6 * 12 + 12 + 48 + 12 * 4 + 4
+    assert accuracy(run) > 0.6
+    assert any(("Solved again" if reconstruct else "mean of what went") in note for note in run.notes)
 
 
 def test_obs_with_a_repair_is_better_than_chance_without_one(loaded: Load) -> None:
@@ -175,36 +175,36 @@ def test_obs_with_a_repair_is_better_than_chance_without_one(loaded: Load) -> No
 def test_rounds_end_at_the_channels_that_were_asked_for_and_number_their_epochs_through(
     schedule: dict[str, Any], epochs: int, loaded: Load
 ) -> None:
-    job, told = loaded(), list[Advance]()
+    run, told = loaded(), list[Advance]()
     step = PruneChannels(**CHANNEL | {"sparsity": 0.5, "schedule": schedule})
 
-    message = prune_channels(job, step, "prune", told.append)
+    message = prune_channels(run, step, "prune", told.append)
 
-    assert widths(job.model) == (4, 6, 8)
-    assert [(point.step, point.epoch) for point in job.history] == [("prune", n) for n in range(1, epochs + 1)]
-    assert message.startswith("18 channels gone")
+    assert widths(run.model) == (4, 6, 8)
+    assert [(point.step, point.epoch) for point in run.history] == [("prune", n) for n in range(1, epochs + 1)]
+    assert message.startswith("18 channels removed")
     shares = [at.progress for at in told]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
 
 def test_what_became_of_each_group_adds_up_over_two_steps(loaded: Load) -> None:
-    job = cut(cut(loaded(), sparsity=0.25, skip_layers=["hidden"]), sparsity=0.5, skip_layers=["first"])
+    run = cut(cut(loaded(), sparsity=0.25, skip_layers=["hidden"]), sparsity=0.5, skip_layers=["first"])
 
-    found = {cut.name: (cut.before, cut.after) for cut in job.groups.values()}
+    found = {cut.name: (cut.before, cut.after) for cut in run.groups.values()}
     assert found == {"first": (8, 6), "second": (12, 6), "hidden": (16, 8), "classes": (4, 4)}, "12, 10 of 9, 6 of 5"
-    assert widths(job.model) == (6, 6, 8)
-    assert {name for name, cut in job.groups.items() if cut.spared} == {"classes"}
-    assert all((cut.macs_saved > 0) == (cut.before > cut.after) for cut in job.groups.values())
+    assert widths(run.model) == (6, 6, 8)
+    assert {name for name, cut in run.groups.items() if cut.spared} == {"classes"}
+    assert all((cut.macs_saved > 0) == (cut.before > cut.after) for cut in run.groups.values())
 
 
 def test_a_target_that_is_out_of_reach_is_told_before_anything_changes(loaded: Load) -> None:
-    job = loaded()
+    run = loaded()
 
     with pytest.raises(TargetUnreachable):
-        cut(job, macs=0.9, skip_layers=["second"])
+        cut(run, macs=0.9, skip_layers=["second"])
 
-    assert widths(job.model) == (8, 12, 16)
+    assert widths(run.model) == (8, 12, 16)
 
 
 def test_zeros_that_earlier_steps_promised_are_promised_of_what_is_left_and_later_ones_are_delivered(
@@ -218,7 +218,7 @@ def test_zeros_that_earlier_steps_promised_are_promised_of_what_is_left_and_late
         {"kind": "quantize", "scheme": "int8"},
     ]
 
-    report, _ = run(cnn_file, data_file, tmp_path, steps=steps)
+    report, _ = compressed(cnn_file, data_file, tmp_path, steps=steps)
 
     hidden = next(layer for layer in report.layers if layer.name == "hidden")
     model = keras.saving.load_model(tmp_path / "model.keras")
@@ -235,16 +235,16 @@ def test_zeros_that_earlier_steps_promised_are_promised_of_what_is_left_and_late
 
 
 def test_weights_that_were_cut_before_stay_cut_through_the_repair(loaded: Load) -> None:
-    job = loaded()
-    weights = job.masks.weights("hidden")
-    job.masks.set("hidden", np.where(np.abs(weights) > np.median(np.abs(weights)), weights, 0.0))
-    job.targets["hidden"] = 0.5
+    run = loaded()
+    weights = run.masks.weights("hidden")
+    run.masks.set("hidden", np.where(np.abs(weights) > np.median(np.abs(weights)), weights, 0.0))
+    run.targets["hidden"] = 0.5
 
-    cut(job, sparsity=0.5)
+    cut(run, sparsity=0.5)
 
-    kernel = np.asarray(job.model.get_layer("hidden").kernel)
-    assert job.targets["hidden"] == pytest.approx(float(np.mean(kernel == 0)))
-    assert 0.3 < job.targets["hidden"] <= 0.5
+    kernel = np.asarray(run.model.get_layer("hidden").kernel)
+    assert run.targets["hidden"] == pytest.approx(float(np.mean(kernel == 0)))
+    assert 0.3 < run.targets["hidden"] <= 0.5
 
 
 def test_the_same_seed_gives_the_same_weights(loaded: Load) -> None:
@@ -270,24 +270,24 @@ def test_rounds_keep_their_plan_when_a_group_of_a_convolution_is_left_with_one_c
     """Traced anew, that convolution would look like a depthwise one, and other channels would seem coupled."""
     schedule = {"kind": "iterative", "cycles": 2, "epochs_per_cycle": 1}
     step = CHANNEL | {"sparsity": 0.85, "channel_multiple": 1, "schedule": schedule}
-    job = loaded(narrow(), steps=[step])
-    before = num_macs(job.model)
+    run = loaded(narrow(), steps=[step])
+    before = num_macs(run.model)
 
-    asked = job.recipe.steps[0]
+    asked = run.recipe.steps[0]
     assert isinstance(asked, PruneChannels)
-    said = prune_channels(job, asked, "prune", lambda _: None)
+    said = prune_channels(run, asked, "prune", lambda _: None)
 
-    kernels = [job.model.get_layer(name).kernel.shape for name in ("one", "two", "three")]
+    kernels = [run.model.get_layer(name).kernel.shape for name in ("one", "two", "three")]
     assert [tuple(shape[-2:]) for shape in kernels] == [(1, 4), (1, 4), (4, 2)]
-    assert f"{1 - num_macs(job.model) / before:.1%} of the multiply-accumulates" in said
+    assert f"{1 - num_macs(run.model) / before:.1%} of the multiply-accumulates" in said
 
 
 def test_layers_alone_say_what_goes(loaded: Load) -> None:
-    job = loaded(steps=[CHANNEL | {"layers": {"second": 0.5}}])
+    run = loaded(steps=[CHANNEL | {"layers": {"second": 0.5}}])
 
-    step = job.recipe.steps[0]
+    step = run.recipe.steps[0]
     assert isinstance(step, PruneChannels)
-    prune_channels(job, step, "prune", lambda _: None)
+    prune_channels(run, step, "prune", lambda _: None)
 
-    assert widths(job.model) == (8, 6, 16)
-    assert job.groups["first"].spared == "layers does not name it"
+    assert widths(run.model) == (8, 6, 16)
+    assert run.groups["first"].spared == "layers does not name it"

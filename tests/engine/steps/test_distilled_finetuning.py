@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from engine.evaluation import measure
 from engine.objectives.objective import LOSSES, Objective, Task
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.run.load import load
 from engine.steps.finetune import finetune
-from engine.training.distillation import Lesson, difference
+from engine.training.distillation import Distillation, difference
 from secateur.specs.reading import Reading
 from secateur.specs.spec import Loss, Recipe
 from secateur.specs.training import Distill, Finetune
@@ -55,11 +55,11 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn(aim: Objective, out
     """Also where probabilities are 0 and 1, of which the logits are infinite."""
     (teacher,) = tensors(outputs)
     labels = np.zeros((2, 1 if aim is CLASSES else teacher.shape[1]), np.float32)
-    rows = Lesson(Distill(weight=1.0), np.array(outputs)).rows(labels)
+    rows = Distillation(Distill(weight=1.0), np.array(outputs)).rows(labels)
 
     with tf.GradientTape() as tape:
         tape.watch(teacher)
-        loss = Lesson(Distill(weight=1.0), np.array(outputs)).loss(aim)(tf.constant(rows), teacher)
+        loss = Distillation(Distill(weight=1.0), np.array(outputs)).loss(aim)(tf.constant(rows), teacher)
 
     assert float(loss) == pytest.approx(0.0, abs=1e-6)
     assert np.abs(tape.gradient(loss, teacher)).max() == pytest.approx(0.0, abs=1e-6)
@@ -96,11 +96,11 @@ def test_values_differ_by_their_mean_square() -> None:
 
 
 def test_the_weight_shares_the_loss_between_labels_and_teacher() -> None:
-    lesson = Lesson(Distill(temperature=1.0, weight=0.25), np.array([[0.5, 0.5]]))
+    distillation = Distillation(Distill(temperature=1.0, weight=0.25), np.array([[0.5, 0.5]]))
     outputs = tf.constant([[0.8, 0.2]])
-    loss, own = lesson.loss(CLASSES), -math.log(0.2)
+    loss, own = distillation.loss(CLASSES), -math.log(0.2)
 
-    taught = float(loss(tf.constant(lesson.rows(np.array([1]))), outputs))
+    taught = float(loss(tf.constant(distillation.rows(np.array([1]))), outputs))
     alone = float(loss(tf.constant([1]), outputs))
 
     assert taught == pytest.approx(0.75 * own + 0.25 * KL, rel=1e-5)
@@ -110,17 +110,17 @@ def test_the_weight_shares_the_loss_between_labels_and_teacher() -> None:
 @pytest.mark.parametrize("labels", [np.array([1, 0]), np.array([[0.0, 1.0], [1.0, 0.0]])], ids=["classes", "one-hot"])
 def test_the_metric_looks_at_labels_alone(labels: Any) -> None:
     aim = CLASSES if labels.ndim == 1 else objective("multiclass", "categorical_crossentropy")
-    lesson = Lesson(Distill(), np.array([[0.9, 0.1], [0.1, 0.9]]))
-    metric = lesson.metric(aim)
+    distillation = Distillation(Distill(), np.array([[0.9, 0.1], [0.1, 0.9]]))
+    metric = distillation.metric(aim)
 
-    metric.update_state(tf.constant(lesson.rows(labels)), tf.constant([[0.2, 0.8], [0.3, 0.7]]))
+    metric.update_state(tf.constant(distillation.rows(labels)), tf.constant([[0.2, 0.8], [0.3, 0.7]]))
 
     assert float(metric.result()) == 0.5
     metric.reset_state()
     assert float(metric.result()) == 0.0
 
 
-def job_of(folder: Path, model: Any, step: Finetune, **arrays: Any) -> Job:
+def run_of(folder: Path, model: Any, step: Finetune, **arrays: Any) -> Run:
     np.savez(folder / "data.npz", **arrays)
     if not isinstance(model, Path):
         model.save(folder / "model.keras")
@@ -136,21 +136,21 @@ def test_a_cut_network_comes_to_agree_with_the_one_that_it_was(tmp_path: Path) -
         few = {name: data[name][:1500] for name in ("x_train", "y_train", "x_test", "y_test")}
     step = Finetune(epochs=1, learning_rate=1e-3, learning_rate_schedule="constant", distill=Distill(weight=1.0))
     few["y_train"] = (few["y_train"] + 1) % 10
-    job = job_of(tmp_path, MNIST / "model.keras", step, **few)
-    pictures = job.feed(few["x_test"])
-    before = measure.predict(job.model, pictures).argmax(axis=1)
-    for kernel in job.masks.kernels:
+    run = run_of(tmp_path, MNIST / "model.keras", step, **few)
+    pictures = run.feed(few["x_test"])
+    before = measure.predict(run.model, pictures).argmax(axis=1)
+    for kernel in run.masks.kernels:
         weights = keras.ops.convert_to_numpy(kernel.variable)
         kernel.variable.assign(weights * (np.abs(weights) > np.quantile(np.abs(weights), 0.9)))
 
     def agreement() -> float:
-        return float((measure.predict(job.model, pictures).argmax(axis=1) == before).mean())
+        return float((measure.predict(run.model, pictures).argmax(axis=1) == before).mean())
 
     cut = agreement()
-    finetune(job, step, "finetune", lambda _: None)
+    finetune(run, step, "finetune", lambda _: None)
 
     assert agreement() > max(0.9, cut)
-    assert any("learns from the uploaded model" in note for note in job.notes)
+    assert any("distillation from the uploaded model" in note for note in run.notes)
 
 
 def test_a_regression_learns_from_its_teacher_and_is_validated_by_labels(tmp_path: Path) -> None:
@@ -167,21 +167,21 @@ def test_a_regression_learns_from_its_teacher_and_is_validated_by_labels(tmp_pat
         best_epoch=False,
         distill=Distill(weight=1.0),
     )
-    job = job_of(tmp_path, model, step, x_train=x, y_train=y, x_test=x[:50], y_test=y[:50])
-    assert job.teacher is not None
-    for variable in job.model.trainable_variables:
+    run = run_of(tmp_path, model, step, x_train=x, y_train=y, x_test=x[:50], y_test=y[:50])
+    assert run.teacher is not None
+    for variable in run.model.trainable_variables:
         variable.assign(variable * 0.5)
 
     def apart() -> float:
-        return float(np.square(measure.outputs_of(job.model, job.feed, job.data.train.x) - job.teacher).mean())
+        return float(np.square(measure.outputs_of(run.model, run.feed, run.data.train.x) - run.teacher).mean())
 
     before = apart()
-    finetune(job, step, "finetune", lambda _: None)
+    finetune(run, step, "finetune", lambda _: None)
 
-    held_out = job.data.validation
-    expected = job.objective.score(held_out.y, measure.predict(job.model, held_out.x))
+    held_out = run.data.validation
+    expected = run.objective.score(held_out.y, measure.predict(run.model, held_out.x))
     assert apart() < before / 4
-    assert job.history[-1].val_metric == pytest.approx(expected, rel=1e-4)
+    assert run.history[-1].val_metric == pytest.approx(expected, rel=1e-4)
     assert expected > 5.0
 
 
@@ -189,9 +189,9 @@ def test_a_teacher_is_asked_only_when_a_step_learns_from_it(tmp_path: Path) -> N
     x, y = np.eye(4, dtype="f4").repeat(10, 0), np.arange(4).repeat(10)
     model = keras.Sequential([keras.Input((4,)), layers.Dense(4, activation="softmax")])
 
-    job = job_of(tmp_path, model, Finetune(epochs=1), x_train=x, y_train=y, x_test=x, y_test=y)
+    run = run_of(tmp_path, model, Finetune(epochs=1), x_train=x, y_train=y, x_test=x, y_test=y)
 
-    assert job.teacher is None
+    assert run.teacher is None
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,14 @@ def test_with_all_the_weight_on_the_teacher_no_training_label_is_read(tmp_path: 
         folder = tmp_path / str(number)
         folder.mkdir()
         held_out = {"x_val": x[:40], "y_val": given[kind][:40], "x_test": x[:40], "y_test": given[kind][:40]}
-        job = job_of(folder, model, step, x_train=x, y_train=y, **held_out)
-        for variable in job.model.trainable_variables:
+        run = run_of(folder, model, step, x_train=x, y_train=y, **held_out)
+        for variable in run.model.trainable_variables:
             variable.assign(variable * 0.5)
-        finetune(job, step, "finetune", lambda _: None)
-        found.append([np.array(weights) for weights in job.model.get_weights()])
+        finetune(run, step, "finetune", lambda _: None)
+        found.append([np.array(weights) for weights in run.model.get_weights()])
 
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
-    assert job.history[0].val_loss > job.history[-1].val_loss, "epochs are judged by the teacher"
+    assert run.history[0].val_loss > run.history[-1].val_loss, "epochs are judged by the teacher"
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def test_with_all_the_weight_on_the_teacher_no_training_label_is_read(tmp_path: 
 )
 def test_what_stands_in_the_place_of_labels_is_never_touched(aim: Objective, teacher: Any, decided: Any) -> None:
     """Not even looked at: the place of labels may hold nothing at all, and a label NaN."""
-    lesson = Lesson(Distill(weight=1.0), np.array(teacher, np.float32))
+    distillation = Distillation(Distill(weight=1.0), np.array(teacher, np.float32))
     nothing: Any = None
 
-    assert np.allclose(lesson.labels(aim, nothing), decided)
-    rows = lesson.rows(np.full(2, np.nan) if aim is CLASSES else np.full_like(teacher, np.nan, dtype=np.float32))
-    assert np.isfinite(float(lesson.loss(aim)(tf.constant(rows), tf.constant(teacher))))
+    assert np.allclose(distillation.labels(aim, nothing), decided)
+    rows = distillation.rows(np.full(2, np.nan) if aim is CLASSES else np.full_like(teacher, np.nan, dtype=np.float32))
+    assert np.isfinite(float(distillation.loss(aim)(tf.constant(rows), tf.constant(teacher))))

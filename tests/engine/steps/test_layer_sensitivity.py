@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.__main__ import app
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.run.load import load
 from engine.steps import layer_sensitivity
 from engine.steps.prune import choose
-from engine.studies.sensitivity import FILES, run
+from engine.studies.sensitivity import FILES, measure_sensitivity
 from secateur.errors import StructureMismatch, UnknownLayer
 from secateur.protocol.progress import Event
 from secateur.reports.sensitivity import Curves, SensitivityReport
@@ -30,7 +30,7 @@ def recipe(**changes: Any) -> SensitivityRecipe:
     return SensitivityRecipe.model_validate(GRID | changes)
 
 
-def loaded(model_path: Path, data_path: Path, /, **changes: Any) -> Job:
+def loaded(model_path: Path, data_path: Path, /, **changes: Any) -> Run:
     return load(recipe(**changes).as_recipe(), model=model_path, dataset=data_path, reading=Reading(scale="1/255"))
 
 
@@ -44,7 +44,7 @@ def held_out(arrays: dict[str, np.ndarray], count: int) -> tuple[np.ndarray, np.
 def finished(model_file: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
     """One whole job, and what it told."""
     out, events = tmp_path_factory.mktemp("out"), list[Event]()
-    files = run(
+    files = measure_sensitivity(
         recipe(), model=model_file, dataset=data_file, reading=Reading(scale="1/255"), out=out, emit=events.append
     )
     assert files == FILES
@@ -107,19 +107,19 @@ def test_what_an_earlier_job_measured_is_not_measured_again(
     finished: tuple[Path, list[Event]], model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
     """Files that are damaged, or of another measurement, are passed over."""
-    job = loaded(model_file, data_file)
+    run = loaded(model_file, data_file)
     broken, other, good = tmp_path / "broken", tmp_path / "other", finished[0] / "sensitivity.json"
     broken.write_text("{")
     other.write_text(curves_of(finished[0]).model_copy(update={"key": "sha256:0"}).model_dump_json())
 
     found = layer_sensitivity.curves(
-        job, recipe().prune, names=["hidden"], cut=never, known=[broken, tmp_path / "gone", other, good]
+        run, recipe().prune, names=["hidden"], cut=never, known=[broken, tmp_path / "gone", other, good]
     )
 
     assert found.layers == {"hidden": curves_of(finished[0]).layers["hidden"]}
-    assert "all layers were measured earlier" in job.notes[-1]
+    assert "all layers were measured earlier" in run.notes[-1]
     with pytest.raises(AssertionError, match="although"):
-        layer_sensitivity.curves(job, recipe().prune, names=["hidden"], cut=never, known=[other])
+        layer_sensitivity.curves(run, recipe().prune, names=["hidden"], cut=never, known=[other])
 
 
 def test_only_the_layers_that_are_missing_are_measured(
@@ -128,13 +128,13 @@ def test_only_the_layers_that_are_missing_are_measured(
     whole, cut = curves_of(finished[0]), list[str]()
     part = tmp_path / "part.json"
     part.write_text(whole.model_copy(update={"layers": {"conv": whole.layers["conv"]}}).model_dump_json())
-    job = loaded(model_file, data_file)
+    run = loaded(model_file, data_file)
 
     def spy(name: str, sparsity: float) -> np.ndarray:
         cut.append(name)
-        return job.masks.weights(name)
+        return run.masks.weights(name)
 
-    found = layer_sensitivity.curves(job, recipe().prune, names=["conv", "hidden"], cut=spy, known=[part])
+    found = layer_sensitivity.curves(run, recipe().prune, names=["conv", "hidden"], cut=spy, known=[part])
 
     assert cut == ["hidden", "hidden"]
     assert found.layers["conv"] == whole.layers["conv"]
@@ -175,12 +175,12 @@ def test_the_same_measurement_of_fewer_layers_has_the_same_key(
 
 def test_a_model_that_was_changed_since_has_another_key(model_file: Path, data_file: Path) -> None:
     """Also within a job: a step before may have trained it."""
-    job = loaded(model_file, data_file)
-    before = layer_sensitivity.digest(job, recipe().prune)
+    run = loaded(model_file, data_file)
+    before = layer_sensitivity.digest(run, recipe().prune)
 
-    job.model.get_layer("hidden").bias.assign(job.model.get_layer("hidden").bias + 1)
+    run.model.get_layer("hidden").bias.assign(run.model.get_layer("hidden").bias + 1)
 
-    assert layer_sensitivity.digest(job, recipe().prune) != before
+    assert layer_sensitivity.digest(run, recipe().prune) != before
 
 
 def test_what_cannot_be_measured_is_refused_by_the_name_of_its_field(
@@ -190,20 +190,22 @@ def test_what_cannot_be_measured_is_refused_by_the_name_of_its_field(
     files = {"model": model_file, "dataset": data_file, "out": tmp_path}
 
     with pytest.raises(UnknownLayer) as caught:
-        run(recipe(skip_layers=["hiden"]), **files, reading=Reading(scale="1/255"), emit=lambda event: None)
+        measure_sensitivity(
+            recipe(skip_layers=["hiden"]), **files, reading=Reading(scale="1/255"), emit=lambda event: None
+        )
     assert caught.value.errors[0].field == "skip_layers"
 
     with pytest.raises(StructureMismatch, match="conv: its kernel has rank 4"):
-        run(recipe(structure="block"), **files, reading=Reading(scale="1/255"), emit=lambda event: None)
+        measure_sensitivity(recipe(structure="block"), **files, reading=Reading(scale="1/255"), emit=lambda event: None)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("criterion", ["taylor", "wanda"])
 def test_criteria_that_look_at_data_can_be_measured(criterion: str, model_file: Path, data_file: Path) -> None:
-    job = loaded(model_file, data_file, criterion=criterion)
-    cutting = choose(job, recipe(criterion=criterion).prune)
+    run = loaded(model_file, data_file, criterion=criterion)
+    cutting = choose(run, recipe(criterion=criterion).prune)
 
-    found = layer_sensitivity.curves(job, recipe(criterion=criterion).prune, names=cutting.among, cut=cutting.alone())
+    found = layer_sensitivity.curves(run, recipe(criterion=criterion).prune, names=cutting.among, cut=cutting.alone())
 
     assert set(found.layers) == {"conv", "hidden"}
     assert found.layers["hidden"][1] < found.dense
@@ -226,50 +228,50 @@ def with_norms(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathF
     return path
 
 
-def measured(job: Job, cut: Callable[[str, float], np.ndarray], *, units: bool = False) -> Curves:
+def measured(run: Run, cut: Callable[[str, float], np.ndarray], *, units: bool = False) -> Curves:
     return layer_sensitivity.measure(
-        job, names=["conv_1"], cut=cut, sparsities=(0.25, 0.5), samples=64, units=units, key="sha256:0"
+        run, names=["conv_1"], cut=cut, sparsities=(0.25, 0.5), samples=64, units=units, key="sha256:0"
     )
 
 
 def test_the_model_is_afterwards_what_it_was_before(with_norms: Path, data_file: Path) -> None:
     """Kernels, biases and the statistics of BatchNorm, whatever was cut, and also when something fails on the way."""
-    job = loaded(with_norms, data_file)
-    before = [weights.copy() for weights in job.model.get_weights()]
+    run = loaded(with_norms, data_file)
+    before = [weights.copy() for weights in run.model.get_weights()]
 
-    measured(job, lambda name, sparsity: job.masks.weights(name) * (1 - sparsity), units=True)
+    measured(run, lambda name, sparsity: run.masks.weights(name) * (1 - sparsity), units=True)
     with pytest.raises(ZeroDivisionError):
-        measured(job, lambda name, sparsity: np.asarray(1 / 0))
+        measured(run, lambda name, sparsity: np.asarray(1 / 0))
 
-    assert all(np.array_equal(old, new) for old, new in zip(before, job.model.get_weights(), strict=True))
+    assert all(np.array_equal(old, new) for old, new in zip(before, run.model.get_weights(), strict=True))
 
 
 def test_statistics_are_estimated_again_for_each_cut(with_norms: Path, data_file: Path) -> None:
     """All weights made small: BatchNorm undoes that in full with new statistics, and not at all with old ones."""
-    job = loaded(with_norms, data_file)
-    bias = job.model.get_layer("conv_1").bias
+    run = loaded(with_norms, data_file)
+    bias = run.model.get_layer("conv_1").bias
     bias.assign(bias * 0)
 
-    found = measured(job, lambda name, sparsity: job.masks.weights(name) * 0.02)
+    found = measured(run, lambda name, sparsity: run.masks.weights(name) * 0.02)
 
-    kernel = job.model.get_layer("conv_1").kernel
+    kernel = run.model.get_layer("conv_1").kernel
     kernel.assign(kernel * 0.02)
-    x = job.feed(job.data.validation.x[:64])
-    plain = float(np.mean(job.model.predict(x, verbose=0).argmax(axis=1) == job.data.validation.y[:64]))
+    x = run.feed(run.data.validation.x[:64])
+    plain = float(np.mean(run.model.predict(x, verbose=0).argmax(axis=1) == run.data.validation.y[:64]))
     assert found.layers["conv_1"][0] > plain + 0.1
 
 
 def test_a_unit_that_is_cut_loses_its_bias_too(with_norms: Path, data_file: Path) -> None:
     """As in a prune step: what stays of a unit would go on as a constant."""
-    job = loaded(with_norms, data_file)
+    run = loaded(with_norms, data_file)
     seen: list[np.ndarray] = []
 
-    job.model.get_layer("conv_1").bias.assign(np.ones(12))
-    weights = job.masks.weights("conv_1") * (np.arange(12) >= 3)
-    with layer_sensitivity._cut(job.model, job.masks.kernels[0], weights, units=True):
-        seen.append(job.model.get_layer("conv_1").bias.numpy())
-    with layer_sensitivity._cut(job.model, job.masks.kernels[0], weights, units=False):
-        seen.append(job.model.get_layer("conv_1").bias.numpy())
+    run.model.get_layer("conv_1").bias.assign(np.ones(12))
+    weights = run.masks.weights("conv_1") * (np.arange(12) >= 3)
+    with layer_sensitivity._cut(run.model, run.masks.kernels[0], weights, units=True):
+        seen.append(run.model.get_layer("conv_1").bias.numpy())
+    with layer_sensitivity._cut(run.model, run.masks.kernels[0], weights, units=False):
+        seen.append(run.model.get_layer("conv_1").bias.numpy())
 
     assert seen[0].tolist() == [0.0] * 3 + [1.0] * 9
     assert seen[1].tolist() == [1.0] * 12
@@ -287,7 +289,7 @@ def test_the_curves_are_kept_as_plain_json(finished: tuple[Path, list[Event]]) -
 def test_the_command_takes_up_what_it_left_before(
     finished: tuple[Path, list[Event]], model_file: Path, data_file: Path, tmp_path: Path
 ) -> None:
-    """Whoever changes nothing but the plot, or adds a layer, does not wait again."""
+    """A job that changes only the plot, or adds a layer, reuses the measurements."""
     out, spec = tmp_path / "out", tmp_path / "spec.json"
     shutil.copytree(finished[0], out)
     spec.write_text(json.dumps(GRID))

@@ -146,8 +146,8 @@ def test_what_was_timed_makes_the_same_table_in_another_process() -> None:
     model = keras.Sequential([keras.Input((3, 3, 2)), layers.Conv2D(4, 2), layers.Flatten(), layers.Dense(2)])
     timings = Timings(0.1 + 0.2, (Corners((2, 2), (1, 4), ((1 / 3, 2 / 3), (1 / 3, 2 / 3))), None))
 
-    told = {name: np.frombuffer(array.tobytes(), np.uint8) for name, array in timings.told().items()}
+    told = {name: np.frombuffer(array.tobytes(), np.uint8) for name, array in timings.state_dict().items()}
 
-    assert Timings.taken_up(told) == timings
-    (entry,) = Timings.taken_up(told).table(model).entries
+    assert Timings.from_state_dict(told) == timings
+    (entry,) = Timings.from_state_dict(told).table(model).entries
     assert entry == Entry(timings.kinds[0], (model.layers[0].kernel, 2), (model.layers[0].kernel, 3))

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from engine.pipeline.compress import compress
-from engine.studies.search import FILES, run
+from engine.studies.search import FILES, search
 from secateur.errors import GoalsMissed, UnknownLayer
 from secateur.protocol.progress import Event, StepAdvanced, planned
 from secateur.reports.report import Report
@@ -20,10 +20,10 @@ WEIGHTS = {"kind": "prune", "schedule": {"kind": "one_shot"}}
 TRAINED = {"kind": "prune", "schedule": {"kind": "constant", "epochs": 1}}
 
 
-def search(model: Path, data: Path, out: Path, /, **recipe: Any) -> tuple[SearchReport, list[Event]]:
+def searched(model: Path, data: Path, out: Path, /, **recipe: Any) -> tuple[SearchReport, list[Event]]:
     events: list[Event] = []
     given = SearchRecipe.model_validate(recipe)
-    run(given, model=model, dataset=data, reading=Reading(scale="1/255"), out=out, emit=events.append)
+    search(given, model=model, dataset=data, reading=Reading(scale="1/255"), out=out, emit=events.append)
     return SearchReport.model_validate_json((out / "report.json").read_text()), events
 
 
@@ -33,7 +33,7 @@ def found(
 ) -> tuple[SearchReport, Path, list[Event]]:
     """A search for one cut without training."""
     out = tmp_path_factory.mktemp("search")
-    report, events = search(model_file, data_file, out, steps=[WEIGHTS | {"reconstruct": False}], resolution=0.05)
+    report, events = searched(model_file, data_file, out, steps=[WEIGHTS | {"reconstruct": False}], resolution=0.05)
     return report, out, events
 
 
@@ -97,7 +97,7 @@ def test_its_progress_rises_and_names_the_trial(found: tuple[SearchReport, Path,
 def test_trials_that_train_go_on_from_the_best_so_far(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     recipe = {"steps": [TRAINED], "budget": {"trials": 2}, "goals": {"max_accuracy_drop": 0.9}}
 
-    report, _ = search(model_file, data_file, tmp_path, **recipe)
+    report, _ = searched(model_file, data_file, tmp_path, **recipe)
 
     assert [trial.started_from for trial in report.trials] == [0.0, report.trials[0].sparsity]
     assert report.stopped_by == "trials"
@@ -111,23 +111,23 @@ def test_goals_that_nothing_meets_fail_or_deliver_the_nearest_as_asked(
     step = WEIGHTS | {"criterion": "random", "reconstruct": False}
     recipe: dict[str, Any] = {"steps": [step], "budget": {"trials": 2}, "goals": {"max_accuracy_drop": 0.0}}
 
-    with pytest.raises(GoalsMissed, match="None of 2 trials loses at most 0") as caught:
-        search(model_file, data_file, tmp_path, **recipe)
+    with pytest.raises(GoalsMissed, match="None of 2 trials met the goal, a drop of at most 0") as caught:
+        searched(model_file, data_file, tmp_path, **recipe)
     assert "on_goals_missed" in caught.value.suggestions[0]
     assert not list(tmp_path.iterdir())
 
-    report, _ = search(model_file, data_file, tmp_path, **recipe, on_goals_missed="deliver")
+    report, _ = searched(model_file, data_file, tmp_path, **recipe, on_goals_missed="deliver")
     drops = [trial.drop for trial in report.trials if trial.drop is not None]
     assert not report.goals_met
     assert report.best.result.quality.score.value == pytest.approx(report.baseline.quality.score.value - min(drops))
-    assert "No trial met the bound" in report.verdicts[0]
+    assert "No trial met the goals" in report.verdicts[0]
 
 
 def test_a_cut_that_cannot_be_made_is_a_trial_that_says_why(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     step = {"kind": "prune", "structure": "channel", "macs": 0.5, "max_layer_sparsity": 0.5, "channel_multiple": 1}
     recipe = {"steps": [step], "goals": {"max_accuracy_drop": 1.0}, "resolution": 0.2}
 
-    report, _ = search(model_file, data_file, tmp_path, **recipe)
+    report, _ = searched(model_file, data_file, tmp_path, **recipe)
 
     refused = [trial for trial in report.trials if trial.result is None]
     assert refused
@@ -137,7 +137,7 @@ def test_a_cut_that_cannot_be_made_is_a_trial_that_says_why(model_file: Path, da
 
 def test_what_cannot_work_is_refused_before_the_first_trial(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownLayer, match="nosuch"):
-        search(model_file, data_file, tmp_path, steps=[WEIGHTS | {"skip_layers": ["nosuch"]}])
+        searched(model_file, data_file, tmp_path, steps=[WEIGHTS | {"skip_layers": ["nosuch"]}])
 
 
 def test_channels_in_their_default_form_can_be_searched_for(model_file: Path, data_file: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_channels_in_their_default_form_can_be_searched_for(model_file: Path, da
     step = {"kind": "prune", "structure": "channel", "channel_multiple": 4}
     recipe = {"steps": [step], "goals": {"max_accuracy_drop": 1.0}, "budget": {"trials": 1}, "highest": 0.8}
 
-    report, _ = search(model_file, data_file, tmp_path, **recipe)
+    report, _ = searched(model_file, data_file, tmp_path, **recipe)
 
     assert report.goals_met
     assert report.best.result.num_params < report.baseline.num_params

@@ -14,15 +14,18 @@ def said(layers: dict[str, tuple[float, ...]], **changes: object) -> str:
 def test_both_ends_are_named_with_what_the_deepest_cut_costs() -> None:
     told = said({"a": (0.9, 0.895), "b": (0.88, 0.4)})
 
-    assert "The most sensitive layer is b: -50.00 points of accuracy with 90 % of its weights cut." in told
-    assert "The least sensitive is a: -0.50 points" in told
+    assert "The most sensitive layer is b: -50.00 points of accuracy with 90 % of its weights pruned." in told
+    assert "The least sensitive layer is a: -0.50 points" in told
 
 
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
-        ({"a": (0.9, 0.895), "b": (0.9, 0.4)}, "Of 2 layers 1 can be cut to 90 % for at most one point each."),
-        ({"a": (0.7, 0.6), "b": (0.9, 0.9)}, "at most one point each; 1 cannot even be cut to 50 %."),
+        (
+            {"a": (0.9, 0.895), "b": (0.9, 0.4)},
+            "1 can be pruned to 90 % at a cost of at most one point each.",
+        ),
+        ({"a": (0.7, 0.6), "b": (0.9, 0.9)}, "at most one point each; 1 cannot be pruned to 50 %."),
     ],
 )
 def test_it_is_said_how_many_layers_keep_their_score(layers: dict[str, tuple[float, ...]], expected: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.pipeline.compress import compress
-from engine.run.baseline import read, taken_up
+from engine.run.baseline import from_state_dict, read
 from engine.run.load import load
 from engine.studies.sweep import FILES, gather, measure_baseline
 from secateur.errors import Failure, InternalError, LayerNotPrunable, TrainingDiverged, TrialsFailed, UnknownLayer
@@ -105,20 +105,20 @@ def test_a_baseline_of_another_scaling_is_not_taken_up(baseline: Path, model_fil
         for scale in ("1/255", "-1..1")
     )
 
-    assert taken_up(same, read(baseline)) is not None
-    assert taken_up(other, read(baseline)) is None
+    assert from_state_dict(same, read(baseline)) is not None
+    assert from_state_dict(other, read(baseline)) is None
 
 
 def test_a_baseline_that_is_none_is_measured_again(model_file: Path, data_file: Path, tmp_path: Path) -> None:
     """The file comes from a process that has run a stranger's model."""
     recipe = SweepRecipe.model_validate(SWEEP)
     first = recipe.recipe_of(recipe.trials()[0])
-    job = load(first, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
+    run = load(first, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
     (no_zip := tmp_path / "no_zip.npz").write_bytes(b"PK nothing")
     np.savez(other := tmp_path / "other.npz", told=np.zeros(3), outputs=np.zeros(3), tflite=np.zeros(3))
 
-    assert taken_up(job, read(no_zip)) is None
-    assert taken_up(job, read(other)) is None
+    assert from_state_dict(run, read(no_zip)) is None
+    assert from_state_dict(run, read(other)) is None
 
 
 def test_a_report_that_is_none_counts_as_no_result(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.pipeline.compress import compress
 from engine.pruning.schedule import MAX_UPDATES, MIN_UPDATES
-from engine.run.context import Job
+from engine.run.context import Run
 from engine.run.load import load
 from engine.tfmot import gradual
 from engine.training.progress import Advance
@@ -37,10 +37,10 @@ def prune_step(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_job(data_file: Path, tmp_path: Path) -> Callable[..., tuple[Job, Prune]]:
+def make_job(data_file: Path, tmp_path: Path) -> Callable[..., tuple[Run, Prune]]:
     """A job on the lit bars, 576 of whose samples are trained on, and its only step."""
 
-    def make(model: Any = None, *, training: dict[str, Any] | None = None, **fields: Any) -> tuple[Job, Prune]:
+    def make(model: Any = None, *, training: dict[str, Any] | None = None, **fields: Any) -> tuple[Run, Prune]:
         path = tmp_path / "model.keras"
         (make_model() if model is None else model).save(path)
         recipe = Recipe.model_validate(
@@ -71,14 +71,14 @@ def mixed() -> Any:
     return model
 
 
-def run(job: Job, step: Prune) -> tuple[dict[str, float], list[Advance]]:
+def prune_with_tfmot(run: Run, step: Prune) -> tuple[dict[str, float], list[Advance]]:
     told: list[Advance] = []
-    return gradual.prune(job, step, "prune", told.append), told
+    return gradual.prune(run, step, "prune", told.append), told
 
 
-def assert_delivered(job: Job, targets: dict[str, float]) -> None:
+def assert_delivered(run: Run, targets: dict[str, float]) -> None:
     for name, target in targets.items():
-        weights = job.masks.weights(name)
+        weights = run.masks.weights(name)
         assert np.mean(weights == 0) == pytest.approx(target, abs=0.51 / weights.size), name
 
 
@@ -111,98 +111,98 @@ def test_calls_are_counted_as_tfmot_counts_steps() -> None:
     [("polynomial", 58, 10), ("polynomial", 9, 64), ("polynomial", 576, 1), ("constant", 58, 10)],
 )
 def test_what_was_asked_for_is_delivered_after_any_number_of_steps(
-    make_job: Callable[..., tuple[Job, Prune]], schedule: str, batch_size: int, num_steps: int
+    make_job: Callable[..., tuple[Run, Prune]], schedule: str, batch_size: int, num_steps: int
 ) -> None:
     """With TFMOT's own frequency of 100, each of these trainings would end with no zero at all."""
-    job, step = make_job(training={"batch_size": batch_size}, schedule={"kind": schedule, "epochs": 1})
-    assert -(-len(job.data.train) // batch_size) == num_steps
+    run, step = make_job(training={"batch_size": batch_size}, schedule={"kind": schedule, "epochs": 1})
+    assert -(-len(run.data.train) // batch_size) == num_steps
 
-    targets, told = run(job, step)
+    targets, told = prune_with_tfmot(run, step)
 
     assert targets == {"conv": 0.8, "hidden": 0.8}
-    assert_delivered(job, targets)
+    assert_delivered(run, targets)
     assert told[-1].progress == 1.0
-    assert [(point.step, point.epoch) for point in job.history] == [("prune", 1)]
-    assert job.history[0].sparsity == pytest.approx(job.masks.sparsity())
+    assert [(point.step, point.epoch) for point in run.history] == [("prune", 1)]
+    assert run.history[0].sparsity == pytest.approx(run.masks.sparsity())
 
 
-def test_weights_that_tie_are_cut_all_the_same(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+def test_weights_that_tie_are_cut_all_the_same(make_job: Callable[..., tuple[Run, Prune]]) -> None:
     """TFMOT keeps whatever equals its threshold: of a layer of equal weights, all."""
     model = make_model()
     hidden = model.get_layer("hidden")
     hidden.kernel.assign(np.full(hidden.kernel.shape, 0.01, np.float32))
     hidden.trainable = False
-    job, step = make_job(model, training={"batch_size": 576})
+    run, step = make_job(model, training={"batch_size": 576})
 
-    targets, _ = run(job, step)
+    targets, _ = prune_with_tfmot(run, step)
 
-    assert_delivered(job, targets)
+    assert_delivered(run, targets)
 
 
-def test_single_layers_may_have_their_own_sparsity(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+def test_single_layers_may_have_their_own_sparsity(make_job: Callable[..., tuple[Run, Prune]]) -> None:
     """Also one that lies below where the ramp begins."""
     schedule = {"kind": "polynomial", "epochs": 1, "initial_sparsity": 0.5}
-    job, step = make_job(layers={"conv": 0.25}, schedule=schedule)
-    targets, _ = run(job, step)
-    assert_delivered(job, targets)
+    run, step = make_job(layers={"conv": 0.25}, schedule=schedule)
+    targets, _ = prune_with_tfmot(run, step)
+    assert_delivered(run, targets)
     assert targets == {"conv": 0.25, "hidden": 0.8}
 
 
-def test_blocks_lie_along_the_inputs(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+def test_blocks_lie_along_the_inputs(make_job: Callable[..., tuple[Run, Prune]]) -> None:
     """Ours are units x inputs, as LiteRT stores Dense kernels; TFMOT sees the transpose of that."""
-    job, step = make_job(structure="block", block_shape=[2, 4], sparsity=0.75, skip_layers=["conv"])
+    run, step = make_job(structure="block", block_shape=[2, 4], sparsity=0.75, skip_layers=["conv"])
 
-    targets, _ = run(job, step)
+    targets, _ = prune_with_tfmot(run, step)
 
-    units_by_inputs = job.masks.mask("hidden").T
+    units_by_inputs = run.masks.mask("hidden").T
     blocks = units_by_inputs.reshape(32 // 2, 2, 128 // 4, 4).transpose(0, 2, 1, 3).reshape(-1, 8)
     assert np.all(blocks.all(axis=1) | ~blocks.any(axis=1))
     assert 1 - blocks.any(axis=1).mean() == pytest.approx(0.75)
-    assert job.masks.mask("conv").all(), "skipped"
-    assert_delivered(job, targets)
+    assert run.masks.mask("conv").all(), "skipped"
+    assert_delivered(run, targets)
 
 
-def test_n_of_m_stay_along_the_input_features(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+def test_n_of_m_stay_along_the_input_features(make_job: Callable[..., tuple[Run, Prune]]) -> None:
     """One of four stays: TFMOT counts the zeros instead, three."""
-    job, step = make_job(mixed(), structure="n_m", n_m=[1, 4], sparsity=None, skip_layers=["conv"])
+    run, step = make_job(mixed(), structure="n_m", n_m=[1, 4], sparsity=None, skip_layers=["conv"])
 
-    targets, _ = run(job, step)
+    targets, _ = prune_with_tfmot(run, step)
 
     assert set(targets) == {"separable", "hidden", "twice", "inner/own"}
     for name in targets:
-        features_last = np.moveaxis(job.masks.mask(name), -2, -1)
+        features_last = np.moveaxis(run.masks.mask(name), -2, -1)
         assert np.all(features_last.reshape(-1, 4).sum(axis=1) == 1), name
 
 
-def test_what_tfmot_refuses_stays_dense_and_is_named(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+def test_what_tfmot_refuses_stays_dense_and_is_named(make_job: Callable[..., tuple[Run, Prune]]) -> None:
     """One layer that TFMOT does not know fails the whole model when it is used by hand."""
-    job, step = make_job(mixed())
-    statistics = np.array(job.model.get_layer("norm").moving_mean)
+    run, step = make_job(mixed())
+    statistics = np.array(run.model.get_layer("norm").moving_mean)
 
-    targets, _ = run(job, step)
+    targets, _ = prune_with_tfmot(run, step)
 
     assert set(targets) == {"conv", "separable", "hidden", "twice", "inner/own"}
-    assert_delivered(job, targets)
-    assert job.masks.mask("einsum").all()
-    assert any("einsum (TFMOT does not know EinsumDense layers)" in note for note in job.notes)
-    assert any("fixed/own (it is only called with training=False" in note for note in job.notes)
-    assert not np.allclose(statistics, job.model.get_layer("norm").moving_mean), "statistics come back too"
+    assert_delivered(run, targets)
+    assert run.masks.mask("einsum").all()
+    assert any("einsum (TFMOT does not know EinsumDense layers)" in note for note in run.notes)
+    assert any("fixed/own (it is only called with training=False" in note for note in run.notes)
+    assert not np.allclose(statistics, run.model.get_layer("norm").moving_mean), "statistics come back too"
 
 
-def test_what_was_cut_before_stays_cut(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+def test_what_was_cut_before_stays_cut(make_job: Callable[..., tuple[Run, Prune]]) -> None:
     """TFMOT by hand falls back from 80 % to 50 % when it is asked for 50 % afterwards."""
-    job, step = make_job(sparsity=0.5)
+    run, step = make_job(sparsity=0.5)
     rng = np.random.default_rng(0)
-    for name in job.masks.names:
-        weights = job.masks.weights(name)
-        job.masks.set(name, weights * (rng.uniform(size=weights.shape) < 0.3))
-    before = {name: job.masks.mask(name) for name in job.masks.names}
+    for name in run.masks.names:
+        weights = run.masks.weights(name)
+        run.masks.set(name, weights * (rng.uniform(size=weights.shape) < 0.3))
+    before = {name: run.masks.mask(name) for name in run.masks.names}
 
-    run(job, step)
+    prune_with_tfmot(run, step)
 
     for name, mask in before.items():
-        assert not np.any(job.masks.mask(name) & ~mask)
-        np.testing.assert_array_equal(job.masks.mask(name), mask, err_msg="0.5 is less than what is cut already")
+        assert not np.any(run.masks.mask(name) & ~mask)
+        np.testing.assert_array_equal(run.masks.mask(name), mask, err_msg="0.5 is less than what is cut already")
 
 
 def _one_layer(layer: Any) -> Any:
@@ -245,14 +245,14 @@ def test_an_optimizer_that_tf_keras_lacks_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_training_that_diverges_says_so(make_job: Callable[..., tuple[Job, Prune]]) -> None:
+def test_a_training_that_diverges_says_so(make_job: Callable[..., tuple[Run, Prune]]) -> None:
     """And names the epoch."""
-    job, step = make_job(
+    run, step = make_job(
         training={"optimizer": "sgd"}, schedule={"kind": "polynomial", "epochs": 1, "learning_rate": 1e30}
     )
 
     with pytest.raises(TrainingDiverged, match="epoch 1 of prune"):
-        run(job, step)
+        prune_with_tfmot(run, step)
 
 
 def test_no_later_process_is_turned_to_keras_2() -> None:

@@ -13,8 +13,9 @@ from engine.objectives.objective import resolve
 from engine.pruning.cutting import Cutting, scorer
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan
-from engine.training.config import Regime
-from engine.training.train import check_finite, num_steps, starting_learning_rate, train
+from engine.training.config import TrainingConfig
+from engine.training.context import TrainingContext, num_steps
+from engine.training.train import check_finite, starting_learning_rate, train
 from secateur.errors import TrainingDiverged
 from secateur.specs.pruning import Constant, Iterative, Polynomial, Prune
 from secateur.specs.spec import Objective
@@ -60,21 +61,21 @@ def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[f
         seen.append(masks.sparsity())
 
     total = num_steps(dataset, batch_size=BATCH, epochs=step.schedule.epochs)  # type: ignore[union-attr]
-    train(
-        model,
-        dataset,
-        Feed("none", (6,), "float32"),
-        objective,
-        masks,
+    context = TrainingContext(
         step_name="prune",
-        regime=Regime.of(step.schedule, float(optimizer.learning_rate)),  # type: ignore[arg-type]
+        model=model,
+        data=dataset,
+        feed=Feed("none", (6,), "float32"),
+        objective=objective,
+        masks=masks,
+        config=TrainingConfig.of(step.schedule, float(optimizer.learning_rate)),  # type: ignore[arg-type]
         training=Training(batch_size=BATCH),
         optimizer=optimizer,
         seed=0,
         cuts=plan(step.schedule, cutting.final, num_steps=total),
         cut=cut,
-        on_advance=lambda at: None,
     )
+    train(context)
     return masks, seen, cutting
 
 
