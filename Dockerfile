@@ -13,7 +13,7 @@ FROM base AS source
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 WORKDIR /source
-COPY pyproject.toml constraints.txt no-deps.txt README.md ./
+COPY pyproject.toml constraints.txt no-deps.txt README.md LICENSE ./
 COPY secateur secateur
 COPY screening screening
 COPY reporting reporting

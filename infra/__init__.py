@@ -1,1 +1,1 @@
-"""Adapters to the outside, shared by gateway and workers: settings, database, artifact store, broker, logs."""
+"""Adapters shared by gateway and workers: settings, database, artifact store, broker, logs."""

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infra.circuit_breaker import Silence
+from infra.circuit_breaker import CircuitBreaker
 from infra.db.tables import Job
 from secateur.errors import Unavailable
 from secateur.protocol.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
@@ -69,7 +69,7 @@ class Publisher:
         self._app = app
         limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
         app.conf.broker_transport_options = app.conf.broker_transport_options | limits
-        self._silence = Silence("The broker does not answer.")
+        self._breaker = CircuitBreaker("The broker does not answer.")
 
     def publish(self, job: Job) -> None:
         """Send a job's id to its queue.
@@ -82,8 +82,8 @@ class Publisher:
         try:
             self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
         except (OperationalError, redis.RedisError, OSError) as fault:
-            if _is_silence(fault) or _is_silence(fault.__cause__):
-                self._silence.note()
+            if _is_timeout(fault) or _is_timeout(fault.__cause__):
+                self._breaker.open()
             raise Unavailable(f"The broker takes no message: {fault}") from fault
 
     def waiting(self, queue: Queue) -> int:
@@ -92,13 +92,13 @@ class Publisher:
         Raises:
             Unavailable: the broker does not answer.
         """
-        self._silence.check(self._ask)
+        self._breaker.check(self._ask)
         with self._asked() as client:
             return int(client.llen(KEY_PREFIX + queue))
 
     def ping(self) -> None:
         """Raise ``Unavailable`` unless the broker answers within two seconds."""
-        if not self._silence.check(self._ask):
+        if not self._breaker.check(self._ask):
             self._ask()
 
     def _ask(self) -> None:
@@ -111,12 +111,12 @@ class Publisher:
             with connect(self._app.conf.broker_url) as client:
                 yield client
         except (redis.RedisError, OSError) as fault:
-            if _is_silence(fault):
-                self._silence.note()
+            if _is_timeout(fault):
+                self._breaker.open()
             raise Unavailable("The broker does not answer.") from fault
 
 
-def _is_silence(fault: BaseException | None) -> bool:
+def _is_timeout(fault: BaseException | None) -> bool:
     return isinstance(fault, redis.TimeoutError | TimeoutError)
 
 

@@ -1,7 +1,7 @@
-"""Remembers that a part did not answer in time, so that not everybody who needs it waits for it in turn.
+"""A circuit breaker for one part: once it has timed out, callers fail at once instead of waiting for it in turn.
 
-A part that refuses is found out at once, by each who asks. One that hangs keeps each for as long as it may take; forty
-of them are all the threads of a gateway, and whoever comes next would wait for a thread.
+A part that refuses is noticed at once by each caller. A part that hangs holds every caller until its time-out, and
+forty such requests take all the threads of a gateway.
 """
 
 import threading
@@ -12,16 +12,17 @@ from typing import Final
 from secateur.errors import Unavailable
 
 PAUSE_SECONDS: Final = 1.0
-"""Between two who ask a silent part whether it answers again."""
+"""Between two probes of a part that has timed out."""
 
 
-class Silence:
-    """Whether one part is silent. Called by any number of threads.
+class CircuitBreaker:
+    """Open from a time-out of its part until the part answers a probe. Called by any number of threads.
 
-    >>> silence = Silence("The store does not answer.")
-    >>> silence.check(lambda: print("nobody asks a part that answers"))
-    >>> silence.note()
-    >>> silence.is_noted
+    >>> breaker = CircuitBreaker("The store does not answer.")
+    >>> breaker.check(lambda: print("a closed breaker sends no probe"))
+    False
+    >>> breaker.open()
+    >>> breaker.is_open
     True
     """
 
@@ -29,41 +30,41 @@ class Silence:
         self._detail = detail
         self._clock = clock
         self._lock = threading.Lock()
-        self._is_asking = False
-        self._ask_at = 0.0
-        self.is_noted = False
+        self._is_probing = False
+        self._next_probe = 0.0
+        self.is_open = False
 
-    def note(self) -> None:
-        """Remember that the part has just kept somebody waiting for too long."""
+    def open(self) -> None:
+        """Remember that the part has just timed out."""
         with self._lock:
-            self.is_noted = True
-            self._ask_at = self._clock() + PAUSE_SECONDS
+            self.is_open = True
+            self._next_probe = self._clock() + PAUSE_SECONDS
 
-    def check(self, ask: Callable[[], object]) -> bool:
-        """Return when the part is worth a try: it was not silent, or it answers to ``ask`` now, which is returned.
+    def check(self, probe: Callable[[], object]) -> bool:
+        """Return when the part is worth a call. True if it has just answered the probe.
 
         Args:
-            ask: something small that the part must answer. One caller at a time asks, each second.
+            probe: something small that the part must answer. One caller at a time sends it, once a second.
 
         Raises:
-            Unavailable: it is silent, and it is not this caller's turn to ask.
-            Whatever ``ask`` raises; then it is still away.
+            Unavailable: the breaker is open, and another caller sends the next probe.
+            Exception: whatever ``probe`` raises; the breaker stays open.
         """
-        if not self.is_noted or not self._may_ask():
+        if not self.is_open or not self._may_probe():
             return False
         try:
-            ask()
-            self.is_noted = False
+            probe()
+            self.is_open = False
             return True
         finally:
-            self._is_asking, self._ask_at = False, self._clock() + PAUSE_SECONDS
+            self._is_probing, self._next_probe = False, self._clock() + PAUSE_SECONDS
 
-    def _may_ask(self) -> bool:
-        """Take the turn to ask. False when the part has answered meanwhile."""
+    def _may_probe(self) -> bool:
+        """Whether this caller sends the probe. False when the breaker was closed meanwhile."""
         with self._lock:
-            if not self.is_noted:
+            if not self.is_open:
                 return False
-            if self._is_asking or self._clock() < self._ask_at:
+            if self._is_probing or self._clock() < self._next_probe:
                 raise Unavailable(self._detail, suggestions=["Try again in a moment."])
-            self._is_asking = True
+            self._is_probing = True
             return True

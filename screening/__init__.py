@@ -1,4 +1,4 @@
-"""Static checks of untrusted uploads: no upload is loaded, unpickled or unpacked here. Standard library only.
+"""Static checks of untrusted uploads. No upload is loaded, unpickled or unpacked here.
 
 The gateway asks before it keeps a file, the worker's child asks again before it loads one.
 """

@@ -17,12 +17,12 @@ from infra.storage.store import Store
 from infra.telemetry.logs import logger
 from infra.telemetry.trace_context import working_for
 from infra.telemetry.traces import Traces
-from service.components import Parts
+from service.components import Components
 from service.http import problems
 from service.http.strict_query import refuse_unknown
-from service.middleware.authentication import FOR_MONITORS, Guard
+from service.middleware.authentication import FOR_MONITORS, Authentication
 from service.middleware.body_limit import BodyLimit
-from service.middleware.early_answers import Linger
+from service.middleware.early_answers import EarlyAnswers
 from service.middleware.request_id import request_id_of
 from service.monitoring.metrics import Requests
 from service.openapi import Gateway
@@ -49,7 +49,7 @@ DESCRIPTION = "Prune, fine-tune and quantise Keras models, with every number mea
 
 def create_app(settings: Settings) -> Gateway:
     """A gateway that connects when it is first asked, not before."""
-    parts = Parts(
+    parts = Components(
         settings,
         Database(settings.database, answer_seconds=settings.answer_seconds),
         Store.from_url(settings.store, answer_seconds=settings.answer_seconds),
@@ -79,10 +79,10 @@ def create_app(settings: Settings) -> Gateway:
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Guard, parts=parts)
+    app.add_middleware(Authentication, parts=parts)
     app.add_middleware(TusHeader)
     app.add_middleware(RequestLog, requests=parts.requests, traces=parts.traces)
-    app.add_middleware(Linger)
+    app.add_middleware(EarlyAnswers)
     return app
 
 

@@ -17,7 +17,7 @@ from service.monitoring.readiness import Probe
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """The outside of one gateway."""
 
     settings: Settings
@@ -37,8 +37,8 @@ class Parts:
         object.__setattr__(self, "probe", Probe(self.database, self.publisher, self.store, alive_seconds=alive))
 
 
-def _parts(request: Request) -> Parts:
-    return cast(Parts, request.app.state.parts)
+def _parts(request: Request) -> Components:
+    return cast(Components, request.app.state.parts)
 
 
-UseParts = Annotated[Parts, Depends(_parts)]
+UseComponents = Annotated[Components, Depends(_parts)]

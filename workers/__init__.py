@@ -1,1 +1,1 @@
-"""Runs jobs: a Celery worker whose tasks only watch over a child process. The child alone imports the engine."""
+"""Runs jobs: a Celery worker whose tasks watch over child processes."""

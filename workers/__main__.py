@@ -20,16 +20,16 @@ from secateur.errors import SandboxMissing
 from secateur.protocol.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
-from workers.background.reaper import Sweep, sweeping
+from workers.background.reaper import Reaper, reaping
 from workers.sandbox.level import FULL, Sandbox, prepared
-from workers.supervision.attempt import Means
-from workers.supervision.checkpoints import Keeping
+from workers.supervision.attempt import WorkerContext
+from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
 from workers.supervision.outputs import Bounds
 from workers.supervision.process import child_command
 from workers.supervision.scratch import scratch
 from workers.supervision.supervisor import Supervisor
-from workers.webhooks.delivery import Courier, delivering
+from workers.webhooks.delivery import WebhookDelivery, delivering
 
 
 def main(arguments: Sequence[str] | None = None, *, command: Command = child_command) -> None:
@@ -53,19 +53,21 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
     with scratch(settings.scratch) as folder, ExitStack() as opened:
         sandbox = _sandbox(settings, folder)
         children = Children(folder, sandbox, settings.job_memory_bytes, command)
-        sweep = Sweep(database, publisher, settings, options.queues, sandbox=sandbox.level)
-        opened.enter_context(sweeping(sweep, every_seconds=settings.sweep_seconds))
+        sweep = Reaper(database, publisher, settings, options.queues, sandbox=sandbox.level)
+        opened.enter_context(reaping(sweep, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
         traces = Traces.from_environment("secateur-worker")
         opened.callback(traces.close)
         if settings.deliver_webhooks:
-            opened.enter_context(delivering(Courier(database, settings.webhook_targets, traces=traces)))
+            opened.enter_context(delivering(WebhookDelivery(database, settings.webhook_targets, traces=traces)))
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
         bounds = Bounds(settings.job_output_files, settings.job_output_bytes)
-        keeping = Keeping(settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes)
-        means = Means(database, store, draining, children, bounds, keeping, traces)
-        supervisor = Supervisor(means, publisher, settings)
+        keeping = CheckpointPolicy(
+            settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes
+        )
+        context = WorkerContext(database, store, draining, children, bounds, keeping, traces)
+        supervisor = Supervisor(context, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()
 

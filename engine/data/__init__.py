@@ -1,1 +1,1 @@
-"""Data sets: every format becomes rows, samples of one shape behind one another, and labels. See docs/data.md."""
+"""Data sets of any format and size as rows, split and fed to models. See docs/data.md."""

@@ -1,1 +1,1 @@
-"""Cut: what goes, how it is chosen, how much of each layer, when, and that it stays cut."""
+"""Pruning by masks: criterion, distribution, structure and schedule, each an axis of its own."""

@@ -9,27 +9,27 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from infra.accounts.quotas import Amounts, LimitsOf
+from infra.accounts.quotas import LimitsOf, Usage
 from infra.db import locks
 from infra.db.tables import OwnerLimits
 from infra.settings import Settings
 
 
 @dataclass(frozen=True)
-class Limits(Amounts):
+class EffectiveLimits(Usage):
     """What an owner may use at most. 0 is any amount; the size of one upload always has an end."""
 
     requests_per_minute: int
     max_upload_bytes: int
 
 
-NAMES: Final = tuple(Limits.__dataclass_fields__)
+NAMES: Final = tuple(EffectiveLimits.__dataclass_fields__)
 """Of the limits, and of the columns that say otherwise."""
 
 
-def usual(settings: Settings) -> Limits:
+def usual(settings: Settings) -> EffectiveLimits:
     """What the settings allow each owner."""
-    return Limits(
+    return EffectiveLimits(
         stored_bytes=settings.quota_stored_bytes,
         queued_jobs=settings.quota_queued_jobs,
         running_jobs=settings.quota_running_jobs,
@@ -38,10 +38,10 @@ def usual(settings: Settings) -> Limits:
     )
 
 
-def of(session: Session, owner: str, *, settings: Settings) -> Limits:
+def of(session: Session, owner: str, *, settings: Settings) -> EffectiveLimits:
     """What an owner may use: what its row says, and the settings where that says nothing."""
     row = session.get(OwnerLimits, owner)
-    return Limits(**asdict(usual(settings)) | ({} if row is None else own(row)))
+    return EffectiveLimits(**asdict(usual(settings)) | ({} if row is None else own(row)))
 
 
 def by(settings: Settings) -> LimitsOf:

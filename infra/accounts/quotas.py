@@ -19,7 +19,7 @@ from secateur.protocol.states import JobState, UploadState
 
 
 @dataclass(frozen=True)
-class Amounts:
+class Usage:
     """What an owner uses, or what each may use at most."""
 
     stored_bytes: int
@@ -27,13 +27,13 @@ class Amounts:
     running_jobs: int
 
 
-LimitsOf = Callable[[Session, str], Amounts]
+LimitsOf = Callable[[Session, str], Usage]
 """What an owner, given by name, may use."""
 
 
-def usage(session: Session, owner: str) -> Amounts:
+def usage(session: Session, owner: str) -> Usage:
     """What an owner uses now. Bytes count once for each upload and file, also where two have the same content."""
-    return Amounts(stored_bytes(session, owner), _count(session, owner, _queued()), _count(session, owner, _running()))
+    return Usage(stored_bytes(session, owner), _count(session, owner, _queued()), _count(session, owner, _running()))
 
 
 def stored_bytes(session: Session, owner: str) -> int:
@@ -53,7 +53,7 @@ def stored_bytes(session: Session, owner: str) -> int:
     return sum(int(session.scalar(part) or 0) for part in (uploaded, announced, left, kept))
 
 
-def check_room(session: Session, owner: str, more_bytes: int, limits: Amounts) -> None:
+def check_room(session: Session, owner: str, more_bytes: int, limits: Usage) -> None:
     """Raise ``QuotaExceeded`` unless so many more bytes may be stored."""
     if not limits.stored_bytes:
         return
@@ -68,7 +68,7 @@ def check_room(session: Session, owner: str, more_bytes: int, limits: Amounts) -
         )
 
 
-def check_queue(session: Session, owner: str, limits: Amounts) -> None:
+def check_queue(session: Session, owner: str, limits: Usage) -> None:
     """Raise ``QuotaExceeded`` unless one more job may be queued. The trials of a sweep do not count."""
     if not limits.queued_jobs:
         return
@@ -115,7 +115,7 @@ def startable(session: Session, waiting: Iterable[Job], limits_of: LimitsOf) -> 
     return chosen
 
 
-def next_in_line(session: Session, owner: str, limits: Amounts) -> Job | None:
+def next_in_line(session: Session, owner: str, limits: Usage) -> Job | None:
     """The job that may start now that one of its owner has ended, if it waits for that and has no message."""
     if not limits.running_jobs or _count(session, owner, _running()) >= limits.running_jobs:
         return None

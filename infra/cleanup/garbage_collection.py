@@ -97,7 +97,7 @@ def _remove(
 
 def _unneeded_blobs(database: Database, store: Store, *, before: datetime, now: datetime) -> int:
     with database.write() as session:
-        blobs.let_go_of_old(session, now=now)
+        blobs.release_old_holds(session, now=now)
         checkpoints.forget_ended_before(session, now - timedelta(seconds=RETRY_SECONDS))
     removed = 0
     for digests in _batches(blob.digest for blob in store.blobs() if blob.modified_at < before):

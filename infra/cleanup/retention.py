@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from infra.db.database import Database
 from infra.db.tables import Artifact, Job, Upload
 from infra.jobs import queries
-from infra.jobs import trials as families
+from infra.jobs import trials as sweep_trials
 from infra.storage import blobs
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
@@ -90,7 +90,7 @@ def remove_job(removal: Removal, job: Job) -> None:
             f"{job.id} is a trial of {job.parent_id}.",
             suggestions=[f"DELETE /v1/jobs/{job.parent_id}: its trials go with it."],
         )
-    trials = families.children(session, job.id, hold=True)  # one that is just ending has its files by then
+    trials = sweep_trials.children(session, job.id, hold=True)  # one that is just ending has its files by then
     if any(trial.state in UNFINISHED for trial in trials):
         raise InUse(f"Trials of {job.id} have not stopped yet.", suggestions=["Try again in a few seconds."])
     ids = [job.id, *(trial.id for trial in trials)]

@@ -33,7 +33,7 @@ def observed(name: str, labels: tuple[str, ...], seconds: float) -> dict[Key, fl
     return {(f"{name}_bucket", (*labels, bucket)): 1.0, (f"{name}_sum", labels): max(0.0, seconds)}
 
 
-def together(many: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
+def merged(many: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
     """Several counts as one.
 
     >>> together([{("a", ()): 1.0}, {("a", ()): 2.0, ("b", ()): 1.0}])

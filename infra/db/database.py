@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from infra.circuit_breaker import Silence
+from infra.circuit_breaker import CircuitBreaker
 from secateur.disk_full import lacks_room
 from secateur.errors import InvalidRequest, StorageFull, Unavailable
 
@@ -35,8 +35,8 @@ class Database:
     def __init__(self, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         """A database that counts as away when it takes longer to answer; SQLite answers, or is locked."""
         self.url = url
-        self._silence = Silence("The database does not answer.")
-        self.engine = _engine(url, answer_seconds, self._silence)
+        self._breaker = CircuitBreaker("The database does not answer.")
+        self.engine = _engine(url, answer_seconds, self._breaker)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -60,7 +60,7 @@ class Database:
     @contextmanager
     def _asked(self) -> Iterator[None]:
         with _translated():
-            self._silence.check(self._ask)
+            self._breaker.check(self._ask)
             yield
 
     def _ask(self) -> None:
@@ -87,7 +87,7 @@ class Database:
         config.set_main_option("script_location", str(MIGRATIONS))
         with (
             _translated(),
-            _disposed(_engine(self.url, None, self._silence)) as engine,
+            _disposed(_engine(self.url, None, self._breaker)) as engine,
             engine.connect() as connection,
             _rebuildable(connection),
             connection.begin(),
@@ -128,11 +128,11 @@ def _rebuildable(connection: Connection) -> Iterator[None]:
         raw.execute("PRAGMA foreign_keys=ON")
 
 
-def _engine(url: str, answer_seconds: float | None, silence: Silence) -> Engine:
+def _engine(url: str, answer_seconds: float | None, breaker: CircuitBreaker) -> Engine:
     if make_url(url).get_backend_name() == "postgresql":
         from infra.db import postgres  # only here: who keeps rows in a file needs no driver
 
-        return postgres.engine(url, answer_seconds=answer_seconds, on_silence=silence.note)
+        return postgres.engine(url, answer_seconds=answer_seconds, on_timeout=breaker.open)
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, pool_size=10, max_overflow=30)
 
     @event.listens_for(engine, "connect")

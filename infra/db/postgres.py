@@ -44,7 +44,7 @@ class Patient(psycopg.Connection[Any]):
     """A connection that waits so long for each answer and no longer."""
 
     answer_seconds: float | None = None
-    on_silence: Callable[[], None] = staticmethod(lambda: None)
+    on_timeout: Callable[[], None] = staticmethod(lambda: None)
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait for the answer to one message.
@@ -58,18 +58,18 @@ class Patient(psycopg.Connection[Any]):
             return super().wait(gen, interval, self.answer_seconds)
         except errors._WaitTimeout as fault:
             self.close()
-            self.on_silence()
+            self.on_timeout()
             raise Silent(f"no answer in {self.answer_seconds} seconds") from fault
 
     @classmethod
-    def reach(cls, *arguments: Any, answer_seconds: float | None, on_silence: Callable[[], None], **more: Any) -> Self:
+    def reach(cls, *arguments: Any, answer_seconds: float | None, on_timeout: Callable[[], None], **more: Any) -> Self:
         """Connect, within a few seconds."""
         try:
             made = cls.connect(*arguments, **more)
         except errors.ConnectionTimeout:
-            on_silence()
+            on_timeout()
             raise
-        made.answer_seconds, made.on_silence = answer_seconds, on_silence
+        made.answer_seconds, made.on_timeout = answer_seconds, on_timeout
         return made
 
 
@@ -86,12 +86,12 @@ def waiting_for_locks(connection: Connection) -> Iterator[None]:
         raw.answer_seconds = before
 
 
-def engine(url: str, *, answer_seconds: float | None, on_silence: Callable[[], None]) -> Engine:
+def engine(url: str, *, answer_seconds: float | None, on_timeout: Callable[[], None]) -> Engine:
     """Connections to a server.
 
     Args:
         answer_seconds: for each answer, and for a connection of the pool; None: as long as it takes.
-        on_silence: told when an answer did not come in time.
+        on_timeout: told when an answer did not come in time.
     """
     drawn = make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     made = create_engine(drawn, **POOL, pool_timeout=answer_seconds or 30.0)
@@ -100,7 +100,7 @@ def engine(url: str, *, answer_seconds: float | None, on_silence: Callable[[], N
     def _connect(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> Patient:
         given = bounds(answer_seconds) | parameters
         given["options"] = " ".join(filter(None, (options(answer_seconds), parameters.get("options"))))
-        return Patient.reach(*arguments, answer_seconds=answer_seconds, on_silence=on_silence, **given)
+        return Patient.reach(*arguments, answer_seconds=answer_seconds, on_timeout=on_timeout, **given)
 
     return made
 

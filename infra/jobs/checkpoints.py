@@ -38,7 +38,7 @@ def keep(session: Session, job_id: str, attempt: int, file: StoredFile, *, steps
     )
     if written is None:
         return False
-    blobs.let_go(session, job_id)
+    blobs.release(session, job_id)
     return True
 
 

@@ -16,8 +16,8 @@ from infra.db import clock
 from infra.db.tables import Artifact, Job, JobLabel, Upload
 from infra.jobs import events
 from infra.jobs.events import Entry
-from infra.jobs.steps import afresh, dump
-from infra.jobs.transitions import move, told
+from infra.jobs.steps import dump, reset_steps
+from infra.jobs.transitions import entry, move
 from infra.storage import blobs
 from infra.webhooks import outbox
 from secateur.errors import Failure
@@ -104,7 +104,7 @@ def _begin(session: Session, job: Job) -> None:
     job.charged, job.last_event = 0, 1
     session.add(job)
     session.flush()
-    events.write(session, job.id, 0, [told(JobState.QUEUED)], last=1, at=job.created_at)
+    events.write(session, job.id, 0, [entry(JobState.QUEUED)], last=1, at=job.created_at)
 
 
 def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime | None = None) -> Job | None:
@@ -114,7 +114,7 @@ def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime 
         Job.id == job_id,
         or_(Job.state == JobState.QUEUED, due()),
         now=now,
-        entries=[told(JobState.RUNNING)],
+        entries=[entry(JobState.RUNNING)],
         state=JobState.RUNNING,
         attempt=Job.attempt + 1,
         charged=Job.charged + 1,
@@ -171,7 +171,7 @@ def finish(
         held(job_id, attempt),
         Job.state.in_(allowed),
         now=now,
-        entries=[*entries, told(outcome.state, failure=failure)],
+        entries=[*entries, entry(outcome.state, failure=failure)],
         state=outcome.state,
         failure=failure,
         steps=dump(steps),
@@ -182,7 +182,7 @@ def finish(
         return False
     for file in outcome.files:  # in place of those of an attempt that was tried again
         session.merge(Artifact(job_id=job_id, **vars(file)))
-    blobs.let_go(session, job_id)
+    blobs.release(session, job_id)
     if job.upload_id is not None:
         _settle_upload(session, job.upload_id, outcome, now=clock.read(session, now))
     return True
@@ -224,15 +224,15 @@ def requeue(
         held(job_id, attempt),
         Job.state == JobState.RUNNING,
         now=now,
-        entries=[*entries, told(JobState.QUEUED, level="info" if drained else "warning", why=why, detail=detail)],
+        entries=[*entries, entry(JobState.QUEUED, level="info" if drained else "warning", why=why, detail=detail)],
         state=JobState.QUEUED,
         charged=Job.charged - (1 if drained else 0),
         lease_until=None,
         published_at=None,
     )
     if job is not None:
-        job.steps = afresh(job)
-        blobs.let_go(session, job_id)
+        job.steps = reset_steps(job)
+        blobs.release(session, job_id)
     return job is not None
 
 
@@ -241,11 +241,11 @@ def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> Job
     here, state = Job.id == job_id, JobState.CANCELLED
     ended = clock.later(now)
     if move(
-        session, here, Job.state == JobState.QUEUED, now=now, entries=[told(state)], state=state, finished_at=ended
+        session, here, Job.state == JobState.QUEUED, now=now, entries=[entry(state)], state=state, finished_at=ended
     ):
         return state
     state = JobState.CANCELLING
-    if move(session, here, Job.state == JobState.RUNNING, now=now, entries=[told(state)], state=state):
+    if move(session, here, Job.state == JobState.RUNNING, now=now, entries=[entry(state)], state=state):
         return state
     return state if session.scalar(select(Job.id).where(here, Job.state == state)) else None
 
@@ -258,7 +258,7 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> bool:
         Job.id == job.id,
         Job.state.in_(RETRYABLE),
         now=now,
-        entries=[told(JobState.QUEUED, why="retried")],
+        entries=[entry(JobState.QUEUED, why="retried")],
         state=JobState.QUEUED,
         charged=0,
         failure=None,
@@ -266,14 +266,14 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> bool:
         finished_at=None,
         published_at=None,
         pending_until=pending,
-        expires_at=kept_anew(session, job, now=now),
+        expires_at=retention_from_now(session, job, now=now),
     )
     if again is not None:
-        again.steps = afresh(again)
+        again.steps = reset_steps(again)
     return again is not None
 
 
-def kept_anew(session: Session, job: Job, *, now: datetime | None = None) -> datetime | None:
+def retention_from_now(session: Session, job: Job, *, now: datetime | None = None) -> datetime | None:
     """When a job expires that begins again: it is kept for as long as it was to be kept at first."""
     return None if job.expires_at is None else clock.read(session, now) + (job.expires_at - job.created_at)
 

@@ -13,12 +13,12 @@ from infra.db import clock
 from infra.db.tables import Job
 from infra.jobs.lifecycle import Outcome, due, finish, requeue
 from infra.jobs.steps import running_step, steps_of
-from infra.jobs.transitions import move, told
+from infra.jobs.transitions import entry, move
 from secateur.errors import PendingTimeExceeded, WorkerCrashed
 from secateur.protocol.states import JobState
 
 
-def sweep(
+def recover(
     session: Session,
     *,
     max_attempts: int,
@@ -34,22 +34,22 @@ def sweep(
     such jobs alone this time: their workers could not speak. Safe to run at any time, any number of times, side by
     side.
     """
-    for job in () if spare else _lapsed(session, now):
+    for job in () if spare else _with_expired_lease(session, now):
         on_lost(job)
-        _set_right(session, job, max_attempts, now)
+        _recover_job(session, job, max_attempts, now)
     _expire(session, now)
     unsent = or_(Job.published_at.is_(None), Job.published_at < clock.later(now, -resend_seconds))
     wanted = select(Job).where(or_(Job.state == JobState.QUEUED, due()), unsent)
     return list(session.scalars(wanted.order_by(Job.created_at, Job.position)))
 
 
-def _lapsed(session: Session, now: datetime | None) -> Sequence[Job]:
+def _with_expired_lease(session: Session, now: datetime | None) -> Sequence[Job]:
     held = Job.state.in_([JobState.RUNNING, JobState.CANCELLING])
     lapsed = select(Job).where(held, Job.lease_until < clock.later(now))
     return session.scalars(lapsed.with_for_update(skip_locked=True)).all()
 
 
-def _set_right(session: Session, job: Job, max_attempts: int, now: datetime | None) -> None:
+def _recover_job(session: Session, job: Job, max_attempts: int, now: datetime | None) -> None:
     if job.state == JobState.CANCELLING:
         finish(session, job.id, job.attempt, Outcome(JobState.CANCELLED), steps=steps_of(job), now=now)
     elif job.charged >= max_attempts:
@@ -72,7 +72,7 @@ def _expire(session: Session, now: datetime | None) -> None:
     told_so, ended = failure.model_dump(mode="json"), clock.later(now)
     overdue = (Job.state == JobState.QUEUED, Job.started_at.is_(None), Job.pending_until < clock.later(now))
     for job_id in session.scalars(select(Job.id).where(*overdue)).all():
-        entries = [told(JobState.EXPIRED, failure=told_so)]
+        entries = [entry(JobState.EXPIRED, failure=told_so)]
         state = JobState.EXPIRED
         move(
             session,

@@ -23,7 +23,7 @@ def dump(steps: Iterable[StepProgress]) -> list[dict[str, Any]]:
     return [step.model_dump(mode="json") for step in steps]
 
 
-def afresh(job: Job) -> list[dict[str, Any]]:
+def reset_steps(job: Job) -> list[dict[str, Any]]:
     """The steps of a job that begins again. Done stays what its checkpoint has behind it, or a sweep before trials."""
     before = job.checkpoint_steps or (job.steps if job.kind == "sweep" else [])
     done = {step["name"]: step for step in before if step["state"] == StepState.SUCCEEDED}

@@ -50,7 +50,7 @@ def _ends_for_good(values: Mapping[str, Any]) -> bool:
     return values.get("state") in FINAL and failure.get("blame") != "service"
 
 
-def told(state: JobState, *, level: Level = "info", **more: Any) -> Entry:
+def entry(state: JobState, *, level: Level = "info", **more: Any) -> Entry:
     """The event of a move to a state, with all of ``more`` that is something."""
     grave = level if state not in (JobState.FAILED, JobState.EXPIRED) else "error"
     return Entry("state", {"state": state.value} | {name: value for name, value in more.items() if value}, grave)

@@ -17,7 +17,7 @@ from infra.jobs import lifecycle
 from infra.jobs import steps as job_steps
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
-from infra.jobs.transitions import move, told
+from infra.jobs.transitions import entry, move
 from infra.storage import blobs
 from secateur.errors import NotRetryable
 from secateur.protocol.events import Level
@@ -35,7 +35,7 @@ class Count:
     running: int
 
 
-def spread(
+def fan_out(
     session: Session,
     job: Job,
     outcome: Outcome,
@@ -68,7 +68,7 @@ def spread(
         return []
     for file in outcome.files:
         session.merge(Artifact(job_id=job.id, **vars(file)))
-    blobs.let_go(session, job.id)
+    blobs.release(session, job.id)
     rows = []
     for position, spec in enumerate(children):
         row = lifecycle.create(
@@ -117,16 +117,16 @@ def steps_of(session: Session, job: Job) -> tuple[StepProgress, ...]:
     if not found.total:
         return steps
     left = seconds(session, job.id) / found.ended * (found.total - found.ended) if found.ended else None
-    told = {
+    entry = {
         "state": StepState.RUNNING,
         "progress": found.ended / found.total,
         "eta_seconds": left,
         "message": f"{found.ended} of {found.total} ended, {found.running} running",
     }
-    return tuple(step.model_copy(update=told) if step.name == TRIALS else step for step in steps)
+    return tuple(step.model_copy(update=entry) if step.name == TRIALS else step for step in steps)
 
 
-def note_trial(session: Session, trial: Job) -> None:
+def record_trial(session: Session, trial: Job) -> None:
     """Tell in the events of a parent that one of its trials has ended."""
     ended = session.get(Job, trial.id)
     if ended is None or trial.parent_id is None:
@@ -143,7 +143,7 @@ def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> Non
         lifecycle.cancel(session, child, now=now)
     waited = (Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
     state = JobState.CANCELLED
-    move(session, *waited, now=now, entries=[told(state)], state=state, finished_at=clock.later(now))
+    move(session, *waited, now=now, entries=[entry(state)], state=state, finished_at=clock.later(now))
 
 
 def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Job]:
@@ -167,16 +167,16 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Jo
         Job.id == job.id,
         Job.state.in_(again),
         now=now,
-        entries=[told(JobState.RUNNING, why="retried")],
+        entries=[entry(JobState.RUNNING, why="retried")],
         state=JobState.RUNNING,
         charged=0,
         failure=None,
         finished_at=None,
         lease_until=None,
         published_at=clock.later(now),
-        expires_at=lifecycle.kept_anew(session, job, now=now),
+        expires_at=lifecycle.retention_from_now(session, job, now=now),
     )
     if waiting is None:
         return []
-    waiting.steps = job_steps.afresh(waiting)
+    waiting.steps = job_steps.reset_steps(waiting)
     return [trial for trial in missed if lifecycle.retry(session, trial, now=now)] or [waiting]

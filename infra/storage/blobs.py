@@ -51,7 +51,7 @@ def remove_unneeded(database: Database, store: Store, digests: Iterable[str]) ->
     return removed
 
 
-def announce(session: Session, job_id: str, digests: Iterable[str], *, now: datetime) -> None:
+def hold(session: Session, job_id: str, digests: Iterable[str], *, now: datetime) -> None:
     """Say which bytes a job's files will have. From the end of this transaction on nobody removes them."""
     wanted = sorted(set(digests))
     locks.hold(session, "blob", wanted)
@@ -60,11 +60,11 @@ def announce(session: Session, job_id: str, digests: Iterable[str], *, now: date
         session.merge(BlobHold(digest=digest, job_id=job_id, until=until))
 
 
-def let_go(session: Session, job_id: str) -> None:
+def release(session: Session, job_id: str) -> None:
     """The files of the job have their rows, or never will."""
     session.execute(delete(BlobHold).where(BlobHold.job_id == job_id))
 
 
-def let_go_of_old(session: Session, *, now: datetime) -> None:
+def release_old_holds(session: Session, *, now: datetime) -> None:
     """Forget what workers announced that never came back."""
     session.execute(delete(BlobHold).where(BlobHold.until < now))

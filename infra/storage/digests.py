@@ -13,11 +13,11 @@ Between = Callable[[], object]
 """Called before each piece of a long work; what it raises ends the work, and nothing of it is left."""
 
 
-def nothing() -> None:
+def no_check() -> None:
     """The default of ``between``."""
 
 
-def digest_of(file: IO[bytes], *, num_bytes: int | None = None, between: Between = nothing) -> str:
+def digest_of(file: IO[bytes], *, num_bytes: int | None = None, between: Between = no_check) -> str:
     """The digest of a local file, from its first byte; of so many bytes at most."""
     digest = hashlib.sha256()
     for piece in _pieces(file, num_bytes, between):

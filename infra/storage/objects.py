@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from infra.circuit_breaker import Silence
+from infra.circuit_breaker import CircuitBreaker
 from secateur.disk_full import lacks_room
 from secateur.errors import SecateurError, StorageFull, Unavailable
 
@@ -59,7 +59,7 @@ class Objects:
     patient: ObjectStore
     folder: Path | None = None
     """Of a local store; None: it is a bucket."""
-    silence: Silence = field(default_factory=lambda: Silence("The artifact store does not answer."))
+    breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker("The artifact store does not answer."))
 
     def ask(self) -> None:
         """Something small that a bucket must answer.
@@ -75,7 +75,7 @@ class Objects:
 
     def check(self) -> None:
         """Raise ``Unavailable`` when the bucket has just been silent and it is not this caller's turn to ask again."""
-        self.silence.check(self.ask)
+        self.breaker.check(self.ask)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -88,8 +88,8 @@ class Objects:
             if lacks_room(fault):
                 hint = "Free some room and try again."
                 raise StorageFull("The artifact store is full.", suggestions=[hint]) from fault
-            if is_silence(fault):
-                self.silence.note()
+            if is_timeout(fault):
+                self.breaker.open()
             raise Unavailable("The artifact store does not answer.", suggestions=["Try again in a moment."]) from fault
 
 
@@ -108,10 +108,10 @@ def opened(url: str, *, answer_seconds: float) -> Objects:
     return Objects(quick, patient)
 
 
-def is_silence(fault: BaseException) -> bool:
+def is_timeout(fault: BaseException) -> bool:
     """Whether an answer, or a connection, did not come in time; obstore tells in words alone.
 
-    >>> is_silence(TimeoutError("Generic S3 error: ... source: TimedOut")), is_silence(OSError("ConnectionRefused"))
+    >>> is_timeout(TimeoutError("Generic S3 error: ... source: TimedOut")), is_timeout(OSError("ConnectionRefused"))
     (True, False)
     """
     return "TimedOut" in str(fault)

@@ -18,9 +18,9 @@ from typing import IO, cast
 
 import obstore
 
-from infra.storage.digests import CHUNK_BYTES, Between, digest_of, nothing, verified
+from infra.storage.digests import CHUNK_BYTES, Between, digest_of, no_check, verified
 from infra.storage.objects import Objects, opened
-from infra.storage.timeouts import waited_for
+from infra.storage.timeouts import call_with_timeout
 from infra.storage.work_disk import write
 from secateur.errors import InternalError, UploadEmpty, UploadTooLarge
 
@@ -62,7 +62,7 @@ class Store:
         self._patient = objects.patient
         self._translated = objects.translated
         self._check = objects.check
-        self._silence = objects.silence
+        self._breaker = objects.breaker
         self.folder = objects.folder
         """Of a local store; None: it is a bucket."""
         self._part_bytes = PART_BYTES if self.folder is None else LOCAL_PART_BYTES
@@ -80,7 +80,7 @@ class Store:
 
     async def _answers(self) -> None:
         """The check, for those who must not block; a thread is needed only where somebody may have to wait."""
-        if self._silence.is_noted:
+        if self._breaker.is_open:
             await asyncio.to_thread(self._check)
 
     async def _listens(self) -> None:
@@ -160,7 +160,7 @@ class Store:
             async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(piece)
 
-    def fetch(self, digest: str, path: Path, *, between: Between = nothing) -> None:
+    def fetch(self, digest: str, path: Path, *, between: Between = no_check) -> None:
         """Copy a blob to a local file and check that it is what its digest says.
 
         Raises:
@@ -168,7 +168,7 @@ class Store:
             Whatever ``between`` raises, also while the store keeps silent.
             WorkDiskFull: the disk of the file is full.
         """
-        waited_for(partial(self._fetch, digest, path, between), between=between)
+        call_with_timeout(partial(self._fetch, digest, path, between), between=between)
 
     def _fetch(self, digest: str, path: Path, between: Between) -> None:
         actual = hashlib.sha256()
@@ -193,7 +193,7 @@ class Store:
             return digest, self.put_open(file, digest)
 
     def put_open(
-        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = nothing
+        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = no_check
     ) -> int:
         """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
 
@@ -205,7 +205,7 @@ class Store:
             Whatever ``between`` raises, also while the store keeps silent; then nothing is left either.
         """
         num_bytes = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-        waited_for(partial(self._put_open, file, digest, num_bytes, between), between=between)
+        call_with_timeout(partial(self._put_open, file, digest, num_bytes, between), between=between)
         return num_bytes
 
     def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, between: Between) -> None:

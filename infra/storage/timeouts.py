@@ -17,7 +17,7 @@ GRACE_SECONDS: Final = 0.5
 T = TypeVar("T")
 
 
-def waited_for(call: Callable[[], T], *, between: Between) -> T:
+def call_with_timeout(call: Callable[[], T], *, between: Between) -> T:
     """The result of a call.
 
     Args:

@@ -38,7 +38,7 @@ KEPT: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Try:
+class DeliveryAttempt:
     """How one try of a delivery went."""
 
     status: int | None
@@ -231,7 +231,7 @@ def take(session: Session, owner: str, *, now: datetime) -> tuple[Delivery, Webh
     return None if taken is None or webhook is None else (taken, webhook)
 
 
-def settle(session: Session, delivery_id: str, tried: Try, *, jitter: float, now: datetime) -> None:
+def settle(session: Session, delivery_id: str, tried: DeliveryAttempt, *, jitter: float, now: datetime) -> None:
     """Write down how a try went: it arrived, or it is tried again later, or it was the last.
 
     Args:

@@ -125,7 +125,7 @@ Assignment = Annotated[
 ASSIGNMENT: TypeAdapter[Assignment] = TypeAdapter(Assignment)
 
 
-class Order(Frozen):
+class WorkMessage(Frozen):
     """What a child is told, once: its work, and how much processor time, on all processors together, it may take.
 
     Where ``checkpoint_seconds`` is set, it keeps how far it is so often at most.

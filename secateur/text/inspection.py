@@ -13,7 +13,7 @@ from rich.text import Text
 from secateur.reports.summaries import ChannelGroup, LayerInfo, ModelSummary, TensorInfo
 from secateur.specs.channels import GroupTag, PruneChannels
 from secateur.text import words
-from secateur.validation.channels import SPARED, why_left_alone
+from secateur.validation.channels import EXCLUDED, why_left_alone
 
 DEFAULT: Final = PruneChannels(macs=0.5)
 """The step whose defaults decide what is told to be spared; how much goes does not matter to that."""
@@ -51,7 +51,7 @@ def sentences(groups: Sequence[ChannelGroup]) -> Iterator[str]:
         elif not _is_cut(group) and _is_cut(group, channel_multiple=1):
             narrow.append(group.name)
     for rest, named in freed.items():
-        why = " and ".join(SPARED[tag] for tag in DEFAULT.spare if tag not in rest)
+        why = " and ".join(EXCLUDED[tag] for tag in DEFAULT.spare if tag not in rest)
         left = ", ".join(f'"{tag}"' for tag in rest)
         one = f'"layers": {{"{named[0].layers[0]}": 0.5}}'
         names = _listed([group.name for group in named])

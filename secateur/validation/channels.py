@@ -10,9 +10,9 @@ from typing import Final
 from secateur.errors import CriterionUnserved, FieldError, NothingToPrune, StructureMismatch
 from secateur.reports.summaries import ChannelGroup, ModelSummary
 from secateur.specs.channels import GroupTag, PruneChannels
-from secateur.validation.layers import check_known, misfit, not_prunable
+from secateur.validation.layers import check_known, mismatch, not_prunable
 
-SPARED: Final[Mapping[GroupTag, str]] = {
+EXCLUDED: Final[Mapping[GroupTag, str]] = {
     "first": "it reads the model's input",
     "shortcut": "a shortcut joins it",
     "normalized": "a normalisation mixes its channels",
@@ -49,7 +49,7 @@ def check_channels(step: PruneChannels, model: ModelSummary, *, field: str = "")
     unscaled = {group.layers[0]: "no normalisation scales its channels" for group in left if not group.scaled}
     if step.criterion == "bn_scale" and unscaled:
         what, where = "criterion bn_scale", f"{inside}criterion"
-        raise misfit(CriterionUnserved, what, unscaled, field=where, skip_layers=step.skip_layers)
+        raise mismatch(CriterionUnserved, what, unscaled, field=where, skip_layers=step.skip_layers)
 
 
 def share_named(step: PruneChannels, group: ChannelGroup) -> float | None:
@@ -73,7 +73,7 @@ def why_left_alone(step: PruneChannels, group: ChannelGroup) -> str | None:
     if share is None and step.named_only:
         return "layers does not name it"
     if share is None and (tags := _spared(step, group)):
-        return " and ".join(SPARED[tag] for tag in tags) + " (spare)"
+        return " and ".join(EXCLUDED[tag] for tag in tags) + " (spare)"
     if group.num_channels <= (multiple := step.multiple_of(group.unit)):
         return f"it has {group.num_channels} {group.unit}, and a multiple of {multiple} stays"
     return None

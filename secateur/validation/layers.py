@@ -37,7 +37,7 @@ def not_prunable(
     )
 
 
-def misfit(
+def mismatch(
     error: type[StructureMismatch | CriterionUnserved],
     what: str,
     problems: Mapping[str, str],

@@ -3,7 +3,7 @@
 from secateur.errors import CriterionUnserved, FieldError, NothingToPrune, StructureMismatch
 from secateur.reports.summaries import LayerInfo, ModelSummary
 from secateur.specs.pruning import Prune
-from secateur.validation.layers import check_known, misfit, not_prunable
+from secateur.validation.layers import check_known, mismatch, not_prunable
 
 
 def check_prune(step: Prune, model: ModelSummary, *, field: str = "") -> None:
@@ -41,7 +41,7 @@ def check_structure(step: Prune, model: ModelSummary, *, field: str) -> None:
     problems = {layer.name: reason for layer in cut_layers(step, model) if (reason := _why_not_divided(step, layer))}
     if problems:
         what, where = f"structure {step.structure}", f"{field}structure"
-        raise misfit(StructureMismatch, what, problems, field=where, skip_layers=step.skip_layers)
+        raise mismatch(StructureMismatch, what, problems, field=where, skip_layers=step.skip_layers)
 
 
 def check_criterion(step: Prune, model: ModelSummary, *, field: str) -> None:
@@ -55,7 +55,7 @@ def check_criterion(step: Prune, model: ModelSummary, *, field: str) -> None:
         problems = {layer.name: reason for layer in cut_layers(step, model) if layer.scaled_by is None}
         if problems:
             what, where = "criterion bn_scale", f"{field}criterion"
-            raise misfit(CriterionUnserved, what, problems, field=where, skip_layers=step.skip_layers)
+            raise mismatch(CriterionUnserved, what, problems, field=where, skip_layers=step.skip_layers)
 
 
 def cut_layers(step: Prune, model: ModelSummary) -> list[LayerInfo]:

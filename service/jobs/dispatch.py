@@ -4,10 +4,10 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle
 from infra.telemetry.logs import logger
 from secateur.errors import ServiceError
-from service.components import Parts
+from service.components import Components
 
 
-def ring(parts: Parts, job: Job) -> None:
+def notify_workers(parts: Components, job: Job) -> None:
     """Send a job's message. Whatever fails, the job is accepted: its row waits for a worker's sweep."""
     try:
         parts.publisher.publish(job)

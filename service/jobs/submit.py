@@ -26,8 +26,8 @@ from secateur.reports.summaries import DatasetSummary, ModelSummary
 from secateur.specs.kinds import JobSpec
 from secateur.validation.fit import check_fit
 from service.accounts.caller import Caller
-from service.components import Parts
-from service.jobs.dispatch import ring
+from service.components import Components
+from service.jobs.dispatch import notify_workers
 from service.views.resources import job_view
 
 LONGEST_WAIT_SECONDS: Final = 60
@@ -70,7 +70,7 @@ class Answer:
         return Response(self.body, self.status, headers, media_type="application/json")
 
 
-def take(parts: Parts, order: Order) -> Answer:
+def take(parts: Components, order: Order) -> Answer:
     """Write the job, or find that it is here.
 
     Raises:
@@ -85,7 +85,7 @@ def take(parts: Parts, order: Order) -> Answer:
                 raise
 
 
-def _take(parts: Parts, order: Order) -> Answer:
+def _take(parts: Components, order: Order) -> Answer:
     owner = order.caller.owner
     with parts.database.write() as session:
         locks.hold(session, "owner", [owner])
@@ -107,13 +107,13 @@ def _take(parts: Parts, order: Order) -> Answer:
             if not order.waits:
                 idempotency.answer(session, owner, order.key, status=answer.status, body=answer.body)
     if twin is None:
-        ring(parts, job)
+        notify_workers(parts, job)
     log = logger("gateway").bind(job=job.id, model=job.model_id, dataset=job.dataset_id)
     log.info("job accepted" if twin is None else "job is here already")
     return answer
 
 
-def answer_now(parts: Parts, order: Order, before: Answer) -> Answer:
+def answer_now(parts: Components, order: Order, before: Answer) -> Answer:
     """What became of a job that its caller waited for; kept as the answer of its key."""
     with parts.database.write() as session:
         job = queries.get(session, before.job_id)

@@ -22,9 +22,9 @@ from infra.db.tables import ApiKey
 from secateur.errors import RateLimited, ScopeMissing, SecateurError, ServiceError, Unauthorized, Unavailable
 from secateur.protocol import keys
 from service.accounts.caller import LOCAL, MONITOR, Caller
-from service.components import Parts
+from service.components import Components
 from service.http.problems import problem_response
-from service.monitoring.bounded_checks import briefly
+from service.monitoring.bounded_checks import within_time_limit
 
 OPEN = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,10 +37,10 @@ MOST_LOOKS = 8
 CREATE_COMMAND = "python -m service keys create --admin"
 
 
-class Guard:
+class Authentication:
     """Lets a request pass with its caller in ``request.state.caller``, or answers 401, 403 or 429."""
 
-    def __init__(self, app: ASGIApp, parts: Parts) -> None:
+    def __init__(self, app: ASGIApp, parts: Components) -> None:
         self._app = app
         self._database = parts.database
         self._has_keys = not is_loopback(parts.settings.host)
@@ -74,7 +74,7 @@ class Guard:
     async def _known(self, request: Request) -> Caller | None:
         """Who asks, if that can be told soon; what is open stays open for a bad key, and without a database."""
         with suppress(Unauthorized, ServiceError):
-            return (await briefly(self._identify_one_of_few, request))[0]
+            return (await within_time_limit(self._identify_one_of_few, request))[0]
         return None
 
     def _identify_one_of_few(self, request: Request) -> tuple[Caller, int]:

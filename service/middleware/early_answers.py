@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LINGER_SECONDS = 3.0
 
 
-class Linger:
+class EarlyAnswers:
     """Ends connections whose request was answered before it was complete."""
 
     def __init__(self, app: ASGIApp, seconds: float = LINGER_SECONDS) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-async def briefly(function: Callable[[*Ts], T], *arguments: *Ts, seconds: float = LOOK_SECONDS) -> T:
+async def within_time_limit(function: Callable[[*Ts], T], *arguments: *Ts, seconds: float = LOOK_SECONDS) -> T:
     """What a blocking function returns, if it does so soon. Otherwise it is left behind and ends when it may.
 
     Raises:

@@ -14,7 +14,7 @@ from infra.storage.store import Store
 from infra.telemetry.logs import logger
 from secateur.errors import ServiceError
 from secateur.protocol.work import QUEUES
-from service.monitoring.bounded_checks import briefly
+from service.monitoring.bounded_checks import within_time_limit
 
 OK: Final = "ok"
 MISSING: Final = "missing"
@@ -89,7 +89,7 @@ class Probe:
         if checks["database"] != OK:
             return Verdict(checks, {})
         try:
-            rows = await briefly(self._alive)
+            rows = await within_time_limit(self._alive)
         except ServiceError as fault:
             return Verdict(checks | {"database": fault.detail}, {})
         served = {queue for row in rows for queue in row.queues.split(",")}
@@ -103,7 +103,7 @@ class Probe:
 
 async def _found(check: Callable[[], None]) -> str:
     try:
-        await briefly(check)
+        await within_time_limit(check)
     except ServiceError as fault:
         return fault.detail
     return OK

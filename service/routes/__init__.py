@@ -1,1 +1,1 @@
-"""The endpoints, a file for each kind of thing. An endpoint parses, calls, and answers."""
+"""The endpoints. An endpoint parses, calls once, and answers."""

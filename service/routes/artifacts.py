@@ -13,7 +13,7 @@ from infra.jobs import queries
 from secateur import errors
 from secateur.protocol.states import FINAL, JobState
 from service.accounts.caller import Caller, UseCaller
-from service.components import Parts, UseParts
+from service.components import Components, UseComponents
 from service.http.problems import responses
 from service.http.ranges import requested_range
 from service.routes.jobs import found
@@ -35,7 +35,7 @@ LIST_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavailab
 
 
 @router.get("/artifacts", operation_id="list_artifacts", responses=LIST_ERRORS)
-def list_artifacts(parts: UseParts, caller: UseCaller, job_id: str) -> ArtifactList:
+def list_artifacts(parts: UseComponents, caller: UseCaller, job_id: str) -> ArtifactList:
     """The files of a job; none before it has succeeded."""
     with parts.database.read() as session:
         found(queries.get(session, job_id), job_id, caller)
@@ -46,7 +46,7 @@ def list_artifacts(parts: UseParts, caller: UseCaller, job_id: str) -> ArtifactL
 @router.get("/artifacts/{name}", operation_id="get_artifact", response_class=Response, responses=FILE_RESPONSES)
 async def get_artifact(
     request: Request,
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     job_id: str,
     name: str,
@@ -78,7 +78,7 @@ async def get_artifact(
 )
 async def get_report(
     request: Request,
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     job_id: str,
     accept: Annotated[str, Header()] = "*/*",
@@ -92,7 +92,7 @@ async def get_report(
     return await _answer(parts, request, artifact, headers, None, None, if_none_match)
 
 
-def _find(parts: Parts, caller: Caller, job_id: str, name: str) -> Artifact:
+def _find(parts: Components, caller: Caller, job_id: str, name: str) -> Artifact:
     with parts.database.read() as session:
         job = found(queries.get(session, job_id), job_id, caller)
         files = {artifact.name: artifact for artifact in queries.artifacts(session, job_id)}
@@ -119,7 +119,7 @@ def _headers(artifact: Artifact) -> dict[str, str]:
 
 
 async def _answer(
-    parts: Parts,
+    parts: Components,
     request: Request,
     artifact: Artifact,
     headers: dict[str, str],

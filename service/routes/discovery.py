@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from secateur.errors import InvalidRequest, NotFound, Unavailable
 from secateur.specs.kinds import SPECS
 from secateur.specs.methods import METHODS
-from service.components import UseParts
+from service.components import UseComponents
 from service.http.problems import responses
 from service.http.spec_schemas import schema_of
 from service.middleware.authentication import is_open
@@ -19,7 +19,7 @@ router = APIRouter(tags=["discovery"])
 
 
 @router.get("/", operation_id="discover", responses=responses(Unavailable))
-def discover(parts: UseParts) -> Discovery:
+def discover(parts: UseComponents) -> Discovery:
     """The addresses of everything, and whether a key is needed to go there."""
     open_to_all = is_open(parts.settings.host, parts.database)
     return Discovery(version=version("secateur"), authentication="none" if open_to_all else "api_key")

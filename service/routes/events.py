@@ -14,7 +14,7 @@ from secateur import errors
 from secateur.protocol.events import EventKind, JobEvent, Level, at_least
 from secateur.protocol.states import FINAL
 from service.accounts.caller import Caller, UseCaller
-from service.components import Parts, UseParts
+from service.components import Components, UseComponents
 from service.event_feed import Feed
 from service.http.problems import responses
 from service.routes.jobs import found
@@ -46,7 +46,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 )
 async def list_events(
     request: Request,
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     job_id: str,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only events behind this number.")] = 0,
@@ -80,13 +80,13 @@ async def list_events(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-def _is_over(parts: Parts, caller: Caller, job_id: str, after: int) -> bool:
+def _is_over(parts: Components, caller: Caller, job_id: str, after: int) -> bool:
     with parts.database.read() as session:
         job = found(queries.get(session, job_id), job_id, caller)
         return job.state in FINAL and after >= job.last_event
 
 
-def _page(parts: Parts, caller: Caller, job_id: str, *, after: int, limit: int, **wanted: Any) -> EventPage:
+def _page(parts: Components, caller: Caller, job_id: str, *, after: int, limit: int, **wanted: Any) -> EventPage:
     with parts.database.read() as session:
         job = found(queries.get(session, job_id), job_id, caller)
         data = events.page(session, job_id, after=after, limit=limit, **wanted)
@@ -96,7 +96,7 @@ def _page(parts: Parts, caller: Caller, job_id: str, *, after: int, limit: int, 
 
 
 async def _wait(
-    request: Request, parts: Parts, job_id: str, read: Callable[[], EventPage], page: EventPage, seconds: float
+    request: Request, parts: Components, job_id: str, read: Callable[[], EventPage], page: EventPage, seconds: float
 ) -> EventPage:
     deadline = time.monotonic() + seconds
     async with parts.feed.reading(job_id) as channel:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from service.accounts.caller import MaybeCaller
-from service.components import UseParts
+from service.components import UseComponents
 from service.views.resources import Readiness
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -22,7 +22,7 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/ready", operation_id="ready", responses=NOT_READY)
-async def ready(parts: UseParts, caller: MaybeCaller, response: Response) -> Readiness:
+async def ready(parts: UseComponents, caller: MaybeCaller, response: Response) -> Readiness:
     """Jobs can be taken and run: database, broker and store answer, and every queue has a worker.
 
     Anybody may ask; reasons, and what confines each worker's jobs, are for keys of the scope `admin`. Looked at anew

@@ -20,11 +20,11 @@ from secateur.protocol.states import FINAL, JobState
 from secateur.protocol.work import WorkKind
 from secateur.specs.kinds import JobSpec
 from service.accounts.caller import Caller, UseCaller
-from service.components import Parts, UseParts
+from service.components import Components, UseComponents
 from service.http import paging
 from service.http.problems import responses
 from service.jobs import submit
-from service.jobs.dispatch import ring
+from service.jobs.dispatch import notify_workers
 from service.views.examples import EXAMPLES
 from service.views.resources import JobPage, JobView, job_view
 
@@ -66,7 +66,7 @@ LOOKUP_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.Unavail
 )
 async def create_job(
     request: Request,
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)],
     force: Annotated[bool, Query(description="Make a new job although one with the same spec is here.")] = False,
@@ -87,7 +87,7 @@ async def create_job(
     return answer.response(waited=seconds)
 
 
-async def _until_ended(request: Request, parts: Parts, job_id: str, seconds: float) -> None:
+async def _until_ended(request: Request, parts: Components, job_id: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     async with parts.feed.reading(job_id) as channel:
         while channel is not None and not channel.ended and (left := deadline - time.monotonic()) > 0:
@@ -103,7 +103,7 @@ async def _until_ended(request: Request, parts: Parts, job_id: str, seconds: flo
     responses=responses(errors.InvalidRequest, errors.Unavailable),
 )
 def list_jobs(
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     state: JobState | None = None,
     kind: Annotated[WorkKind | None, Query(description="Default: all but checks of uploads.")] = None,
@@ -149,7 +149,7 @@ def _label(text: str) -> tuple[str, str]:
 @router.get("/{job_id}", operation_id="get_job", responses=LOOKUP_ERRORS)
 async def get_job(
     request: Request,
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     job_id: str,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for an end or a change.")] = 0,
@@ -162,7 +162,7 @@ async def get_job(
 
 
 async def _when_changed(
-    request: Request, parts: Parts, read: Callable[[], JobView], first: JobView, seconds: float
+    request: Request, parts: Components, read: Callable[[], JobView], first: JobView, seconds: float
 ) -> JobView:
     """Look again when the job has an event, and now and then: its place in the queue changes without one."""
     deadline, latest = time.monotonic() + seconds, first
@@ -175,7 +175,7 @@ async def _when_changed(
     return latest
 
 
-def _read(parts: Parts, caller: Caller, job_id: str) -> JobView:
+def _read(parts: Components, caller: Caller, job_id: str) -> JobView:
     with parts.database.read() as session:
         return job_view(session, found(queries.get(session, job_id), job_id, caller))
 
@@ -188,7 +188,7 @@ def _read(parts: Parts, caller: Caller, job_id: str) -> JobView:
         errors.InvalidRequest, errors.NotFound, errors.NotCancellable, errors.Unavailable, errors.StorageFull
     ),
 )
-def cancel_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
+def cancel_job(parts: UseComponents, caller: UseCaller, job_id: str) -> JobView:
     """Ask a job to stop. Asking twice is asking once; a job that has ended answers 409."""
     with parts.database.write() as session:
         job = found(queries.get(session, job_id), job_id, caller)
@@ -218,7 +218,7 @@ def cancel_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
         errors.StorageFull,
     ),
 )
-def retry_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
+def retry_job(parts: UseComponents, caller: UseCaller, job_id: str) -> JobView:
     """Queue one more attempt at a job that failed, was cancelled or expired; of a sweep, the trials that missed."""
     with parts.database.write() as session:
         job = found(queries.get(session, job_id), job_id, caller)
@@ -234,7 +234,7 @@ def retry_job(parts: UseParts, caller: UseCaller, job_id: str) -> JobView:
         session.expire_all()
         view = job_view(session, found(queries.get(session, job_id), job_id, caller))
     for waiting in again:
-        ring(parts, waiting)
+        notify_workers(parts, waiting)
     return view
 
 

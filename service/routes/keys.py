@@ -14,7 +14,7 @@ from secateur.frozen import Frozen
 from secateur.ids import kind_of
 from secateur.protocol.keys import KeyState, Owner, Scope
 from service.accounts.caller import UseCaller
-from service.components import UseParts
+from service.components import UseComponents
 from service.http import paging
 from service.http.problems import responses
 from service.views.owners import KeyPage, KeyView, NewKey, key_view, new_key_view
@@ -44,7 +44,7 @@ class Rotation(Frozen):
 
 
 @router.post("", operation_id="create_key", status_code=201, responses=WRITE_ERRORS)
-def create_key(parts: UseParts, caller: UseCaller, response: Response, wanted: KeyRequest) -> NewKey:
+def create_key(parts: UseComponents, caller: UseCaller, response: Response, wanted: KeyRequest) -> NewKey:
     """Make a key. Its text is in this answer and nowhere else."""
     at = now()
     expires_at = None if wanted.expires_in_days is None else at + timedelta(days=wanted.expires_in_days)
@@ -63,7 +63,7 @@ def create_key(parts: UseParts, caller: UseCaller, response: Response, wanted: K
 
 @router.get("", operation_id="list_keys", responses=responses(errors.InvalidRequest, errors.Unavailable))
 def list_keys(
-    parts: UseParts,
+    parts: UseComponents,
     state: Annotated[KeyState | None, Query(description="Default: all, those that were revoked too.")] = None,
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
@@ -76,14 +76,16 @@ def list_keys(
 
 
 @router.get("/{key_id}", operation_id="get_key", responses=LOOKUP_ERRORS)
-def get_key(parts: UseParts, key_id: str) -> KeyView:
+def get_key(parts: UseComponents, key_id: str) -> KeyView:
     """A key that was not revoked, without its secret."""
     with parts.database.read() as session:
         return key_view(_found(api_keys.get(session, key_id), key_id))
 
 
 @router.post("/{key_id}/rotate", operation_id="rotate_key", responses=WRITE_ERRORS)
-def rotate_key(parts: UseParts, key_id: str, rotation: Annotated[Rotation, Body(default_factory=Rotation)]) -> NewKey:
+def rotate_key(
+    parts: UseComponents, key_id: str, rotation: Annotated[Rotation, Body(default_factory=Rotation)]
+) -> NewKey:
     """Give a key a new secret, in this answer and nowhere else. The one before stays valid for the grace."""
     with parts.database.write() as session:
         key = _found(api_keys.get(session, key_id, hold=True), key_id)
@@ -92,7 +94,7 @@ def rotate_key(parts: UseParts, key_id: str, rotation: Annotated[Rotation, Body(
 
 
 @router.delete("/{key_id}", operation_id="revoke_key", status_code=204, responses=WRITE_ERRORS)
-def revoke_key(parts: UseParts, key_id: str) -> None:
+def revoke_key(parts: UseComponents, key_id: str) -> None:
     """Make a key unusable, at once and for good; the list alone knows it from now on. What it owns stays."""
     with parts.database.write() as session:
         api_keys.revoke(_found(api_keys.get(session, key_id, hold=True), key_id), now=now())

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from infra.accounts import owner_limits, quotas
-from infra.accounts.owner_limits import Limits
+from infra.accounts.owner_limits import EffectiveLimits
 from infra.db import locks
 from infra.db.database import now
 from infra.db.tables import ResumableUpload, Upload
@@ -26,11 +26,11 @@ from secateur import errors
 from secateur.ids import kind_of
 from secateur.specs.reading import Reading
 from service.accounts.caller import Caller, UseCaller
-from service.components import Parts, UseParts
+from service.components import Components, UseComponents
 from service.http.problems import responses
 from service.routes.uploads import UPLOAD_ERRORS
 from service.uploads import partial_files, receive, tus
-from service.uploads.intake import Wanted, take_in
+from service.uploads.intake import UploadRequest, store_upload
 from service.uploads.raw_body import raw_body
 from service.uploads.tus_headers import BEGINS, CONTINUES, SPEAKS, with_headers
 from service.views.resources import ResumableView, resumable_view
@@ -51,12 +51,12 @@ PIECE_ERRORS = UPLOAD_ERRORS | responses(
 
 
 @router.options("", operation_id="describe_uploads", status_code=204, response_class=Response, responses=responses())
-def describe_uploads(parts: UseParts, caller: UseCaller) -> Response:
+def describe_uploads(parts: UseComponents, caller: UseCaller) -> Response:
     """What of tus is spoken here, and how large an upload of yours may be."""
     return Response(status_code=204, headers=tus.abilities(_limits(parts, caller).max_upload_bytes))
 
 
-def _limits(parts: Parts, caller: Caller) -> Limits:
+def _limits(parts: Components, caller: Caller) -> EffectiveLimits:
     with parts.database.read() as session:
         return owner_limits.of(session, caller.owner, settings=parts.settings)
 
@@ -69,7 +69,7 @@ def _limits(parts: Parts, caller: Caller) -> Limits:
     responses=UPLOAD_ERRORS | responses(errors.ProtocolUnserved),
     openapi_extra=with_headers(BEGINS),
 )
-def begin_upload(request: Request, parts: UseParts, caller: UseCaller) -> Response:
+def begin_upload(request: Request, parts: UseComponents, caller: UseCaller) -> Response:
     """Begin an upload. `Upload-Metadata` has `kind`, `name`, perhaps `digest`, and how a data set is to be read."""
     tus.check_version(request)
     limits = _limits(parts, caller)
@@ -96,7 +96,7 @@ def begin_upload(request: Request, parts: UseParts, caller: UseCaller) -> Respon
     return Response(status_code=201, headers=headers)
 
 
-def _make_folder(parts: Parts) -> None:
+def _make_folder(parts: Components) -> None:
     try:
         parts.settings.partial_uploads.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -113,14 +113,14 @@ def _make_folder(parts: Parts) -> None:
     responses=LOOKUP_ERRORS,
     openapi_extra=with_headers([SPEAKS]),
 )
-def get_upload_offset(request: Request, parts: UseParts, caller: UseCaller, upload_id: str) -> Response:
+def get_upload_offset(request: Request, parts: UseComponents, caller: UseCaller, upload_id: str) -> Response:
     """Where to go on: `Upload-Offset`."""
     tus.check_version(request)
     return Response(headers=tus.progress(_find(parts, caller, upload_id)))
 
 
 @router.get("/{upload_id}", operation_id="get_upload", responses=LOOKUP_ERRORS)
-async def get_upload(parts: UseParts, caller: UseCaller, upload_id: str) -> ResumableView:
+async def get_upload(parts: UseComponents, caller: UseCaller, upload_id: str) -> ResumableView:
     """What became of an upload. One that is there in full and was not looked at, of a killed gateway say, is so now."""
     row = await run_in_threadpool(_find, parts, caller, upload_id)
     if row.offset == row.num_bytes and not resumable.has_ended(row):
@@ -142,7 +142,7 @@ async def get_upload(parts: UseParts, caller: UseCaller, upload_id: str) -> Resu
         requestBody={"required": True, "content": {tus.PIECE: {"schema": {"type": "string", "format": "binary"}}}},
     ),
 )
-async def continue_upload(request: Request, parts: UseParts, caller: UseCaller, upload_id: str) -> Response:
+async def continue_upload(request: Request, parts: UseComponents, caller: UseCaller, upload_id: str) -> Response:
     """Send a piece from `Upload-Offset` on. The last one makes the model or data set, or answers why it cannot."""
     tus.check_version(request)
     tus.check_piece(request)
@@ -172,7 +172,7 @@ async def continue_upload(request: Request, parts: UseParts, caller: UseCaller, 
     responses=LOOKUP_ERRORS,
     openapi_extra=with_headers([SPEAKS]),
 )
-def terminate_upload(request: Request, parts: UseParts, caller: UseCaller, upload_id: str) -> None:
+def terminate_upload(request: Request, parts: UseComponents, caller: UseCaller, upload_id: str) -> None:
     """Give an upload up. The model or data set that it became stays."""
     tus.check_version(request)
     row = _find(parts, caller, upload_id)
@@ -182,7 +182,7 @@ def terminate_upload(request: Request, parts: UseParts, caller: UseCaller, uploa
 
 
 async def _append(
-    parts: Parts,
+    parts: Components,
     row: ResumableUpload,
     file: IO[bytes],
     chunks: AsyncIterator[bytes],
@@ -199,7 +199,7 @@ async def _append(
     return row
 
 
-def _advance(parts: Parts, row: ResumableUpload, offset: int) -> None:
+def _advance(parts: Components, row: ResumableUpload, offset: int) -> None:
     expires_at = _expiry(parts)
     with parts.database.write() as session:
         if not resumable.advance(session, row.id, offset, expires_at=expires_at):
@@ -207,15 +207,15 @@ def _advance(parts: Parts, row: ResumableUpload, offset: int) -> None:
     row.offset, row.expires_at = offset, expires_at
 
 
-async def _complete(parts: Parts, row: ResumableUpload) -> None:
+async def _complete(parts: Components, row: ResumableUpload) -> None:
     """Make a model or a data set of an upload that is there in full; remember why, if it cannot be one."""
-    wanted = Wanted(row.owner, cast(Kind, row.kind), row.name, Reading.model_validate(row.reading), row.digest)
+    wanted = UploadRequest(row.owner, cast(Kind, row.kind), row.name, Reading.model_validate(row.reading), row.digest)
 
     def remember(session: Session, upload: Upload) -> None:
         session.get_one(ResumableUpload, row.id).upload_id = upload.id
 
     try:
-        await take_in(parts, wanted, stage_file(parts.store, _path(parts, row)), also=remember)
+        await store_upload(parts, wanted, stage_file(parts.store, _path(parts, row)), also=remember)
     except errors.QuotaExceeded:
         raise  # there may be room later
     except errors.RequestError as refusal:
@@ -225,12 +225,12 @@ async def _complete(parts: Parts, row: ResumableUpload) -> None:
     await _remove_file(parts, row)
 
 
-async def _remove_file(parts: Parts, row: ResumableUpload) -> None:
+async def _remove_file(parts: Components, row: ResumableUpload) -> None:
     """Remove the bytes of an upload that has ended. In a thread: a large file takes a while."""
     await asyncio.shield(run_in_threadpool(_path(parts, row).unlink, missing_ok=True))
 
 
-def _refuse(parts: Parts, row: ResumableUpload, refusal: errors.RequestError) -> None:
+def _refuse(parts: Components, row: ResumableUpload, refusal: errors.RequestError) -> None:
     with parts.database.write() as session:
         resumable.refuse(session, row.id, refusal.failure())
 
@@ -255,7 +255,7 @@ def _check_offset(row: ResumableUpload, given: int) -> None:
         )
 
 
-def _find(parts: Parts, caller: Caller, upload_id: str) -> ResumableUpload:
+def _find(parts: Components, caller: Caller, upload_id: str) -> ResumableUpload:
     with parts.database.read() as session:
         row = session.get(ResumableUpload, upload_id)
     if row is None or not caller.sees(row.owner) or row.expires_at < now():
@@ -266,7 +266,7 @@ def _find(parts: Parts, caller: Caller, upload_id: str) -> ResumableUpload:
     return row
 
 
-def _tidy(parts: Parts) -> None:
+def _tidy(parts: Components) -> None:
     """Remove uploads that waited too long, with their files, and files that no row knows."""
     with parts.database.write() as session:
         for row in resumable.expired(session, now=now()):
@@ -278,9 +278,9 @@ def _tidy(parts: Parts) -> None:
             path.unlink(missing_ok=True)
 
 
-def _expiry(parts: Parts) -> datetime:
+def _expiry(parts: Components) -> datetime:
     return now() + timedelta(hours=parts.settings.resume_hours)
 
 
-def _path(parts: Parts, row: ResumableUpload) -> Path:
+def _path(parts: Components, row: ResumableUpload) -> Path:
     return parts.settings.partial_uploads / row.id

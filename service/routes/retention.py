@@ -12,7 +12,7 @@ from infra.uploads import uploads
 from secateur import errors
 from secateur.frozen import Frozen
 from service.accounts.caller import UseCaller
-from service.components import UseParts
+from service.components import UseComponents
 from service.http.problems import responses
 from service.routes import jobs as job_routes
 from service.routes import uploads as upload_routes
@@ -34,7 +34,7 @@ class Keeping(Frozen):
 
 
 @router.patch("/models/{model_id}", operation_id="keep_model", tags=["models"], responses=KEEP_ERRORS)
-def keep_model(parts: UseParts, caller: UseCaller, model_id: str, keeping: Keeping) -> ModelView:
+def keep_model(parts: UseComponents, caller: UseCaller, model_id: str, keeping: Keeping) -> ModelView:
     """Set when a model may be removed."""
     with parts.database.write() as session:
         row = uploads.get(session, "model", model_id, hold=True)
@@ -44,7 +44,7 @@ def keep_model(parts: UseParts, caller: UseCaller, model_id: str, keeping: Keepi
 
 
 @router.patch("/datasets/{dataset_id}", operation_id="keep_dataset", tags=["datasets"], responses=KEEP_ERRORS)
-def keep_dataset(parts: UseParts, caller: UseCaller, dataset_id: str, keeping: Keeping) -> DatasetView:
+def keep_dataset(parts: UseComponents, caller: UseCaller, dataset_id: str, keeping: Keeping) -> DatasetView:
     """Set when a data set may be removed."""
     with parts.database.write() as session:
         row = uploads.get(session, "dataset", dataset_id, hold=True)
@@ -54,7 +54,7 @@ def keep_dataset(parts: UseParts, caller: UseCaller, dataset_id: str, keeping: K
 
 
 @router.patch("/jobs/{job_id}", operation_id="keep_job", tags=["jobs"], responses=KEEP_ERRORS)
-def keep_job(parts: UseParts, caller: UseCaller, job_id: str, keeping: Keeping) -> JobView:
+def keep_job(parts: UseComponents, caller: UseCaller, job_id: str, keeping: Keeping) -> JobView:
     """Set when a job and its files may be removed, once it has ended."""
     with parts.database.write() as session:
         job = job_routes.found(session.get(Job, job_id, with_for_update=True), job_id, caller)
@@ -69,7 +69,7 @@ def keep_job(parts: UseParts, caller: UseCaller, job_id: str, keeping: Keeping) 
     status_code=204,
     responses=responses(errors.InvalidRequest, errors.NotFound, errors.InUse, errors.Unavailable, errors.StorageFull),
 )
-def delete_job(parts: UseParts, caller: UseCaller, job_id: str) -> None:
+def delete_job(parts: UseComponents, caller: UseCaller, job_id: str) -> None:
     """Delete a job that has ended, its trials, its files and, when nothing else has the same content, their bytes."""
     with retention.removing(parts.database, parts.store) as removal:
         job = job_routes.found(removal.session.get(Job, job_id, with_for_update=True), job_id, caller)

@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 import screening
 from infra.accounts import owner_limits, quotas
-from infra.accounts.owner_limits import Limits
+from infra.accounts.owner_limits import EffectiveLimits
 from infra.cleanup import retention
 from infra.db.tables import Upload
 from infra.uploads import uploads
@@ -17,12 +17,12 @@ from secateur.ids import kind_of
 from secateur.specs.file_formats import DatasetFormat
 from secateur.specs.reading import Reading, check_reading
 from service.accounts.caller import Caller, UseCaller
-from service.components import Parts, UseParts
+from service.components import Components, UseComponents
 from service.http import paging
 from service.http.problems import responses
 from service.uploads import receive
 from service.uploads.declared_reading import DeclaredReading
-from service.uploads.intake import Wanted, take_in
+from service.uploads.intake import UploadRequest, store_upload
 from service.views.resources import (
     DatasetPage,
     DatasetView,
@@ -92,7 +92,7 @@ def upload_body(*media_types: str) -> dict[str, Any]:
 async def upload_model(
     request: Request,
     response: Response,
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     name: Annotated[str | None, _name("model")] = None,
 ) -> ModelView:
@@ -117,7 +117,7 @@ async def upload_model(
 async def upload_dataset(
     request: Request,
     response: Response,
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     reading: DeclaredReading,
     name: Annotated[str | None, _name("dataset")] = None,
@@ -134,7 +134,7 @@ async def upload_dataset(
 
 
 async def _take_in(
-    parts: Parts, caller: Caller, request: Request, kind: uploads.Kind, name: str | None, *, reading: Reading
+    parts: Components, caller: Caller, request: Request, kind: uploads.Kind, name: str | None, *, reading: Reading
 ) -> tuple[Upload, bool]:
     """Look at the head of an upload, then take in its bytes."""
     limits = await run_in_threadpool(_check_room, parts, caller.owner, receive.declared_bytes(request))
@@ -143,12 +143,12 @@ async def _take_in(
     promised = screening.format_of(kind, incoming.name)
     if kind == "dataset":
         check_reading(reading, cast(DatasetFormat, promised))
-    wanted = Wanted(caller.owner, kind, incoming.name, reading, expected)
+    wanted = UploadRequest(caller.owner, kind, incoming.name, reading, expected)
     staging = parts.store.stage(incoming.chunks, limit_bytes=limits.max_upload_bytes)
-    return await take_in(parts, wanted, staging)
+    return await store_upload(parts, wanted, staging)
 
 
-def _check_room(parts: Parts, owner: str, num_bytes: int) -> Limits:
+def _check_room(parts: Components, owner: str, num_bytes: int) -> EffectiveLimits:
     """Refuse what will not fit before it is sent; what counts is looked at again when it is here."""
     with parts.database.read() as session:
         limits = owner_limits.of(session, owner, settings=parts.settings)
@@ -158,7 +158,7 @@ def _check_room(parts: Parts, owner: str, num_bytes: int) -> Limits:
 
 @router.get("/models", operation_id="list_models", tags=["models"], responses=LIST_ERRORS)
 def list_models(
-    parts: UseParts, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
+    parts: UseComponents, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> ModelPage:
     """Models, newest first, without their summaries: each may be megabytes."""
     rows, next_cursor = _page(parts, caller, "model", limit, cursor)
@@ -167,7 +167,7 @@ def list_models(
 
 @router.get("/datasets", operation_id="list_datasets", tags=["datasets"], responses=LIST_ERRORS)
 def list_datasets(
-    parts: UseParts, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
+    parts: UseComponents, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> DatasetPage:
     """Data sets, newest first, without their summaries: each may be megabytes."""
     rows, next_cursor = _page(parts, caller, "dataset", limit, cursor)
@@ -175,7 +175,7 @@ def list_datasets(
 
 
 def _page(
-    parts: Parts, caller: Caller, kind: uploads.Kind, limit: int, cursor: str | None
+    parts: Components, caller: Caller, kind: uploads.Kind, limit: int, cursor: str | None
 ) -> tuple[list[Upload], str | None]:
     with parts.database.read() as session:
         rows = list(uploads.page(session, kind, owner=caller.only, limit=limit + 1, after=paging.decode(cursor)))
@@ -183,14 +183,14 @@ def _page(
 
 
 @router.get("/models/{model_id}", operation_id="get_model", tags=["models"], responses=LOOKUP_ERRORS)
-def get_model(parts: UseParts, caller: UseCaller, model_id: str) -> ModelView:
+def get_model(parts: UseComponents, caller: UseCaller, model_id: str) -> ModelView:
     """A model, and what its check found."""
     with parts.database.read() as session:
         return model_view(found(uploads.get(session, "model", model_id), "model", model_id, caller))
 
 
 @router.get("/datasets/{dataset_id}", operation_id="get_dataset", tags=["datasets"], responses=LOOKUP_ERRORS)
-def get_dataset(parts: UseParts, caller: UseCaller, dataset_id: str) -> DatasetView:
+def get_dataset(parts: UseComponents, caller: UseCaller, dataset_id: str) -> DatasetView:
     """A data set, and what its check found."""
     with parts.database.read() as session:
         return dataset_view(found(uploads.get(session, "dataset", dataset_id), "dataset", dataset_id, caller))
@@ -202,7 +202,7 @@ DELETE_ERRORS = responses(errors.InvalidRequest, errors.NotFound, errors.InUse, 
 @router.delete(
     "/models/{model_id}", operation_id="delete_model", tags=["models"], status_code=204, responses=DELETE_ERRORS
 )
-def delete_model(parts: UseParts, caller: UseCaller, model_id: str) -> None:
+def delete_model(parts: UseComponents, caller: UseCaller, model_id: str) -> None:
     """Delete a model and, when nothing else has the same content, its bytes."""
     _delete(parts, caller, "model", model_id)
 
@@ -210,12 +210,12 @@ def delete_model(parts: UseParts, caller: UseCaller, model_id: str) -> None:
 @router.delete(
     "/datasets/{dataset_id}", operation_id="delete_dataset", tags=["datasets"], status_code=204, responses=DELETE_ERRORS
 )
-def delete_dataset(parts: UseParts, caller: UseCaller, dataset_id: str) -> None:
+def delete_dataset(parts: UseComponents, caller: UseCaller, dataset_id: str) -> None:
     """Delete a data set and, when nothing else has the same content, its bytes."""
     _delete(parts, caller, "dataset", dataset_id)
 
 
-def _delete(parts: Parts, caller: Caller, kind: uploads.Kind, upload_id: str) -> None:
+def _delete(parts: Components, caller: Caller, kind: uploads.Kind, upload_id: str) -> None:
     with retention.removing(parts.database, parts.store) as removal:
         upload = found(uploads.get(removal.session, kind, upload_id, hold=True), kind, upload_id, caller)
         retention.remove_upload(removal, upload)

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from infra.accounts import owner_limits, quotas
 from secateur import errors
 from service.accounts.caller import UseCaller
-from service.components import UseParts
+from service.components import UseComponents
 from service.http.problems import responses
 from service.views.owners import Amount, UsageView
 
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
 
 @router.get("", operation_id="get_usage", responses=responses(errors.Unavailable))
-def get_usage(parts: UseParts, caller: UseCaller) -> UsageView:
+def get_usage(parts: UseComponents, caller: UseCaller) -> UsageView:
     """Bytes and jobs of your owner, with the limits."""
     with parts.database.read() as session:
         used, limits = (

@@ -12,7 +12,7 @@ from infra.webhooks.outbound import check_url
 from secateur import errors
 from secateur.ids import kind_of
 from service.accounts.caller import Caller, UseCaller
-from service.components import UseParts
+from service.components import UseComponents
 from service.http import paging
 from service.http.problems import responses
 from service.views.webhooks import (
@@ -39,7 +39,7 @@ SWITCHED_OFF = "Switched off by its owner."
 
 
 @router.post("", operation_id="create_webhook", status_code=201, responses=WRITE_ERRORS)
-def create_webhook(parts: UseParts, caller: UseCaller, response: Response, wanted: WebhookRequest) -> NewSecret:
+def create_webhook(parts: UseComponents, caller: UseCaller, response: Response, wanted: WebhookRequest) -> NewSecret:
     """Have notices posted to a URL. The secret that verifies them is in this answer and nowhere else."""
     check_url(wanted.url, parts.settings.webhook_targets)
     with parts.database.write() as session:
@@ -50,7 +50,7 @@ def create_webhook(parts: UseParts, caller: UseCaller, response: Response, wante
 
 @router.get("", operation_id="list_webhooks", responses=responses(errors.InvalidRequest, errors.Unavailable))
 def list_webhooks(
-    parts: UseParts, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
+    parts: UseComponents, caller: UseCaller, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> WebhookPage:
     """Webhooks, newest first."""
     with parts.database.read() as session:
@@ -60,14 +60,14 @@ def list_webhooks(
 
 
 @router.get("/{webhook_id}", operation_id="get_webhook", responses=LOOKUP_ERRORS)
-def get_webhook(parts: UseParts, caller: UseCaller, webhook_id: str) -> WebhookView:
+def get_webhook(parts: UseComponents, caller: UseCaller, webhook_id: str) -> WebhookView:
     """A webhook, without its secret."""
     with parts.database.read() as session:
         return webhook_view(_found(session, caller, webhook_id))
 
 
 @router.patch("/{webhook_id}", operation_id="change_webhook", responses=WRITE_ERRORS)
-def change_webhook(parts: UseParts, caller: UseCaller, webhook_id: str, change: WebhookChange) -> WebhookView:
+def change_webhook(parts: UseComponents, caller: UseCaller, webhook_id: str, change: WebhookChange) -> WebhookView:
     """Change what is given. Deliveries that wait go to the new URL."""
     if change.url is not None:
         check_url(change.url, parts.settings.webhook_targets)
@@ -85,7 +85,7 @@ def change_webhook(parts: UseParts, caller: UseCaller, webhook_id: str, change: 
 
 @router.post("/{webhook_id}/rotate", operation_id="rotate_webhook_secret", responses=WRITE_ERRORS)
 def rotate_webhook_secret(
-    parts: UseParts,
+    parts: UseComponents,
     caller: UseCaller,
     webhook_id: str,
     rotation: Annotated[SecretRotation, Body(default_factory=SecretRotation)],
@@ -98,14 +98,14 @@ def rotate_webhook_secret(
 
 
 @router.delete("/{webhook_id}", operation_id="delete_webhook", status_code=204, responses=WRITE_ERRORS)
-def delete_webhook(parts: UseParts, caller: UseCaller, webhook_id: str) -> None:
+def delete_webhook(parts: UseComponents, caller: UseCaller, webhook_id: str) -> None:
     """Deliver nothing there any more. The log of its deliveries goes with it."""
     with parts.database.write() as session:
         session.delete(_found(session, caller, webhook_id, hold=True))
 
 
 @router.post("/{webhook_id}/ping", operation_id="ping_webhook", status_code=202, responses=WRITE_ERRORS)
-def ping_webhook(parts: UseParts, caller: UseCaller, webhook_id: str) -> DeliveryView:
+def ping_webhook(parts: UseComponents, caller: UseCaller, webhook_id: str) -> DeliveryView:
     """Deliver a notice that says nothing, to try the receiver. Read in the log of deliveries how it went.
 
     While one waits to be delivered it is answered again; 60 an hour are delivered.
@@ -117,7 +117,7 @@ def ping_webhook(parts: UseParts, caller: UseCaller, webhook_id: str) -> Deliver
 
 @router.get("/{webhook_id}/deliveries", operation_id="list_deliveries", responses=LOOKUP_ERRORS)
 def list_deliveries(
-    parts: UseParts, caller: UseCaller, webhook_id: str, limit: paging.Limit = 50, cursor: paging.Cursor = None
+    parts: UseComponents, caller: UseCaller, webhook_id: str, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> DeliveryPage:
     """What was delivered, is to be, or could not be: newest first, with every try. Kept for 30 days."""
     with parts.database.read() as session:
@@ -133,7 +133,7 @@ def list_deliveries(
     status_code=202,
     responses=WRITE_ERRORS,
 )
-def redeliver(parts: UseParts, caller: UseCaller, webhook_id: str, delivery_id: str) -> DeliveryView:
+def redeliver(parts: UseComponents, caller: UseCaller, webhook_id: str, delivery_id: str) -> DeliveryView:
     """Deliver once more, under the same id, whatever came of it before."""
     with parts.database.write() as session:
         webhook = _found(session, caller, webhook_id)

@@ -19,13 +19,13 @@ from infra.storage.store import Staged
 from infra.telemetry.logs import logger
 from infra.uploads import uploads
 from secateur.specs.reading import Reading
-from service.components import Parts
-from service.jobs.dispatch import ring
+from service.components import Components
+from service.jobs.dispatch import notify_workers
 from service.uploads import receive
 
 
 @dataclass(frozen=True)
-class Wanted:
+class UploadRequest:
     """What is known of an upload before its bytes are."""
 
     owner: str
@@ -40,9 +40,9 @@ def _nothing_else(session: Session, upload: Upload) -> None:
     """The default of ``also``."""
 
 
-async def take_in(
-    parts: Parts,
-    wanted: Wanted,
+async def store_upload(
+    parts: Components,
+    wanted: UploadRequest,
     staging: Awaitable[Staged],
     *,
     also: Callable[[Session, Upload], None] = _nothing_else,
@@ -68,18 +68,18 @@ async def take_in(
         await asyncio.shield(parts.store.discard(staged))
         raise
     if check is not None:
-        await run_in_threadpool(ring, parts, check)
+        await run_in_threadpool(notify_workers, parts, check)
         logger("gateway").info("upload accepted", upload=upload.id, bytes=upload.num_bytes, check=check.id)
     return upload, check is not None
 
 
-def _screen(parts: Parts, wanted: Wanted, staged: Staged) -> str:
+def _screen(parts: Components, wanted: UploadRequest, staged: Staged) -> str:
     with parts.store.open_staged(staged) as file:
         return screening.screen(wanted.kind, wanted.name, file)
 
 
 def _register(
-    parts: Parts, wanted: Wanted, staged: Staged, format: str, also: Callable[[Session, Upload], None]
+    parts: Components, wanted: UploadRequest, staged: Staged, format: str, also: Callable[[Session, Upload], None]
 ) -> tuple[Upload, Job | None]:
     """Write the rows, with the bytes in place before they are committed: a row promises its bytes."""
 

@@ -18,7 +18,7 @@ from secateur.errors import FieldError, ProtocolUnserved, UnsupportedFormat, Upl
 from secateur.specs.file_formats import DatasetFormat
 from secateur.specs.reading import Reading, check_reading, from_text
 from service.uploads import receive
-from service.uploads.intake import Wanted
+from service.uploads.intake import UploadRequest
 from service.uploads.partial_files import ALGORITHMS
 
 VERSION: Final = "1.0.0"
@@ -139,7 +139,7 @@ def checksum(request: Request) -> tuple[str, bytes] | None:
     return algorithm, digest
 
 
-def wanted(request: Request, owner: str) -> Wanted:
+def wanted(request: Request, owner: str) -> UploadRequest:
     """What the metadata say of an upload: ``kind``, ``name``, ``digest``, and how a data set is to be read.
 
     Raises:
@@ -161,7 +161,7 @@ def wanted(request: Request, owner: str) -> Wanted:
     format = screening.format_of(cast(Kind, kind), name)
     if kind == "dataset":
         check_reading(reading, cast(DatasetFormat, format))
-    return Wanted(owner, cast(Kind, kind), name, reading, digest)
+    return UploadRequest(owner, cast(Kind, kind), name, reading, digest)
 
 
 def metadata(header: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from infra.accounts.owner_limits import Limits
+from infra.accounts.owner_limits import EffectiveLimits
 from infra.db.tables import ApiKey
 from secateur.frozen import Frozen
 from secateur.protocol.keys import Scope
@@ -86,7 +86,7 @@ class UsageView(Frozen):
     )
 
 
-def limits_view(owner: str, own: Mapping[str, int], usual: Limits) -> LimitsView:
+def limits_view(owner: str, own: Mapping[str, int], usual: EffectiveLimits) -> LimitsView:
     """What was set for an owner, beside what holds for it."""
     return LimitsView(owner=owner, own=OwnLimits(**own), in_force=OwnLimits(**asdict(usual) | dict(own)))
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Final
 
 TESTS = Path(__file__).parents[1]
-PACKAGES = ("infra", "service", "workers", "client", "e2e", "hostile", "chaos", "deploy")
+PACKAGES = ("infra", "service", "workers", "secateur", "e2e", "hostile", "chaos", "deploy")
 CHOICES: Final = re.compile(r"Settings\(data_dir|sqlite:///|Store\.from_url\(\(|file:///")
 """How a database or a store of one kind is asked for."""
 
 REASONS: Final = {
     "chaos/__main__.py": "a command, not a test",
-    "infra/test_database.py": "a database that is not there",
-    "infra/test_store.py": "what a folder is in the way of, and where the default one lies",
-    "service/test_metrics.py": "a database that is not there",
-    "service/test_openapi.py": "an application that is never started",
-    "service/test_process.py": "which modules a gateway loads",
+    "infra/db/test_database.py": "a database that is not there",
+    "infra/storage/test_store.py": "what a folder is in the way of, and where the default one lies",
+    "service/monitoring/test_metrics.py": "a database that is not there",
+    "service/http/test_openapi.py": "an application that is never started",
+    "service/middleware/test_process.py": "which modules a gateway loads",
 }
 
 

@@ -38,6 +38,7 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 def test_the_files_that_the_documents_link_to_exist() -> None:
     documents = [
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
         ROOT / "CHANGELOG.md",
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "examples").rglob("*.md"),

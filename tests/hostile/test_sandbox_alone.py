@@ -11,7 +11,7 @@ import pytest
 
 from tests.hostile.payloads import SECRET, Canaries, payloads
 from workers.sandbox.level import FULL, Sandbox, give
-from workers.supervision.process import LOG_NAME, Child, Death
+from workers.supervision.process import LOG_NAME, Child, ChildExit
 
 
 @dataclass
@@ -72,7 +72,7 @@ def opened(folder: Path, *, confined: bool) -> str:
     give(folder, rules)
     command = [sys.executable, "-P", "-s", "-m", "tests.hostile.loader", rules.to_json() if rules else "none"]
     child = Child.spawn(command, folder=folder)
-    while not isinstance(child.next_event(10), Death):
+    while not isinstance(child.next_event(10), ChildExit):
         continue
     child.kill()
     return (folder / LOG_NAME).read_text(errors="replace")

@@ -10,7 +10,7 @@ from screening import screen
 from secateur.errors import SecateurError
 from tests.hostile.files import CVES, EVERYTHING, HOSTILE, BadUpload
 from workers.sandbox.level import FULL, Sandbox, give
-from workers.supervision.process import LOG_NAME, Child, Death
+from workers.supervision.process import LOG_NAME, Child, ChildExit
 
 SCREENED = [bad for bad in HOSTILE if bad.where == "screening"]
 CHECKED = [bad for bad in EVERYTHING if bad.where == "check"]
@@ -48,7 +48,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
     command = [sys.executable, "-P", "-s", "-m", "tests.hostile.judge", confinement.to_json()]
     child = Child.spawn(command, folder=folder)
-    while not isinstance(child.next_event(10), Death):
+    while not isinstance(child.next_event(10), ChildExit):
         continue
     child.kill()
     lines = (folder / LOG_NAME).read_text().splitlines()

@@ -61,7 +61,7 @@ class Library:
     def leave(self, held: Job, *contents: str) -> str:
         """End a job with these files, as a worker does: announced, stored, written down."""
         with self.database.write() as session:
-            blobs.announce(session, held.id, map(digest, contents), now=at(0))
+            blobs.hold(session, held.id, map(digest, contents), now=at(0))
         files = [StoredFile(f"file-{number}", "x/y", *self.put(each)) for number, each in enumerate(contents)]
         with self.database.write() as session:
             outcome = Outcome(JobState.SUCCEEDED, files=files)

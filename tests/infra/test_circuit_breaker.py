@@ -14,12 +14,12 @@ from sqlalchemy import func, make_url, select, text
 
 import screening
 from infra.broker import Publisher, celery_app
-from infra.circuit_breaker import PAUSE_SECONDS, Silence
+from infra.circuit_breaker import PAUSE_SECONDS, CircuitBreaker
 from infra.db import locks
 from infra.db.database import MIGRATION_LOCK, Database
 from infra.db.tables import Job
 from infra.storage.store import Store
-from infra.storage.timeouts import waited_for
+from infra.storage.timeouts import call_with_timeout
 from secateur.errors import Unavailable
 from stack.broker import broker_url
 from tests.servers import Servers
@@ -50,38 +50,38 @@ def silent() -> None:
 
 def test_while_a_part_is_silent_one_asks_and_all_others_are_refused_at_once() -> None:
     clock = Clock()
-    silence = Silence("It does not answer.", clock)
+    breaker = CircuitBreaker("It does not answer.", clock)
     asked = list[str]()
-    silence.check(lambda: asked.append("while it answers"))
-    silence.note()
+    breaker.check(lambda: asked.append("while it answers"))
+    breaker.open()
 
     with pytest.raises(Unavailable, match="It does not answer"):
-        silence.check(lambda: asked.append("too soon"))
+        breaker.check(lambda: asked.append("too soon"))
     clock.seconds += PAUSE_SECONDS
 
     def ask() -> None:
         asked.append("first")
         with pytest.raises(Unavailable, match="It does not answer"):
-            silence.check(lambda: asked.append("beside another"))
+            breaker.check(lambda: asked.append("beside another"))
 
-    assert silence.check(ask), "and tells its caller that it has just answered"
-    assert not silence.check(lambda: asked.append("when it has answered"))
+    assert breaker.check(ask), "and tells its caller that it has just answered"
+    assert not breaker.check(lambda: asked.append("when it has answered"))
 
     assert asked == ["first"]
 
 
 def test_a_part_that_does_not_answer_when_asked_stays_silent_for_another_pause() -> None:
     clock = Clock()
-    silence = Silence("It does not answer.", clock)
-    silence.note()
+    breaker = CircuitBreaker("It does not answer.", clock)
+    breaker.open()
     clock.seconds += PAUSE_SECONDS
 
     with pytest.raises(Unavailable, match="Still nothing"):
-        silence.check(silent)
+        breaker.check(silent)
     with pytest.raises(Unavailable, match="It does not answer"):
-        silence.check(silent)
+        breaker.check(silent)
 
-    assert silence.is_noted
+    assert breaker.is_open
 
 
 def test_who_has_no_more_reason_to_wait_leaves_a_call_behind() -> None:
@@ -92,14 +92,14 @@ def test_who_has_no_more_reason_to_wait_leaves_a_call_behind() -> None:
         raise KeyError("cancelled")
 
     with pytest.raises(KeyError, match="cancelled"):
-        waited_for(lambda: answer.wait(PATIENCE), between=told_to_stop)
+        call_with_timeout(lambda: answer.wait(PATIENCE), between=told_to_stop)
 
     assert not answer.is_set()
 
 
 def test_a_call_that_fails_fails_for_who_waits_for_it() -> None:
     with pytest.raises(Unavailable, match="Still nothing"):
-        waited_for(silent, between=lambda: None)
+        call_with_timeout(silent, between=lambda: None)
 
 
 def does(action: Callable[[], object]) -> bool:

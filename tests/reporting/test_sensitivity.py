@@ -11,6 +11,7 @@ import matplotlib.image
 import pytest
 from rich.console import Console
 
+from reporting.pages import sensitivity as pages
 from reporting.pages.sensitivity import html, shades
 from reporting.plots import files, sensitivity
 from secateur.reports.sensitivity import Curves, MeasuredLayer, SensitivityReport
@@ -154,7 +155,7 @@ def test_names_beside_lines_that_end_alike_do_not_lie_on_each_other() -> None:
 
 def test_the_picture_has_the_colours_of_the_light_theme() -> None:
     """A picture knows no themes; the page's light theme is written down once more, and must not drift."""
-    css = (Path(sensitivity.__file__).parent / "report.css").read_text()
+    css = (Path(pages.__file__).parent / "report.css").read_text()
     light = dict(re.findall(r"(--[a-z0-9-]+): (#[0-9a-f]{6})", css[: css.index("@media")]))
 
     from reporting.plots.svg import VARIABLES

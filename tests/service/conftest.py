@@ -22,7 +22,7 @@ from infra.db.tables import Job, Upload
 from infra.settings import Settings
 from service.__main__ import bind, document
 from service.app import create_app
-from service.components import Parts
+from service.components import Components
 from tests import waiting
 from tests.backing import Backing, staged, stored
 from tests.badfiles import good_arrays, keras_file, layer, npz, sequential
@@ -34,7 +34,7 @@ class Running:
 
     url: str
     http: httpx.Client
-    parts: Parts
+    parts: Components
     data_dir: Path
     app: FastAPI
 

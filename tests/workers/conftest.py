@@ -28,8 +28,8 @@ from secateur.specs.reading import Reading
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
 from tests.backing import Backing
-from workers.supervision.attempt import Means
-from workers.supervision.checkpoints import Keeping
+from workers.supervision.attempt import WorkerContext
+from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children
 from workers.supervision.supervisor import Supervisor
 
@@ -56,8 +56,10 @@ class Bench:
 
     def supervisor(self, behaviour: str) -> Supervisor:
         children = Children(self.scratch, command=lambda kinds, rules: fake(behaviour))
-        means = Means(self.database, self.store, self.draining, children, keeping=Keeping(every_seconds=0.0))
-        return Supervisor(means, Publisher(celery_app(self.settings.broker)), self.settings)
+        context = WorkerContext(
+            self.database, self.store, self.draining, children, keeping=CheckpointPolicy(every_seconds=0.0)
+        )
+        return Supervisor(context, Publisher(celery_app(self.settings.broker)), self.settings)
 
     def upload(self, kind: uploads.Kind, content: bytes) -> tuple[str, str]:
         """Store an upload. Returns its id and that of its check."""

@@ -31,7 +31,7 @@ STALE_SECONDS = 600.0
 """A message this old is sent again even when its queue is not empty: what waits there may be others'."""
 
 
-class Sweep:
+class Reaper:
     """What is done again and again; ``tick`` does it once."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Sweep:
         with self._database.write() as session:
             workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
             lost: list[Job] = []
-            due = recovery.sweep(
+            due = recovery.recover(
                 session,
                 max_attempts=self._settings.max_attempts,
                 resend_seconds=RESEND_SECONDS,
@@ -91,7 +91,7 @@ class Sweep:
             due = quotas.startable(session, due, owner_limits.by(self._settings))
             idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
             now = clock.read(session)
-            counters.add(session, counters.together(map(counted.lost, lost)))
+            counters.add(session, counters.merged(map(counted.lost, lost)))
             return due, now
 
     def _missing(self, due: Iterable[Job], now: datetime) -> Iterator[Job]:
@@ -117,7 +117,7 @@ class Sweep:
 
 
 @contextmanager
-def sweeping(sweep: Sweep, *, every_seconds: float) -> Iterator[None]:
+def reaping(sweep: Reaper, *, every_seconds: float) -> Iterator[None]:
     """Sweep now and then, in a thread, while the block runs."""
     ended = threading.Event()
 

@@ -40,8 +40,8 @@ from secateur.protocol.work import (
     GatherTrials,
     MeasureBaseline,
     MeasureSensitivity,
-    Order,
     Search,
+    WorkMessage,
 )
 from secateur.reports.summaries import encoded
 from workers.child import log
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from engine.checkpoint.sections import Checkpoint
 
 Emit = Callable[[Event], None]
-Run = Callable[[Order, Emit], Succeeded]
+Run = Callable[[WorkMessage, Emit], Succeeded]
 
 
 class Speaker:
@@ -78,7 +78,7 @@ def _model_checker() -> Run:
     import engine.inspection.compare  # noqa: F401
     from engine.inspection.inspect import inspect_model
 
-    def run(order: Order, emit: Emit) -> Succeeded:
+    def run(order: WorkMessage, emit: Emit) -> Succeeded:
         assignment = order.assignment
         assert isinstance(assignment, CheckModel)
         Path(SUMMARY).write_bytes(encoded(inspect_model(Path(assignment.model))))
@@ -90,7 +90,7 @@ def _model_checker() -> Run:
 def _dataset_checker() -> Run:
     from engine.inspection.inspect import inspect_dataset
 
-    def run(order: Order, emit: Emit) -> Succeeded:
+    def run(order: WorkMessage, emit: Emit) -> Succeeded:
         assignment = order.assignment
         assert isinstance(assignment, CheckDataset)
         Path(SUMMARY).write_bytes(encoded(inspect_dataset(Path(assignment.dataset), assignment.reading)))
@@ -102,7 +102,7 @@ def _dataset_checker() -> Run:
 def _compressor() -> Run:
     from engine.pipeline.compress import compress
 
-    def run(order: Order, emit: Emit) -> Succeeded:
+    def run(order: WorkMessage, emit: Emit) -> Succeeded:
         assignment = order.assignment
         assert isinstance(assignment, Compress)
         baseline = assignment.baseline if assignment.baseline and Path(assignment.baseline).is_file() else None
@@ -127,7 +127,7 @@ def _searcher() -> Run:
 def _sweeper() -> Run:
     from engine.studies.sweep import gather, measure_baseline
 
-    def run(order: Order, emit: Emit) -> Succeeded:
+    def run(order: WorkMessage, emit: Emit) -> Succeeded:
         assignment = order.assignment
         assert isinstance(assignment, MeasureBaseline | GatherTrials)
         recipe, out = assignment.spec.recipe(), Path(assignment.out)
@@ -155,7 +155,7 @@ RUNNERS: dict[str, Callable[[], Run]] = {
 
 
 def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
-    def run(order: Order, emit: Emit) -> Succeeded:
+    def run(order: WorkMessage, emit: Emit) -> Succeeded:
         assignment = order.assignment
         assert isinstance(assignment, Compress | MeasureSensitivity | Search)
         files = work(
@@ -173,7 +173,7 @@ def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
     return run
 
 
-def _checkpoint(order: Order, assignment: Compress | MeasureSensitivity | Search, emit: Emit) -> "Checkpoint":
+def _checkpoint(order: WorkMessage, assignment: Compress | MeasureSensitivity | Search, emit: Emit) -> "Checkpoint":
     """Where to go on, and where to keep how far the job is."""
     from engine.checkpoint import file
     from engine.checkpoint.sections import Checkpoint
@@ -186,7 +186,7 @@ def _checkpoint(order: Order, assignment: Compress | MeasureSensitivity | Search
 
 
 def _as_one_step(run: Run) -> Run:
-    def stepped(order: Order, emit: Emit) -> Succeeded:
+    def stepped(order: WorkMessage, emit: Emit) -> Succeeded:
         emit(StepStarted(step="check"))
         began = time.monotonic()
         result = run(order, emit)
@@ -246,7 +246,7 @@ def serve(kinds: Sequence[str], speaker: Speaker) -> None:
         if not line:
             return
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        order = Order.model_validate_json(line)
+        order = WorkMessage.model_validate_json(line)
         if order.processor_seconds is not None:
             _limit_processor_time(order.processor_seconds)
         result: Event = runners[order.assignment.kind](order, speaker.emit)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from infra.db.tables import Artifact, Job, Upload
 from infra.jobs import queries
-from infra.jobs import trials as families
+from infra.jobs import trials as sweep_trials
 from infra.uploads import uploads
 from secateur.errors import Failure, FieldError, InputRejected, NotFound
 from secateur.protocol.states import JobState, UploadState
@@ -108,7 +108,7 @@ def _compress(session: Session, job: Job) -> Work:
         sensitivity=tuple(known),
         baseline=next(iter(baseline), None),
         **_files(model, dataset),
-        **_going_on(job),
+        **_resume(job),
     )
     known |= baseline | _checkpoint(job)
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
@@ -120,7 +120,7 @@ def _measured(make: type[MeasureSensitivity | Search], session: Session, job: Jo
     model, dataset = _inputs(session, spec)
     known = _known(session, job, model, dataset)
     named = {"spec": spec, "sensitivity": tuple(known)}
-    assignment = make.model_validate(named | _files(model, dataset) | _going_on(job))
+    assignment = make.model_validate(named | _files(model, dataset) | _resume(job))
     known |= _checkpoint(job)
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)
 
@@ -131,7 +131,7 @@ def _files(model: Upload, dataset: Upload) -> dict[str, Any]:
     return names | {"reading": Reading.model_validate(dataset.reading)}
 
 
-def _going_on(job: Job) -> dict[str, Any]:
+def _resume(job: Job) -> dict[str, Any]:
     """What an assignment says of an earlier attempt."""
     return {"earlier": next(iter(_checkpoint(job)), None)}
 
@@ -147,11 +147,11 @@ def _named(model: Upload, dataset: Upload) -> dict[str, str]:
 def _sweep(session: Session, job: Job) -> Work:
     spec = SweepSpec.model_validate(job.spec)
     seconds = float(spec.limits.max_runtime_seconds)
-    trials = families.children(session, job.id)
+    trials = sweep_trials.children(session, job.id)
     if trials:
         ended, inputs = _ended(session, trials)
         inputs |= _artifacts(session, job.id, BASELINE)
-        took = families.seconds(session, job.id)
+        took = sweep_trials.seconds(session, job.id)
         gather = GatherTrials(spec=spec, trials=ended, seconds=took, baseline=BASELINE, out=OUT)
         return Work(gather, inputs, seconds)
     model, dataset = _inputs(session, spec)

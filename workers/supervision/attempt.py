@@ -1,6 +1,6 @@
 """The work of one attempt at one job: fetch its inputs, run a child, watch over it, store its files.
 
-Everything that can happen becomes a value, an ``Ending``; writing it down is the supervisor's business.
+Everything that can happen becomes a value, an ``AttemptEnd``; writing it down is the supervisor's business.
 """
 
 import os
@@ -26,15 +26,15 @@ from secateur.disk_full import lacks_room
 from secateur.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
 from secateur.protocol.progress import Failed, Ready, Saved, Succeeded
 from secateur.protocol.states import JobState, StepState
-from secateur.protocol.work import Order
+from secateur.protocol.work import WorkMessage
 from secateur.specs.spec import CompressSpec
 from workers.supervision import outputs
 from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
-from workers.supervision.checkpoints import Checkpoints, Keeping
-from workers.supervision.children import Children, Lent
+from workers.supervision.checkpoints import CheckpointPolicy, Checkpoints
+from workers.supervision.children import ChildLease, Children
 from workers.supervision.lease import Lease
 from workers.supervision.outputs import Bounds
-from workers.supervision.process import Death
+from workers.supervision.process import ChildExit
 from workers.supervision.step_spans import StepSpans
 
 LISTEN_SECONDS = 0.2
@@ -48,36 +48,36 @@ SPARE_SECONDS: Final = 60.0
 T = TypeVar("T")
 
 
-class Stop(Enum):
+class StopReason(Enum):
     """Why the worker itself ended an attempt."""
 
     LOST = "the lease went to another worker, or the job is gone"
     CANCELLED = "its user cancelled it"
-    OVERTIME = "it ran longer than it may"
+    RUNTIME_EXCEEDED = "it ran longer than it may"
     DRAINED = "this worker is shutting down"
 
 
 class Stopped(Exception):
     """Leaves an attempt's work early."""
 
-    def __init__(self, why: Stop) -> None:
+    def __init__(self, why: StopReason) -> None:
         super().__init__(why.value)
         self.why = why
 
 
 @dataclass(frozen=True)
-class Spread:
+class FannedOut:
     """The first half of a job that goes on as many."""
 
     outcome: Outcome
     children: Sequence[CompressSpec]
 
 
-Ending = Outcome | Spread | Death | Stop
+AttemptEnd = Outcome | FannedOut | ChildExit | StopReason
 
 
 @dataclass(frozen=True)
-class Means:
+class WorkerContext:
     """What every attempt of a worker works with."""
 
     database: Database
@@ -85,40 +85,40 @@ class Means:
     draining: threading.Event
     children: Children
     bounds: Bounds = field(default_factory=Bounds)
-    keeping: Keeping = field(default_factory=Keeping)
+    keeping: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     traces: Traces = field(default_factory=Traces)
 
 
 class Attempt:
     """The work of one attempt, from fetching its inputs to storing its files."""
 
-    def __init__(self, means: Means, job: Job, lease: Lease, span: Span) -> None:
-        self._means = means
+    def __init__(self, context: WorkerContext, job: Job, lease: Lease, span: Span) -> None:
+        self._context = context
         self._job = job
         self._lease = lease
-        self.checkpoints = Checkpoints(means.database, means.store, job, means.keeping)
+        self.checkpoints = Checkpoints(context.database, context.store, job, context.keeping)
         self._span = span
         self._steps = StepSpans(span, [step.name for step in lease.record.steps])
         self._deadline: float | None = None
         self.announced: tuple[str, ...] = ()
         """The digests of files that are stored, or were about to be."""
 
-    def ending(self) -> Ending:
+    def ending(self) -> AttemptEnd:
         """Do the work; tell how it ended. Whatever a user or an outage did comes back as a value."""
         try:
             work = self._patiently(self._read_work)
             self._deadline = time.monotonic() + work.max_runtime_seconds
             self._steps.begin("child")
-            with self._means.children.lend(work.assignment.kind) as lent:
+            with self._context.children.lease_child(work.assignment.kind) as leased:
                 with self._span.within("fetch inputs"):
-                    self._fetch(work, lent.folder)
-                lent.admit()
-                result = self._listen(lent, work)
-                lent.child.kill()
+                    self._fetch(work, leased.folder)
+                leased.admit()
+                result = self._listen(leased, work)
+                leased.child.kill()
                 if not isinstance(result, Succeeded):
                     return result
                 with self._span.within("store files"):
-                    return self._keep(result, work, lent.folder)
+                    return self._keep(result, work, leased.folder)
         except Stopped as stopped:
             return stopped.why
         except SecateurError as fault:
@@ -126,7 +126,7 @@ class Attempt:
         except OSError as fault:
             if lacks_room(fault):
                 return failed(WorkDiskFull(), self._lease)
-            return Death(f"could not be started: {fault.strerror}")
+            return ChildExit(f"could not be started: {fault.strerror}")
         except Exception as fault:  # noqa: BLE001 - a job that nobody ends would be tried for ever
             logger("workers").exception("unexpected error", job_id=self._job.id)
             return failed(InternalError(f"{type(fault).__name__}: {fault}"), self._lease)
@@ -134,7 +134,7 @@ class Attempt:
             self._steps.close("not finished")
 
     def _read_work(self) -> Work:
-        with self._means.database.read() as session:
+        with self._context.database.read() as session:
             return work_of(session, self._job)
 
     def _fetch(self, work: Work, folder: Path) -> None:
@@ -149,27 +149,27 @@ class Attempt:
                 self._patiently(self._copy(digest, folder / name))
 
     def _copy(self, digest: str, path: Path) -> Callable[[], None]:
-        return partial(self._means.store.fetch, digest, path, between=self._go_on)
+        return partial(self._context.store.fetch, digest, path, between=self._go_on)
 
-    def _listen(self, lent: Lent, work: Work) -> Succeeded | Outcome | Death | Stop:
+    def _listen(self, leased: ChildLease, work: Work) -> Succeeded | Outcome | ChildExit | StopReason:
         while (stop := self._stop()) is None:
-            match lent.child.next_event(LISTEN_SECONDS):
+            match leased.child.next_event(LISTEN_SECONDS):
                 case None:
                     continue
-                case Death() as death:
-                    return death
+                case ChildExit() as child_exit:
+                    return child_exit
                 case Ready():
                     self._steps.end("child")
                     seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + SPARE_SECONDS
-                    lent.child.assign(
-                        Order(
+                    leased.child.assign(
+                        WorkMessage(
                             assignment=work.assignment,
                             processor_seconds=seconds,
-                            checkpoint_seconds=self._means.keeping.every_seconds,
+                            checkpoint_seconds=self._context.keeping.every_seconds,
                         )
                     )
                 case Saved():
-                    self.checkpoints.take(lent.folder, steps=self._lease.record.steps, between=self._go_on)
+                    self.checkpoints.take(leased.folder, steps=self._lease.record.steps, between=self._go_on)
                 case Succeeded() as result:
                     return result
                 case Failed(failure=failure):
@@ -179,20 +179,20 @@ class Attempt:
                     self._steps.tell(event)
         return stop
 
-    def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | Spread:
+    def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | FannedOut:
         expected = SUMMARIES.get(self._job.kind)
         summary = None if expected is None else outputs.summary(folder, expected)
-        collect = partial(outputs.collect, announce=self._announce, bounds=self._means.bounds, between=self._go_on)
+        collect = partial(outputs.collect, announce=self._announce, bounds=self._context.bounds, between=self._go_on)
         files = self._patiently(
-            lambda: collect(self._means.store, folder / OUT, result.files),
+            lambda: collect(self._context.store, folder / OUT, result.files),
             worth=(Unavailable, StorageFull),  # the work is done: better to wait for room than to throw it away
         )
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=summary)
-        return Spread(outcome, work.children) if work.children else outcome
+        return FannedOut(outcome, work.children) if work.children else outcome
 
     def _announce(self, digests: Sequence[str]) -> None:
-        with self._means.database.write() as session:
-            blobs.announce(session, self._job.id, digests, now=now())
+        with self._context.database.write() as session:
+            blobs.hold(session, self._job.id, digests, now=now())
         self.announced = tuple(digests)
 
     def _patiently(self, action: Callable[[], T], *, worth: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
@@ -203,7 +203,7 @@ class Attempt:
                 return action()
             except worth as fault:
                 logger("workers").warning("waiting", job_id=self._job.id, fault=fault.detail)
-                self._means.draining.wait(pause)
+                self._context.draining.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         raise Stopped(stop)
 
@@ -212,14 +212,14 @@ class Attempt:
         if (stop := self._stop()) is not None:
             raise Stopped(stop)
 
-    def _stop(self) -> Stop | None:
+    def _stop(self) -> StopReason | None:
         if self._lease.lost:
-            return Stop.LOST
+            return StopReason.LOST
         if self._lease.state == JobState.CANCELLING:
-            return Stop.CANCELLED
+            return StopReason.CANCELLED
         if self._deadline is not None and time.monotonic() > self._deadline:
-            return Stop.OVERTIME
-        return Stop.DRAINED if self._means.draining.is_set() else None
+            return StopReason.RUNTIME_EXCEEDED
+        return StopReason.DRAINED if self._context.draining.is_set() else None
 
 
 def failed(fault: SecateurError, lease: Lease) -> Outcome:

@@ -26,7 +26,7 @@ LEAST_PAUSE_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Keeping:
+class CheckpointPolicy:
     """How often a job keeps how far it is, at most, and how much that may be; None: it does not."""
 
     every_seconds: float | None = 5.0
@@ -36,7 +36,7 @@ class Keeping:
 class Checkpoints:
     """Those of one attempt, and the one that it began with. Only the newest is kept."""
 
-    def __init__(self, database: Database, store: Store, job: Job, keeping: Keeping) -> None:
+    def __init__(self, database: Database, store: Store, job: Job, keeping: CheckpointPolicy) -> None:
         self._database, self._store, self._job = database, store, job
         self._bounds = outputs.Bounds(num_files=1, num_bytes=keeping.max_bytes)
         self._pause = max(LEAST_PAUSE_SECONDS, (keeping.every_seconds or 0.0) / 2)
@@ -97,5 +97,5 @@ class Checkpoints:
 
     def _announce(self, digests: Sequence[str]) -> None:
         with self._database.write() as session:
-            blobs.announce(session, self._job.id, digests, now=now())
+            blobs.hold(session, self._job.id, digests, now=now())
         self._stored.update(digests)

@@ -36,7 +36,7 @@ Command = Callable[[Sequence[WorkKind], Confinement | None], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Lent:
+class ChildLease:
     """A child with its folder."""
 
     child: Child
@@ -50,21 +50,21 @@ class Lent:
 
 @dataclass
 class Children:
-    """Lends children to jobs. ``lend`` may be called by many threads; ``kept_warm`` is the life of the waiting ones."""
+    """Lends children to jobs. Many threads may call ``lease_child``; ``kept_warm`` keeps children waiting."""
 
     root: Path
     sandbox: Sandbox = OFF
     memory_bytes: int | None = None
     command: Command = child_command
     _numbers: Iterator[int] = field(default_factory=itertools.count)
-    _waiting: list[Lent] = field(default_factory=list)
+    _waiting: list[ChildLease] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _looked_at: threading.Event = field(default_factory=threading.Event)
     _num_lent: int = 0
     _fonts: Mapping[str, bytes] = field(default_factory=dict)
 
     @contextmanager
-    def lend(self, kind: WorkKind) -> Iterator[Lent]:
+    def lease_child(self, kind: WorkKind) -> Iterator[ChildLease]:
         """A child for a job of this kind: one that waits, else a new one. Nothing of it is left at the end.
 
         Raises:
@@ -72,24 +72,24 @@ class Children:
         """
         with self._lock:
             self._num_lent += 1
-            lent = self._best_for(kind)
-            if lent is not None:
-                self._waiting.remove(lent)
+            leased = self._best_for(kind)
+            if leased is not None:
+                self._waiting.remove(leased)
         try:
-            lent = lent or self._start((kind,))
-            yield lent
+            leased = leased or self._start((kind,))
+            yield leased
         finally:
             try:
-                if lent is not None:
-                    _end(lent)
+                if leased is not None:
+                    _end(leased)
             finally:
                 with self._lock:
                     self._num_lent -= 1
                 self._looked_at.set()
 
-    def _best_for(self, kind: WorkKind) -> Lent | None:
-        alive = [lent for lent in self._waiting if not lent.child.has_exited()]
-        ready = [lent for lent in alive if lent.child.has_spoken()]
+    def _best_for(self, kind: WorkKind) -> ChildLease | None:
+        alive = [leased for leased in self._waiting if not leased.child.has_exited()]
+        ready = [leased for leased in alive if leased.child.has_spoken()]
         return next(iter(ready or ([] if kind in LIGHT else alive)), None)
 
     @contextmanager
@@ -112,13 +112,13 @@ class Children:
         pause, not_before = FIRST_PAUSE_SECONDS, 0.0
         while not ended.is_set():
             with self._lock:
-                dead = [lent for lent in self._waiting if lent.child.has_exited()]
-                self._waiting = [lent for lent in self._waiting if lent not in dead]
+                dead = [leased for leased in self._waiting if leased.child.has_exited()]
+                self._waiting = [leased for leased in self._waiting if leased not in dead]
                 wanted = slots - self._num_lent - len(self._waiting)
                 self._learn_fonts()
-            for lent in dead:
-                logger("workers").warning("a waiting child died", how=lent.child.how_it_died())
-                _end(lent)
+            for leased in dead:
+                logger("workers").warning("a waiting child died", how=leased.child.how_it_died())
+                _end(leased)
                 not_before = time.monotonic() + pause
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             if wanted > 0 and not unwanted.is_set() and time.monotonic() >= not_before:
@@ -128,40 +128,40 @@ class Children:
                 self._looked_at.clear()
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        for lent in waiting:
-            _end(lent)
+        for leased in waiting:
+            _end(leased)
 
     def _learn_fonts(self) -> None:
         """Held by the lock, so that none of those that wait gets a job meanwhile."""
-        ready = () if self._fonts else (lent for lent in self._waiting if lent.child.has_spoken())
-        self._fonts = next(filter(None, (fonts.learned(lent.folder) for lent in ready)), self._fonts)
+        ready = () if self._fonts else (leased for leased in self._waiting if leased.child.has_spoken())
+        self._fonts = next(filter(None, (fonts.font_lists(leased.folder) for leased in ready)), self._fonts)
 
     def _add(self, kinds: Sequence[WorkKind]) -> None:
         try:
-            lent = self._start(kinds)
+            leased = self._start(kinds)
         except OSError as fault:
             logger("workers").warning("no child could be started", fault=str(fault))
             self._looked_at.wait(LOOK_SECONDS)
             return
         with self._lock:
-            self._waiting.append(lent)
+            self._waiting.append(leased)
 
-    def _start(self, kinds: Sequence[WorkKind]) -> Lent:
+    def _start(self, kinds: Sequence[WorkKind]) -> ChildLease:
         number = next(self._numbers)
         folder = self.root / f"child-{number}"
         try:
             (folder / OUT).mkdir(parents=True)
             folder.chmod(0o700)
-            fonts.leave(self._fonts, folder)
+            fonts.write_font_lists(self._fonts, folder)
             confinement = self.sandbox.confinement(folder, number)
             give(folder, confinement)
             child = Child.spawn(self.command(kinds, confinement), folder=folder, memory_bytes=self.memory_bytes)
         except OSError:
             remove(folder)
             raise
-        return Lent(child, folder, confinement)
+        return ChildLease(child, folder, confinement)
 
 
-def _end(lent: Lent) -> None:
-    lent.child.kill()
-    remove(lent.folder)
+def _end(leased: ChildLease) -> None:
+    leased.child.kill()
+    remove(leased.folder)

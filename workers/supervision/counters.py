@@ -6,11 +6,11 @@ from infra.db import counters
 from infra.db.counters import Key
 from infra.db.tables import Job
 from infra.jobs.lifecycle import Outcome
-from workers.supervision.attempt import Ending, Spread, Stop
-from workers.supervision.process import Death
+from workers.supervision.attempt import AttemptEnd, FannedOut, StopReason
+from workers.supervision.process import ChildExit
 
 
-def attempt(job: Job, ending: Ending, *, ran_seconds: float, is_written: bool) -> dict[Key, float]:
+def attempt(job: Job, ending: AttemptEnd, *, ran_seconds: float, is_written: bool) -> dict[Key, float]:
     """The counts of one attempt. The wait is that for the first: a job that is tried again did not wait, it failed."""
     counts: list[dict[Key, float]] = [
         {("attempts", (job.kind, ending_of(ending) if is_written else "lost")): 1.0},
@@ -19,9 +19,9 @@ def attempt(job: Job, ending: Ending, *, ran_seconds: float, is_written: bool) -
     if job.attempt == 1 and job.started_at is not None:
         waited = (job.started_at - job.created_at).total_seconds()
         counts.append(counters.observed("job_wait_seconds", (job.kind,), waited))
-    if isinstance(ending, Death):
+    if isinstance(ending, ChildExit):
         counts.append({("child_deaths", (cause_of(ending),)): 1.0})
-    return counters.together(counts)
+    return counters.merged(counts)
 
 
 def lost(job: Job) -> dict[Key, float]:
@@ -29,27 +29,27 @@ def lost(job: Job) -> dict[Key, float]:
     return {("attempts", (job.kind, "worker_lost")): 1.0}
 
 
-def ending_of(ending: Ending) -> str:
+def ending_of(ending: AttemptEnd) -> str:
     """How an attempt ended, in a word that a graph can be drawn by."""
     match ending:
-        case Spread():
-            return "spread"
+        case FannedOut():
+            return "fanned_out"
         case Outcome():
             return str(ending.state)
-        case Death():
+        case ChildExit():
             return "child_died"
-        case Stop():
+        case StopReason():
             return ending.name.lower()
 
 
-def cause_of(death: Death) -> str:
-    """Why a child died, in a word: a signal, ``exit``, ``lied`` or ``not_started``.
+def cause_of(child_exit: ChildExit) -> str:
+    """Why a child died, in a word: a signal, ``exit``, ``broke_protocol`` or ``not_started``.
 
-    >>> cause_of(Death("was killed by SIGKILL, as the system does")), cause_of(Death("exited with code 1"))
+    >>> cause_of(ChildExit("was killed by SIGKILL, as the system does")), cause_of(ChildExit("exited with code 1"))
     ('SIGKILL', 'exit')
     """
-    if death.lied:
-        return "lied"
-    if (signal := re.search(r"\bSIG[A-Z0-9]+\b", death.how)) is not None:
+    if child_exit.broke_protocol:
+        return "broke_protocol"
+    if (signal := re.search(r"\bSIG[A-Z0-9]+\b", child_exit.how)) is not None:
         return signal[0]
-    return "exit" if "exited" in death.how else "not_started"
+    return "exit" if "exited" in child_exit.how else "not_started"

@@ -16,7 +16,7 @@ PATTERN: Final = "fontlist-*.json"
 MAX_BYTES: Final = 4 << 20
 
 
-def learned(home: Path) -> Mapping[str, bytes]:
+def font_lists(home: Path) -> Mapping[str, bytes]:
     """The lists in a child's home, by name; none when it has not made one. Only plain files of a likely size."""
     found = {}
     for path in sorted((home / CACHE).glob(PATTERN))[:2]:
@@ -27,7 +27,7 @@ def learned(home: Path) -> Mapping[str, bytes]:
     return found
 
 
-def leave(lists: Mapping[str, bytes], home: Path) -> None:
+def write_font_lists(lists: Mapping[str, bytes], home: Path) -> None:
     """Put lists into the home of a child that has not been started yet."""
     if lists:
         (home / CACHE).mkdir(parents=True)

@@ -27,7 +27,7 @@ PLAIN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without waiting, as a pipe that nobody writes to would make its reader."""
 
 
-class Disbelieved(InternalError):
+class RejectedOutput(InternalError):
     """A child said what cannot be so. Its job is not tried again: what broke its process once may be a trick."""
 
     retryable = False
@@ -57,15 +57,15 @@ def collect(
         between: asked before each piece that is hashed or copied; what it raises ends the work.
 
     Raises:
-        Disbelieved: a file is missing, named twice, not a plain file, or known by another name too; or too many.
+        RejectedOutput: a file is missing, named twice, not a plain file, or known by another name too; or too many.
         OutputsTooLarge: the files hold more bytes than they may.
         Unavailable, StorageFull: as the store says.
     """
     names = [file.name for file in files]
     if len(set(names)) != len(names):
-        raise Disbelieved("The job's process announced a file twice.")
+        raise RejectedOutput("The job's process announced a file twice.")
     if len(names) > bounds.num_files:
-        raise Disbelieved(f"The job's process announced {len(names)} files; {bounds.num_files} are allowed.")
+        raise RejectedOutput(f"The job's process announced {len(names)} files; {bounds.num_files} are allowed.")
     with ExitStack() as opened:
         folder = opened.enter_context(_folder(out))
         found = [opened.enter_context(_plain(folder, name)) for name in names]
@@ -86,16 +86,16 @@ def summary(folder: Path, expected: type[BaseModel]) -> Mapping[str, Any]:
     """What a check left as its finding, in the child's folder, as it goes into a row.
 
     Raises:
-        Disbelieved: there is no such file, or it is no plain one, or larger than may be, or says something else.
+        RejectedOutput: there is no such file, or it is no plain one, or larger than may be, or says something else.
     """
     with _folder(folder) as opened, _plain(opened, SUMMARY) as file:
         text = file.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
-        raise Disbelieved(f"The process that ran the check found out more than {MAX_BYTES} bytes.")
+        raise RejectedOutput(f"The process that ran the check found out more than {MAX_BYTES} bytes.")
     try:
         return expected.model_validate_json(text).model_dump(mode="json")
     except ValidationError as fault:
-        raise Disbelieved("The process that ran the check found out something else than was asked.") from fault
+        raise RejectedOutput("The process that ran the check found out something else than was asked.") from fault
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _folder(out: Path) -> Iterator[int]:
     try:
         folder = os.open(out, FOLDER)
     except OSError as fault:
-        raise Disbelieved("The job's process replaced its output folder.") from fault
+        raise RejectedOutput("The job's process replaced its output folder.") from fault
     try:
         yield folder
     finally:
@@ -115,11 +115,11 @@ def _plain(folder: int, name: str) -> IO[bytes]:
     try:
         file = os.fdopen(os.open(name, PLAIN, dir_fd=folder), "rb")
     except OSError as fault:
-        raise Disbelieved(f"The job's process announced {name!r} and left no file of that name.") from fault
+        raise RejectedOutput(f"The job's process announced {name!r} and left no file of that name.") from fault
     about = os.fstat(file.fileno())
     if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
         file.close()
-        raise Disbelieved(f"The job's process announced {name!r}, which is not a plain file with one name.")
+        raise RejectedOutput(f"The job's process announced {name!r}, which is not a plain file with one name.")
     return file
 
 

@@ -18,7 +18,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from secateur.protocol.progress import EVENT, Event
-from secateur.protocol.work import Order, WorkKind
+from secateur.protocol.work import WorkKind, WorkMessage
 from workers.sandbox.confinement import Confinement
 from workers.supervision import launch
 
@@ -47,12 +47,12 @@ _CLOSED_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Death:
-    """Why a child left no result. ``lied`` tells that it broke the protocol and was not believed any more."""
+class ChildExit:
+    """Why a child left no result. ``broke_protocol`` tells that it broke the protocol and was not believed any more."""
 
     how: str
     log_tail: str = ""
-    lied: bool = False
+    broke_protocol: bool = False
 
 
 def child_command(kinds: Sequence[WorkKind], confinement: Confinement | None) -> list[str]:
@@ -128,7 +128,7 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def assign(self, order: Order) -> None:
+    def assign(self, order: WorkMessage) -> None:
         """Hand over the job. It is sent while events are awaited, so a child that does not read blocks nobody."""
         self._unsent = memoryview(order.model_dump_json().encode() + b"\n")
 
@@ -136,26 +136,26 @@ class Child:
         """Whether an event waits to be read."""
         return bool(self._lines) or bool(select.select([self._events], [], [], 0)[0])
 
-    def next_event(self, timeout_seconds: float) -> Event | Death | None:
+    def next_event(self, timeout_seconds: float) -> Event | ChildExit | None:
         """The next event, or how the child ended without a result, or None when nothing came in time."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             if self._lines:
                 return self._understand(self._lines.popleft())
             if len(self._partial) > LINE_BYTES:
-                return self._death(f"sent more than {LINE_BYTES} bytes without ending the line", lied=True)
+                return self._exit(f"sent more than {LINE_BYTES} bytes without ending the line", broke_protocol=True)
             if os.fstat(self._log.fileno()).st_size > MAX_LOG_BYTES:
-                return self._death(f"printed more than {MAX_LOG_BYTES} bytes", lied=True)
+                return self._exit(f"printed more than {MAX_LOG_BYTES} bytes", broke_protocol=True)
             left = deadline - time.monotonic()
             if self._closed_at is None:
                 exited = self.has_exited()  # asked before reading, so that its last words are not lost
                 received = self._pump(0.0 if exited else min(max(left, 0.0), _LOOK_SECONDS))
                 if exited and not received:
-                    return self._death(self.how_it_died())
+                    return self._exit(self.how_it_died())
             elif self.has_exited():
-                return self._death(self.how_it_died())
+                return self._exit(self.how_it_died())
             elif time.monotonic() > self._closed_at + _CLOSED_GRACE_SECONDS:
-                return self._death("closed its pipe and lived on without a word", lied=True)
+                return self._exit("closed its pipe and lived on without a word", broke_protocol=True)
             else:
                 time.sleep(min(max(left, 0.0), 0.01))
             if left <= 0 and not self._lines:
@@ -226,15 +226,15 @@ class Child:
         self._lines.extend(lines)
         return True
 
-    def _understand(self, line: bytes) -> Event | Death:
+    def _understand(self, line: bytes) -> Event | ChildExit:
         try:
             return EVENT.validate_json(line)
         except ValidationError as fault:
             kinds = ", ".join(sorted({error["type"] for error in fault.errors()}))
-            return self._death(f"sent what is no event ({kinds})", lied=True)
+            return self._exit(f"sent what is no event ({kinds})", broke_protocol=True)
 
-    def _death(self, how: str, *, lied: bool = False) -> Death:
-        return Death(how, log_tail=_end_of(self._log), lied=lied)
+    def _exit(self, how: str, *, broke_protocol: bool = False) -> ChildExit:
+        return ChildExit(how, log_tail=_end_of(self._log), broke_protocol=broke_protocol)
 
 
 def _end_of(log: IO[bytes]) -> str:

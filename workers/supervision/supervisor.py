@@ -17,7 +17,7 @@ from infra.broker import Publisher
 from infra.db import counters
 from infra.db.tables import Job, Upload
 from infra.jobs import lifecycle
-from infra.jobs import trials as families
+from infra.jobs import trials as sweep_trials
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
 from infra.settings import Settings
@@ -33,15 +33,15 @@ from workers.supervision.attempt import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     Attempt,
-    Ending,
-    Means,
-    Spread,
-    Stop,
+    AttemptEnd,
+    FannedOut,
+    StopReason,
+    WorkerContext,
     failed,
 )
 from workers.supervision.lease import Lease
-from workers.supervision.outputs import Disbelieved
-from workers.supervision.process import Death
+from workers.supervision.outputs import RejectedOutput
+from workers.supervision.process import ChildExit
 
 LAST_WORDS_SECONDS = 5.0
 """How long a worker that must go tries to tell a database that does not answer."""
@@ -54,7 +54,7 @@ Entries = Sequence[Entry]
 class Supervisor:
     """Runs jobs. Called by any number of threads, each of which stays until its job has ended."""
 
-    means: Means
+    context: WorkerContext
     publisher: Publisher
     settings: Settings
 
@@ -64,40 +64,40 @@ class Supervisor:
         Raises:
             Unavailable: the database does not answer; the job waits on, and a sweep sends it again.
         """
-        if self.means.draining.is_set():
+        if self.context.draining.is_set():
             return
-        with self.means.database.write() as session:
+        with self.context.database.write() as session:
             job = quotas.claim(
                 session, job_id, owner_limits.by(self.settings), lease_seconds=self.settings.lease_seconds
             )
         if job is None:
             return
         told: dict[str, Value] = {"job": job.id, "kind": job.kind, "attempt": job.attempt}
-        span = self.means.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **told)
+        span = self.context.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **told)
         with working_for(span.traceparent):
             ending = self._attempt(job, span)
             span.note(ending=_name(ending))
-            span.end(None if isinstance(ending, Spread) or _name(ending) == JobState.SUCCEEDED else _name(ending))
+            span.end(None if isinstance(ending, FannedOut) or _name(ending) == JobState.SUCCEEDED else _name(ending))
 
-    def _attempt(self, job: Job, span: Span) -> Ending:
+    def _attempt(self, job: Job, span: Span) -> AttemptEnd:
         log = logger("workers").bind(job_id=job.id, kind=job.kind, attempt=job.attempt)
         log.info("job taken")
         began = time.monotonic()
         times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
-        with Lease(self.means.database, job, **times) as lease:
-            attempt = Attempt(self.means, job, lease, span)
+        with Lease(self.context.database, job, **times) as lease:
+            attempt = Attempt(self.context, job, lease, span)
             ending = attempt.ending()
-            if isinstance(ending, Death):
+            if isinstance(ending, ChildExit):
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
-                lease.record.note(_last_words(ending))
-            if isinstance(ending, Death) or _is_our_fault(ending):
+                lease.record.note(_exit_entry(ending))
+            if isinstance(ending, ChildExit) or _is_our_fault(ending):
                 attempt.checkpoints.forget_if_it_led_nowhere()
             written = self._settle(job, lease, ending)
             attempt.checkpoints.remove_unneeded()
         log.info("job left", ending=_name(ending), written=written)
-        if isinstance(ending, Stop) and attempt.announced:
+        if isinstance(ending, StopReason) and attempt.announced:
             with suppress(SecateurError):  # then the collector finds what was stored and has no row
-                blobs.remove_unneeded(self.means.database, self.means.store, attempt.announced)
+                blobs.remove_unneeded(self.context.database, self.context.store, attempt.announced)
         with suppress(SecateurError):  # a count that is missing is not worth a wait
             self._count(counted.attempt(job, ending, ran_seconds=time.monotonic() - began, is_written=written))
         if written:
@@ -106,37 +106,37 @@ class Supervisor:
         return ending
 
     def _count(self, counts: Mapping[counters.Key, float]) -> None:
-        with self.means.database.write() as session:
+        with self.context.database.write() as session:
             counters.add(session, counts)
 
-    def _settle(self, job: Job, lease: Lease, ending: Ending) -> bool:
+    def _settle(self, job: Job, lease: Lease, ending: AttemptEnd) -> bool:
         """Write an ending. False when the job was no longer ours to end."""
         match ending:
-            case Stop.LOST:
+            case StopReason.LOST:
                 return False
-            case Stop.DRAINED:
+            case StopReason.DRAINED:
                 gone = self._give_back(job, lease, "drained", "The worker was told to stop.")
                 return gone or self._finish(job, lease, Outcome(JobState.CANCELLED))
-            case Stop.CANCELLED:
+            case StopReason.CANCELLED:
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
-            case Stop.OVERTIME:
-                return self._finish(job, lease, failed(_overtime(), lease))
-            case Death(lied=True):
-                fault = Disbelieved(f"The process that ran the job {ending.how}.")
+            case StopReason.RUNTIME_EXCEEDED:
+                return self._finish(job, lease, failed(_runtime_exceeded(), lease))
+            case ChildExit(broke_protocol=True):
+                fault = RejectedOutput(f"The process that ran the job {ending.how}.")
                 return self._finish(job, lease, failed(fault, lease))
-            case Death() if job.charged < self.settings.max_attempts:
+            case ChildExit() if job.charged < self.settings.max_attempts:
                 if self._give_back(job, lease, "child_died", f"Its process {ending.how}."):
                     self._publish(job)
                     return True
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
-            case Death():
+            case ChildExit():
                 return self._finish(job, lease, failed(_crashed(ending, job), lease))
             case Outcome(failure=Failure(blame="service", retryable=True) as failure) if (
                 job.charged < self.settings.max_attempts
             ):  # a sweep sends it, not we: what broke should have a moment to recover
                 again = self._give_back(job, lease, "service_fault", f"{failure.code}: {failure.detail}")
                 return again or self._finish(job, lease, ending)
-            case Spread():
+            case FannedOut():
                 return self._spread(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Outcome():
                 return self._finish(job, lease, ending)
@@ -149,13 +149,15 @@ class Supervisor:
 
         return self._write(lease, write)
 
-    def _spread(self, job: Job, lease: Lease, ending: Spread) -> bool:
+    def _spread(self, job: Job, lease: Lease, ending: FannedOut) -> bool:
         """Let go of the job until the trials that it is made of have ended. False as for ``_give_back``."""
         trials: list[Job] = []
 
         def write(session: Session, entries: Entries) -> bool:
             steps = lease.record.steps
-            trials[:] = families.spread(session, job, ending.outcome, ending.children, steps=steps, entries=entries)
+            trials[:] = sweep_trials.fan_out(
+                session, job, ending.outcome, ending.children, steps=steps, entries=entries
+            )
             return bool(trials)
 
         written = self._write(lease, write)
@@ -179,15 +181,15 @@ class Supervisor:
         return written
 
     def _wake_parent(self, job: Job) -> None:
-        with self.means.database.write() as session:
-            families.note_trial(session, job)
-            parent = families.due_parent(session, job)
+        with self.context.database.write() as session:
+            sweep_trials.record_trial(session, job)
+            parent = sweep_trials.due_parent(session, job)
         if parent is not None:
             self._publish(parent)
 
     def _wake_next(self, owner: str) -> None:
         """Send the job that was not taken because its owner had as many running as allowed."""
-        with self.means.database.read() as session:
+        with self.context.database.read() as session:
             limits = owner_limits.of(session, owner, settings=self.settings)
             waiting = quotas.next_in_line(session, owner, limits)
         if waiting is not None:
@@ -201,11 +203,11 @@ class Supervisor:
         pause, until = FIRST_PAUSE_SECONDS, math.inf
         while not lease.lost:
             try:
-                with lease.record.to_write() as entries, self.means.database.write() as session:
+                with lease.record.to_write() as entries, self.context.database.write() as session:
                     return write(session, entries)
             except ServiceError as fault:
                 logger("workers").warning("ending not written yet", fault=fault.detail)
-            if self.means.draining.is_set():
+            if self.context.draining.is_set():
                 until = min(until, time.monotonic() + LAST_WORDS_SECONDS)
                 if time.monotonic() > until:
                     return False
@@ -215,26 +217,26 @@ class Supervisor:
 
     def _drop_rejected(self, upload_id: str) -> None:
         """Delete the bytes of a rejected upload, unless somebody has uploaded them again by now."""
-        with self.means.database.read() as session:
+        with self.context.database.read() as session:
             upload = session.get(Upload, upload_id)
         if upload is not None and upload.state == UploadState.REJECTED:
-            blobs.remove_unneeded(self.means.database, self.means.store, [upload.digest])
+            blobs.remove_unneeded(self.context.database, self.context.store, [upload.digest])
 
     def _publish(self, job: Job) -> None:
         """Wake a worker at once; if that fails, a sweep does it later."""
         with suppress(Unavailable):
             self.publisher.publish(job)
-            with self.means.database.write() as session:
+            with self.context.database.write() as session:
                 lifecycle.mark_published(session, job.id)
 
 
-def _is_our_fault(ending: Ending) -> bool:
+def _is_our_fault(ending: AttemptEnd) -> bool:
     return isinstance(ending, Outcome) and ending.failure is not None and ending.failure.blame == "service"
 
 
-def _last_words(death: Death) -> Entry:
+def _exit_entry(child_exit: ChildExit) -> Entry:
     """What a child that died left in its log."""
-    return Entry("log", {"message": death.log_tail or f"It {death.how}.", "logger": "stderr"}, "warning")
+    return Entry("log", {"message": child_exit.log_tail or f"It {child_exit.how}.", "logger": "stderr"}, "warning")
 
 
 def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
@@ -243,27 +245,27 @@ def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
     return tuple(step.model_copy(update=halt) if step.state == StepState.RUNNING else step for step in steps)
 
 
-def _overtime() -> RuntimeExceeded:
+def _runtime_exceeded() -> RuntimeExceeded:
     return RuntimeExceeded(
         "The job was still running when its limits.max_runtime_seconds had passed.",
         suggestions=["Raise limits.max_runtime_seconds, or ask for less: fewer epochs, sparsities or samples."],
     )
 
 
-def _crashed(death: Death, job: Job) -> WorkerCrashed:
+def _crashed(child_exit: ChildExit, job: Job) -> WorkerCrashed:
     return WorkerCrashed(
-        f"The process that ran the job {death.how}; so ended the last of {job.charged} attempts.",
+        f"The process that ran the job {child_exit.how}; so ended the last of {job.charged} attempts.",
         suggestions=["Try a smaller training.batch_size: running out of memory is the most common reason."],
     )
 
 
-def _name(ending: Ending) -> str:
+def _name(ending: AttemptEnd) -> str:
     match ending:
-        case Spread():
+        case FannedOut():
             return f"spread into {len(ending.children)} trials"
         case Outcome():
             return ending.state if ending.failure is None else f"{ending.state}: {ending.failure.code}"
-        case Death():
+        case ChildExit():
             return f"died: {ending.how}"
-        case Stop():
+        case StopReason():
             return ending.name.lower()

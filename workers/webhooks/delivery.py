@@ -21,16 +21,16 @@ from infra.telemetry.logs import logger
 from infra.telemetry.traces import Span, Traces, Value
 from infra.webhooks import outbound, outbox, signing
 from infra.webhooks.dns import Lookups
-from infra.webhooks.outbox import Try
+from infra.webhooks.outbox import DeliveryAttempt
 from secateur.errors import SecateurError
-from workers.webhooks.fair_scheduler import Turns
+from workers.webhooks.fair_scheduler import FairScheduler
 
 NUM_THREADS: Final = 6
 LOOK_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
 
 
-class Courier:
+class WebhookDelivery:
     """Delivers what is due; ``deliver`` does it once."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Courier:
         self._targets = targets
         self._lookups = lookups or Lookups()
         self._traces = traces or Traces()
-        self._turns = Turns()
+        self._turns = FairScheduler()
 
     def deliver(self) -> bool:
         """Take one delivery and try it. False when none was due, or only for owners who keep enough of us busy.
@@ -74,18 +74,20 @@ class Courier:
             log(delivery.type, delivery=delivery.id, webhook=webhook.id, status=tried.status, said=tried.said[:100])
         return True
 
-    def _try(self, delivery: Delivery, webhook: Webhook) -> Try:
+    def _try(self, delivery: Delivery, webhook: Webhook) -> DeliveryAttempt:
         body, at, began = delivery.body.encode(), now(), time.monotonic()
         signed = signing.headers(delivery.id, int(at.timestamp()), body, outbox.secrets_of(webhook, now=at))
         try:
             ask = partial(self._lookups.find, party=webhook.owner)
             answer = outbound.post(webhook.url, body, signed, targets=self._targets, ask=ask)
         except outbound.NotReached as fault:
-            return Try(None, str(fault), time.monotonic() - began)
+            return DeliveryAttempt(None, str(fault), time.monotonic() - began)
         except Exception as fault:  # noqa: BLE001 - a delivery that nobody settles would be tried each minute for ever
             logger("webhooks").exception("unexpected error", delivery=delivery.id)
-            return Try(None, f"{type(fault).__name__}: {str(fault)[:200]}", time.monotonic() - began)
-        return Try(answer.status, answer.text, time.monotonic() - began, wanted_pause(answer.retry_after, now=now()))
+            return DeliveryAttempt(None, f"{type(fault).__name__}: {str(fault)[:200]}", time.monotonic() - began)
+        return DeliveryAttempt(
+            answer.status, answer.text, time.monotonic() - began, wanted_pause(answer.retry_after, now=now())
+        )
 
     def forget(self) -> None:
         """Remove what has been in the log long enough."""
@@ -93,7 +95,7 @@ class Courier:
             outbox.forget(session, now=now())
 
 
-def _end(span: Span, tried: Try) -> None:
+def _end(span: Span, tried: DeliveryAttempt) -> None:
     """Say how a try went. What a receiver answered in words is for the owner of the webhook, not for the operator."""
     if tried.status is not None:
         span.note(status=tried.status)
@@ -118,7 +120,7 @@ def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
 
 
 @contextmanager
-def delivering(courier: Courier) -> Iterator[None]:
+def delivering(deliverer: WebhookDelivery) -> Iterator[None]:
     """Deliver, in threads, while the block runs. What is being sent at its end is sent to its end."""
     ended = threading.Event()
 
@@ -127,9 +129,9 @@ def delivering(courier: Courier) -> Iterator[None]:
         while not ended.is_set():
             try:
                 if is_first and time.monotonic() > forgot + FORGET_SECONDS:
-                    courier.forget()
+                    deliverer.forget()
                     forgot = time.monotonic()
-                if courier.deliver():
+                if deliverer.deliver():
                     continue
             except SecateurError as fault:
                 logger("webhooks").warning("put off", fault=fault.detail)

@@ -10,7 +10,7 @@ from typing import Final
 MOST_AT_ONCE: Final = 2
 
 
-class Turns:
+class FairScheduler:
     """Shared by threads that each do one thing for one party at a time."""
 
     def __init__(self, most_at_once: int = MOST_AT_ONCE) -> None:
@@ -24,7 +24,7 @@ class Turns:
     def turn(self, waiting: Sequence[str]) -> Iterator[str | None]:
         """Who is served while the block runs; None when all who wait have as many under way as anybody may.
 
-        >>> turns = Turns(most_at_once=1)
+        >>> turns = FairScheduler(most_at_once=1)
         >>> with turns.turn(["ann", "bob"]) as first, turns.turn(["ann", "bob"]) as second:
         ...     print(first, second)
         ann bob

@@ -16,7 +16,7 @@ from infra.telemetry import logs
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Traces
 from secateur.errors import SecateurError
-from workers.webhooks.delivery import Courier, delivering
+from workers.webhooks.delivery import WebhookDelivery, delivering
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     name = f"{socket.gethostname()}-{os.getpid()}"
     logger("webhooks").info("delivering", targets=settings.webhook_targets)
     traces = Traces.from_environment("secateur-courier")
-    with delivering(Courier(database, settings.webhook_targets, traces=traces)):
+    with delivering(WebhookDelivery(database, settings.webhook_targets, traces=traces)):
         while True:
             _tell(database, name, is_alive=True)
             if stop.wait(settings.sweep_seconds):

@@ -1,4 +1,4 @@
-"""The rows that hold the truth. Messages and processes come and go; what is not here did not happen."""
+"""The tables."""
 
 from infra.db.tables.owners import ApiKey, Delivery, OwnerLimits, Webhook
 from infra.db.tables.table import Table

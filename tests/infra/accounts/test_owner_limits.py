@@ -1,7 +1,7 @@
 """Limits of one owner go before the settings, one by one."""
 
 from infra.accounts import owner_limits
-from infra.accounts.owner_limits import Limits
+from infra.accounts.owner_limits import EffectiveLimits
 from infra.db.database import Database
 from infra.settings import Settings
 from tests.infra.rows import at
@@ -11,21 +11,21 @@ SETTINGS = Settings(
 )
 
 
-def found(database: Database, owner: str) -> Limits:
+def found(database: Database, owner: str) -> EffectiveLimits:
     with database.read() as session:
         return owner_limits.of(session, owner, settings=SETTINGS)
 
 
 def test_an_owner_without_a_row_may_use_what_the_settings_say(database: Database) -> None:
-    assert found(database, "ann") == Limits(100, 5, 2, 60, 50)
+    assert found(database, "ann") == EffectiveLimits(100, 5, 2, 60, 50)
 
 
 def test_what_a_row_says_goes_before_the_settings_also_when_it_is_any_amount(database: Database) -> None:
     with database.write() as session:
         owner_limits.put(session, "ann", {"stored_bytes": 0, "running_jobs": 7, "max_upload_bytes": 2**40}, now=at(0))
 
-    assert found(database, "ann") == Limits(0, 5, 7, 60, 2**40)
-    assert found(database, "bob") == Limits(100, 5, 2, 60, 50)
+    assert found(database, "ann") == EffectiveLimits(0, 5, 7, 60, 2**40)
+    assert found(database, "bob") == EffectiveLimits(100, 5, 2, 60, 50)
 
 
 def test_what_is_not_named_again_is_what_the_settings_say(database: Database) -> None:
@@ -34,7 +34,7 @@ def test_what_is_not_named_again_is_what_the_settings_say(database: Database) ->
     with database.write() as session:
         owner_limits.put(session, "ann", {"queued_jobs": 2}, now=at(1))
 
-    assert found(database, "ann") == Limits(100, 2, 2, 60, 50)
+    assert found(database, "ann") == EffectiveLimits(100, 2, 2, 60, 50)
 
 
 def test_owners_with_limits_are_listed_by_name(database: Database) -> None:

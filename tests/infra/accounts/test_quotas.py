@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infra.accounts import quotas
-from infra.accounts.quotas import Amounts
+from infra.accounts.quotas import Usage
 from infra.db import locks
 from infra.db.database import Database
 from infra.db.tables import Job
@@ -19,7 +19,7 @@ from secateur.protocol.states import JobState
 from secateur.specs.reading import Reading
 from tests.infra.rows import LEASE, at, job, spec
 
-NONE = Amounts(stored_bytes=0, queued_jobs=0, running_jobs=0)
+NONE = Usage(stored_bytes=0, queued_jobs=0, running_jobs=0)
 
 
 def upload(database: Database, owner: str, num_bytes: int, content: str) -> None:
@@ -42,7 +42,7 @@ def queued(database: Database, owner: str, *, seconds: float = 0) -> str:
         return lifecycle.create(session, spec(), owner=owner, now=at(seconds)).id
 
 
-def claim(database: Database, job_id: str, limits: Amounts) -> Job | None:
+def claim(database: Database, job_id: str, limits: Usage) -> Job | None:
     with database.write() as session:
         return quotas.claim(session, job_id, lambda *_: limits, lease_seconds=LEASE, now=at(1))
 
@@ -53,7 +53,7 @@ def end(database: Database, held: Job, *, files: tuple[StoredFile, ...] = ()) ->
         assert lifecycle.finish(session, held.id, held.attempt, outcome, steps=[], now=at(2))
 
 
-def used(database: Database, owner: str) -> Amounts:
+def used(database: Database, owner: str) -> Usage:
     with database.read() as session:
         return quotas.usage(session, owner)
 
@@ -68,8 +68,8 @@ def test_usage_counts_uploads_files_and_jobs_of_the_owner_alone(database: Databa
     end(database, done, files=(StoredFile("a", "x/y", "sha256:a", 7), StoredFile("b", "x/y", "sha256:b", 5)))
     queued(database, "ann")
 
-    assert used(database, "ann") == Amounts(stored_bytes=112, queued_jobs=1, running_jobs=1)
-    assert used(database, "bob") == Amounts(stored_bytes=100, queued_jobs=0, running_jobs=0)
+    assert used(database, "ann") == Usage(stored_bytes=112, queued_jobs=1, running_jobs=1)
+    assert used(database, "bob") == Usage(stored_bytes=100, queued_jobs=0, running_jobs=0)
 
 
 def test_the_last_byte_fits_and_the_next_does_not(database: Database) -> None:
@@ -120,7 +120,7 @@ def test_of_many_claims_at_once_no_more_run_than_allowed(database: Database) -> 
         taken = sum(pool.map(rush, ids))
 
     assert taken == 2
-    assert used(database, "ann") == Amounts(stored_bytes=0, queued_jobs=4, running_jobs=2)
+    assert used(database, "ann") == Usage(stored_bytes=0, queued_jobs=4, running_jobs=2)
 
 
 def test_an_owner_at_the_limit_keeps_nobody_else_waiting(database: Database) -> None:
@@ -136,7 +136,7 @@ def test_an_owner_at_the_limit_keeps_nobody_else_waiting(database: Database) -> 
     assert claim(database, second, limits) is None
     assert job(database, second).state == JobState.QUEUED
     with database.write() as session:
-        due = recovery.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        due = recovery.recover(session, max_attempts=3, resend_seconds=0, now=at(10))
         assert [row.id for row in quotas.startable(session, due, lambda *_: limits)] == [others]
         assert [row.id for row in quotas.startable(session, due, lambda *_: NONE)] == [second, others]
     assert claim(database, others, limits) is not None
@@ -147,7 +147,7 @@ def test_owners_have_limits_of_their_own(database: Database) -> None:
     first, second, others = queued(database, "ann"), queued(database, "ann", seconds=1), queued(database, "bob")
 
     with database.write() as session:
-        waiting = recovery.sweep(session, max_attempts=3, resend_seconds=0, now=at(10))
+        waiting = recovery.recover(session, max_attempts=3, resend_seconds=0, now=at(10))
         found = quotas.startable(session, waiting, lambda _, owner: own[owner])
 
     assert {row.id for row in found} == {first, others}

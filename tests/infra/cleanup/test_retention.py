@@ -244,7 +244,7 @@ def test_files_that_a_worker_has_announced_stay_until_their_rows_are_there(libra
     """It finds the bytes in the store, and stores nothing; then their last upload is deleted; then it ends its job."""
     model_id, held = library.upload("same"), library.running()
     with library.database.write() as session:
-        blobs.announce(session, held.id, [digest("same")], now=at(0))
+        blobs.hold(session, held.id, [digest("same")], now=at(0))
 
     library.remove_upload(model_id)
     assert library.stored() == {digest("same")}
@@ -258,7 +258,7 @@ def test_files_that_a_worker_has_announced_stay_until_their_rows_are_there(libra
 def test_what_was_announced_by_a_worker_that_never_came_back_goes_in_the_end(library: Library) -> None:
     held = library.running()
     with library.database.write() as session:
-        blobs.announce(session, held.id, [digest("stray")], now=at(0))
+        blobs.hold(session, held.id, [digest("stray")], now=at(0))
     library.put("stray")
 
     collect(library.database, library.store, grace_seconds=0, now=at(blobs.HOLD_SECONDS - 1))
@@ -271,7 +271,7 @@ def test_what_was_announced_by_a_worker_that_never_came_back_goes_in_the_end(lib
 def test_an_attempt_that_is_given_back_needs_nothing_any_more(library: Library) -> None:
     held = library.running()
     with library.database.write() as session:
-        blobs.announce(session, held.id, [digest("half")], now=at(0))
+        blobs.hold(session, held.id, [digest("half")], now=at(0))
     library.put("half")
 
     with library.database.write() as session:

@@ -40,13 +40,13 @@ def test_a_lease_is_written_and_judged_by_the_database_s_clock(
     with monkeypatch.context() as patch:
         patch.setattr("infra.db.database.datetime", _InAYear)
         with database.write() as session:
-            recovery.sweep(session, max_attempts=3, resend_seconds=15)
+            recovery.recover(session, max_attempts=3, resend_seconds=15)
     assert job(database, job_id).state == "running"
 
     with database.write() as session:
         assert lifecycle.renew(session, job_id, 1, steps=[], lease_seconds=-1) == "running"
     with database.write() as session:
-        recovery.sweep(session, max_attempts=3, resend_seconds=15)
+        recovery.recover(session, max_attempts=3, resend_seconds=15)
     assert job(database, job_id).state == "queued"
 
 

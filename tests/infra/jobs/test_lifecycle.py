@@ -44,7 +44,7 @@ def claim(database: Database, job_id: str, *, seconds: float = 5) -> Job | None:
 
 def sweep(database: Database, *, seconds: float, max_attempts: int = 3) -> list[str]:
     with database.write() as session:
-        due = recovery.sweep(session, max_attempts=max_attempts, resend_seconds=10, now=at(seconds))
+        due = recovery.recover(session, max_attempts=max_attempts, resend_seconds=10, now=at(seconds))
         return [job.id for job in due]
 
 

@@ -9,7 +9,7 @@ import pytest
 from infra.db.database import Database
 from infra.db.tables import Job
 from infra.jobs import lifecycle, queries, steps
-from infra.jobs import trials as families
+from infra.jobs import trials as sweep_trials
 from infra.jobs.lifecycle import Outcome, StoredFile
 from secateur.errors import NotRetryable, TrainingDiverged
 from secateur.protocol.states import JobState, StepState
@@ -24,7 +24,7 @@ def retry(database: Database, job_id: str, *, seconds: float = 20) -> list[str]:
     with database.write() as session:
         found = queries.get(session, job_id)
         assert found is not None
-        return [row.id for row in families.retry(session, found, now=at(seconds))]
+        return [row.id for row in sweep_trials.retry(session, found, now=at(seconds))]
 
 
 def give_back(database: Database, job_id: str, attempt: int, why: lifecycle.Why) -> bool:
@@ -155,7 +155,7 @@ def test_of_a_sweep_only_the_trials_that_missed_run_again_and_then_it_gathers(
     assert (job(database, good).state, job(database, bad).state) == ("succeeded", "queued")
     assert (job(database, parent).state, job(database, parent).lease_until) == ("running", None)
     with database.read() as session:
-        assert families.count(session, parent) == families.Count(total=2, ended=1, running=0)
+        assert sweep_trials.count(session, parent) == sweep_trials.Count(total=2, ended=1, running=0)
     taken = claim(database, bad, seconds=21)
     assert taken is not None
     assert claim(database, parent, seconds=21) is None
@@ -200,7 +200,7 @@ def test_a_cancelled_sweep_is_tried_again_only_when_its_trials_have_stopped(data
     assert running is not None
     with database.write() as session:
         lifecycle.cancel(session, parent.id, now=at(7))
-        families.cancel(session, parent.id, now=at(7))
+        sweep_trials.cancel(session, parent.id, now=at(7))
 
     with pytest.raises(NotRetryable):
         retry(database, parent.id)
@@ -221,13 +221,13 @@ def test_ends_of_trials_and_the_cancelling_of_their_sweep_do_not_wait_in_a_circl
             barrier.wait()
             finish(database, taken.id, taken.attempt)
             with database.write() as session:
-                families.note_trial(session, taken)
+                sweep_trials.record_trial(session, taken)
 
         def cancel_all(parent_id: str = parent.id, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
             with database.write() as session:
                 lifecycle.cancel(session, parent_id, now=at(7))
-                families.cancel(session, parent_id, now=at(7))
+                sweep_trials.cancel(session, parent_id, now=at(7))
 
         with ThreadPoolExecutor(3) as pool:
             ends = [pool.submit(end, taken) for taken in held] + [pool.submit(cancel_all)]

@@ -112,7 +112,7 @@ class Jobs(RuleBasedStateMachine):
         self.clock += silence
         self.moves = 2
         with self.database.write() as session:
-            for row in recovery.sweep(session, max_attempts=MAX_ATTEMPTS, resend_seconds=10, now=at(self.clock)):
+            for row in recovery.recover(session, max_attempts=MAX_ATTEMPTS, resend_seconds=10, now=at(self.clock)):
                 assert row.state == JobState.QUEUED
                 lifecycle.mark_published(session, row.id, now=at(self.clock))
 

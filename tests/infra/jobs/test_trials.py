@@ -4,7 +4,7 @@ from infra.db.database import Database
 from infra.db.tables import Job
 from infra.jobs import lifecycle, queries
 from infra.jobs import steps as job_steps
-from infra.jobs import trials as families
+from infra.jobs import trials as sweep_trials
 from infra.jobs.lifecycle import Outcome, StoredFile
 from secateur.protocol.progress import StepProgress
 from secateur.protocol.states import FINAL, JobState, StepState
@@ -20,7 +20,7 @@ def spread(database: Database, parent: Job) -> list[str]:
     with database.write() as session:
         steps = job_steps.steps_of(parent)
         children = [SPEC.job_of(trial) for trial in SPEC.trials()]
-        return [row.id for row in families.spread(session, parent, KEPT, children, steps=steps, now=at(5))]
+        return [row.id for row in sweep_trials.fan_out(session, parent, KEPT, children, steps=steps, now=at(5))]
 
 
 def begun(database: Database) -> tuple[Job, list[str]]:
@@ -42,7 +42,7 @@ def steps(database: Database, job_id: str) -> dict[str, StepProgress]:
     with database.read() as session:
         found = queries.get(session, job_id)
         assert found is not None
-        return {step.name: step for step in families.steps_of(session, found)}
+        return {step.name: step for step in sweep_trials.steps_of(session, found)}
 
 
 def test_a_sweep_lets_its_trials_go_and_keeps_what_it_measured(database: Database) -> None:
@@ -101,7 +101,7 @@ def test_an_attempt_that_lost_the_job_makes_no_trials(database: Database) -> Non
 
     assert spread(database, late) == []
     with database.read() as session:
-        assert families.children(session, parent_id) == []
+        assert sweep_trials.children(session, parent_id) == []
 
 
 def test_a_sweep_of_the_workers_sends_a_due_sweep_again(database: Database) -> None:
@@ -114,7 +114,7 @@ def test_a_sweep_of_the_workers_sends_a_due_sweep_again(database: Database) -> N
 
     assert parent.id in sweep(database, seconds=20)
     with database.read() as session:
-        last = families.due_parent(session, job(database, trials[-1]))
+        last = sweep_trials.due_parent(session, job(database, trials[-1]))
     assert last is not None
     assert last.id == parent.id
 
@@ -140,7 +140,7 @@ def test_cancelling_a_sweep_cancels_its_trials(database: Database) -> None:
 
     with database.write() as session:
         lifecycle.cancel(session, parent.id, now=at(7))
-        families.cancel(session, parent.id, now=at(7))
+        sweep_trials.cancel(session, parent.id, now=at(7))
 
     assert job(database, parent.id).state == JobState.CANCELLED
     assert (job(database, first).state, job(database, second).state) == (JobState.CANCELLING, JobState.CANCELLED)
@@ -184,7 +184,7 @@ def test_what_is_let_go_once_is_not_let_go_again(database: Database) -> None:
 
     assert spread(database, parent) == []
     with database.read() as session:
-        assert [row.id for row in families.children(session, parent.id)] == trials
+        assert [row.id for row in sweep_trials.children(session, parent.id)] == trials
 
 
 def test_a_gathering_that_is_given_back_keeps_what_was_done_before(database: Database) -> None:

@@ -10,14 +10,18 @@ from infra.db.tables import Delivery, Webhook
 from infra.jobs import lifecycle
 from infra.jobs.lifecycle import Outcome
 from infra.webhooks import outbox
-from infra.webhooks.outbox import MOST_PINGS, MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, Try
+from infra.webhooks.outbox import MOST_PINGS, MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, DeliveryAttempt
 from secateur.errors import NotFound, QuotaExceeded, RateLimited
 from secateur.protocol.keys import LOCAL_OWNER
 from secateur.protocol.states import JobState
 from secateur.protocol.webhooks import Subscription
 from tests.infra.rows import at, claimed, queued, register
 
-ARRIVED, BROKEN, GONE = Try(204, "", 0.1), Try(500, "oh", 0.1), Try(410, "gone", 0.1)
+ARRIVED, BROKEN, GONE = (
+    DeliveryAttempt(204, "", 0.1),
+    DeliveryAttempt(500, "oh", 0.1),
+    DeliveryAttempt(410, "gone", 0.1),
+)
 
 
 def webhook(database: Database, *subscriptions: Subscription, owner: str = LOCAL_OWNER) -> Webhook:
@@ -44,7 +48,9 @@ def take(database: Database, seconds: float) -> Delivery | None:
     return None if taken is None else taken[0]
 
 
-def settle(database: Database, delivery_id: str, tried: Try, seconds: float, jitter: float = 0.5) -> Delivery:
+def settle(
+    database: Database, delivery_id: str, tried: DeliveryAttempt, seconds: float, jitter: float = 0.5
+) -> Delivery:
     with database.write() as session:
         outbox.settle(session, delivery_id, tried, jitter=jitter, now=at(seconds))
     with database.read() as session:
@@ -165,8 +171,8 @@ def test_jitter_moves_a_pause_by_a_tenth(database: Database) -> None:
 
 
 def test_a_receiver_can_ask_for_a_longer_pause_but_not_for_ever(database: Database) -> None:
-    asked = settle(database, pinged(database), Try(503, "", 0.1, retry_after_seconds=600), 0)
-    greedy = settle(database, pinged(database), Try(503, "", 0.1, retry_after_seconds=1e9), 0)
+    asked = settle(database, pinged(database), DeliveryAttempt(503, "", 0.1, retry_after_seconds=600), 0)
+    greedy = settle(database, pinged(database), DeliveryAttempt(503, "", 0.1, retry_after_seconds=1e9), 0)
 
     assert asked.due_at == at(600)
     assert greedy.due_at == at(86_400)
@@ -237,9 +243,9 @@ def test_only_one_ping_waits_at_a_time_and_so_many_go_in_an_hour(database: Datab
 
     assert ping(0) == ping(1)
     for number in range(MOST_PINGS - 1):
-        settle(database, ping(number), Try(200, "", 0.1), number)
+        settle(database, ping(number), DeliveryAttempt(200, "", 0.1), number)
     last = ping(MOST_PINGS)
-    settle(database, last, Try(200, "", 0.1), MOST_PINGS)
+    settle(database, last, DeliveryAttempt(200, "", 0.1), MOST_PINGS)
     with pytest.raises(RateLimited, match="60 times"):
         ping(MOST_PINGS)
 

@@ -9,7 +9,7 @@ import pytest
 
 from infra.db.database import now
 from infra.jobs import lifecycle
-from infra.jobs import trials as families
+from infra.jobs import trials as sweep_trials
 from infra.jobs.lifecycle import Outcome
 from secateur.protocol.states import JobState
 from secateur.specs.spec import CompressSpec
@@ -162,6 +162,6 @@ def test_trials_belong_to_whom_their_sweep_belongs(keyed: Running, ann: Party) -
         sweep = lifecycle.create(session, spec, owner="ann", now=now())
         held = lifecycle.claim(session, sweep.id, lease_seconds=60, now=now())
         assert held is not None
-        trials = families.spread(session, held, Outcome(JobState.SUCCEEDED), [spec, spec], steps=(), now=now())
+        trials = sweep_trials.fan_out(session, held, Outcome(JobState.SUCCEEDED), [spec, spec], steps=(), now=now())
 
         assert [trial.owner for trial in trials] == ["ann", "ann"]

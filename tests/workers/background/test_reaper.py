@@ -13,11 +13,11 @@ from infra.db.tables import Job
 from infra.jobs import lifecycle, workers
 from secateur.errors import Unavailable
 from tests.workers.conftest import Bench
-from workers.background.reaper import RESEND_SECONDS, Sweep, sweeping
+from workers.background.reaper import RESEND_SECONDS, Reaper, reaping
 
 
-def sweep_of(bench: Bench, url: str) -> Sweep:
-    return Sweep(bench.database, Publisher(celery_app(url)), bench.settings, ["jobs", "checks"])
+def sweep_of(bench: Bench, url: str) -> Reaper:
+    return Reaper(bench.database, Publisher(celery_app(url)), bench.settings, ["jobs", "checks"])
 
 
 def grow_old(bench: Bench) -> None:
@@ -77,7 +77,7 @@ def test_a_sweeping_worker_is_known_to_live_until_it_says_goodbye(bench: Bench, 
     sweep = sweep_of(bench, broker)
     sweep.tick()
 
-    with sweeping(sweep, every_seconds=60), bench.database.read() as session:
+    with reaping(sweep, every_seconds=60), bench.database.read() as session:
         queues = [worker.queues for worker in workers.alive(session, within_seconds=60, now=now())]
     with bench.database.read() as session:
         after = workers.alive(session, within_seconds=60, now=now())
@@ -104,7 +104,7 @@ def test_who_could_not_speak_is_not_given_up(bench: Bench, broker: str) -> None:
         lifecycle.claim(session, job_id, lease_seconds=-1.0)
     database = Leaving(bench.settings.database)
     publisher = Publisher(celery_app(broker))
-    sweep = Sweep(database, publisher, bench.settings, ["jobs"], clock=lambda: time)
+    sweep = Reaper(database, publisher, bench.settings, ["jobs"], clock=lambda: time)
 
     database.away = True
     with pytest.raises(Unavailable):

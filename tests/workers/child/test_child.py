@@ -9,12 +9,12 @@ import pytest
 
 from secateur.errors import ArchiveUnreadable, NothingToPrune
 from secateur.protocol.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
-from secateur.protocol.work import SUMMARY, Assignment, CheckDataset, CheckModel, Order, WorkKind
+from secateur.protocol.work import SUMMARY, Assignment, CheckDataset, CheckModel, WorkKind, WorkMessage
 from secateur.reports.summaries import DatasetSummary
 from secateur.specs.reading import Reading
 from tests.badfiles import good_npz
 from workers.child.main import as_error
-from workers.supervision.process import Child, Death, child_command
+from workers.supervision.process import Child, ChildExit, child_command
 
 
 def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[Event]:
@@ -25,12 +25,12 @@ def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[E
             match child.next_event(60):
                 case None:
                     raise AssertionError("the child went silent")
-                case Death() as death:
+                case ChildExit() as death:
                     raise AssertionError(f"{death.how}: {death.log_tail}")
                 case event:
                     said.append(event)
             if isinstance(event, Ready):
-                child.assign(Order(assignment=assignment))
+                child.assign(WorkMessage(assignment=assignment))
             if isinstance(event, (Succeeded, Failed)):
                 return said
     finally:
@@ -130,7 +130,7 @@ def test_a_child_whose_parent_is_gone_exits(busy: bool, tmp_path: Path) -> None:
         )
     assert child.stdin is not None
     if busy:
-        child.stdin.write(Order(assignment=CheckModel(model="m")).model_dump_json().encode() + b"\n")
+        child.stdin.write(WorkMessage(assignment=CheckModel(model="m")).model_dump_json().encode() + b"\n")
 
     child.stdin.close()
 
@@ -150,9 +150,9 @@ def test_a_child_that_uses_more_processor_time_than_its_job_may_is_ended_by_the_
     child = Child.spawn([sys.executable, "-c", program], folder=tmp_path)
     assert child.next_event(30) == Ready()
 
-    child.assign(Order(assignment=CheckModel(model="m"), processor_seconds=0.5))
+    child.assign(WorkMessage(assignment=CheckModel(model="m"), processor_seconds=0.5))
     death = child.next_event(60)
     child.kill()
 
-    assert isinstance(death, Death)
+    assert isinstance(death, ChildExit)
     assert "SIGXCPU" in death.how or "SIGKILL" in death.how

@@ -16,7 +16,7 @@ from infra.jobs.lifecycle import Outcome, StoredFile
 from secateur.protocol.keys import LOCAL_OWNER
 from secateur.protocol.states import JobState, StepState
 from tests.workers.conftest import Bench
-from workers.supervision.checkpoints import Checkpoints, Keeping
+from workers.supervision.checkpoints import CheckpointPolicy, Checkpoints
 
 
 def steps(bench: Bench, job_id: str) -> dict[str, str]:
@@ -84,7 +84,7 @@ def test_one_that_is_being_stored_while_the_job_is_cancelled_goes_too(bench: Ben
         job = lifecycle.claim(session, job_id, lease_seconds=60)
         assert job is not None
         lifecycle.cancel(session, job_id)
-    kept = Checkpoints(bench.database, bench.store, job, Keeping())
+    kept = Checkpoints(bench.database, bench.store, job, CheckpointPolicy())
     (bench.scratch / "checkpoint.npz").write_bytes(b"far")
 
     kept.take(bench.scratch, steps=(), between=lambda: None)
@@ -103,7 +103,7 @@ def test_one_that_comes_too_soon_after_another_is_dropped(bench: Bench) -> None:
     with bench.database.write() as session:
         job = lifecycle.claim(session, job_id, lease_seconds=60)
         assert job is not None
-    kept = Checkpoints(bench.database, bench.store, job, Keeping(every_seconds=3600))
+    kept = Checkpoints(bench.database, bench.store, job, CheckpointPolicy(every_seconds=3600))
     for content in (b"far", b"farther"):
         (bench.scratch / "checkpoint.npz").write_bytes(content)
         kept.take(bench.scratch, steps=(), between=lambda: None)

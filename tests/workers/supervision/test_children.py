@@ -12,13 +12,13 @@ import psutil
 import pytest
 
 from secateur.protocol.progress import Failed, Ready, Succeeded
-from secateur.protocol.work import Assignment, CheckDataset, CheckModel, Order
+from secateur.protocol.work import Assignment, CheckDataset, CheckModel, WorkMessage
 from tests.badfiles import good_keras, good_npz, hdf5_file
 from tests.workers.conftest import eventually, fake, living_in
 from workers.sandbox.level import FULL, Sandbox
 from workers.supervision import fonts
-from workers.supervision.children import Children, Lent
-from workers.supervision.process import Death
+from workers.supervision.children import ChildLease, Children
+from workers.supervision.process import ChildExit
 from workers.supervision.scratch import remove
 
 
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 
 def waiting(children: Children) -> list[int]:
-    return [lent.child.pid for lent in children._waiting]
+    return [leased.child.pid for leased in children._waiting]
 
 
 def of_fakes(root: Path, behaviour: str = "deaf") -> Children:
@@ -46,8 +46,8 @@ def test_a_job_gets_the_child_that_waits_and_the_next_one_starts_when_it_has_end
         assert eventually(lambda: len(waiting(children)) == 1)
         (first,) = waiting(children)
 
-        with children.lend("compress") as lent:
-            assert lent.child.pid == first
+        with children.lease_child("compress") as leased:
+            assert leased.child.pid == first
             time.sleep(0.2)
             assert waiting(children) == []
 
@@ -59,16 +59,16 @@ def test_a_job_gets_the_child_that_waits_and_the_next_one_starts_when_it_has_end
 def test_the_fonts_that_the_first_child_found_are_known_to_the_next(root: Path) -> None:
     """To look for them takes a second of a processor, for each job."""
 
-    def found(child: Lent) -> str:
+    def found(child: ChildLease) -> str:
         return (child.folder / ".cache" / "matplotlib" / "fontlist-v1.json").read_text()
 
     children = of_fakes(root, "list_fonts")
     with children.kept_warm(("compress",), slots=1):
         assert eventually(lambda: bool(children._fonts))
-        with children.lend("compress") as first:
+        with children.lease_child("compress") as first:
             finder = first.child.pid
         assert eventually(lambda: bool(waiting(children)) and waiting(children) != [finder])
-        with children.lend("compress") as second:
+        with children.lease_child("compress") as second:
             assert second.child.next_event(10) == Ready()
 
             assert (found(second), second.child.pid != finder) == (str(finder), True)
@@ -81,13 +81,13 @@ def test_what_is_no_list_of_fonts_is_not_handed_on(tmp_path: Path) -> None:
     (cache / "fontlist-link.json").symlink_to(tmp_path / "secret")
     os.mkfifo(cache / "fontlist-pipe.json")
 
-    assert fonts.learned(tmp_path) == {}
+    assert fonts.font_lists(tmp_path) == {}
 
 
 def test_a_job_that_finds_nobody_waiting_gets_a_child_of_its_own(root: Path) -> None:
     """More jobs than slots, or the first one after a start: it only takes longer."""
-    with of_fakes(root).lend("compress") as lent:
-        assert lent.child.next_event(10) == Ready()
+    with of_fakes(root).lease_child("compress") as leased:
+        assert leased.child.next_event(10) == Ready()
 
 
 def test_a_job_that_imports_little_does_not_wait_for_a_child_that_imports_everything(root: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_job_that_imports_little_does_not_wait_for_a_child_that_imports_everyt
         assert eventually(lambda: len(waiting(children)) == 2)
         before = waiting(children)
 
-        with children.lend("check_dataset") as light, children.lend("check_model") as heavy:
+        with children.lease_child("check_dataset") as light, children.lease_child("check_model") as heavy:
             assert light.child.pid not in before
             assert heavy.child.pid in before
 
@@ -105,7 +105,7 @@ def test_a_job_that_imports_little_does_not_wait_for_a_child_that_imports_everyt
 def test_no_two_children_share_a_folder(root: Path) -> None:
     """Nothing of one job may be there for the next."""
     children = of_fakes(root)
-    with children.lend("compress") as one, children.lend("compress") as two:
+    with children.lease_child("compress") as one, children.lease_child("compress") as two:
         assert one.folder != two.folder
         assert [path.name for path in two.folder.iterdir() if path.name != "child.log"] == ["out"]
 
@@ -136,16 +136,16 @@ def test_children_that_die_at_once_are_started_again_ever_more_slowly(root: Path
     assert started[2] - started[1] > started[1] - started[0]
 
 
-def answer(lent: Lent, assignment: Assignment) -> Succeeded | Failed:
+def answer(leased: ChildLease, assignment: Assignment) -> Succeeded | Failed:
     """How a child ends its one job."""
-    lent.admit()
+    leased.admit()
     while True:
-        match lent.child.next_event(60):
+        match leased.child.next_event(60):
             case Ready():
-                lent.child.assign(Order(assignment=assignment))
+                leased.child.assign(WorkMessage(assignment=assignment))
             case Succeeded() | Failed() as ended:
                 return ended
-            case Death() as death:
+            case ChildExit() as death:
                 raise AssertionError(f"{death.how}: {death.log_tail}")
 
 
@@ -163,10 +163,10 @@ CONFINED = Sandbox(FULL, file_bytes=1 << 30)
 def test_a_confined_child_checks_models(root: Path, name: str, content: object) -> None:
     """Including the process that reads HDF5 files first, which must be there although none may be started."""
     assert callable(content)
-    with Children(root, CONFINED).lend("check_model") as lent:
-        (lent.folder / name).write_bytes(content())
+    with Children(root, CONFINED).lease_child("check_model") as leased:
+        (leased.folder / name).write_bytes(content())
 
-        ended = answer(lent, CheckModel(model=name))
+        ended = answer(leased, CheckModel(model=name))
 
     assert isinstance(ended, Succeeded), ended
 
@@ -176,12 +176,12 @@ def test_a_confined_child_that_waits_for_several_kinds_does_the_one_that_comes(r
     children = Children(root, CONFINED)
     with children.kept_warm(("check_dataset", "check_model"), slots=1):
         assert eventually(lambda: len(waiting(children)) == 1)
-        with children.lend("check_dataset") as lent:
-            (lent.folder / "data.npz").write_bytes(good_npz())
-            process = psutil.Process(lent.child.pid)
+        with children.lease_child("check_dataset") as leased:
+            (leased.folder / "data.npz").write_bytes(good_npz())
+            process = psutil.Process(leased.child.pid)
             assert eventually(lambda: process.uids().effective != 0)
 
-            ended = answer(lent, CheckDataset(dataset="data.npz"))
+            ended = answer(leased, CheckDataset(dataset="data.npz"))
 
     assert isinstance(ended, Succeeded), ended
 

@@ -13,7 +13,7 @@ from infra.storage.store import Store
 from secateur.errors import InternalError, OutputsTooLarge
 from secateur.protocol.progress import ProducedFile
 from tests.backing import Backing, stored
-from workers.supervision.outputs import Bounds, Disbelieved, collect
+from workers.supervision.outputs import Bounds, RejectedOutput, collect
 
 ANY = Bounds()
 
@@ -86,7 +86,7 @@ def test_what_is_no_file_of_its_own_is_not_believed(
     (tmp_path / "secret").write_bytes(b"of somebody else")
     make(out / "left", tmp_path / "secret")
 
-    with pytest.raises(Disbelieved, match="left"):
+    with pytest.raises(RejectedOutput, match="left"):
         take(store, out, "left")
 
     assert list(store.blobs()) == []
@@ -96,14 +96,14 @@ def test_more_files_than_allowed_are_not_believed(store: Store, out: Path) -> No
     for name in "abc":
         (out / name).write_bytes(b"x")
 
-    with pytest.raises(Disbelieved, match=r"3 files; 2 are"):
+    with pytest.raises(RejectedOutput, match=r"3 files; 2 are"):
         take(store, out, *"abc", bounds=Bounds(num_files=2))
 
 
 def test_a_file_that_is_named_twice_is_not_believed(store: Store, out: Path) -> None:
     (out / "a").write_bytes(b"x")
 
-    with pytest.raises(Disbelieved, match="twice"):
+    with pytest.raises(RejectedOutput, match="twice"):
         take(store, out, "a", "a")
 
 

@@ -12,7 +12,7 @@ import pytest
 from secateur.protocol.progress import Ready
 from tests.workers.conftest import eventually, fake
 from workers.supervision import launch
-from workers.supervision.process import LOG_NAME, PASSED_ON, Child, Death, clean_environment
+from workers.supervision.process import LOG_NAME, PASSED_ON, Child, ChildExit, clean_environment
 
 
 def next_one(child: Child) -> object:
@@ -32,7 +32,7 @@ def test_a_child_sees_no_secret_and_lives_in_its_own_folder(tmp_path: Path, monk
     child = Child.spawn(fake("tell"), folder=tmp_path)
 
     assert next_one(child) == Ready()
-    assert isinstance(next_one(child), Death)
+    assert isinstance(next_one(child), ChildExit)
     pid = child.pid
     child.kill()
 
@@ -63,7 +63,7 @@ def test_the_memory_of_a_child_is_limited(tmp_path: Path) -> None:
     death = next_one(child)
     child.kill()
 
-    assert isinstance(death, Death)
+    assert isinstance(death, ChildExit)
     assert "code 1" in death.how
     assert "MemoryError" in death.log_tail
 
@@ -86,7 +86,7 @@ def test_a_death_tells_the_signal_and_the_last_words(tmp_path: Path) -> None:
     death = next_one(child)
     child.kill()
 
-    assert death == Death("was killed by SIGABRT", log_tail="oh no")
+    assert death == ChildExit("was killed by SIGABRT", log_tail="oh no")
 
 
 def test_a_child_dies_with_its_worker(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.otlp import Collector, Received, collecting
 from tests.service.conftest import serving
 from tests.workers.conftest import Bench
 from tests.workers.webhooks.test_delivery import Receiver, finished, receiver, subscribed
-from workers.webhooks.delivery import Courier
+from workers.webhooks.delivery import WebhookDelivery
 
 __all__ = ["receiver"]
 
@@ -48,10 +48,10 @@ def test_a_job_is_one_trace_from_its_request_to_its_last_attempt(bench: Bench, c
     job_id = answer.json()["id"]
 
     worker = bench.supervisor("crash_once")
-    worker = replace(worker, means=replace(worker.means, traces=Traces.from_environment("secateur-worker")))
+    worker = replace(worker, context=replace(worker.context, traces=Traces.from_environment("secateur-worker")))
     for _ in range(2):
         worker.run(job_id)
-    worker.means.traces.close()
+    worker.context.traces.close()
 
     assert bench.job(job_id).state == "succeeded"
     assert {span.trace_id for span in collector.spans} == {TRACE}
@@ -76,12 +76,12 @@ def test_each_try_to_tell_of_a_job_is_in_its_trace(bench: Bench, collector: Coll
     with trace_context.working_for(CLIENT):
         job_id = finished(bench)
     traces = Traces.from_environment("secateur-worker")
-    courier = Courier(bench.database, "any", traces=traces)
+    deliverer = WebhookDelivery(bench.database, "any", traces=traces)
 
-    assert courier.deliver()
+    assert deliverer.deliver()
     with bench.database.write() as session:
         session.execute(update(Delivery).values(due_at=now()))
-    assert courier.deliver()
+    assert deliverer.deliver()
     traces.close()
 
     first, second = sorted(collector.spans, key=lambda span: span.began)

@@ -25,7 +25,7 @@ from infra.webhooks.dns import Lookups
 from secateur.protocol.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
-from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, Courier, delivering, wanted_pause
+from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, WebhookDelivery, delivering, wanted_pause
 from workers.webhooks.fair_scheduler import MOST_AT_ONCE
 
 
@@ -91,10 +91,10 @@ def log(bench: Bench, hook: Webhook) -> list[Delivery]:
 def test_the_end_of_a_job_arrives_and_verifies(bench: Bench, receiver: Receiver) -> None:
     hook = subscribed(bench, receiver)
     job_id = finished(bench)
-    courier = Courier(bench.database, "any")
+    deliverer = WebhookDelivery(bench.database, "any")
 
-    assert courier.deliver()
-    assert not courier.deliver(), "once it has arrived nothing is due"
+    assert deliverer.deliver()
+    assert not deliverer.deliver(), "once it has arrived nothing is due"
 
     [(headers, body)] = receiver.came
     notice = Verifier(hook.secret).verify(body, headers)
@@ -112,7 +112,7 @@ def test_while_a_secret_is_replaced_either_verifies(bench: Bench, receiver: Rece
         new = outbox.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
     finished(bench)
 
-    Courier(bench.database, "any").deliver()
+    WebhookDelivery(bench.database, "any").deliver()
 
     [(headers, body)] = receiver.came
     for secret in (hook.secret, new):
@@ -123,15 +123,15 @@ def test_what_was_not_taken_comes_again_under_the_same_id(bench: Bench, receiver
     hook = subscribed(bench, receiver)
     finished(bench)
     receiver.answers = [500]
-    courier = Courier(bench.database, "any")
+    deliverer = WebhookDelivery(bench.database, "any")
 
-    courier.deliver()
+    deliverer.deliver()
     [delivery] = log(bench, hook)
     assert (delivery.state, delivery.tries[0]["status"]) == ("pending", 500)
     assert delivery.due_at > now()
     with bench.database.write() as session:
         session.get_one(Delivery, delivery.id).due_at = now()
-    courier.deliver()
+    deliverer.deliver()
 
     first, second = (headers["webhook-id"] for headers, _ in receiver.came)
     assert first == second
@@ -143,11 +143,11 @@ def test_a_receiver_that_is_gone_is_left_alone(bench: Bench, receiver: Receiver)
     finished(bench)
     receiver.answers = [410]
 
-    Courier(bench.database, "any").deliver()
+    WebhookDelivery(bench.database, "any").deliver()
     finished(bench)
 
     assert len(log(bench, hook)) == 1
-    assert not Courier(bench.database, "any").deliver()
+    assert not WebhookDelivery(bench.database, "any").deliver()
 
 
 def test_nothing_goes_into_the_own_network_unless_the_operator_says_so(bench: Bench, receiver: Receiver) -> None:
@@ -155,7 +155,7 @@ def test_nothing_goes_into_the_own_network_unless_the_operator_says_so(bench: Be
     hook = subscribed(bench, receiver)
     finished(bench)
 
-    Courier(bench.database, "public").deliver()
+    WebhookDelivery(bench.database, "public").deliver()
 
     assert receiver.came == []
     [delivery] = log(bench, hook)
@@ -165,7 +165,7 @@ def test_nothing_goes_into_the_own_network_unless_the_operator_says_so(bench: Be
 def test_threads_deliver_on_their_own(bench: Bench, receiver: Receiver) -> None:
     hook = subscribed(bench, receiver)
 
-    with delivering(Courier(bench.database, "any")):
+    with delivering(WebhookDelivery(bench.database, "any")):
         for _ in range(5):
             finished(bench)
         assert eventually(lambda: [row.state for row in log(bench, hook)] == 5 * ["delivered"])
@@ -195,7 +195,7 @@ def test_a_receiver_that_never_answers_keeps_only_its_owner_waiting(
     """Each try lasts until its time limit, and there are more of them than threads."""
     due(bench, "ann", f"http://127.0.0.1:{silent.getsockname()[1]}/hook", 2 * NUM_THREADS)
 
-    with delivering(Courier(bench.database, "any")), ExitStack() as connections:
+    with delivering(WebhookDelivery(bench.database, "any")), ExitStack() as connections:
         connections.callback(silent.close)
         silent.settimeout(10)
         for _ in range(MOST_AT_ONCE):
@@ -210,10 +210,10 @@ def test_a_receiver_that_never_answers_keeps_only_its_owner_waiting(
 def test_owners_take_turns_however_much_waits_for_one(bench: Bench, receiver: Receiver) -> None:
     crowd = due(bench, "ann", receiver.url, 4)
     few = due(bench, "bob", receiver.url, 2)
-    courier = Courier(bench.database, "any")
+    deliverer = WebhookDelivery(bench.database, "any")
 
     for _ in range(4):
-        assert courier.deliver()
+        assert deliverer.deliver()
 
     states = {hook.owner: [row.state for row in log(bench, hook)].count("delivered") for hook in (crowd, few)}
     assert states == {"ann": 2, "bob": 2}
@@ -231,8 +231,8 @@ def test_names_that_nobody_answers_for_hold_up_their_owner_alone(bench: Bench, r
         return ["127.0.0.1"]
 
     lookups = Lookups(ask, timeout_seconds=0.1)
-    courier = Courier(bench.database, "any", lookups)
-    while courier.deliver():
+    deliverer = WebhookDelivery(bench.database, "any", lookups)
+    while deliverer.deliver():
         pass
     may_answer.set()
 
@@ -262,7 +262,7 @@ def test_what_nobody_thought_of_is_a_try_that_failed(bench: Bench, receiver: Rec
         session.get_one(Webhook, hook.id).url = "http://example.com/\x7f"
     finished(bench)
 
-    Courier(bench.database, "any").deliver()
+    WebhookDelivery(bench.database, "any").deliver()
 
     [delivery] = log(bench, hook)
     assert "InvalidURL" in delivery.tries[0]["said"]
