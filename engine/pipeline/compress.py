@@ -100,11 +100,11 @@ def carry_out(run: Run, before: measure.Baseline, *, out: Path, clock: Clock, kn
         clock: times the steps and emits their events.
         known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
     """
-    steps = run.recipe.steps
+    steps = run.context.recipe.steps
     done, names = resume_steps(run, out), step_names(each.kind for each in steps)
     known = [out / layer_sensitivity.FILE.name, *known]
     for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
-        keras.utils.set_random_seed(run.recipe.seed)  # independent of earlier steps and of the process
+        keras.utils.set_random_seed(run.context.recipe.seed)  # independent of earlier steps and of the process
         with clock.step(name) as message, step_checkpoint(run, number, out), samples_blamed():
             match step:
                 case Prune():
@@ -140,7 +140,7 @@ def _measurer(
 
     def keep(found: Curves) -> None:
         (out / layer_sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
-        run.checkpoint.save_if_due()
+        run.context.checkpoint.save_if_due()
 
     def curves(cutting: Cutting) -> Curves:
         found = layer_sensitivity.curves(

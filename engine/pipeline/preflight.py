@@ -28,22 +28,24 @@ def check_steps(run: Run) -> None:
             removing channels would break up the blocks of an earlier step.
     """
     _check_channels(run)
-    for index, step in enumerate(run.recipe.steps):
+    for index, step in enumerate(run.context.recipe.steps):
         if not isinstance(step, Prune):
             continue
-        if step.criterion in THRESHOLDS and not any(map(trains, run.recipe.steps[:index])):
+        if step.criterion in THRESHOLDS and not any(map(trains, run.context.recipe.steps[:index])):
             _check_threshold(run, step, field=f"steps.{index}.{THRESHOLDS[step.criterion]}")
         if step.reconstruct:
             _check_reconstruct(run, step, field=f"steps.{index}.reconstruct")
         if step.toolkit == "tfmot":
             from engine.tfmot import gradual  # takes seconds, and turns tf.keras into Keras 2 for the whole process
 
-            gradual.check(run.model, step, optimizer=run.recipe.training.optimizer, field=f"steps.{index}.layers")
+            gradual.check(
+                run.model, step, optimizer=run.context.recipe.training.optimizer, field=f"steps.{index}.layers"
+            )
 
 
 def _check_channels(run: Run) -> None:
     """Plan the first step that prunes channels. A second one depends on the channels that the first removes."""
-    steps = run.recipe.steps
+    steps = run.context.recipe.steps
     step = next((step for step in steps if isinstance(step, PruneChannels)), None)
     _check_patterns(steps)
     if step is None or (step.latency is not None and not any(map(trains, steps[: steps.index(step)]))):

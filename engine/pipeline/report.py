@@ -28,30 +28,31 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
     check_delivered(run.targets, {name: zeros(run.masks.weights(name)) for name in run.masks.names}, groups)
     check_delivered({name: run.targets[name] for name in pruned}, in_file, groups)
     target, delivered = _overall(run.targets, pruned, sizes), _overall(in_file, pruned, sizes)
-    outputs = measure.said(result, run.feed, run.data.test.x)
-    found = measure.quality(run.objective, run.data.test.y, outputs, baseline.outputs)
-    aim = run.objective
+    outputs = measure.said(result, run.context.feed, run.context.data.test.x)
+    found = measure.quality(run.context.objective, run.context.data.test.y, outputs, baseline.outputs)
+    aim = run.context.objective
     classes = classwise.recalls(
-        aim.head, *map(aim.of, (run.data.test.y, baseline.outputs, outputs)), names=run.data.classes
+        aim.head, *map(aim.of, (run.context.data.test.y, baseline.outputs, outputs)), names=run.context.data.classes
     )
-    by_output = outputwise.table(aim, run.data.test.y, baseline, outputs)
+    by_output = outputwise.table(aim, run.context.data.test.y, baseline, outputs)
     before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], run.probe())
+    data, groups_cut = run.context.data, tuple(run.groups.values())
     return Report(
         model_name=run.model.name,
-        metric_label=in_words(run.objective.metric),
-        spec=run.recipe,
+        metric_label=in_words(run.context.objective.metric),
+        spec=run.context.recipe,
         baseline=before,
         result=after,
         target_sparsity=target,
         delivered_sparsity=delivered,
-        tested_on=run.data.tested_on,
+        tested_on=data.tested_on,
         layers=layer_table(run.model, run.targets, in_file),
-        groups=tuple(run.groups.values()),
+        groups=groups_cut,
         outputs=by_output,
         classes=classes,
         history=tuple(run.history),
         verdicts=(
-            *verdicts(before, after, target=target, groups=tuple(run.groups.values()), tested_on=run.data.tested_on),
+            *verdicts(before, after, target=target, groups=groups_cut, tested_on=data.tested_on),
             *classwise.class_verdicts(classes),
             *outputwise.output_verdicts(by_output),
         ),

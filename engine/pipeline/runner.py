@@ -68,9 +68,10 @@ class Runner:
             RequestError: see ``compress``.
         """
         with self.clock.step("baseline", silent=self.checkpoint.is_resumed) as message:
-            run = load(recipe, model=model, dataset=dataset, reading=reading, asked=asked)
-            run.checkpoint = self.checkpoint
-            yield run, message
+            yield (
+                load(recipe, model=model, dataset=dataset, reading=reading, asked=asked, checkpoint=self.checkpoint),
+                message,
+            )
 
     def baseline(self, run: Run, message: list[str], known: Path | None = None) -> measure.Baseline:
         """The baseline of a run, restored or measured; its score is added to the message.

@@ -27,11 +27,11 @@ def measured(run: Run, folder: Path) -> measure.Baseline:
     """
     exported = measure.export("baseline", run.model, "none", folder, run.calibration(1))
     measure.check_same(exported, run.model, run.probe())
-    test = run.data.test
-    outputs = measure.outputs_of(run.model, run.feed, test.x)
-    said = measure.said(exported, run.feed, test.x)
-    found = measure.quality(run.objective, test.y, said, outputs)
-    return measure.Baseline(exported, found, outputs, measure.qualities(run.objective, test.y, said, outputs))
+    test = run.context.data.test
+    outputs = measure.outputs_of(run.model, run.context.feed, test.x)
+    said = measure.said(exported, run.context.feed, test.x)
+    found = measure.quality(run.context.objective, test.y, said, outputs)
+    return measure.Baseline(exported, found, outputs, measure.qualities(run.context.objective, test.y, said, outputs))
 
 
 def state_dict(run: Run, baseline: measure.Baseline) -> Section:
@@ -84,10 +84,12 @@ def seen(path: Path) -> tuple[str, Variant]:
 def key(run: Run) -> str:
     """Digest of everything that the numbers depend on besides the files: equal keys, equal baselines."""
     digest = hashlib.sha256()
-    for labels in arrays_of(run.data.test.y):
+    for labels in arrays_of(run.context.data.test.y):
         digest.update(np.ascontiguousarray(labels).tobytes())
-    wanted = [(each.metric, each.task) for each in run.objective.all]
-    digest.update(repr((len(run.data.test), run.feed, wanted, judged_name(run.objective))).encode())
+    wanted = [(each.metric, each.task) for each in run.context.objective.all]
+    digest.update(
+        repr((len(run.context.data.test), run.context.feed, wanted, judged_name(run.context.objective))).encode()
+    )
     return digest.hexdigest()
 
 

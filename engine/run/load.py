@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.checkpoint.sections import Checkpoint
 from engine.data.feed import feeding_of
 from engine.data.read import read
 from engine.data.rows import stored_parts
@@ -17,7 +18,7 @@ from engine.models.prunable import prunable_kernels
 from engine.notes import Notes
 from engine.objectives.objectives import Objectives, aim_of
 from engine.pruning.masking import Masks
-from engine.run.context import Run
+from engine.run.context import Run, RunContext
 from engine.training.distillation import asks
 from engine.training.train import starting_learning_rate
 from secateur.specs.reading import Reading
@@ -35,6 +36,7 @@ def load(
     dataset: Path,
     reading: Reading,
     asked: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Run:
     """Read both files and refuse, before any training, what cannot work.
 
@@ -44,6 +46,7 @@ def load(
         dataset: the uploaded data set.
         reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         asked: the spec of the user if the recipe was derived from it; errors name its fields.
+        checkpoint: where the steps save their state, and restore it.
 
     Raises:
         RequestError: see ``compress``.
@@ -77,19 +80,18 @@ def load(
             notes.append(f"{what} were reshaped from {stored.shape[1:]} to {each.shape_of(stored)}.")
     taught = [data.train, data.validation] if asks(recipe) else []
     said = [objective.of(measure.outputs_of(keras_model, feed, split.x)).astype(np.float32) for split in taught]
-    return Run(
+    context = RunContext(
         recipe,
-        keras_model,
         data,
         feed,
         objective,
-        Masks(prunable_kernels(keras_model)),
         starting_learning_rate(keras_model, recipe.training.optimizer),
-        notes,
-        suggestions=hint.suggestions if hint else (),
         teacher=said[0] if said else None,
         teacher_held_out=said[1] if said else None,
+        checkpoint=checkpoint or Checkpoint(),
     )
+    masks = Masks(prunable_kernels(keras_model))
+    return Run(context, keras_model, masks, notes, suggestions=hint.suggestions if hint else ())
 
 
 def _about(data: Dataset) -> list[str]:

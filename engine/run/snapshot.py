@@ -78,20 +78,20 @@ def step_checkpoint(run: Run, number: int, out: Path) -> AbstractContextManager[
     Args:
         number: of the step, from 0.
     """
-    reshaped = any(isinstance(step, PruneChannels) for step in run.recipe.steps[:number])
+    reshaped = any(isinstance(step, PruneChannels) for step in run.context.recipe.steps[:number])
 
     def files() -> Section:
         found = [path for path in (out / name for name in FILES) if path.is_file()]
         return {f"file/{path.name}": bytes_as_array(path.read_bytes()) for path in found}
 
-    return run.checkpoint.restart_point(
+    return run.context.checkpoint.restart_point(
         "job", lambda: {"number": as_array(number), **run_state(run, structure=reshaped)}, live=files
     )
 
 
 def resume_steps(run: Run, out: Path) -> int:
     """Load the state of an earlier process into a loaded job. Returns how many steps that process had finished."""
-    section = run.checkpoint.restore("job")
+    section = run.context.checkpoint.restore("job")
     if section is None:
         return 0
     load_run_state(section, run)
@@ -99,7 +99,6 @@ def resume_steps(run: Run, out: Path) -> int:
         if f"file/{name}" in section:
             (out / name).write_bytes(section[f"file/{name}"].tobytes())
     number = int(from_array(section["number"]))
-    _log.info(
-        "Resumed in step %d of %d from the checkpoint of an earlier attempt.", number + 1, len(run.recipe.steps) + 1
-    )
+    total = len(run.context.recipe.steps) + 1
+    _log.info("Resumed in step %d of %d from the checkpoint of an earlier attempt.", number + 1, total)
     return number

@@ -72,8 +72,8 @@ def timings_checkpoint(run: Run, timings: Timings | None) -> Iterator[None]:
     if timings is None:
         yield
         return
-    with run.checkpoint.section("timings", timings.state_dict):
-        run.checkpoint.save_if_due()
+    with run.context.checkpoint.section("timings", timings.state_dict):
+        run.context.checkpoint.save_if_due()
         yield
 
 
@@ -83,14 +83,14 @@ def round_checkpoint(run: Run, rounds: ChannelRounds, number: int) -> AbstractCo
     Args:
         number: of the round, from 0.
     """
-    return run.checkpoint.restart_point(
+    return run.context.checkpoint.restart_point(
         "course", lambda: {"round": as_array(number), "alive": rounds.alive, **run_state(run)}
     )
 
 
 def resume_rounds(run: Run, rounds: ChannelRounds) -> int:
     """Continue the rounds of an earlier process. Returns the last round that it cut, or -1."""
-    section = run.checkpoint.restore("course")
+    section = run.context.checkpoint.restore("course")
     if section is None:
         return -1
     rounds.alive = section["alive"]

@@ -30,11 +30,13 @@ def scores_of(
     if step.criterion in ("obs", "wanda"):
         return _by_readers(run, channels, groups, step, on_progress)
     scores = np.zeros(channels.num_channels)
-    found = taylor(channels, groups, run.objective.loss, run.labelled_batches) if step.criterion == "taylor" else {}
+    found = (
+        taylor(channels, groups, run.context.objective.loss, run.labelled_batches) if step.criterion == "taylor" else {}
+    )
     for group in groups:
         own = found.get(group.name)
         scores[group.channels] = (
-            by_weights(channels, group, step.criterion, seed=run.recipe.seed) if own is None else own
+            by_weights(channels, group, step.criterion, seed=run.context.recipe.seed) if own is None else own
         )
     return scores
 
@@ -50,7 +52,7 @@ def _by_readers(
     known = {reader.name for reader in readers}
     for group in groups:
         if known.isdisjoint(group.readers):
-            scores[group.channels] = by_weights(channels, group, "magnitude", seed=run.recipe.seed)
+            scores[group.channels] = by_weights(channels, group, "magnitude", seed=run.context.recipe.seed)
             run.notes.append(
                 f"{group.name}: channels chosen by magnitude, because no layer that reads them can be reconstructed."
             )

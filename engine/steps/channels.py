@@ -68,9 +68,9 @@ def timings_of(run: Run, step: PruneChannels) -> Timings | None:
     """The timings behind a latency target: measured now, or by the process that started the step."""
     if step.amount[0] != "latency":
         return None
-    if (earlier := run.checkpoint.restore("timings")) is not None:
+    if (earlier := run.context.checkpoint.restore("timings")) is not None:
         return Timings.from_state_dict(earlier)
-    quantize = next((each for each in run.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
+    quantize = next((each for each in run.context.recipe.steps if isinstance(each, Quantize)), Quantize(scheme="none"))
     return measure(run.model, quantize.scheme, inputs=run.calibration(1))
 
 
@@ -89,7 +89,7 @@ def plan_rounds(run: Run, step: PruneChannels, timings: Timings | None) -> Chann
     with _blamed_on(run, step):
         groups, alive = cuttable(first, infos, step), first.all_kept()
         rounds = ChannelRounds(first, first, costs, infos, groups, _cost(run, step, costs, timings), alive)
-        if not run.checkpoint.is_resumed and final_channels(rounds, step).all():
+        if not run.context.checkpoint.is_resumed and final_channels(rounds, step).all():
             raise _nothing_goes(rounds, step)
     return rounds
 
@@ -120,7 +120,7 @@ def check_later(run: Run, step: PruneChannels, small: Any) -> None:
     place = _place(run, step)
     if place is None:
         return
-    later = list(enumerate(run.recipe.steps))[place + 1 :]
+    later = list(enumerate(run.context.recipe.steps))[place + 1 :]
     shaped = takewhile(lambda each: not isinstance(each[1], PruneChannels), later)
     if asking := [(number, each) for number, each in shaped if isinstance(each, Prune) and has_pattern(each)]:
         summary = summarise(small)
@@ -147,7 +147,7 @@ def _blamed_on(run: Run, step: PruneChannels) -> Iterator[None]:
 
 def _place(run: Run, step: PruneChannels) -> int | None:
     """The index of a step in the recipe; None for a step that is not in it."""
-    return next((place for place, each in enumerate(run.recipe.steps) if each is step), None)
+    return next((place for place, each in enumerate(run.context.recipe.steps) if each is step), None)
 
 
 def _cost(run: Run, step: PruneChannels, costs: Costs, timings: Timings | None) -> Cost:
@@ -161,7 +161,7 @@ def _cut(
     run: Run, step: PruneChannels, rounds: ChannelRounds, progress: float, on_progress: Callable[[float], None]
 ) -> None:
     """Remove channels once and reconstruct. The job has a smaller model afterwards."""
-    keras.utils.set_random_seed(run.recipe.seed)  # new layers draw seeds, the same in every process
+    keras.utils.set_random_seed(run.context.recipe.seed)  # new layers draw seeds, the same in every process
     now = rounds.now
     names = {each.group.name for each in rounds.groups}
     groups = [group for group in now.groups if group.name in names]
@@ -195,7 +195,7 @@ def _train(run: Run, step: PruneChannels, name: str, epochs: int, on_progress: C
     before = len(run.history)
     done = sum(point.step == name for point in run.history)
     schedule = Constant(epochs=epochs, **step.schedule.model_dump(include=set(Trained.model_fields)))
-    rate = run.learning_rate * RETRAIN  # after reconstruction the weights are close to their goal
+    rate = run.context.learning_rate * RETRAIN  # after reconstruction the weights are close to their goal
     train_on(run, name, schedule, rate, lambda at: on_progress(at.progress))
     run.history[before:] = [point.model_copy(update={"epoch": done + point.epoch}) for point in run.history[before:]]
     run.refresh_statistics()

@@ -27,10 +27,10 @@ def trains(step: Step) -> bool:
 
 def finetune(run: Run, step: Finetune, name: str, on_advance: Callable[[Advance], None]) -> str:
     """Train with every zero held; with distillation, towards the outputs of the uploaded model too."""
-    train_on(run, name, step, run.learning_rate * RETRAIN, on_advance)
+    train_on(run, name, step, run.context.learning_rate * RETRAIN, on_advance)
     run.refresh_statistics()
     selected = next((point for point in reversed(run.history) if point.kept), run.history[-1])
-    return f"validation {run.objective.metric.replace('_', ' ')} {selected.val_metric:.4f}"
+    return f"validation {run.context.objective.metric.replace('_', ' ')} {selected.val_metric:.4f}"
 
 
 def train_on(
@@ -47,32 +47,32 @@ def train_on(
         cutting: ``cuts`` and ``cut`` of the training context.
     """
     config, distillation = TrainingConfig.of(settings, learning_rate), None
-    if config.best_epoch and len(run.data.validation) < MIN_HELD_OUT:
+    if config.best_epoch and len(run.context.data.validation) < MIN_HELD_OUT:
         run.notes.append(
-            f"{name}: the last epoch is kept, because {len(run.data.validation)} held-out samples "
+            f"{name}: the last epoch is kept, because {len(run.context.data.validation)} held-out samples "
             "are too few to select the best one."
         )
         config = replace(config, best_epoch=False)
     run.notes.append(f"{name}: {config}.")
     if settings.distill is not None:
-        assert run.teacher is not None, "computed when a step distils"
-        distillation = Distillation(settings.distill, run.teacher, run.teacher_held_out)
+        assert run.context.teacher is not None, "computed when a step distils"
+        distillation = Distillation(settings.distill, run.context.teacher, run.context.teacher_held_out)
         run.notes.append(f"{name}: distillation from the uploaded model, weight {settings.distill.weight:g}.")
     context = TrainingContext(
         step_name=name,
         model=run.model,
-        data=run.data,
-        feed=run.feed,
-        objective=run.objective,
+        data=run.context.data,
+        feed=run.context.feed,
+        objective=run.context.objective,
         masks=run.masks,
         config=config,
-        training=run.recipe.training,
-        optimizer=make_optimizer(run.model, run.recipe.training.optimizer, config.learning_rate),
-        seed=run.recipe.seed,
+        training=run.context.recipe.training,
+        optimizer=make_optimizer(run.model, run.context.recipe.training.optimizer, config.learning_rate),
+        seed=run.context.recipe.seed,
         distillation=distillation,
         on_advance=on_advance,
         notes=run.notes,
-        checkpoint=run.checkpoint,
+        checkpoint=run.context.checkpoint,
         **cutting,
     )
     run.history += train(context)

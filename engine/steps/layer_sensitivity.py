@@ -122,10 +122,10 @@ def measure(
     bench = Bench.of(run, samples)
     found = Curves(
         key=key,
-        metric=run.objective.metric,
-        higher_is_better=run.objective.higher_is_better,
+        metric=run.context.objective.metric,
+        higher_is_better=run.context.objective.higher_is_better,
         num_samples=len(bench.x),
-        dense=run.objective.head.score(bench.y, _outputs(run, bench.x)),
+        dense=run.context.objective.head.score(bench.y, _outputs(run, bench.x)),
         sparsities=tuple(sparsities),
         layers={},
     )
@@ -157,21 +157,23 @@ class Bench:
     @classmethod
     def of(cls, run: Run, samples: int) -> "Bench":
         """The first held-out samples."""
-        held_out = run.data.validation.first(samples)
-        return cls(run, held_out.x, run.objective.of(held_out.y), compiled(run.model))
+        held_out = run.context.data.validation.first(samples)
+        return cls(run, held_out.x, run.context.objective.of(held_out.y), compiled(run.model))
 
     def score(self) -> float:
         """The metric, with BatchNorm re-estimated on training batches if that improves it."""
         scores: list[float] = []
 
         def goodness() -> float:
-            scores.append(self.run.objective.head.goodness(self.y, _outputs(self.run, self.x)))
+            scores.append(self.run.context.objective.head.goodness(self.y, _outputs(self.run, self.x)))
             return scores[-1]
 
-        batches = self.run.feed.batches(_training_samples(self.run), self.run.recipe.training.batch_size)
+        batches = self.run.context.feed.batches(
+            _training_samples(self.run), self.run.context.recipe.training.batch_size
+        )
         reestimate_if_better(self.run.model, batches, judge=goodness, forward=self.forward)
         best = max(scores or [goodness()])
-        return best if self.run.objective.higher_is_better else -best
+        return best if self.run.context.objective.higher_is_better else -best
 
 
 def digest(run: Run, step: Prune) -> str:
@@ -179,8 +181,8 @@ def digest(run: Run, step: Prune) -> str:
 
     It covers contents, not files, so it also identifies a model that earlier steps have changed.
     """
-    recipe, grid = run.recipe, step.sensitivity
-    scales = [_scale(feed.scale) for feed in run.feed.each]
+    recipe, objective, grid = run.context.recipe, run.context.objective, step.sensitivity
+    scales = [_scale(feed.scale) for feed in run.context.feed.each]
     choices = {
         "version": 1,
         "criterion": step.criterion,
@@ -191,11 +193,11 @@ def digest(run: Run, step: Prune) -> str:
         "batches": (BATCHES, recipe.training.batch_size),
         "seed": recipe.seed,
         "scale": scales[0] if len(scales) == 1 else scales,
-        "objective": (run.objective.loss_name, run.objective.metric, *filter(None, [judged_name(run.objective)])),
+        "objective": (objective.loss_name, objective.metric, *filter(None, [judged_name(objective)])),
     }
     found = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
     found.update(run.model.to_json().encode())
-    splits = (run.data.train, run.data.validation)
+    splits = (run.context.data.train, run.context.data.validation)
     for array in (
         *run.model.get_weights(),
         *(part for split in splits for part in (*stored_parts(split.x), *arrays_of(split.y))),
@@ -229,11 +231,11 @@ def _scale(scale: Scale) -> Any:
 
 
 def _training_samples(run: Run) -> Samples:
-    return select(run.data.train.x, run.shuffled(BATCHES * run.recipe.training.batch_size))
+    return select(run.context.data.train.x, run.shuffled(BATCHES * run.context.recipe.training.batch_size))
 
 
 def _outputs(run: Run, x: Samples) -> Array:
-    return run.objective.of(measuring.outputs_of(run.model, run.feed, x))
+    return run.context.objective.of(measuring.outputs_of(run.model, run.context.feed, x))
 
 
 def _read(path: Path) -> Curves | None:

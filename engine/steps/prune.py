@@ -57,7 +57,7 @@ def prune(
 
 def choose(run: Run, step: Prune) -> Cutting:
     """The cutting of a prune step for the kernels of a job. A distribution by sensitivity is set later."""
-    return Cutting(run.masks, step, scorer(step, run.observer(), seed=run.recipe.seed))
+    return Cutting(run.masks, step, scorer(step, run.observer(), seed=run.context.recipe.seed))
 
 
 def _prune(
@@ -71,17 +71,17 @@ def _prune(
             return _cut_and_reconstruct(run, step, cutting, on_advance)
         cutting.to(cutting.final)
         return cutting.targets
-    schedule, size = step.schedule, run.recipe.training.batch_size
+    schedule, size = step.schedule, run.context.recipe.training.batch_size
     cuts = plan(
         schedule,
         cutting.final,
-        num_steps=num_steps(run.data, batch_size=size, epochs=schedule.epochs),
+        num_steps=num_steps(run.context.data, batch_size=size, epochs=schedule.epochs),
         existing=run.masks.sparsity(cutting.names),
     )
-    if (earlier := run.checkpoint.restore("cutting")) is not None:
+    if (earlier := run.context.checkpoint.restore("cutting")) is not None:
         cutting.load_state_dict(earlier)
-    with run.checkpoint.section("cutting", cutting.state_dict):
-        train_on(run, name, schedule, run.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
+    with run.context.checkpoint.section("cutting", cutting.state_dict):
+        train_on(run, name, schedule, run.context.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
     return cutting.targets
 
 

@@ -145,7 +145,7 @@ class Bisection:
         """Run the trials. Returns the reason why they ended."""
         began, budget = time.monotonic() - sum(trial.seconds for trial in self.trials), self.recipe.budget
         while len(self.trials) < budget.trials:
-            self.run.checkpoint.save_if_due()
+            self.run.context.checkpoint.save_if_due()
             spent = time.monotonic() - began
             if self.trials and spent + spent / len(self.trials) > budget.seconds:
                 return "seconds"
@@ -282,9 +282,9 @@ def _report(
 ) -> SearchReport:
     report = SearchReport(
         model_name=run.model.name,
-        metric=run.objective.metric,
+        metric=run.context.objective.metric,
         metric_label=best.report.metric_label,
-        higher_is_better=run.objective.higher_is_better,
+        higher_is_better=run.context.objective.higher_is_better,
         spec=recipe,
         baseline=best.report.baseline,
         goals_met=best.trial.met,

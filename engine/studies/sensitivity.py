@@ -61,7 +61,7 @@ def measure_sensitivity(
     clock = runner.clock
     derived = recipe.as_recipe()
     with runner.loaded(derived, model=model, dataset=dataset, reading=reading, asked=recipe) as (run, message):
-        message.append(f"{len(run.data.validation):,} held-out samples")
+        message.append(f"{len(run.context.data.validation):,} held-out samples")
     if (earlier := runner.checkpoint.restore("curves")) is not None:
         file.write_bytes(earlier["file"].tobytes())
 
@@ -97,7 +97,7 @@ def measure_sensitivity(
 def _report(recipe: SensitivityRecipe, run: Run, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
     return SensitivityReport(
         model_name=run.model.name,
-        metric_label=in_words(run.objective.metric),
+        metric_label=in_words(run.context.objective.metric),
         spec=recipe,
         curves=found,
         layers=tuple(_layers(recipe, run, found)),

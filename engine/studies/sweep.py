@@ -58,9 +58,9 @@ def measure_baseline(
     with clock.step("baseline") as message, tempfile.TemporaryDirectory() as scratch:
         run = load(recipe.recipe_of(recipe.trials()[0]), model=model, dataset=dataset, reading=reading, asked=recipe)
         for name in recipe.methods:
-            run.recipe = recipe.recipe_of(Trial(name, recipe.sparsities[-1], recipe.seed))
+            trial = Trial(name, recipe.sparsities[-1], recipe.seed)
             with suppress(TargetUnreachable):  # trials may reach a lower sparsity
-                check_steps(run)
+                check_steps(run.with_recipe(recipe.recipe_of(trial)))
         found = baseline.measured(run, Path(scratch))
         baseline.save(run, found, out / baseline.FILE.name)
         message.append(f"{found.quality.metric.replace('_', ' ')} {found.quality.score.value:.4f}")

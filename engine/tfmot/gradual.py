@@ -105,26 +105,26 @@ def prune(run: Run, step: Prune, name: str, on_advance: Callable[[Advance], None
         RequestError: see ``check``.
         TrainingDiverged: the loss became NaN or infinite.
     """
-    schedule, size = step.schedule, run.recipe.training.batch_size
+    schedule, size = step.schedule, run.context.recipe.training.batch_size
     assert isinstance(schedule, Constant | Polynomial), "the spec allows no other schedule"
     targets, dense = plan(run.model, step)
-    total = num_steps(run.data, batch_size=size, epochs=schedule.epochs)
+    total = num_steps(run.context.data, batch_size=size, epochs=schedule.epochs)
     pruned = twin(run.model, wrap=_wrapper(run, step, targets, total))
-    config = TrainingConfig.of(schedule, run.learning_rate)
+    config = TrainingConfig.of(schedule, run.context.learning_rate)
     run.notes.append(f"{name}: TFMOT on a tf_keras twin, {config}.")
     if dense:
         run.notes.append(f"Not pruned by TFMOT: {'; '.join(f'{layer} ({why})' for layer, why in dense.items())}.")
     context = TrainingContext(
         step_name=name,
         model=pruned.model,
-        data=run.data,
-        feed=run.feed,
-        objective=run.objective.head,
+        data=run.context.data,
+        feed=run.context.feed,
+        objective=run.context.objective.head,
         masks=run.masks,
         config=config,
-        training=run.recipe.training,
-        optimizer=make_optimizer(run.model, run.recipe.training.optimizer, config.learning_rate),
-        seed=run.recipe.seed,
+        training=run.context.recipe.training,
+        optimizer=make_optimizer(run.model, run.context.recipe.training.optimizer, config.learning_rate),
+        seed=run.context.recipe.seed,
         on_advance=on_advance,
     )
     run.history += train_twin(

@@ -187,14 +187,14 @@ def test_layers_that_are_too_large_say_so() -> None:
 def test_a_cut_that_no_training_follows_is_repaired_by_default_and_says_so(model_file: Path, data_file: Path) -> None:
     recipe = Recipe(steps=(Prune(sparsity=0.97, schedule=OneShot()),))
     first = load(recipe, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
-    inputs = first.feed(first.data.test.x)
+    inputs = first.context.feed(first.context.data.test.x)
     original = measure.predict(first.model, inputs)
 
     def pruned(later: Sequence[Step] = (), **choices: Any) -> tuple[Run, float]:
         """The job behind the step, and how far its network agrees with the original."""
         run = first.fork(recipe, copy_of(first.model))
         prune(run, Prune(sparsity=0.97, schedule=OneShot(), **choices), "prune", later, lambda at: None, none)
-        return run, run.objective.agreement(original, measure.predict(run.model, inputs))
+        return run, run.context.objective.agreement(original, measure.predict(run.model, inputs))
 
     (repaired, close), (plain, far) = pruned(), pruned(reconstruct=False)
     trained, _ = pruned([Finetune(epochs=1)])

@@ -72,8 +72,8 @@ def widths(model: Any) -> tuple[int, ...]:
 
 
 def accuracy(run: Run) -> float:
-    outputs = measure.predict(run.model, run.feed(run.data.test.x))
-    return run.objective.goodness(run.data.test.y, outputs)
+    outputs = measure.predict(run.model, run.context.feed(run.context.data.test.x))
+    return run.context.objective.goodness(run.context.data.test.y, outputs)
 
 
 def cut(run: Run, **step: Any) -> Run:
@@ -273,7 +273,7 @@ def test_rounds_keep_their_plan_when_a_group_of_a_convolution_is_left_with_one_c
     run = loaded(narrow(), steps=[step])
     before = num_macs(run.model)
 
-    asked = run.recipe.steps[0]
+    asked = run.context.recipe.steps[0]
     assert isinstance(asked, PruneChannels)
     said = prune_channels(run, asked, "prune", lambda _: None)
 
@@ -285,7 +285,7 @@ def test_rounds_keep_their_plan_when_a_group_of_a_convolution_is_left_with_one_c
 def test_layers_alone_say_what_goes(loaded: Load) -> None:
     run = loaded(steps=[CHANNEL | {"layers": {"second": 0.5}}])
 
-    step = run.recipe.steps[0]
+    step = run.context.recipe.steps[0]
     assert isinstance(step, PruneChannels)
     prune_channels(run, step, "prune", lambda _: None)
 

@@ -137,7 +137,7 @@ def test_a_cut_network_comes_to_agree_with_the_one_that_it_was(tmp_path: Path) -
     step = Finetune(epochs=1, learning_rate=1e-3, learning_rate_schedule="constant", distill=Distill(weight=1.0))
     few["y_train"] = (few["y_train"] + 1) % 10
     run = run_of(tmp_path, MNIST / "model.keras", step, **few)
-    pictures = run.feed(few["x_test"])
+    pictures = run.context.feed(few["x_test"])
     before = measure.predict(run.model, pictures).argmax(axis=1)
     for kernel in run.masks.kernels:
         weights = keras.ops.convert_to_numpy(kernel.variable)
@@ -168,18 +168,19 @@ def test_a_regression_learns_from_its_teacher_and_is_validated_by_labels(tmp_pat
         distill=Distill(weight=1.0),
     )
     run = run_of(tmp_path, model, step, x_train=x, y_train=y, x_test=x[:50], y_test=y[:50])
-    assert run.teacher is not None
+    assert run.context.teacher is not None
     for variable in run.model.trainable_variables:
         variable.assign(variable * 0.5)
 
     def apart() -> float:
-        return float(np.square(measure.outputs_of(run.model, run.feed, run.data.train.x) - run.teacher).mean())
+        outputs = measure.outputs_of(run.model, run.context.feed, run.context.data.train.x)
+        return float(np.square(outputs - run.context.teacher).mean())
 
     before = apart()
     finetune(run, step, "finetune", lambda _: None)
 
-    held_out = run.data.validation
-    expected = run.objective.score(held_out.y, measure.predict(run.model, held_out.x))
+    held_out = run.context.data.validation
+    expected = run.context.objective.score(held_out.y, measure.predict(run.model, held_out.x))
     assert apart() < before / 4
     assert run.history[-1].val_metric == pytest.approx(expected, rel=1e-4)
     assert expected > 5.0
@@ -191,7 +192,7 @@ def test_a_teacher_is_asked_only_when_a_step_learns_from_it(tmp_path: Path) -> N
 
     run = run_of(tmp_path, model, Finetune(epochs=1), x_train=x, y_train=y, x_test=x, y_test=y)
 
-    assert run.teacher is None
+    assert run.context.teacher is None
 
 
 @pytest.mark.parametrize(

@@ -256,8 +256,8 @@ def test_statistics_are_estimated_again_for_each_cut(with_norms: Path, data_file
 
     kernel = run.model.get_layer("conv_1").kernel
     kernel.assign(kernel * 0.02)
-    x = run.feed(run.data.validation.x[:64])
-    plain = float(np.mean(run.model.predict(x, verbose=0).argmax(axis=1) == run.data.validation.y[:64]))
+    x = run.context.feed(run.context.data.validation.x[:64])
+    plain = float(np.mean(run.model.predict(x, verbose=0).argmax(axis=1) == run.context.data.validation.y[:64]))
     assert found.layers["conv_1"][0] > plain + 0.1
 
 

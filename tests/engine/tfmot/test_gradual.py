@@ -115,7 +115,7 @@ def test_what_was_asked_for_is_delivered_after_any_number_of_steps(
 ) -> None:
     """With TFMOT's own frequency of 100, each of these trainings would end with no zero at all."""
     run, step = make_job(training={"batch_size": batch_size}, schedule={"kind": schedule, "epochs": 1})
-    assert -(-len(run.data.train) // batch_size) == num_steps
+    assert -(-len(run.context.data.train) // batch_size) == num_steps
 
     targets, told = prune_with_tfmot(run, step)
 
