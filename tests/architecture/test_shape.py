@@ -33,12 +33,20 @@ def test_no_file_grows_past_three_hundred_lines() -> None:
     assert not {name: length for name, length in lengths.items() if length > (700 if name == ERRORS else 300)}
 
 
+def num_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring, which documents every parameter."""
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented and ast.get_docstring(function) else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
 def test_no_function_grows_past_sixty_lines() -> None:
     too_long = [
         f"{name}:{node.lineno} {node.name}"
         for name, tree in TREES.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 60
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and num_lines(node) > 60
     ]
 
     assert not too_long
