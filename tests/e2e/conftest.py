@@ -66,6 +66,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, lasting_backing: Backing) 
             Secateur(running.url) as client,
             httpx.Client(base_url=running.url, timeout=60) as http,
         ):
+            patch.undo()  # its processes have these variables by now; other tests must not see them
             yield Service(client, http, settings, collector)
 
 
