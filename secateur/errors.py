@@ -165,19 +165,19 @@ class Unauthorized(RequestError):
 
 class ScopeMissing(RequestError):
     code = "scope_missing"
-    title = "The API key may not do that"
+    title = "The API key lacks the scope for this request"
     status = 403
 
 
 class NotFound(RequestError):
     code = "not_found"
-    title = "There is no such thing here"
+    title = "Not found"
     status = 404
 
 
 class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
-    title = "This address does not answer to that method"
+    title = "This address does not allow the method"
     status = 405
 
 
@@ -187,12 +187,12 @@ class Conflict(RequestError):
 
 class InUse(Conflict):
     code = "in_use"
-    title = "An unfinished job needs it"
+    title = "A job that has not ended needs this upload"
 
 
 class NotReady(Conflict):
     code = "not_ready"
-    title = "The job has not come that far"
+    title = "The job's report is not available yet"
     retryable = True
 
 
@@ -203,12 +203,12 @@ class NotCancellable(Conflict):
 
 class NotRetryable(Conflict):
     code = "not_retryable"
-    title = "The job cannot be tried again"
+    title = "The job cannot be retried"
 
 
 class IdempotencyInFlight(Conflict):
     code = "idempotency_in_flight"
-    title = "A request with the same Idempotency-Key is being answered"
+    title = "Another request with this Idempotency-Key is in progress"
     retryable = True
 
 
@@ -219,19 +219,19 @@ class IdempotencyKeyReused(RequestError):
 
 class BodyTooLarge(RequestError):
     code = "body_too_large"
-    title = "The body is larger than any request of this kind needs"
+    title = "The request body is too large"
     status = 413
 
 
 class WebhookUrlRefused(RequestError):
     code = "webhook_url_refused"
-    title = "Webhooks must not go there"
+    title = "The webhook URL is not allowed"
     status = 422
 
 
 class OffsetMismatch(Conflict):
     code = "offset_mismatch"
-    title = "The upload goes on at another offset"
+    title = "The upload continues at a different offset"
     retryable = True
 
 
@@ -244,7 +244,7 @@ class UploadLocked(Conflict):
 
 class ProtocolUnserved(RequestError):
     code = "protocol_unserved"
-    title = "This version of the protocol is not spoken here"
+    title = "This protocol version is not supported"
     status = 412
 
 
@@ -270,13 +270,13 @@ class UploadTooLarge(RequestError):
 
 class UnsupportedFormat(RequestError):
     code = "unsupported_format"
-    title = "This file format is not accepted here"
+    title = "This file format is not supported"
     status = 415
 
 
 class RangeNotSatisfiable(RequestError):
     code = "range_not_satisfiable"
-    title = "The range lies outside the artifact"
+    title = "The requested range is outside the artifact"
     status = 416
 
 
@@ -297,19 +297,19 @@ class UploadIncomplete(UploadRefused):
 
 class ChecksumMismatch(UploadRefused):
     code = "checksum_mismatch"
-    title = "The bytes are not those that their checksum tells"
+    title = "The bytes do not match their checksum"
     status = 460
     retryable = True
 
 
 class ArchiveUnreadable(UploadRefused):
     code = "archive_unreadable"
-    title = "The file is not the archive its name promises"
+    title = "The file is not a readable archive"
 
 
 class ArchiveUnsafe(UploadRefused):
     code = "archive_unsafe"
-    title = "The archive could harm whoever unpacks it"
+    title = "The archive is unsafe to unpack"
 
 
 class ModelUnreadable(UploadRefused):
@@ -319,7 +319,7 @@ class ModelUnreadable(UploadRefused):
 
 class ModelClassRefused(UploadRefused):
     code = "model_class_refused"
-    title = "The model uses a class that is not loaded here"
+    title = "The model uses a class that this service does not load"
 
 
 class DatasetPickled(UploadRefused):
@@ -339,7 +339,7 @@ class DatasetArrayUnusable(UploadRefused):
 
 class DatasetLengthsDiffer(UploadRefused):
     code = "dataset_lengths_differ"
-    title = "Samples and labels are not equally many"
+    title = "The numbers of samples and labels differ"
 
 
 class DatasetNotFinite(UploadRefused):
@@ -359,7 +359,7 @@ class DatasetSplitEmpty(UploadRefused):
 
 class ReadingMismatch(UploadRefused):
     code = "reading_mismatch"
-    title = "What was declared of the data set does not go with it"
+    title = "The declarations of the data set do not match it"
 
 
 class ColumnMissing(UploadRefused):
@@ -384,7 +384,7 @@ class RecordsUnusable(UploadRefused):
 
 class SummaryTooLarge(UploadRefused):
     code = "summary_too_large"
-    title = "There is more to say of the upload than is kept of one"
+    title = "The summary of the upload is too large"
 
 
 class SpecMismatch(RequestError):
@@ -398,7 +398,7 @@ class InputRejected(SpecMismatch):
 
 class WrongKind(SpecMismatch):
     code = "wrong_kind"
-    title = "An identifier names another kind of thing"
+    title = "An identifier names another kind of resource"
 
 
 class UnknownLayer(SpecMismatch):
@@ -428,17 +428,17 @@ class CriterionUnserved(SpecMismatch):
 
 class ThresholdUnusable(SpecMismatch):
     code = "threshold_unusable"
-    title = "The threshold cuts nothing, or whole layers"
+    title = "The threshold removes nothing, or whole layers"
 
 
 class TargetUnreachable(SpecMismatch):
     code = "target_unreachable"
-    title = "Not even the largest cut that is allowed takes that much away"
+    title = "The target cannot be reached with the layers that may be pruned"
 
 
 class NothingToReconstruct(SpecMismatch):
     code = "nothing_to_reconstruct"
-    title = "No cut layer can be solved again"
+    title = "No pruned layer can be reconstructed"
 
 
 class HeldOutDataMissing(SpecMismatch):
@@ -448,12 +448,12 @@ class HeldOutDataMissing(SpecMismatch):
 
 class TrainingUnserved(SpecMismatch):
     code = "training_unserved"
-    title = "The training asks for what the data are not"
+    title = "The training settings do not fit the data"
 
 
 class BridgeRefused(SpecMismatch):
     code = "bridge_refused"
-    title = "The model cannot be made in tf_keras, which the toolkit needs"
+    title = "The model cannot be rebuilt in tf_keras, which the toolkit needs"
 
 
 class InputShapeMismatch(SpecMismatch):
@@ -468,7 +468,7 @@ class LabelsMismatch(SpecMismatch):
 
 class ObjectiveUnknown(SpecMismatch):
     code = "objective_unknown"
-    title = "Neither the model nor its data tell what to optimise"
+    title = "The loss cannot be determined from the model and its data"
 
 
 class BaselineAtChance(SpecMismatch):
@@ -509,12 +509,12 @@ class RuntimeExceeded(SpecMismatch):
 
 class OutputsTooLarge(SpecMismatch):
     code = "outputs_too_large"
-    title = "The job left more than it may"
+    title = "The job's output is too large"
 
 
 class OutOfMemory(SpecMismatch):
     code = "out_of_memory"
-    title = "The job needs more memory than it may have"
+    title = "The job ran out of memory"
 
 
 class ServiceError(SecateurError):
@@ -530,14 +530,14 @@ class InternalError(ServiceError):
 
 class Unavailable(ServiceError):
     code = "unavailable"
-    title = "Something that the service depends on does not answer"
+    title = "A dependency of the service does not answer"
     status = 503
     retryable = True
 
 
 class StorageFull(ServiceError):
     code = "storage_full"
-    title = "The service has no room left"
+    title = "The service has no disk space left"
     status = 507
     retryable = True
 
@@ -550,23 +550,23 @@ class WorkerCrashed(ServiceError):
 
 class SandboxMissing(ServiceError):
     code = "sandbox_missing"
-    title = "The worker cannot confine its jobs"
+    title = "The worker cannot sandbox its jobs"
     status = 503
 
 
 class SparsityMissed(ServiceError):
     code = "sparsity_missed"
-    title = "The exported file lacks the zeros that were asked for"
+    title = "The exported file has fewer zeros than requested"
 
 
 class ExportDisagrees(ServiceError):
     code = "export_disagrees"
-    title = "The exported file does not compute what the model computes"
+    title = "The exported file and the model compute different outputs"
 
 
 class TranslationDisagrees(ServiceError):
     code = "translation_disagrees"
-    title = "The model was read, but computes something else than its file did"
+    title = "The imported model and its original compute different outputs"
 
 
 def catalogue() -> dict[str, type[SecateurError]]:
