@@ -29,18 +29,18 @@ def sample_weights(classes: Array, wanted: Literal["balanced"] | Mapping[int, fl
     return np.asarray(by_class[own], dtype=np.float32)
 
 
-def beside(rows: Array, weights: Array) -> Array:
+def append_weights(rows: Array, weights: Array) -> Array:
     """Rows with the weights appended as the last column, so that one shuffle moves both.
 
-    >>> beside(np.array([3, 4]), np.array([0.5, 2.0]))
+    >>> append_weights(np.array([3, 4]), np.array([0.5, 2.0]))
     array([[3. , 0.5],
            [4. , 2. ]], dtype=float32)
     """
     return np.concatenate([rows.reshape(len(rows), -1), weights[:, None]], axis=1).astype(np.float32)
 
 
-def apart(batches: Any, *, flat: bool) -> Any:
-    """Split batches from ``beside`` into inputs, rows and weights.
+def split_weights(batches: Any, *, flat: bool) -> Any:
+    """Split batches from ``append_weights`` into inputs, rows and weights.
 
     Args:
         flat: whether rows are single numbers, shape (n,).

@@ -21,7 +21,7 @@ from engine.training.callbacks import (
     ProgressCallback,
     PruningCallback,
 )
-from engine.training.class_weights import apart, beside, sample_weights
+from engine.training.class_weights import append_weights, sample_weights, split_weights
 from engine.training.config import EpochSelection
 from engine.training.context import TrainingContext
 from engine.training.distillation import Distillation
@@ -201,9 +201,9 @@ def _batches(context: TrainingContext, order: Order) -> Any:
         if training.class_weight is None:
             batches = training_batches(feed, train_split.x, rows, order=order)
         else:
-            both = beside(rows, sample_weights(one.truths(labels), training.class_weight))
+            both = append_weights(rows, sample_weights(one.truths(labels), training.class_weight))
             batches = training_batches(feed, train_split.x, both, order=order)
-            batches = apart(batches, flat=rows.ndim == 1)
+            batches = split_weights(batches, flat=rows.ndim == 1)
     return batches if training.augment is None else augmented(batches, training.augment, order=order)
 
 
