@@ -254,7 +254,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
     thread = bench.start("hang", job_id)
 
     with bench.database.write() as session:
-        later = now() + timedelta(seconds=60)
+        later = now() + timedelta(hours=1)
         recovery.recover(session, max_attempts=3, resend_seconds=15, now=later)
         taken = lifecycle.claim(session, job_id, lease_seconds=60, now=later)
     thread.join(timeout=30)
