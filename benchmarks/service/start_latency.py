@@ -52,7 +52,7 @@ def processor_seconds(folder: str) -> float:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             command = process.cmdline()
-            if "workers.child.main" in command and any(folder in argument for argument in command):
+            if "workers.child" in command and any(folder in argument for argument in command):
                 used += sum(process.cpu_times()[:2])
     return used
 

@@ -11,6 +11,7 @@ import redis
 
 from stack.keeper import FIRST_PAUSE_SECONDS
 from stack.machine import Machine
+from tests.waiting import eventually
 from tests.workers import fake_engine
 
 Kind = Literal["child", "worker", "gateway", "broker", "emptied"]
@@ -18,7 +19,7 @@ Kind = Literal["child", "worker", "gateway", "broker", "emptied"]
 ROUND: Final[tuple[Kind, ...]] = ("child", "child", "child", "worker", "gateway", "broker")
 """Everybody's turn comes in each round, in an order that is drawn."""
 
-CHILDREN: Final = ("workers.child.main", fake_engine.__file__)
+CHILDREN: Final = ("workers.child", fake_engine.__file__)
 """What the command of a process that runs jobs has in it."""
 
 
@@ -57,7 +58,7 @@ class Killer:
         """Take every message from the broker, as a Redis without persistence does when it dies."""
         path = self.broker_url.removeprefix("redis+socket://")
         with redis.Redis(unix_socket_path=path) as client:
-            client.flushall()
+            assert eventually(lambda: _emptied(client), within_seconds=60)  # the shot before may have killed it
         self._count("emptied")
         return "FLUSHALL at the broker"
 
@@ -94,3 +95,10 @@ def _command(process: psutil.Process) -> str:
     with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
         return " ".join(process.cmdline())
     return ""
+
+
+def _emptied(broker: redis.Redis) -> bool:
+    """Whether the broker took the command; a broker that was just killed refuses connections until it is back."""
+    with suppress(redis.ConnectionError, redis.TimeoutError):
+        return bool(broker.flushall())
+    return False

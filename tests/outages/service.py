@@ -41,7 +41,7 @@ QUICK: Final = {
 REAL, FAKE_ENGINE = "workers", "tests.workers.fake_engine"
 """The modules that workers can be: with the real engine, or with one that costs nothing."""
 
-CHILDREN: Final = {"workers.child.main", fake_engine.__file__}
+CHILDREN: Final = {"workers.child", fake_engine.__file__}
 """What the command of a process that runs a job has in it."""
 
 PATIENCE_SECONDS: Final = 90.0
