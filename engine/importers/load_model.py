@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.importers import read
 from engine.importers.read import Loaded
+from engine.importers.standard_form import standard_form
 from engine.models.model import plain
 from secateur.errors import ModelUnreadable, SecateurError
 
@@ -46,4 +47,5 @@ def load(path: Path) -> Loaded:
             raise ModelUnreadable(
                 f"Weight {variable.path!r} holds NaN or infinity.", suggestions=["Train the model again; it diverged."]
             )
-    return replace(loaded, model=plain(model))
+    model, notes = standard_form(model)
+    return replace(loaded, model=plain(model), notes=(*loaded.notes, *notes))

@@ -1,7 +1,10 @@
 """One door for every model file: what its name promises and who wrote it decide how it is read."""
 
+import json
 import tempfile
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +19,7 @@ from engine.importers.saved import Saved
 from engine.models import portable
 from screening import screen
 from screening.archive import Archive
-from screening.models.keras_file import WEIGHTS, version_of
+from screening.models.keras_file import CONFIG, METADATA, WEIGHTS, config_of, has_private_modules, version_of
 
 READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {
     "hdf5": hdf5.read,
@@ -33,6 +36,8 @@ class Loaded:
     model: Any
     format: str
     version: str
+    notes: tuple[str, ...] = ()
+    """What was changed to bring the model into the form that jobs work on."""
 
 
 def load(path: Path) -> Loaded:
@@ -47,9 +52,11 @@ def load(path: Path) -> Loaded:
         version = _version(file) if form == "keras" else ""
     if version.startswith("3."):
         _check_weights(path)
-        return Loaded(keras.saving.load_model(path, safe_mode=True), form, version)
+        with _readable(path) as file:
+            return Loaded(keras.saving.load_model(file, safe_mode=True), form, version)
     saved = READERS[form](path)
-    return Loaded(model_of(saved), form, saved.version)
+    notes = (f"Pruning wrappers were removed and their masks applied: {', '.join(saved.wrapped)}.",)
+    return Loaded(model_of(saved), form, saved.version, notes if saved.wrapped else ())
 
 
 def _check_weights(path: Path) -> None:
@@ -59,6 +66,23 @@ def _check_weights(path: Path) -> None:
         weights.flush()
         with hdf5.opened(Path(weights.name)):
             return
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """The file itself, or a copy whose config names classes by their public modules."""
+    with path.open("rb") as file, Archive(file) as archive:
+        if not has_private_modules(archive):
+            yield path
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "model.keras"
+            with zipfile.ZipFile(copy, "w") as zipped:
+                zipped.writestr(METADATA, archive.read_head(METADATA, archive.sizes[METADATA]))
+                zipped.writestr(CONFIG, json.dumps(config_of(archive)))
+                with zipped.open(WEIGHTS, "w", force_zip64=True) as weights:
+                    archive.copy(WEIGHTS, weights)
+            yield copy
 
 
 def _version(file: Any) -> str:

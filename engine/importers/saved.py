@@ -27,12 +27,14 @@ class Saved:
         weights: arrays in the order of tf_keras: what is trained first, then the rest. A nested model stands here as a
             whole or layer by layer, as the file has it.
         compiled: ``loss``, ``metrics`` and ``optimizer`` as the file has them; None when it was not compiled.
+        wrapped: names of the layers that stood in pruning wrappers.
     """
 
     version: str
     config: Mapping[str, Any]
     weights: Mapping[Path, tuple[Named, ...]]
     compiled: Mapping[str, Any] | None = None
+    wrapped: tuple[str, ...] = ()
 
     @property
     def major(self) -> int:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from screening.models import keras_legacy
+from screening.models import keras_legacy, tfmot_wrappers
 from screening.models.keras_builtins import builtins
 from secateur.errors import FieldError, ModelClassRefused, ModelUnreadable
 
@@ -130,6 +130,8 @@ def _check_old_class(node: dict[str, Any], layer: str) -> None:
     name = node["class_name"]
     if name in keras_legacy.PLAIN_VALUES:
         return
+    if name in tfmot_wrappers.SUGGESTIONS:
+        raise tfmot_wrappers.refused(name, node.get("config"))
     if not keras_legacy.is_known_class(node.get("module"), name, node.get("registered_name")):
         raise _refused(layer, name, "it is a custom class, or one that is not known to be safe to load")
     if name in ("TFOpLambda", "SlicingOpLambda") and not keras_legacy.is_known_operation(node):

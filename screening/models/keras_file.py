@@ -5,6 +5,7 @@ from typing import Any, Final
 from screening import json_text
 from screening.archive import Archive
 from screening.models import keras_config
+from screening.models.keras_modules import with_public_modules
 from secateur.errors import ModelUnreadable, UnsupportedFormat
 
 METADATA: Final = "metadata.json"
@@ -36,8 +37,17 @@ def check(archive: Archive) -> None:
 
 
 def config_of(archive: Archive) -> Any:
-    """The config in the archive, parsed within bounds. Raises: ModelUnreadable."""
-    return _json(archive, CONFIG, MAX_CONFIG_BYTES)
+    """The config in the archive, parsed within bounds, with classes under their public modules.
+
+    Raises:
+        ModelUnreadable: it is no JSON, or too large.
+    """
+    return with_public_modules(_json(archive, CONFIG, MAX_CONFIG_BYTES))
+
+
+def has_private_modules(archive: Archive) -> bool:
+    """Whether Keras would have to import classes by their private modules to load the archive as it is."""
+    return version_of(archive).startswith("3.") and config_of(archive) != _json(archive, CONFIG, MAX_CONFIG_BYTES)
 
 
 def version_of(archive: Archive) -> str:

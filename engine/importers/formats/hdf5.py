@@ -11,9 +11,12 @@ import numpy as np
 from engine.importers.formats import hdf5_limits, keras1, probe
 from engine.importers.refusals import RESAVE, unreadable
 from engine.importers.saved import Named, Path, Saved
+from engine.importers.tfmot_weights import unwrapped_weights
 from screening import json_text
 from screening.models import keras_config
 from screening.models.keras_file import MAX_CONFIG_BYTES
+from screening.models.keras_modules import with_public_modules
+from screening.models.tfmot_wrappers import unwrapped
 from secateur.errors import ArchiveUnreadable, SecateurError
 
 
@@ -54,17 +57,18 @@ def read(path: pathlib.Path) -> Saved:
         if isinstance(config, dict) and "class_name" not in config and isinstance(config.get("config"), dict):
             config = config["config"]
         old = not version.startswith("3.")
-        if not old:
-            config = with_modules(config)
+        config, wrapped = unwrapped(config) if old else (with_public_modules(with_modules(config)), {})
         keras_config.check(config, num_weight_bytes=num_bytes, old=old)
         compiled = _json(file.attrs["training_config"], "training_config") if "training_config" in file.attrs else None
         if compiled is not None and not isinstance(compiled, dict):
             compiled = None
         weights = _weights(groups)
+        if wrapped:
+            weights = unwrapped_weights(weights, wrapped)
         if version[:1] in ("0", "1"):
             theano = _text(file.attrs.get("backend", groups.attrs.get("backend", ""))) == "theano"
             config, weights = keras1.modern(config), keras1.joined(weights, theano=theano)
-        return Saved(version, config, weights, compiled)
+        return Saved(version, config, weights, compiled, wrapped=tuple(wrapped.values()))
 
 
 def _without_config(file: Any, groups: Any) -> Exception:

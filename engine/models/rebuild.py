@@ -1,0 +1,113 @@
+"""Rebuild a Keras model from the configs of its layers, with some configs or input shapes changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+Config = dict[str, Any]
+Shape = tuple[int | None, ...]
+
+
+@dataclass
+class Rebuilt:
+    """A model that was rebuilt, and what each part of the original became."""
+
+    model: Any = None
+    pairs: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    """By the ``id`` of an operation of the original: the operation, and its counterpart."""
+
+    def layers(self) -> list[tuple[Any, Any]]:
+        """Every layer that is no nested model, with its counterpart."""
+        return [(old, new) for old, new in self.pairs.values() if isinstance(old, keras.layers.Layer)]
+
+
+def rebuild(
+    model: Any,
+    *,
+    make: Callable[[Any], Any],
+    input_shape: Callable[[Shape], Shape] = lambda shape: shape,
+) -> Rebuilt:
+    """Build a model of the same graph. Weights and compile options are the caller's business.
+
+    Args:
+        model: a functional or Sequential model; nested models are rebuilt too.
+        make: returns the counterpart of a layer or operation. It is called once for each.
+        input_shape: the shape of an input, batch axis first, given the original shape.
+    """
+    rebuilt = Rebuilt()
+
+    def input_like(tensor: Any) -> Any:
+        layer = tensor._keras_history.operation
+        config = layer.get_config() | {"batch_shape": tuple(input_shape(tuple(tensor.shape)))}
+        return type(layer).from_config(config).output
+
+    def counterpart(operation: Any) -> Any:
+        if id(operation) not in rebuilt.pairs:
+            new = graph(operation) if is_graph(operation) else make(operation)
+            if is_graph(operation):
+                return new
+            rebuilt.pairs[id(operation)] = (operation, new)
+        return rebuilt.pairs[id(operation)][1]
+
+    nested: dict[int, Any] = {}
+
+    def graph(original: Any) -> Any:
+        if id(original) in nested:
+            return nested[id(original)]
+        if isinstance(original, keras.Sequential):
+            inputs = input_like(original.inputs[0])
+            new = keras.Sequential(
+                [inputs, *map(counterpart, original.layers)], name=original.name, trainable=original.trainable
+            )
+        else:
+            inputs = keras.tree.map_structure(input_like, original._inputs_struct)
+            outputs = original._run_through_graph(inputs, operation_fn=counterpart)
+            new = keras.Model(inputs, outputs, name=original.name, trainable=original.trainable)
+        nested[id(original)] = new
+        return new
+
+    rebuilt.model = graph(model)
+    return rebuilt
+
+
+def is_graph(operation: Any) -> bool:
+    """Whether an operation is a nested model whose layers are known."""
+    return isinstance(operation, keras.Model) and hasattr(getattr(operation, "_functional", operation), "_nodes")
+
+
+def without_shapes(config: Any) -> Any:
+    """A config whose inner layers do not record the shapes that they were built with."""
+    if isinstance(config, dict):
+        return {key: without_shapes(value) for key, value in config.items() if key != "build_config"}
+    return type(config)(map(without_shapes, config)) if type(config) in (list, tuple) else config
+
+
+def remade(operation: Any, edit: Callable[[Config], Config]) -> Any:
+    """The same layer or operation, from its edited config."""
+    config = edit(without_shapes(operation.get_config()))
+    if isinstance(operation, keras.layers.Lambda):  # Keras takes no code from configs; this function is our own
+        return keras.layers.Lambda(**config | {"function": operation.function, "arguments": operation.arguments})
+    return type(operation).from_config(config)
+
+
+def edited(config: Any, edit: Callable[[Config], Config]) -> Any:
+    """A config with every dict in it edited, the inner ones first: wrapped layers and cells are reached too."""
+    if isinstance(config, dict):
+        return edit({key: edited(value, edit) for key, value in config.items()})
+    return type(config)(edited(value, edit) for value in config) if type(config) in (list, tuple) else config
+
+
+def compiled_like(model: Any, new: Any) -> Any:
+    """A rebuilt model, compiled with the options of the original."""
+    if config := model.get_compile_config():
+        new.compile_from_config(config)
+    return new
+
+
+def copy_weights(pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Give each layer the weights of its original."""
+    for old, new in pairs:
+        if old.weights:
+            new.set_weights(old.get_weights())
