@@ -24,5 +24,6 @@ def from_state_dict(model: Any, section: Section) -> Export:
         KeyError, TypeError, ValueError: the section holds no export.
     """
     about = from_array(section["export"])
+    about["notes"] = tuple(about["notes"])
     runner = litert.runner_of(model, section["tflite"].tobytes())
     return Export(runner=runner, sizes=Sizes.model_validate(about.pop("sizes")), **about)

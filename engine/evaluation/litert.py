@@ -79,7 +79,7 @@ class Runner:
         self._inputs = self._input_details(inputs)
         self._names = tuple(outputs)
         self._outputs = self._output_details(len(self._names))
-        self._fixed_batch = self._inputs[0]["shape_signature"][0] != -1
+        self._one_by_one = self._inputs[0]["shape_signature"][0] != -1
         self._shapes: tuple[tuple[int, ...], ...] | None = None
 
     def _input_details(self, names: Sequence[str]) -> list[Any]:
@@ -115,8 +115,16 @@ class Runner:
 
     def predict(self, batches: Iterable[Inputs]) -> Outputs:
         """Outputs for all batches, in order, as one array."""
-        pieces = ((batch[i : i + 1] for i in range(len(batch))) if self._fixed_batch else (batch,) for batch in batches)
-        return behind_one_another(self.run(piece) for group in pieces for piece in group)
+        return behind_one_another(outputs for batch in batches for outputs in self._outputs_of(batch))
+
+    def _outputs_of(self, batch: Inputs) -> list[Outputs]:
+        """Outputs for a batch in one run, or sample by sample if the file does not take several."""
+        if not self._one_by_one:
+            try:
+                return [self.run(batch)]
+            except (RuntimeError, ValueError):  # a file that opens, but cannot be resized
+                self._one_by_one, self._shapes = True, None
+        return [self.run(batch[i : i + 1]) for i in range(len(batch))]
 
     def constants(self) -> list[tuple[str, Array]]:
         """Name and value of every tensor that is stored in the file: weights, biases, shapes."""
@@ -127,6 +135,31 @@ class Runner:
             if data is not None and len(data):
                 found.append((tensor.name.decode(), np.array(self._interpreter.get_tensor(index))))
         return found
+
+
+def check_opens(content: bytes, sample: Inputs) -> None:
+    """Run a file once as others will: in a standard interpreter, for one sample, without resizing anything.
+
+    Args:
+        sample: inputs of one sample, shape (1, ...); only their values are used.
+
+    Raises:
+        ConversionFailed: it does not run.
+    """
+    try:
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+        for details in interpreter.get_input_details():
+            like = next((each for each in arrays_of(sample) if each.shape == tuple(details["shape"])), None)
+            value = np.zeros(details["shape"], details["dtype"]) if like is None else like.astype(details["dtype"])
+            interpreter.set_tensor(details["index"], value)
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as fault:
+        raise ConversionFailed(
+            "LiteRT converts this model, but a standard interpreter cannot run the file: "
+            f"{' '.join(str(fault).split())[:300]}",
+            suggestions=["Give the model's inputs fixed shapes, and replace the operation that is named."],
+        ) from fault
 
 
 def runner_of(model: Any, content: bytes) -> Runner:

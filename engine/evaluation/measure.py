@@ -10,6 +10,7 @@ import numpy as np
 from engine.data.feed import Feeding
 from engine.data.rows import Samples
 from engine.evaluation import litert
+from engine.evaluation.export_form import ExportForm, export_form, single_sample_form
 from engine.evaluation.sizes import measure_sizes
 from engine.faults import samples_blamed
 from engine.models.costs import num_macs
@@ -17,7 +18,7 @@ from engine.models.model import save_model
 from engine.objectives.objectives import Aim, Objectives
 from engine.parts import Inputs, Outputs, Parts, arrays_of, behind_one_another, given, said_by
 from engine.pruning.delivery import nonzero_params
-from secateur.errors import ExportDisagrees
+from secateur.errors import ConversionFailed, ExportDisagrees
 from secateur.reports.report import Quality, Sizes, Variant
 from secateur.specs.spec import Scheme
 
@@ -40,6 +41,8 @@ class Export:
     num_params: int
     num_nonzero_params: int
     num_macs: int
+    notes: tuple[str, ...] = ()
+    """What differs between the model and the file, in words for the report."""
 
 
 def export(
@@ -50,19 +53,37 @@ def export(
     Raises:
         ConversionFailed: LiteRT cannot express the model.
     """
-    keras_file, tflite_file = folder / "model.keras", folder / "model.tflite"
+    keras_file, tflite_path = folder / "model.keras", folder / "model.tflite"
     save_model(model, keras_file)
-    content = litert.convert(model, scheme, calibration=calibration)
-    tflite_file.write_bytes(content)
+    form, content = _converted(model, scheme, calibration)
+    litert.check_opens(content, calibration[:1])
+    tflite_path.write_bytes(content)
     return Export(
         name,
         scheme,
-        litert.runner_of(model, content),
-        measure_sizes(keras_file, tflite_file),
+        litert.runner_of(form.model, content),
+        measure_sizes(keras_file, tflite_path),
         model.count_params(),
         nonzero_params(model),
         num_macs(model),
+        form.notes,
     )
+
+
+def _converted(model: Any, scheme: Scheme, calibration: Inputs) -> tuple[ExportForm, bytes]:
+    """The form of a model that LiteRT expresses, and the file."""
+    shapes = [array.shape[1:] for array in arrays_of(calibration)]
+    form = export_form(model, scheme, shapes)
+    try:
+        return form, litert.convert(form.model, scheme, calibration=calibration)
+    except ConversionFailed as failed:
+        if form.model is not model:
+            raise
+        form = single_sample_form(model, shapes)
+        try:
+            return form, litert.convert(form.model, scheme, calibration=calibration)
+        except ConversionFailed:
+            raise failed from None
 
 
 def check_same(exported: Export, model: Any, inputs: Inputs) -> None:

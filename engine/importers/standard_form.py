@@ -77,7 +77,7 @@ def _rebuilt(model: Any) -> Any:
     rebuilt = rebuild(
         model,
         make=lambda operation: remade(operation, lambda config: edited(config, _plain_config)),
-        input_shape=lambda shape: (None, *shape[1:]),
+        input_shape=lambda tensor: (None, *tensor.shape[1:]),
     )
     for old, new in rebuilt.layers():
         _copy_weights(old, new)

@@ -27,20 +27,20 @@ def rebuild(
     model: Any,
     *,
     make: Callable[[Any], Any],
-    input_shape: Callable[[Shape], Shape] = lambda shape: shape,
+    input_shape: Callable[[Any], Shape] = lambda tensor: tuple(tensor.shape),
 ) -> Rebuilt:
     """Build a model of the same graph. Weights and compile options are the caller's business.
 
     Args:
         model: a functional or Sequential model; nested models are rebuilt too.
         make: returns the counterpart of a layer or operation. It is called once for each.
-        input_shape: the shape of an input, batch axis first, given the original shape.
+        input_shape: the shape of an input, batch axis first, given the symbolic tensor of the original.
     """
     rebuilt = Rebuilt()
 
     def input_like(tensor: Any) -> Any:
         layer = tensor._keras_history.operation
-        config = layer.get_config() | {"batch_shape": tuple(input_shape(tuple(tensor.shape)))}
+        config = layer.get_config() | {"batch_shape": input_shape(tensor)}
         return type(layer).from_config(config).output
 
     def counterpart(operation: Any) -> Any:
