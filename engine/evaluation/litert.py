@@ -6,6 +6,7 @@ A ``.tflite`` file that was damaged on purpose can end the process that opens it
 import contextlib
 import io
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,11 +25,14 @@ from secateur.specs.spec import Scheme
 WARMUP_RUNS = 20
 
 
-def convert(model: Any, scheme: Scheme, *, calibration: Inputs) -> bytes:
+def convert(model: Any, scheme: Scheme, *, calibration: Inputs, float_tensors: Sequence[str] = ()) -> bytes:
     """A ``.tflite`` file with float32 inputs and outputs, of builtin operations only.
 
     Args:
+        model: the model.
+        scheme: how weights and activations are stored.
         calibration: model inputs whose activations set the int8 ranges, shape (n, ...). Only int8 looks at them.
+        float_tensors: names of tensors of the float32 file whose operations int8 leaves in float32.
 
     Raises:
         ConversionFailed: LiteRT has no builtin operation for something in the model.
@@ -45,13 +49,24 @@ def convert(model: Any, scheme: Scheme, *, calibration: Inputs) -> bytes:
     chatter = io.StringIO()
     try:
         with contextlib.redirect_stdout(chatter), portable.exporting():
-            return bytes(converter.convert())
+            return _without(converter, float_tensors) if float_tensors else bytes(converter.convert())
     except Exception as fault:  # the converter raises many kinds, some without a common ancestor
         reason = " ".join(str(fault).split())[:500]
         raise ConversionFailed(
             f"LiteRT cannot express this model as {scheme}: {reason}",
             suggestions=["Replace the layer that is named, or try another scheme."],
         ) from fault
+
+
+def _without(converter: Any, float_tensors: Sequence[str]) -> bytes:
+    """Convert, but leave some operations in float32: the converter offers that through its debugger only."""
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(float_tensors))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated", category=UserWarning)
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
+        )
+        return bytes(debugger.get_nondebug_quantized_model())
 
 
 def _one_by_one(model: Any, calibration: Inputs) -> Iterator[Any]:

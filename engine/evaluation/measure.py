@@ -9,8 +9,9 @@ import numpy as np
 
 from engine.data.feed import Feeding
 from engine.data.rows import Samples
-from engine.evaluation import litert
-from engine.evaluation.export_form import ExportForm, export_form, single_sample_form
+from engine.evaluation import litert, tflite_file
+from engine.evaluation.export_form import export_form, single_sample_form
+from engine.evaluation.float_ends import float_ends
 from engine.evaluation.sizes import measure_sizes
 from engine.faults import samples_blamed
 from engine.models.costs import num_macs
@@ -55,35 +56,47 @@ def export(
     """
     keras_file, tflite_path = folder / "model.keras", folder / "model.tflite"
     save_model(model, keras_file)
-    form, content = _converted(model, scheme, calibration)
+    form, content, notes = _converted(model, scheme, calibration)
     litert.check_opens(content, calibration[:1])
     tflite_path.write_bytes(content)
     return Export(
         name,
         scheme,
-        litert.runner_of(form.model, content),
+        litert.runner_of(form, content),
         measure_sizes(keras_file, tflite_path),
         model.count_params(),
         nonzero_params(model),
-        num_macs(model),
-        form.notes,
+        num_macs(form),
+        tuple(notes),
     )
 
 
-def _converted(model: Any, scheme: Scheme, calibration: Inputs) -> tuple[ExportForm, bytes]:
-    """The form of a model that LiteRT expresses, and the file."""
+def _converted(model: Any, scheme: Scheme, calibration: Inputs) -> tuple[Any, bytes, list[str]]:
+    """The form of a model that LiteRT expresses, the file, and what was decided on the way."""
     shapes = [array.shape[1:] for array in arrays_of(calibration)]
     form = export_form(model, scheme, shapes)
     try:
-        return form, litert.convert(form.model, scheme, calibration=calibration)
+        content, notes = _with_float_ends(form.model, scheme, calibration)
     except ConversionFailed as failed:
         if form.model is not model:
             raise
         form = single_sample_form(model, shapes)
         try:
-            return form, litert.convert(form.model, scheme, calibration=calibration)
+            content, notes = _with_float_ends(form.model, scheme, calibration)
         except ConversionFailed:
             raise failed from None
+    return form.model, content, [*form.notes, *notes]
+
+
+def _with_float_ends(model: Any, scheme: Scheme, calibration: Inputs) -> tuple[bytes, tuple[str, ...]]:
+    """Convert; int8 leaves those operations at both ends in float32 whose columns it would lose."""
+    if scheme != "int8":
+        return litert.convert(model, scheme, calibration=calibration), ()
+    plain = litert.convert(model, "none", calibration=calibration)
+    outputs = arrays_of(litert.runner_of(model, plain).predict([calibration]))
+    ends = float_ends(plain, arrays_of(calibration), outputs)
+    content = litert.convert(model, scheme, calibration=calibration, float_tensors=ends.tensors)
+    return content, (*ends.notes, *ends.suggestions)
 
 
 def check_same(exported: Export, model: Any, inputs: Inputs) -> None:
@@ -171,6 +184,8 @@ def variants(measured: Sequence[tuple[Export, Quality]], inputs: Inputs) -> tupl
             sizes=exported.sizes,
             quality=found,
             latency=speed,
+            weight_bytes=tflite_file.bytes_by_type(exported.runner.content),
+            operations=tflite_file.operations(exported.runner.content),
         )
         for (exported, found), speed in zip(measured, speeds, strict=True)
     )

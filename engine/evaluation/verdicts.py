@@ -1,6 +1,7 @@
 """What the numbers of a report mean, in plain words: the answers that users otherwise have to ask for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from secateur.reports.report import GroupCut, Variant
 from secateur.reports.summaries import TestedOn
@@ -12,6 +13,12 @@ FASTER = 1.15
 
 EXPECTED = 0.7
 """Saved time over multiply-accumulates that went, under which a report says where the rest may be."""
+
+KEPT = 0.1
+"""Share of float32 weights in a quantised file from which the report mentions them."""
+
+BYTES: Final[Mapping[str, float]] = {"int4": 0.5, "int8": 1, "uint8": 1, "int16": 2, "float16": 2}
+"""Bytes of a value; 4 for all other types."""
 
 TINY_MS = 0.1
 """Latency under which starting operations, about a microsecond each, is a large part of it."""
@@ -35,6 +42,7 @@ def verdicts(
     return (
         *_quality(baseline, result, tested_on),
         *_size(baseline, result, target),
+        *_format(result),
         *_channels(baseline, result, groups),
         *_speed(baseline, result, target, cut=any(group.after < group.before for group in groups)),
     )
@@ -64,6 +72,26 @@ def _size(baseline: Variant, result: Variant, target: float | None) -> Iterator[
             "The zeros pay off in transfer, not on disk: LiteRT stores them like other weights, gzip does not. "
             "Ship the file compressed."
         )
+
+
+def _format(result: Variant) -> Iterator[str]:
+    """What of the weights the scheme has changed, counted in the file."""
+    if result.scheme == "none" or not result.weight_bytes:
+        return
+    floats = result.weight_bytes.get("float32", 0)
+    if floats == sum(result.weight_bytes.values()):
+        yield (
+            f"Number format: {result.scheme} quantised nothing; every weight is still float32"
+            f"{', because LiteRT leaves tensors of fewer than 1,024 values alone' if result.scheme == 'dynamic' else ''}. "
+            "Leave out the quantize step, or use int8 or float16."
+        )
+    elif floats / 4 > KEPT * _num_values(result.weight_bytes):
+        share = words.percent(floats / 4 / _num_values(result.weight_bytes))
+        yield f"Number format: {share} of the weights are still float32 in the .tflite file."
+
+
+def _num_values(weight_bytes: Mapping[str, int]) -> float:
+    return sum(count / BYTES.get(kind, 4) for kind, count in weight_bytes.items())
 
 
 def _channels(baseline: Variant, result: Variant, groups: Sequence[GroupCut]) -> Iterator[str]:

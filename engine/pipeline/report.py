@@ -56,7 +56,7 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
             *classwise.class_verdicts(classes),
             *outputwise.output_verdicts(by_output),
         ),
-        notes=tuple(run.notes),
+        notes=(*run.notes, *result.notes),
         suggestions=run.suggestions,
         host=host(),
         files=tuple(map(_digest, files)),

@@ -63,6 +63,12 @@ class Variant(Frozen):
     sizes: Sizes
     quality: Quality
     latency: Latency
+    weight_bytes: Mapping[str, int] = Field(
+        default={}, description="Bytes of the weights in the .tflite file by number type, such as int8 and float32."
+    )
+    operations: Mapping[str, int] = Field(
+        default={}, description="How often each LiteRT operation stands in the .tflite file."
+    )
 
 
 class LayerSparsity(Frozen):
