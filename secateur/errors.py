@@ -65,6 +65,8 @@
     │       ├── LabelsMismatch           labels_mismatch
     │       ├── ObjectiveUnknown         objective_unknown
     │       ├── BaselineAtChance         baseline_at_chance
+    │       ├── ClassOrderMismatch       class_order_mismatch
+    │       ├── ResultAtChance           result_at_chance
     │       ├── TrainingDiverged         training_diverged
     │       ├── TrialsFailed             trials_failed
     │       ├── GoalsMissed              goals_missed
@@ -474,6 +476,16 @@ class ObjectiveUnknown(SpecMismatch):
 class BaselineAtChance(SpecMismatch):
     code = "baseline_at_chance"
     title = "The uploaded model is no better than guessing on this data"
+
+
+class ClassOrderMismatch(SpecMismatch):
+    code = "class_order_mismatch"
+    title = "The labels number the classes in another order than the model"
+
+
+class ResultAtChance(SpecMismatch):
+    code = "result_at_chance"
+    title = "The result is no better than guessing on this data"
 
 
 class TrainingDiverged(SpecMismatch):

@@ -5,7 +5,7 @@ named is significantly better, by a sign test on the same samples, corrected for
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,6 +14,7 @@ import numpy as np
 from engine.arrays import Array
 from engine.data.feed import Feed, Feeding
 from engine.data.split import Dataset
+from engine.evaluation.class_order import class_order, order_mismatch, unseen_classes
 from engine.evaluation.scalings import Scaling, common
 from engine.objectives.agreement import skill
 from engine.objectives.objective import Objective
@@ -84,12 +85,15 @@ def check_baseline(
 
     Raises:
         BaselineAtChance: with what to change, when another way lifts the model.
+        ClassOrderMismatch: the labels number the classes in another order than the model.
     """
     samples = data.validation.first(SLICE)
-    found = _way(None, False, predict(feed(samples.x[:])), objective.of(samples.y), objective)
+    outputs = predict(feed(samples.x[:]))
+    found = _way(None, False, outputs, objective.of(samples.y), objective)
+    unseen = _check_classes(objective, objective.of(samples.y), outputs, data.classes, fail=fail)
     guesses = found.skill < AT_CHANCE
     if found.skill >= GOOD:
-        return None
+        return unseen
     if not guesses:
         samples = samples.first(GLANCE)
         found = replace(found, right=found.right[:GLANCE])
@@ -99,11 +103,34 @@ def check_baseline(
     if guesses and fail:
         raise _at_chance(found, len(samples), len(ways), told, feed, objective)
     if not better:
-        return None
+        return unseen
     return Hint(
         f"On {len(samples):,} held-out samples the uploaded model would do better with other inputs: "
         f"{better[0].advice}, {_compared(better[0], found, objective)}.",
         told,
+    )
+
+
+def _check_classes(
+    objective: Objective, labels: Array, outputs: Array, names: Sequence[str], *, fail: bool
+) -> Hint | None:
+    """Refuse labels in another order than the model's classes, and name the classes that the model never finds."""
+    if objective.task != "multiclass":
+        return None
+    truths, decided = objective.truths(labels), objective.decided(outputs)
+    order = class_order(truths, decided, objective.num_units)
+    if order is not None:
+        mismatch = order_mismatch(order, truths, decided, names)
+        if fail:
+            raise mismatch
+        return Hint(mismatch.detail, mismatch.suggestions[:1])
+    unseen = unseen_classes(truths, decided, names)
+    if not unseen:
+        return None
+    listed = ", ".join(map(repr, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
+    return Hint(
+        f"The uploaded model finds no held-out sample of class {listed}.",
+        ("Check the order of the classes and how these samples were made: the model finds none of them.",),
     )
 
 

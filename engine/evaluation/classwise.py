@@ -12,6 +12,7 @@ from engine.arrays import Array
 from engine.evaluation.chance import sign_test
 from engine.objectives.objective import Objective
 from secateur.reports.report import ClassRecall
+from secateur.specs.spec import Recipe
 from secateur.text import words
 
 MOST: Final = 100
@@ -24,6 +25,9 @@ LEVEL: Final = 0.01
 """Chance of naming any class where none lost more than noise."""
 
 NAMED: Final = 3
+
+RARE: Final = 0.05
+"""Share of the samples under which a class is rare: an accuracy can be high without it."""
 
 LONGEST: Final = 60
 """Characters of a class's name that reports show."""
@@ -87,3 +91,41 @@ def class_verdicts(classes: Sequence[ClassRecall]) -> Iterator[str]:
         )
         more = f", and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
         yield f"Classes: some lost much more than the whole; found of their samples: {told}{more}."
+
+
+def rare_class_verdicts(classes: Sequence[ClassRecall]) -> Iterator[str]:
+    """A sentence when the rarest class is rare, and the result finds fewer of its samples."""
+    rarest = _rarest(classes)
+    if rarest is not None and rarest.before - rarest.after >= MUCH:
+        yield (
+            f"Rare class: of class {words.class_name(rarest)}, {words.percent(_share_of(rarest, classes))} of the "
+            f"samples, the result finds {100 * rarest.after:.1f} %; the original finds {100 * rarest.before:.1f} %."
+        )
+
+
+def imbalance(recipe: Recipe, objective: Objective, classes: Sequence[ClassRecall]) -> tuple[str, ...]:
+    """Suggestions when a class is rare, and the metric or the training does not heed it."""
+    rarest = _rarest(classes)
+    if rarest is None or objective.task == "multi_label":
+        return ()
+    found = []
+    share = words.percent(_share_of(rarest, classes))
+    if objective.metric == "accuracy":
+        found.append(
+            f"Class {words.class_name(rarest)} has {share} of the samples, which accuracy hardly counts: "
+            'set "objective": {"metric": "balanced_accuracy"}.'
+        )
+    trains = any(getattr(step, "trains", step.kind == "finetune") for step in recipe.steps)
+    if trains and recipe.training.class_weight is None and rarest.before - rarest.after >= MUCH:
+        found.append('Train with "training": {"class_weight": "balanced"}, so that the rare class counts as much.')
+    return tuple(found)
+
+
+def _rarest(classes: Sequence[ClassRecall]) -> ClassRecall | None:
+    """The class with the fewest samples, if it is rare."""
+    rarest = min(classes, key=lambda each: each.num_samples, default=None)
+    return rarest if rarest is not None and _share_of(rarest, classes) < min(RARE, 0.5 / len(classes)) else None
+
+
+def _share_of(one: ClassRecall, classes: Sequence[ClassRecall]) -> float:
+    return one.num_samples / sum(each.num_samples for each in classes)

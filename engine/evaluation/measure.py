@@ -130,13 +130,13 @@ def quality(aim: Aim, labels: Outputs, outputs: Outputs, original: Outputs) -> Q
         outputs: of the file.
         original: what the original Keras model says of the same samples.
     """
-    objective, said = aim.head, aim.of(outputs)
+    objective, ours = aim.head, aim.of(outputs)
     return Quality(
         metric=objective.metric,
         higher_is_better=objective.higher_is_better,
-        score=objective.measured(aim.of(labels), said),
+        score=objective.measured(aim.of(labels), ours),
         num_samples=len(labels),
-        agreement=objective.agreement(aim.of(original), said),
+        agreement=objective.agreement(aim.of(original), ours),
     )
 
 
@@ -154,7 +154,7 @@ def qualities(objective: Aim, labels: Outputs, outputs: Outputs, original: Outpu
     }
 
 
-def said(exported: Export, feed: Feeding, samples: Samples) -> Outputs:
+def outputs_of_file(exported: Export, feed: Feeding, samples: Samples) -> Outputs:
     """What an exported file says of stored samples, shape (n, units)."""
     return exported.runner.predict(feed.batches(samples, BATCH))
 

@@ -80,9 +80,9 @@ def _format(result: Variant) -> Iterator[str]:
         return
     floats = result.weight_bytes.get("float32", 0)
     if floats == sum(result.weight_bytes.values()):
+        limit = ", because LiteRT leaves tensors of fewer than 1,024 values alone" if result.scheme == "dynamic" else ""
         yield (
-            f"Number format: {result.scheme} quantised nothing; every weight is still float32"
-            f"{', because LiteRT leaves tensors of fewer than 1,024 values alone' if result.scheme == 'dynamic' else ''}. "
+            f"Number format: {result.scheme} quantised nothing; every weight is still float32{limit}. "
             "Leave out the quantize step, or use int8 or float16."
         )
     elif floats / 4 > KEPT * _num_values(result.weight_bytes):

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.evaluation import classwise, measure, outputwise
+from engine.evaluation import classwise, columnwise, measure, outputwise
 from engine.evaluation.host import host
+from engine.evaluation.result_check import check_result
 from engine.evaluation.verdicts import verdicts
 from engine.pruning.delivery import check_delivered, layer_table, sparsity_in_file, zeros
 from engine.run.context import Run
@@ -28,12 +29,15 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
     check_delivered(run.targets, {name: zeros(run.masks.weights(name)) for name in run.masks.names}, groups)
     check_delivered({name: run.targets[name] for name in pruned}, in_file, groups)
     target, delivered = _overall(run.targets, pruned, sizes), _overall(in_file, pruned, sizes)
-    outputs = measure.said(result, run.context.feed, run.context.data.test.x)
+    outputs = measure.outputs_of_file(result, run.context.feed, run.context.data.test.x)
     found = measure.quality(run.context.objective, run.context.data.test.y, outputs, baseline.outputs)
     aim = run.context.objective
+    suggestions = check_result(run, aim.of(baseline.outputs), aim.of(outputs))
     classes = classwise.recalls(
         aim.head, *map(aim.of, (run.context.data.test.y, baseline.outputs, outputs)), names=run.context.data.classes
     )
+    by_column = columnwise.columns(aim.head, *map(aim.of, (run.context.data.test.y, baseline.outputs, outputs)))
+    rare = tuple(classwise.rare_class_verdicts(classes))
     by_output = outputwise.table(aim, run.context.data.test.y, baseline, outputs)
     before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], run.probe())
     data, groups_cut = run.context.data, tuple(run.groups.values())
@@ -50,14 +54,17 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
         groups=groups_cut,
         outputs=by_output,
         classes=classes,
+        columns=by_column,
         history=tuple(run.history),
         verdicts=(
+            *rare,
+            *columnwise.column_verdicts(by_column),
             *verdicts(before, after, target=target, groups=groups_cut, tested_on=data.tested_on),
             *classwise.class_verdicts(classes),
             *outputwise.output_verdicts(by_output),
         ),
         notes=(*run.notes, *result.notes),
-        suggestions=run.suggestions,
+        suggestions=(*run.suggestions, *suggestions, *classwise.imbalance(run.context.recipe, aim.head, classes)),
         host=host(),
         files=tuple(map(_digest, files)),
         seconds=dict(seconds),

@@ -29,7 +29,7 @@ def measured(run: Run, folder: Path) -> measure.Baseline:
     measure.check_same(exported, run.model, run.probe())
     test = run.context.data.test
     outputs = measure.outputs_of(run.model, run.context.feed, test.x)
-    said = measure.said(exported, run.context.feed, test.x)
+    said = measure.outputs_of_file(exported, run.context.feed, test.x)
     found = measure.quality(run.context.objective, test.y, said, outputs)
     return measure.Baseline(exported, found, outputs, measure.qualities(run.context.objective, test.y, said, outputs))
 

@@ -108,6 +108,16 @@ class ClassRecall(Frozen):
     lost_much: bool = Field(default=False, description="Whether it lost much more than all together, not by chance.")
 
 
+class ColumnQuality(Frozen):
+    """One column of the output of a regression, before and after."""
+
+    column: int
+    deviation: float = Field(description="Standard deviation of the true values on the test split.")
+    r2_before: float = Field(description="Coefficient of determination of the uploaded model: 1 is perfect.")
+    r2_after: float = Field(description="Coefficient of determination of the result.")
+    is_constant: bool = Field(default=False, description="Whether the result gives one value, and the original not.")
+
+
 class OutputQuality(Frozen):
     """One output of a model with several, before and after."""
 
@@ -170,6 +180,9 @@ class Report(Frozen):
     groups: tuple[GroupCut, ...] = Field(default=(), description="What structure channel took away.")
     outputs: tuple[OutputQuality, ...] = Field(default=(), description="Of a model with several outputs, each.")
     classes: tuple[ClassRecall, ...] = Field(default=(), description="Of at most 100 classes or labels, each.")
+    columns: tuple[ColumnQuality, ...] = Field(
+        default=(), description="Of a regression with 2 to 100 output columns, each."
+    )
     history: tuple[TrainingPoint, ...]
     verdicts: tuple[str, ...] = Field(description="What the numbers mean, in plain words.")
     notes: tuple[str, ...] = Field(default=(), description="What was decided on the way: loss, reshaping, splits.")

@@ -184,6 +184,11 @@ class Recipe(Setup):
     preset: PresetName | None = Field(default=None, description="A ready recipe, in place of steps.")
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=32)]
     training: Training = Field(default_factory=Training)
+    on_chance_result: Literal["fail", "continue"] = Field(
+        default="fail",
+        description="What to do when the uploaded model has learnt something and the result is no better than "
+        "guessing: fail without files, or hand out the files and say so.",
+    )
 
     @model_validator(mode="before")
     @classmethod

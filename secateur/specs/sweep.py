@@ -120,7 +120,12 @@ class SweepRecipe(Setup):
         """What one trial runs."""
         steps = self.methods[trial.method.removesuffix(RANDOM)]
         setup = {name: getattr(self, name) for name in Setup.model_fields} | {"seed": trial.seed}
-        return Recipe(steps=tuple(_cut(step, trial) for step in steps), training=self.training, **setup)
+        return Recipe(
+            steps=tuple(_cut(step, trial) for step in steps),
+            training=self.training,
+            on_chance_result="continue",  # a curve shows where a method breaks down
+            **setup,
+        )
 
 
 def _with_amount(step: Any, amount: Any) -> Any:
