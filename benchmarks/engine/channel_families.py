@@ -21,7 +21,7 @@ from families import SIZES
 
 from engine.arrays import Array
 from engine.evaluation.host import host
-from engine.evaluation.litert import Runner, convert
+from engine.export.litert import Runner, convert
 from engine.structured.groups import channels_of
 from engine.structured.surgery import shrink
 from secateur.specs.spec import Scheme

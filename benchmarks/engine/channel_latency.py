@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from engine.evaluation.host import host
-from engine.evaluation.litert import Runner, convert, latencies
+from engine.export.litert import Runner, convert, latencies
 from engine.structured.groups import channels_of
 from engine.structured.planning import cuttable, plan
 from engine.structured.savings import Costs, group_infos

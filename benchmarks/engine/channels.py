@@ -30,7 +30,7 @@ import numpy as np
 from engine.arrays import Array
 from engine.data.feed import Feed
 from engine.evaluation.host import host
-from engine.evaluation.litert import Runner, convert, latencies
+from engine.export.litert import Runner, convert, latencies
 from engine.importers.load_model import load_model
 from engine.models.costs import num_macs
 from engine.models.model import copy_of, save_model

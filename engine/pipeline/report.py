@@ -6,8 +6,8 @@ from pathlib import Path
 
 from engine.evaluation import classwise, columnwise, measure, outputwise
 from engine.evaluation.host import host
-from engine.evaluation.result_check import check_result
 from engine.evaluation.verdicts import verdicts
+from engine.pipeline.result_check import check_result
 from engine.pruning.delivery import check_delivered, layer_table, sparsity_in_file, zeros
 from engine.run.context import Run
 from secateur.reports.report import FileDigest, Report

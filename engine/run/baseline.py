@@ -9,7 +9,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from engine.checkpoint.sections import Section, as_array, from_array
-from engine.evaluation import exports, measure
+from engine.evaluation import measure
+from engine.export import saved_export
+from engine.export.export import check_same, export
 from engine.objectives.objectives import judged_name
 from engine.parts import arrays_of, output_names, side_by_side
 from engine.run.context import Run
@@ -23,10 +25,10 @@ def measured(run: Run, folder: Path) -> measure.Baseline:
     """Export the model into a folder and measure the file on the test split.
 
     Raises:
-        ConversionFailed, ExportDisagrees: see ``measure.export`` and ``measure.check_same``.
+        ConversionFailed, ExportDisagrees: see ``export`` and ``check_same``.
     """
-    exported = measure.export("baseline", run.model, "none", folder, run.calibration(1))
-    measure.check_same(exported, run.model, run.probe())
+    exported = export("baseline", run.model, "none", folder, run.calibration(1))
+    check_same(exported, run.model, run.probe())
     test = run.context.data.test
     outputs = measure.outputs_of(run.model, run.context.feed, test.x)
     said = measure.outputs_of_file(exported, run.context.feed, test.x)
@@ -39,7 +41,7 @@ def state_dict(run: Run, baseline: measure.Baseline) -> Section:
     qualities = {name: found.model_dump(mode="json") for name, found in baseline.by_output.items()}
     about = {"key": key(run), "quality": baseline.quality.model_dump(mode="json"), "by_output": qualities}
     outputs = {f"outputs_{place}": array for place, array in enumerate(arrays_of(baseline.outputs))}
-    return {"about": as_array(about), **exports.state_dict(baseline.exported), **outputs}
+    return {"about": as_array(about), **saved_export.state_dict(baseline.exported), **outputs}
 
 
 def from_state_dict(run: Run, section: Section) -> measure.Baseline | None:
@@ -49,7 +51,7 @@ def from_state_dict(run: Run, section: Section) -> measure.Baseline | None:
         if about["key"] != key(run):
             return None
         return measure.Baseline(
-            exports.from_state_dict(run.model, section),
+            saved_export.from_state_dict(run.model, section),
             Quality.model_validate(about["quality"]),
             side_by_side(names, [section[f"outputs_{place}"] for place in range(len(names))]),
             {name: Quality.model_validate(each) for name, each in about["by_output"].items()},

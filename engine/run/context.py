@@ -12,6 +12,8 @@ from engine.data.feed import Feeding
 from engine.data.rows import select
 from engine.data.split import Dataset
 from engine.evaluation import measure
+from engine.export.export import Export
+from engine.models.predict import BATCH
 from engine.models.prunable import prunable_kernels
 from engine.objectives.objectives import Aim
 from engine.parts import Inputs
@@ -59,7 +61,7 @@ class Run:
     model: Any
     masks: Masks
     notes: list[str]
-    result: measure.Export | None = None
+    result: Export | None = None
     """The exported model, once a step or the end of the run has exported it."""
     targets: dict[str, float] = field(default_factory=dict)
     """The sparsity that the steps so far promise for each kernel."""
@@ -133,4 +135,4 @@ class Run:
 
     def probe(self) -> Inputs:
         """A few inputs to compare a file with its Keras model."""
-        return self.context.feed(self.context.data.test.x[: measure.BATCH])
+        return self.context.feed(self.context.data.test.x[: BATCH])

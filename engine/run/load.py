@@ -14,6 +14,7 @@ from engine.evaluation import measure
 from engine.evaluation.chance import check_baseline
 from engine.importers import load_model
 from engine.inspection import summary as model_summary
+from engine.models.predict import predict
 from engine.models.prunable import prunable_kernels
 from engine.notes import Notes
 from engine.objectives.objectives import Objectives, aim_of
@@ -63,7 +64,7 @@ def load(
     objective = aim_of(keras_model, outputs, kinds, recipe.objective)
     fail = recipe.on_chance_baseline == "fail"
     hint = check_baseline(
-        lambda x: objective.of(measure.predict(keras_model, x)),
+        lambda x: objective.of(predict(keras_model, x)),
         data.judged(objective.of),
         feed,
         objective.head,

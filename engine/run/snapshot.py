@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.checkpoint.sections import Section, as_array, bytes_as_array, from_array
-from engine.evaluation import exports
+from engine.export import saved_export
 from engine.importers import load_model
 from engine.models import model as models
 from engine.models.prunable import prunable_kernels
@@ -37,7 +37,7 @@ def run_state(run: Run, *, structure: bool = False) -> Section:
         "notes": list(run.notes),
         "suggestions": list(run.suggestions),
     }
-    result = {} if run.result is None else exports.state_dict(run.result)
+    result = {} if run.result is None else saved_export.state_dict(run.result)
     layers = {STRUCTURE: _layers_state(run.model)} if structure else {}
     return {"about": as_array(about), **model_state(run.model, run.masks), **result, **layers}
 
@@ -53,7 +53,7 @@ def load_run_state(section: Section, run: Run) -> None:
     run.groups = {group.name: group for group in map(GroupCut.model_validate, about["groups"])}
     run.history = list(map(TrainingPoint.model_validate, about["history"]))
     run.notes[:], run.suggestions = about["notes"], tuple(about["suggestions"])
-    run.result = exports.from_state_dict(run.model, section) if "export" in section else None
+    run.result = saved_export.from_state_dict(run.model, section) if "export" in section else None
 
 
 def _layers_state(model: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engine.evaluation import measure
+from engine.export.export import check_same, export
 from engine.pruning.delivery import drop_signs_of_zeros
 from engine.run.context import Run
 from secateur.specs.spec import Quantize
@@ -17,7 +17,7 @@ def quantize(run: Run, step: Quantize, folder: Path) -> str:
     """
     calibration = run.calibration(step.calibration_samples)
     drop_signs_of_zeros(run.model)
-    run.result = measure.export("result", run.model, step.scheme, folder, calibration)
+    run.result = export("result", run.model, step.scheme, folder, calibration)
     if step.scheme == "none":
-        measure.check_same(run.result, run.model, run.probe())
+        check_same(run.result, run.model, run.probe())
     return f"{step.scheme}, {run.result.sizes.tflite_bytes:,} bytes"

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from engine.checkpoint.sections import Section, as_array, from_array
-from engine.evaluation import litert
+from engine.export import litert
 from engine.models.graph import graph_of
 from engine.parts import Inputs, side_by_side
 from engine.structured.layer_timing import Dim, Row, full, rows_of

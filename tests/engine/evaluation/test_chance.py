@@ -12,9 +12,9 @@ import pytest
 from engine.data.feed import Feed
 from engine.data.split import Dataset, Split
 from engine.evaluation.chance import Hint, check_baseline, sign_test
-from engine.evaluation.measure import predict
 from engine.evaluation.scalings import CAFFE, IMAGENET, Scaling, common
 from engine.importers.load_model import load_model
+from engine.models.predict import predict
 from engine.objectives.objective import resolve
 from secateur.errors import BaselineAtChance
 from secateur.specs.scale import Scale

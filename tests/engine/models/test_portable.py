@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.evaluation import litert
+from engine.export import litert
 from engine.models import portable
 from tests.engine.pipeline.test_compress import compressed
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from engine.evaluation.litert import convert
+from engine.export.litert import convert
 from engine.pipeline.compress import FILES, compress
 from secateur.errors import (
     BaselineAtChance,
@@ -276,8 +276,8 @@ def test_a_file_without_the_zeros_fails_the_job_and_is_not_left_behind(
     model_file: Path, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quantize = {"kind": "quantize", "scheme": "int8"}
-    calls = iter([convert, dense_export])  # the baseline is exported first
-    monkeypatch.setattr("engine.evaluation.litert.convert", lambda *args, **named: next(calls)(*args, **named))
+    calls = iter([convert, convert, dense_export])  # the baseline, and the float32 file whose columns int8 looks at
+    monkeypatch.setattr("engine.export.litert.convert", lambda *args, **named: next(calls)(*args, **named))
 
     with pytest.raises(SparsityMissed):
         compressed(model_file, data_file, tmp_path, steps=[PRUNE, quantize])
@@ -290,7 +290,7 @@ def test_a_float_file_that_computes_something_else_is_not_handed_out(
     which: int, model_file: Path, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = iter([convert] * which + [dense_export])
-    monkeypatch.setattr("engine.evaluation.litert.convert", lambda *args, **named: next(calls)(*args, **named))
+    monkeypatch.setattr("engine.export.litert.convert", lambda *args, **named: next(calls)(*args, **named))
 
     with pytest.raises(ExportDisagrees):
         compressed(model_file, data_file, tmp_path, steps=[{"kind": "finetune", "epochs": 1}])

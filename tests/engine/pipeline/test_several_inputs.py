@@ -10,8 +10,8 @@ import pytest
 from engine.data.feed import Feed, Feeds, ordered_batches, training_batches
 from engine.data.order import Order
 from engine.data.rows import Rows, scratch_file
-from engine.evaluation import litert
-from engine.evaluation.measure import predict
+from engine.export import litert
+from engine.models.predict import predict
 from engine.parts import Parts
 from engine.pipeline.compress import compress
 from engine.studies.sensitivity import measure_sensitivity

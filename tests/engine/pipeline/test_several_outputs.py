@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from engine.evaluation import litert
-from engine.evaluation.measure import predict
 from engine.evaluation.outputwise import output_verdicts
+from engine.export import litert
 from engine.importers.load_model import load_model
 from engine.inspection.summary import summarise
+from engine.models.predict import predict
 from engine.objectives.objectives import Objectives, aim_of
 from engine.parts import Parts
 from engine.pipeline.compress import compress

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.evaluation import litert
+from engine.export import litert
 from engine.models.prunable import prunable_kernels
 from engine.pruning.delivery import check_delivered, drop_signs_of_zeros, sparsity_in_file
 from engine.pruning.masking import Masks

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from engine.evaluation import measure
 from engine.models.graph import graph_of
 from engine.models.model import copy_of
+from engine.models.predict import predict
 from engine.models.prunable import prunable_kernels
 from engine.pruning.cutting import Cutting
 from engine.pruning.masking import Masks
@@ -188,13 +188,13 @@ def test_a_cut_that_no_training_follows_is_repaired_by_default_and_says_so(model
     recipe = Recipe(steps=(Prune(sparsity=0.97, schedule=OneShot()),))
     first = load(recipe, model=model_file, dataset=data_file, reading=Reading(scale="1/255"))
     inputs = first.context.feed(first.context.data.test.x)
-    original = measure.predict(first.model, inputs)
+    original = predict(first.model, inputs)
 
     def pruned(later: Sequence[Step] = (), **choices: Any) -> tuple[Run, float]:
         """The job behind the step, and how far its network agrees with the original."""
         run = first.fork(recipe, copy_of(first.model))
         prune(run, Prune(sparsity=0.97, schedule=OneShot(), **choices), "prune", later, lambda at: None, none)
-        return run, run.context.objective.agreement(original, measure.predict(run.model, inputs))
+        return run, run.context.objective.agreement(original, predict(run.model, inputs))
 
     (repaired, close), (plain, far) = pruned(), pruned(reconstruct=False)
     trained, _ = pruned([Finetune(epochs=1)])

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.evaluation import measure
 from engine.models.costs import num_macs
 from engine.models.model import copy_of
+from engine.models.predict import predict
 from engine.run.context import Run
 from engine.run.load import load
 from engine.steps.channels import prune_channels, rounds_of
@@ -72,7 +72,7 @@ def widths(model: Any) -> tuple[int, ...]:
 
 
 def accuracy(run: Run) -> float:
-    outputs = measure.predict(run.model, run.context.feed(run.context.data.test.x))
+    outputs = predict(run.model, run.context.feed(run.context.data.test.x))
     return run.context.objective.goodness(run.context.data.test.y, outputs)
 
 

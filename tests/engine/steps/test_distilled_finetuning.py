@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from engine.evaluation import measure
+from engine.models.predict import predict
 from engine.objectives.objective import LOSSES, Objective, Task
 from engine.run.context import Run
 from engine.run.load import load
@@ -138,13 +139,13 @@ def test_a_cut_network_comes_to_agree_with_the_one_that_it_was(tmp_path: Path) -
     few["y_train"] = (few["y_train"] + 1) % 10
     run = run_of(tmp_path, MNIST / "model.keras", step, **few)
     pictures = run.context.feed(few["x_test"])
-    before = measure.predict(run.model, pictures).argmax(axis=1)
+    before = predict(run.model, pictures).argmax(axis=1)
     for kernel in run.masks.kernels:
         weights = keras.ops.convert_to_numpy(kernel.variable)
         kernel.variable.assign(weights * (np.abs(weights) > np.quantile(np.abs(weights), 0.9)))
 
     def agreement() -> float:
-        return float((measure.predict(run.model, pictures).argmax(axis=1) == before).mean())
+        return float((predict(run.model, pictures).argmax(axis=1) == before).mean())
 
     cut = agreement()
     finetune(run, step, "finetune", lambda _: None)
@@ -180,7 +181,7 @@ def test_a_regression_learns_from_its_teacher_and_is_validated_by_labels(tmp_pat
     finetune(run, step, "finetune", lambda _: None)
 
     held_out = run.context.data.validation
-    expected = run.context.objective.score(held_out.y, measure.predict(run.model, held_out.x))
+    expected = run.context.objective.score(held_out.y, predict(run.model, held_out.x))
     assert apart() < before / 4
     assert run.history[-1].val_metric == pytest.approx(expected, rel=1e-4)
     assert expected > 5.0

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.evaluation.litert import Runner, convert
+from engine.export.litert import Runner, convert
 from engine.structured.groups import channels_of
 from engine.structured.surgery import shrink
 from tests.engine.structured.masked import assert_exact, chosen, error, outputs_of, randomized

@@ -4,8 +4,8 @@ from dataclasses import fields
 from typing import Any, Final
 
 from engine.checkpoint.sections import Section, as_array, bytes_as_array, from_array
-from engine.evaluation import litert
-from engine.evaluation.measure import Export
+from engine.export import litert
+from engine.export.export import Export
 from secateur.reports.report import Sizes
 
 PLAIN: Final = tuple(field.name for field in fields(Export) if field.name not in ("runner", "sizes"))

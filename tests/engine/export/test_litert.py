@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from engine.evaluation import litert
+from engine.export import litert
 from secateur.errors import ConversionFailed
 from secateur.specs.spec import Scheme
 from tests.engine.conftest import make_model

@@ -1,0 +1,1 @@
+"""Converts Keras models to LiteRT files, and runs and reads those files."""
