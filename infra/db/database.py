@@ -72,10 +72,10 @@ class Database:
         with self.read() as session:
             session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
 
-    def migrate(self, version: str = "head") -> None:
-        """Bring the tables to the newest version; a second call, even at the same time, changes nothing.
+    def migrate(self) -> None:
+        """Bring the tables to the newest version, without a time limit.
 
-        It may take as long as it takes.
+        Any number of processes may call it, also at the same time: the first one migrates, the others change nothing.
         """
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
@@ -95,7 +95,7 @@ class Database:
             if connection.dialect.name == "postgresql":  # SQLite's write lock does the same
                 connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
-            command.upgrade(config, version)
+            command.upgrade(config, "head")
 
     def close(self) -> None:
         self.engine.dispose()
