@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.backoff import Backoff
 from stack.faults import StackFault
 from stack.interrupts import Interrupts
 from workers.supervision import launch
@@ -31,7 +32,7 @@ class Part:
     process: subprocess.Popen[bytes]
     log: Path
     started_at: float
-    pause_seconds: float = FIRST_PAUSE_SECONDS
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
     due_at: float | None = field(default=None)
 
 
@@ -69,10 +70,9 @@ class Keeper:
                 continue
             now = time.monotonic()
             if part.due_at is None:
-                steady = now - part.started_at > STEADY_SECONDS
-                part.pause_seconds = FIRST_PAUSE_SECONDS if steady else part.pause_seconds
-                part.due_at = now + part.pause_seconds
-                part.pause_seconds = min(2 * part.pause_seconds, LONGEST_PAUSE_SECONDS)
+                if now - part.started_at > STEADY_SECONDS:
+                    part.backoff.reset()
+                part.due_at = now + part.backoff.next_pause_seconds()
             elif now >= part.due_at:
                 with self._interrupts.held():
                     part.process = self._spawn(part.command, part.log)

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from infra.backoff import Backoff
 from infra.db.database import Database, now
 from infra.db.tables import Job
 from infra.jobs.lifecycle import Outcome
@@ -40,7 +41,6 @@ from workers.supervision.step_spans import StepSpans
 LISTEN_SECONDS = 0.2
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
-"""Between two tries to reach a database or a store that does not answer the pause doubles up to this."""
 
 SPARE_SECONDS: Final = 60.0
 """Processor seconds beyond what all processors have in the runtime: imports, and work under way when time is up."""
@@ -197,14 +197,13 @@ class Attempt:
 
     def _patiently(self, action: Callable[[], T], *, worth: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
         """Try until nothing fails that is worth the wait, or there is a reason to stop."""
-        pause = FIRST_PAUSE_SECONDS
+        backoff = retry_backoff()
         while (stop := self._stop()) is None:
             try:
                 return action()
             except worth as fault:
                 logger("workers").warning("waiting", job_id=self._job.id, fault=fault.detail)
-                self._context.draining.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                self._context.draining.wait(backoff.next_pause_seconds())
         raise Stopped(stop)
 
     def _go_on(self) -> None:
@@ -220,6 +219,11 @@ class Attempt:
         if self._deadline is not None and time.monotonic() > self._deadline:
             return StopReason.RUNTIME_EXCEEDED
         return StopReason.DRAINED if self._context.draining.is_set() else None
+
+
+def retry_backoff() -> Backoff:
+    """Return the pauses between two tries to reach a database or a store that does not answer."""
+    return Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
 
 def failed(fault: SecateurError, lease: Lease) -> Outcome:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from infra.backoff import Backoff
 from infra.telemetry.logs import logger
 from secateur.protocol.work import WorkKind
 from workers.sandbox.confinement import Confinement
@@ -109,7 +110,7 @@ class Children:
             thread.join()
 
     def _keep(self, kinds: Sequence[WorkKind], slots: int, ended: threading.Event, unwanted: threading.Event) -> None:
-        pause, not_before = FIRST_PAUSE_SECONDS, 0.0
+        backoff, not_before = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), 0.0
         while not ended.is_set():
             with self._lock:
                 dead = [leased for leased in self._waiting if leased.child.has_exited()]
@@ -119,8 +120,7 @@ class Children:
             for leased in dead:
                 logger("workers").warning("a waiting child died", how=leased.child.how_it_died())
                 _end(leased)
-                not_before = time.monotonic() + pause
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                not_before = time.monotonic() + backoff.next_pause_seconds()
             if wanted > 0 and not unwanted.is_set() and time.monotonic() >= not_before:
                 self._add(kinds)
             else:

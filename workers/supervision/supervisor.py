@@ -30,8 +30,6 @@ from secateur.protocol.progress import StepProgress
 from secateur.protocol.states import JobState, StepState, UploadState
 from workers.supervision import counters as counted
 from workers.supervision.attempt import (
-    FIRST_PAUSE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
     Attempt,
     AttemptEnd,
     FannedOut,
@@ -39,6 +37,7 @@ from workers.supervision.attempt import (
     WorkerContext,
     failed,
 )
+    retry_backoff,
 from workers.supervision.lease import Lease
 from workers.supervision.outputs import RejectedOutput
 from workers.supervision.process import ChildExit
@@ -200,7 +199,7 @@ class Supervisor:
 
         What no database would take is raised: the lease lapses, and ``max_attempts`` bounds the tries.
         """
-        pause, until = FIRST_PAUSE_SECONDS, math.inf
+        backoff, until = retry_backoff(), math.inf
         while not lease.lost:
             try:
                 with lease.record.to_write() as entries, self.context.database.write() as session:
@@ -211,8 +210,7 @@ class Supervisor:
                 until = min(until, time.monotonic() + LAST_WORDS_SECONDS)
                 if time.monotonic() > until:
                     return False
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            time.sleep(backoff.next_pause_seconds())
         return False
 
     def _drop_rejected(self, upload_id: str) -> None:
