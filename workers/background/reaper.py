@@ -17,7 +17,8 @@ from infra.broker import Publisher
 from infra.db import clock, counters
 from infra.db.database import Database
 from infra.db.tables import Job
-from infra.jobs import idempotency, lifecycle, recovery, workers
+from infra.jobs import idempotency, recovery, workers
+from infra.jobs.dispatch import dispatch
 from infra.settings import Settings
 from infra.telemetry.logs import logger
 from secateur.errors import SecateurError, ServiceError
@@ -64,17 +65,7 @@ class Reaper:
         except ServiceError:  # whoever holds a job cannot renew its lease either, and may do so first
             self._spare_until = self._clock() + self._settings.lease_seconds
             raise
-        sent: list[Job] = []
-        try:
-            for job in self._missing(due, now):
-                self._publisher.publish(job)
-                sent.append(job)
-        finally:
-            if sent:
-                with self._database.write() as session:
-                    for job in sent:
-                        lifecycle.mark_published(session, job.id)
-        return len(sent)
+        return dispatch(self._database, self._publisher, self._missing(due, now))
 
     def _set_right(self) -> tuple[Sequence[Job], datetime]:
         """The jobs whose messages are due, and what the database's clock shows."""

@@ -18,6 +18,7 @@ from infra.db import counters
 from infra.db.tables import Job, Upload
 from infra.jobs import lifecycle
 from infra.jobs import trials as sweep_trials
+from infra.jobs.dispatch import dispatch
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
 from infra.settings import Settings
@@ -36,8 +37,8 @@ from workers.supervision.attempt import (
     StopReason,
     WorkerContext,
     failed,
-)
     retry_backoff,
+)
 from workers.supervision.lease import Lease
 from workers.supervision.outputs import RejectedOutput
 from workers.supervision.process import ChildExit
@@ -223,9 +224,7 @@ class Supervisor:
     def _publish(self, job: Job) -> None:
         """Wake a worker at once; if that fails, a sweep does it later."""
         with suppress(Unavailable):
-            self.publisher.publish(job)
-            with self.context.database.write() as session:
-                lifecycle.mark_published(session, job.id)
+            dispatch(self.context.database, self.publisher, [job])
 
 
 def _is_our_fault(ending: AttemptEnd) -> bool:
