@@ -92,21 +92,21 @@ class Publisher:
         Raises:
             Unavailable: the broker does not answer.
         """
-        self._breaker.check(self._ask)
-        with self._asked() as client:
+        self._breaker.check(self._probe)
+        with self._guarded() as client:
             return int(client.llen(KEY_PREFIX + queue))
 
     def ping(self) -> None:
         """Raise ``Unavailable`` unless the broker answers within two seconds."""
-        if not self._breaker.check(self._ask):
-            self._ask()
+        if not self._breaker.check(self._probe):
+            self._probe()
 
-    def _ask(self) -> None:
-        with self._asked() as client:
+    def _probe(self) -> None:
+        with self._guarded() as client:
             client.ping()
 
     @contextmanager
-    def _asked(self) -> Iterator[Any]:
+    def _guarded(self) -> Iterator[Any]:
         try:
             with connect(self._app.conf.broker_url) as client:
                 yield client

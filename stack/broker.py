@@ -30,8 +30,8 @@ def socket_for(folder: Path) -> Iterator[Path]:
 def fits_url(socket: Path) -> bool:
     """Whether a path can be a socket's, and can stand in a URL as it is.
 
-    >>> fits_url(Path("/srv/secateur/broker.sock")), fits_url(Path("/my files/broker.sock")), fits_url(Path("/" * 108))
-    (True, False, False)
+    >>> [fits_url(Path(name)) for name in ("/srv/secateur/broker.sock", "/my files/broker.sock", "/" + 107 * "a")]
+    [True, False, False]
     """
     return len(str(socket).encode()) <= MAX_SOCKET_BYTES and re.fullmatch(r"[A-Za-z0-9/._-]+", str(socket)) is not None
 

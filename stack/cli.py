@@ -16,7 +16,7 @@ from secateur.cli.main import INTERRUPTED, print_error
 from secateur.cli.run import JobEnded
 from secateur.errors import SecateurError
 from stack.demo import demo as run_demo
-from stack.faults import StackFault
+from stack.faults import StackError
 from stack.interrupts import Interrupts
 from stack.machine import machine
 
@@ -36,7 +36,7 @@ def up(
     given: dict[str, Any] = {"data_dir": data_dir, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     interrupts = Interrupts()
-    with _told_faults(), interrupts.installed():
+    with _printed_errors(), interrupts.installed():
         try:
             _serve(settings, interrupts)
         except KeyboardInterrupt:
@@ -54,7 +54,7 @@ def _serve(settings: Settings, interrupts: Interrupts) -> None:
             f"try: curl -T examples/mnist/model.keras -X POST '{stack.url}/v1/models?name=model.keras'", soft_wrap=True
         )
         while True:
-            for name in stack.tend():
+            for name in stack.restart_dead():
                 console.print(f"[yellow]{name} had died and was started again[/yellow]; see logs/{name}.log")
             time.sleep(TEND_SECONDS)
 
@@ -63,7 +63,7 @@ def _serve(settings: Settings, interrupts: Interrupts) -> None:
 def demo(out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results.")] = Path("demo")) -> None:
     """Compress a real MNIST model with a service that exists only for that."""
     interrupts = Interrupts()
-    with _told_faults(), interrupts.installed():
+    with _printed_errors(), interrupts.installed():
         try:
             run_demo(out, console, interrupts)
         except KeyboardInterrupt:
@@ -72,11 +72,11 @@ def demo(out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the
 
 
 @contextmanager
-def _told_faults() -> Iterator[None]:
+def _printed_errors() -> Iterator[None]:
     """What goes wrong, as a few lines for the person at the terminal, and exit code 1."""
     try:
         yield
-    except StackFault as fault:
+    except StackError as fault:
         if fault.log_tail:
             errors.print(escape(fault.log_tail.rstrip()), style="dim")
         errors.print(f"[bold red]{escape(fault.what)}[/bold red]\n[green]→[/green] {escape(fault.fix)}")

@@ -18,10 +18,10 @@ from infra.settings import Settings
 from secateur.client.api import Secateur
 from secateur.errors import SecateurError, Unavailable
 from stack.broker import broker_command, broker_url, socket_for
-from stack.faults import StackFault
-from stack.folder import owned
+from stack.faults import StackError
+from stack.folder import exclusive
 from stack.interrupts import Interrupts
-from stack.keeper import Keeper
+from stack.processes import Processes
 
 BROKER_SECONDS = 10.0
 READY_SECONDS = 90.0
@@ -31,14 +31,14 @@ WORKER: Final = (sys.executable, "-m", "workers")
 
 @dataclass(frozen=True)
 class Machine:
-    """A running stack. Call ``tend`` now and then: it starts again what has died."""
+    """A running stack. Call ``restart_dead`` now and then: it starts again what has died."""
 
     url: str
-    keeper: Keeper
+    processes: Processes
 
-    def tend(self) -> list[str]:
+    def restart_dead(self) -> list[str]:
         """Names of the parts that had to be started again."""
-        return self.keeper.tend()
+        return self.processes.restart_dead()
 
 
 @contextmanager
@@ -51,44 +51,44 @@ def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str]
         worker: the command of a worker, without its queues.
 
     Raises:
-        StackFault: the port or the data folder is taken, or a part does not start.
+        StackError: the port or the data folder is taken, or a part does not start.
         KeyboardInterrupt: a signal came; everything has been stopped.
     """
     port = usable_port(settings.host, settings.port)
     data_dir = settings.data_dir.resolve()
-    with owned(data_dir), socket_for(data_dir / "broker") as broker_socket:
+    with exclusive(data_dir), socket_for(data_dir / "broker") as broker_socket:
         url = settings.broker_url or broker_url(broker_socket)
         fixed = settings.model_copy(update={"data_dir": data_dir, "broker_url": url, "port": port})
         environment = os.environ | fixed.environment()
-        keeper = Keeper(data_dir / "logs", environment, interrupts)
+        processes = Processes(data_dir / "logs", environment, interrupts)
         try:
             if not settings.broker_url:
-                keeper.start("broker", broker_command(broker_socket, data_dir / "broker"))
-            _wait_for_broker(keeper, url)
+                processes.start("broker", broker_command(broker_socket, data_dir / "broker"))
+            _wait_for_broker(processes, url)
             _migrate(settings)
-            keeper.start("worker-jobs", [*worker, "--queues", "jobs"])
-            keeper.start("worker-checks", [*worker, "--queues", "checks"])
-            keeper.start("gateway", [sys.executable, "-m", "service"])
+            processes.start("worker-jobs", [*worker, "--queues", "jobs"])
+            processes.start("worker-checks", [*worker, "--queues", "checks"])
+            processes.start("gateway", [sys.executable, "-m", "service"])
             address = f"http://{settings.host}:{port}"
-            _wait_until_ready(keeper, address)
-            yield Machine(address, keeper)
+            _wait_until_ready(processes, address)
+            yield Machine(address, processes)
         finally:
             with interrupts.held():
-                keeper.stop()
+                processes.stop()
 
 
 def usable_port(host: str, port: int) -> int:
     """The port, if nobody listens on it; for 0, one that is free. Asked before anything is started.
 
     Raises:
-        StackFault: it is taken, with what to do.
+        StackError: it is taken, with what to do.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as fault:
-            raise StackFault(
+            raise StackError(
                 f"Cannot listen on {host}:{port}: {fault.strerror}.",
                 "Stop what listens there, or choose another port with --port.",
             ) from fault
@@ -96,15 +96,15 @@ def usable_port(host: str, port: int) -> int:
         return found
 
 
-def _wait_for_broker(keeper: Keeper, url: str) -> None:
+def _wait_for_broker(processes: Processes, url: str) -> None:
     publisher, deadline = Publisher(celery_app(url)), time.monotonic() + BROKER_SECONDS
     while True:
-        keeper.check()
+        processes.check()
         try:
             return publisher.ping()
         except Unavailable as fault:
             if time.monotonic() > deadline:
-                raise StackFault("The broker does not answer.", "Look at SECATEUR_BROKER_URL.") from fault
+                raise StackError("The broker does not answer.", "Look at SECATEUR_BROKER_URL.") from fault
             time.sleep(LOOK_SECONDS)
 
 
@@ -113,16 +113,16 @@ def _migrate(settings: Settings) -> None:
     try:
         database.migrate()
     except SecateurError as fault:
-        raise StackFault(fault.detail, "Look at SECATEUR_DATABASE_URL.") from fault
+        raise StackError(fault.detail, "Look at SECATEUR_DATABASE_URL.") from fault
     finally:
         database.close()
 
 
-def _wait_until_ready(keeper: Keeper, url: str) -> None:
+def _wait_until_ready(processes: Processes, url: str) -> None:
     deadline, missing = time.monotonic() + READY_SECONDS, "the gateway does not answer"
     with Secateur(url, api_key="") as service:
         while time.monotonic() < deadline:
-            keeper.check()
+            processes.check()
             try:
                 readiness = service.readiness()
             except SecateurError:
@@ -132,4 +132,4 @@ def _wait_until_ready(keeper: Keeper, url: str) -> None:
                 return
             missing = "; ".join(f"{name}: {said}" for name, said in readiness.checks.items() if said != "ok")
             time.sleep(4 * LOOK_SECONDS)
-    raise StackFault(f"Not ready after {READY_SECONDS:.0f} seconds: {missing}", "The logs of the parts tell more.")
+    raise StackError(f"Not ready after {READY_SECONDS:.0f} seconds: {missing}", "The logs of the parts tell more.")

@@ -21,11 +21,11 @@ from secateur.protocol.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
 from workers.background.reaper import Reaper, reaping
-from workers.sandbox.level import FULL, Sandbox, prepared
+from workers.sandbox.level import FULL, Sandbox, prepare_sandbox
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
-from workers.supervision.outputs import Bounds
+from workers.supervision.outputs import OutputLimits
 from workers.supervision.process import child_command
 from workers.supervision.scratch import scratch
 from workers.supervision.supervisor import Supervisor
@@ -62,11 +62,11 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
             opened.enter_context(delivering(WebhookDelivery(database, settings.webhook_targets, traces=traces)))
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
-        bounds = Bounds(settings.job_output_files, settings.job_output_bytes)
+        limits = OutputLimits(settings.job_output_files, settings.job_output_bytes)
         keeping = CheckpointPolicy(
             settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes
         )
-        context = WorkerContext(database, store, draining, children, bounds, keeping, traces)
+        context = WorkerContext(database, store, draining, children, limits, keeping, traces)
         supervisor = Supervisor(context, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
 def _sandbox(settings: Settings, folder: Path) -> Sandbox:
     """What jobs will be confined by, found out by an attack; the end of this process when that is not enough."""
     try:
-        sandbox = prepared(settings.sandbox, folder, file_bytes=settings.job_file_bytes)
+        sandbox = prepare_sandbox(settings.sandbox, folder, file_bytes=settings.job_file_bytes)
     except SandboxMissing as fault:
         logger("workers").error("no sandbox", fault=fault.detail, suggestions=list(fault.suggestions))
         sys.exit(os.EX_CONFIG)

@@ -143,7 +143,7 @@ async def measure(url: str, process: psutil.Process, database: Database, options
 def last_event(database: Database, job_id: str) -> int:
     """The number of the newest event of a job."""
     with database.read() as session:
-        return events.pulses(session, [job_id])[job_id].last
+        return events.event_positions(session, [job_id])[job_id].last
 
 
 def spread(values: list[float], factor: float = 1.0) -> dict[str, float]:

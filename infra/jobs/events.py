@@ -41,7 +41,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Pulse:
+class EventPosition:
     """How far the events of a job are."""
 
     last: int
@@ -61,7 +61,7 @@ def write(session: Session, job_id: str, attempt: int, entries: Sequence[Entry],
             "at": at - timedelta(seconds=entry.age_seconds),
             "kind": entry.kind,
             "level": entry.level,
-            "body": bounded(entry.body),
+            "body": shortened(entry.body),
         }
         for offset, entry in enumerate(entries)
     ]
@@ -86,10 +86,10 @@ def thin(session: Session, job_id: str, *, keep: int = MAX_EVENTS) -> None:
         excess -= len(numbers)
 
 
-def bounded(body: Mapping[str, Any]) -> dict[str, Any]:
+def shortened(body: Mapping[str, Any]) -> dict[str, Any]:
     """A body that is no larger than may be: long texts are cut first, then lists and all else that is deep is left out.
 
-    >>> bounded({"message": "x" * 20_000})["message"][-5:]
+    >>> shortened({"message": "x" * 20_000})["message"][-5:]
     'xxxx…'
     """
     if _size(body) <= MAX_BODY_BYTES:
@@ -131,7 +131,7 @@ def page(
     return [JobEvent.model_validate({name: getattr(row, name) for name in names}) for row in rows]
 
 
-def pulses(session: Session, job_ids: Collection[str]) -> dict[str, Pulse]:
+def event_positions(session: Session, job_ids: Collection[str]) -> dict[str, EventPosition]:
     """How far these jobs are; those that are gone are missing."""
     rows = session.execute(select(Job.id, Job.last_event, Job.state).where(Job.id.in_(job_ids)))
-    return {job_id: Pulse(last, JobState(state)) for job_id, last, state in rows}
+    return {job_id: EventPosition(last, JobState(state)) for job_id, last, state in rows}

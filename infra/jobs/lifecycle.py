@@ -201,7 +201,7 @@ def _settle_upload(session: Session, upload_id: str, outcome: Outcome, *, now: d
         .returning(Upload)
     ).scalar_one_or_none()
     if upload is not None:
-        outbox.tell_upload(session, upload, now=now)
+        outbox.queue_upload_notice(session, upload, now=now)
 
 
 def requeue(

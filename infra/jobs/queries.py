@@ -51,15 +51,15 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id)
 
 
-def twin(session: Session, owner: str, spec: JobSpec) -> Job | None:
+def equivalent_job(session: Session, owner: str, spec: JobSpec) -> Job | None:
     """The owner's newest job that does, or has done, exactly what this spec asks for; none that ended without success.
 
     One with other labels is another job to its user, and so is one that has not ended and has other limits.
     """
     asked = spec.model_dump(mode="json", include={"labels", "limits"})
     same = (Job.owner == owner, Job.spec_digest == spec_digest(spec), Job.parent_id.is_(None))
-    hopeful = Job.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED])
-    for job in session.scalars(select(Job).where(*same, hopeful).order_by(Job.created_at.desc(), Job.id.desc())):
+    useful = Job.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED])
+    for job in session.scalars(select(Job).where(*same, useful).order_by(Job.created_at.desc(), Job.id.desc())):
         has_ended = job.state == JobState.SUCCEEDED
         if job.spec["labels"] == asked["labels"] and (has_ended or job.spec["limits"] == asked["limits"]):
             return job
@@ -98,7 +98,7 @@ def unfinished_using(session: Session, upload_id: str) -> Sequence[str]:
     return session.scalars(select(Job.id).where(uses, Job.state.in_(UNFINISHED))).all()
 
 
-def left_behind(
+def artifact_digests(
     session: Session, name: str, *, owner: str, model_digest: str, dataset_digest: str, limit: int
 ) -> tuple[str, ...]:
     """Digests of the files of this name that an owner's jobs on the same model and data left, the newest first.

@@ -24,17 +24,17 @@ def recover(
     max_attempts: int,
     resend_seconds: float,
     on_lost: Callable[[Job], object] = lambda job: None,
-    spare: bool = False,
+    skip_lost: bool = False,
     now: datetime | None = None,
 ) -> list[Job]:
     """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
 
     Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
-    their limit, and never started, expire. ``on_lost`` is told of each job whose worker fell silent. ``spare`` leaves
-    such jobs alone this time: their workers could not speak. Safe to run at any time, any number of times, side by
-    side.
+    their limit, and never started, expire. ``on_lost`` is told of each job whose worker fell silent. With
+    ``skip_lost`` such jobs are left alone this time: their workers could not write either. Safe to run at any time,
+    any number of times, side by side.
     """
-    for job in () if spare else _with_expired_lease(session, now):
+    for job in () if skip_lost else _with_expired_lease(session, now):
         on_lost(job)
         _recover_job(session, job, max_attempts, now)
     _expire(session, now)

@@ -40,7 +40,7 @@ def move(
     job, at = row
     events.write(session, job.id, job.attempt, entries, last=job.last_event, at=at)
     if "state" in values:
-        outbox.tell_job(session, job, now=at)
+        outbox.queue_job_notice(session, job, now=at)
     return job
 
 

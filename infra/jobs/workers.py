@@ -10,13 +10,15 @@ from infra.db import clock
 from infra.db.tables import Worker
 
 
-def say_alive(session: Session, worker_id: str, *, queues: str, sandbox: str = "", now: datetime | None = None) -> None:
+def record_heartbeat(
+    session: Session, worker_id: str, *, queues: str, sandbox: str = "", now: datetime | None = None
+) -> None:
     """Write or refresh a worker's row. ``sandbox`` tells what its jobs are confined by; without queues it has none."""
     seen_at = clock.read(session, now)
     session.merge(Worker(id=worker_id, queues=queues, sandbox=sandbox[:256], seen_at=seen_at))
 
 
-def say_goodbye(session: Session, worker_id: str) -> None:
+def remove_heartbeat(session: Session, worker_id: str) -> None:
     """Remove the row of a worker that stops."""
     session.execute(delete(Worker).where(Worker.id == worker_id))
 

@@ -18,7 +18,7 @@ from typing import IO, cast
 
 import obstore
 
-from infra.storage.digests import CHUNK_BYTES, Between, digest_of, no_check, verified
+from infra.storage.digests import CHUNK_BYTES, BeforeChunk, digest_of, no_check, verified
 from infra.storage.objects import Objects, opened
 from infra.storage.timeouts import call_with_timeout
 from infra.storage.work_disk import write
@@ -60,7 +60,7 @@ class Store:
         self.objects = objects
         self._objects = objects.quick
         self._patient = objects.patient
-        self._translated = objects.translated
+        self._translate_errors = objects.translated
         self._check = objects.check
         self._breaker = objects.breaker
         self.folder = objects.folder
@@ -73,20 +73,20 @@ class Store:
         return cls(opened(url, answer_seconds=answer_seconds))
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[None]:
         self._check()
-        with self._translated():
+        with self._translate_errors():
             yield
 
-    async def _answers(self) -> None:
+    async def _check_async(self) -> None:
         """The check, for those who must not block; a thread is needed only where somebody may have to wait."""
         if self._breaker.is_open:
             await asyncio.to_thread(self._check)
 
-    async def _listens(self) -> None:
+    async def _probe_bucket(self) -> None:
         """Find out soon whether a bucket answers at all: what comes after this may take its time."""
         if self.folder is None:
-            with self._translated(), suppress(FileNotFoundError):
+            with self._translate_errors(), suppress(FileNotFoundError):
                 await obstore.head_async(self._objects, "staging/anything")
 
     async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
@@ -98,9 +98,9 @@ class Store:
         """
         key = f"staging/{secrets.token_hex(16)}"
         digest, num_bytes = hashlib.sha256(), 0
-        await self._answers()
-        await self._listens()
-        with self._translated():
+        await self._check_async()
+        await self._probe_bucket()
+        with self._translate_errors():
             async with obstore.open_writer_async(
                 self._patient, key, buffer_size=self._part_bytes, max_concurrency=PARTS_ON_THEIR_WAY
             ) as writer:
@@ -119,24 +119,24 @@ class Store:
         if await self.exists(staged.digest):
             await self.discard(staged)
             return
-        with self._translated():
+        with self._translate_errors():
             await obstore.rename_async(self._patient, staged.key, _key(staged.digest), overwrite=True)
 
     async def discard(self, staged: Staged) -> None:
         """Forget a staged upload; one that was kept or forgotten before is no error."""
-        await self._answers()
-        with self._translated(), suppress(FileNotFoundError):
+        await self._check_async()
+        with self._translate_errors(), suppress(FileNotFoundError):
             await obstore.delete_async(self._objects, staged.key)
 
     @contextmanager
     def open_staged(self, staged: Staged) -> Iterator[IO[bytes]]:
         """A staged upload, seekable, while the block runs; a store that falls silent meanwhile is one too."""
-        with self._asked(), closing(cast(IO[bytes], obstore.open_reader(self._objects, staged.key))) as file:
+        with self._guarded(), closing(cast(IO[bytes], obstore.open_reader(self._objects, staged.key))) as file:
             yield file
 
     async def exists(self, digest: str) -> bool:
-        await self._answers()
-        with self._translated():
+        await self._check_async()
+        with self._translate_errors():
             try:
                 await obstore.head_async(self._objects, _key(digest))
             except FileNotFoundError:
@@ -151,8 +151,8 @@ class Store:
         """
         if start == end:
             return
-        await self._answers()
-        with self._translated():
+        await self._check_async()
+        with self._translate_errors():
             try:
                 answer = await obstore.get_async(self._objects, _key(digest), options={"range": (start, end)})
             except FileNotFoundError as fault:
@@ -160,27 +160,27 @@ class Store:
             async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(piece)
 
-    def fetch(self, digest: str, path: Path, *, between: Between = no_check) -> None:
+    def fetch(self, digest: str, path: Path, *, before_chunk: BeforeChunk = no_check) -> None:
         """Copy a blob to a local file and check that it is what its digest says.
 
         Raises:
             InternalError: the blob is missing or damaged.
-            Whatever ``between`` raises, also while the store keeps silent.
+            Whatever ``before_chunk`` raises, also while the store keeps silent.
             WorkDiskFull: the disk of the file is full.
         """
-        call_with_timeout(partial(self._fetch, digest, path, between), between=between)
+        call_with_timeout(partial(self._fetch, digest, path, before_chunk), check=before_chunk)
 
-    def _fetch(self, digest: str, path: Path, between: Between) -> None:
+    def _fetch(self, digest: str, path: Path, before_chunk: BeforeChunk) -> None:
         actual = hashlib.sha256()
-        with self._asked():
+        with self._guarded():
             try:
                 answer = obstore.get(self._objects, _key(digest))
             except FileNotFoundError as fault:
                 raise InternalError(f"The store has lost {digest}.") from fault
-            between()  # the folder is gone when nobody waits any more
+            before_chunk()  # the folder is gone when nobody waits any more
             with path.open("wb", buffering=0) as file:
                 for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
-                    between()
+                    before_chunk()
                     actual.update(piece)
                     write(file, piece)
         if digest != f"sha256:{actual.hexdigest()}":
@@ -193,7 +193,7 @@ class Store:
             return digest, self.put_open(file, digest)
 
     def put_open(
-        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = no_check
+        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, before_chunk: BeforeChunk = no_check
     ) -> int:
         """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
 
@@ -202,21 +202,21 @@ class Store:
 
         Raises:
             InternalError: the file is another one by now; then it is not stored.
-            Whatever ``between`` raises, also while the store keeps silent; then nothing is left either.
+            Whatever ``before_chunk`` raises, also while the store keeps silent; then nothing is left either.
         """
         num_bytes = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-        call_with_timeout(partial(self._put_open, file, digest, num_bytes, between), between=between)
+        call_with_timeout(partial(self._put_open, file, digest, num_bytes, before_chunk), check=before_chunk)
         return num_bytes
 
-    def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, between: Between) -> None:
-        with self._asked():
+    def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, before_chunk: BeforeChunk) -> None:
+        with self._guarded():
             try:
                 obstore.head(self._objects, _key(digest))
             except FileNotFoundError:
                 obstore.put(
                     self._patient,
                     _key(digest),
-                    verified(file, digest, num_bytes, between),
+                    verified(file, digest, num_bytes, before_chunk),
                     use_multipart=num_bytes > self._part_bytes,
                     chunk_size=self._part_bytes,
                     max_concurrency=PARTS_ON_THEIR_WAY,
@@ -224,7 +224,7 @@ class Store:
 
     def delete(self, digest: str) -> None:
         """Remove a blob; one that is not there is no error."""
-        with self._asked():
+        with self._guarded():
             try:
                 obstore.delete(self._objects, _key(digest))
             except FileNotFoundError:
@@ -232,7 +232,7 @@ class Store:
 
     def blobs(self) -> Iterator[Blob]:
         """Every blob, in no order."""
-        with self._asked():
+        with self._guarded():
             for page in obstore.list(self._objects, "sha256"):
                 for item in page:
                     yield Blob("sha256:" + item["path"].rpartition("/")[2], item["size"], item["last_modified"])
@@ -240,7 +240,7 @@ class Store:
     def discard_staged_before(self, moment: datetime) -> int:
         """Remove staging objects that nobody wrote to since, such as those of a killed gateway. Returns how many."""
         num = 0
-        with self._asked():
+        with self._guarded():
             for page in obstore.list(self._objects, "staging"):
                 for item in page:
                     if item["last_modified"] < moment:
@@ -251,7 +251,7 @@ class Store:
     def ping(self) -> None:
         """Raise ``Unavailable`` or ``StorageFull`` unless the store takes and gives back an object."""
         key = f"staging/ping-{secrets.token_hex(8)}"
-        with self._asked():
+        with self._guarded():
             obstore.put(self._objects, key, b"ping")
             obstore.delete(self._objects, key)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from infra.storage.digests import Between
+from infra.storage.digests import BeforeChunk
 
 LOOK_SECONDS: Final = 0.2
 GRACE_SECONDS: Final = 0.5
@@ -17,16 +17,16 @@ GRACE_SECONDS: Final = 0.5
 T = TypeVar("T")
 
 
-def call_with_timeout(call: Callable[[], T], *, between: Between) -> T:
+def call_with_timeout(call: Callable[[], T], *, check: BeforeChunk) -> T:
     """The result of a call.
 
     Args:
-        between: asked again and again while the call runs; what it raises ends the wait at once.
+        check: asked again and again while the call runs; what it raises ends the wait at once.
 
     Raises:
         Whatever the call raises.
 
-    >>> waited_for(lambda: 6 * 7, between=lambda: None)
+    >>> call_with_timeout(lambda: 6 * 7, check=lambda: None)
     42
     """
     found: list[T] = []
@@ -44,7 +44,7 @@ def call_with_timeout(call: Callable[[], T], *, between: Between) -> T:
         while thread.is_alive():
             thread.join(LOOK_SECONDS)
             if thread.is_alive():
-                between()
+                check()
     except BaseException:
         thread.join(GRACE_SECONDS)
         raise

@@ -19,7 +19,7 @@ def current() -> str | None:
 
 
 @contextmanager
-def working_for(traceparent: str | None) -> Iterator[None]:
+def working_in_span(traceparent: str | None) -> Iterator[None]:
     """Work for this span while the block runs."""
     token = _CURRENT.set(traceparent)
     try:
@@ -31,7 +31,7 @@ def working_for(traceparent: str | None) -> Iterator[None]:
 def add_to_log(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A step of structlog: say which trace a line belongs to.
 
-    >>> with working_for("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
+    >>> with working_in_span("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
     ...     add_to_log(None, "info", {"event": "job taken"})["trace_id"]
     '0af7651916cd43dd8448eb211c80319c'
     """

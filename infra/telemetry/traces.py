@@ -105,7 +105,7 @@ class Traces:
         """A span from now on, in the trace of ``parent`` (a ``traceparent``), or the first of a trace."""
         return Span() if self.provider is None else _begun(self.provider, name, parent, role, attributes)
 
-    def here(self) -> str | None:
+    def current_traceparent(self) -> str | None:
         """The ``traceparent`` of the span that the framework has begun around this code."""
         if self.provider is None:
             return None

@@ -14,7 +14,7 @@ TIMEOUT_SECONDS: Final = 5.0
 MOST: Final = 16
 MOST_OF_ONE: Final = 2
 
-Ask = Callable[[str, int], Sequence[str]]
+Resolve = Callable[[str, int], Sequence[str]]
 """From a name and a port to addresses as text."""
 
 
@@ -22,8 +22,8 @@ class LookupFailed(Exception):
     """There is no address to be had; the text says why."""
 
 
-def ask(host: str, port: int) -> Sequence[str]:
-    """Ask the system, for as long as it takes.
+def resolve(host: str, port: int) -> Sequence[str]:
+    """Resolve the system, for as long as it takes.
 
     Raises:
         LookupFailed: it knows no address.
@@ -38,8 +38,8 @@ def ask(host: str, port: int) -> Sequence[str]:
 class Lookups:
     """Asks in threads, few at a time. Used by any number of threads."""
 
-    def __init__(self, ask: Ask = ask, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self._ask = ask
+    def __init__(self, resolve: Resolve = resolve, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._resolve = resolve
         self._timeout_seconds = timeout_seconds
         self._under_way: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -50,30 +50,30 @@ class Lookups:
         with self._lock:
             return self._under_way.total()
 
-    def find(self, host: str, port: int, *, party: str) -> Sequence[str]:
+    def find(self, host: str, port: int, *, owner: str) -> Sequence[str]:
         """The addresses of a name.
 
         Raises:
             LookupFailed: there is none, or none in time, or earlier look-ups of this party have not ended yet.
         """
-        self._begin(host, party)
+        self._begin(host, owner)
         found: list[Sequence[str] | Exception] = []
 
         def look() -> None:
             try:
-                found.append(self._ask(host, port))
+                found.append(self._resolve(host, port))
             except Exception as fault:  # noqa: BLE001 - whatever it is belongs to who waits
                 found.append(fault)
             finally:
                 with self._lock:
-                    self._under_way -= Counter([party])
+                    self._under_way -= Counter([owner])
 
         thread = threading.Thread(target=look, name=f"lookup-{host[:40]}", daemon=True)
         try:
             thread.start()
         except RuntimeError as fault:  # the system has no room for one more
             with self._lock:
-                self._under_way -= Counter([party])
+                self._under_way -= Counter([owner])
             raise LookupFailed("no look-up could be started") from fault
         thread.join(self._timeout_seconds)
         if not found:
@@ -82,8 +82,8 @@ class Lookups:
             raise found[0]
         return found[0]
 
-    def _begin(self, host: str, party: str) -> None:
+    def _begin(self, host: str, owner: str) -> None:
         with self._lock:
-            if self._under_way[party] >= MOST_OF_ONE or self._under_way.total() >= MOST:
+            if self._under_way[owner] >= MOST_OF_ONE or self._under_way.total() >= MOST:
                 raise LookupFailed(f"{host} was not looked up: earlier look-ups have not ended yet")
-            self._under_way[party] += 1
+            self._under_way[owner] += 1

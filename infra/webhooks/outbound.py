@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from infra.webhooks import dns
-from infra.webhooks.dns import Ask, LookupFailed
+from infra.webhooks.dns import LookupFailed, Resolve
 from secateur.errors import WebhookUrlRefused
 
 Targets = Literal["public", "any"]
@@ -42,7 +42,7 @@ class Answer:
     text: str
 
 
-class NotReached(Exception):
+class Unreachable(Exception):
     """The request was not answered; the text says why."""
 
 
@@ -113,18 +113,20 @@ def _inner(address: Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets, ask: Ask = dns.ask) -> Answer:
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets, resolve: Resolve = dns.resolve
+) -> Answer:
     """Send a body as JSON to whatever a URL names.
 
     Args:
-        ask: how a name is looked up, once.
+        resolve: how a name is looked up, once.
 
     Raises:
-        NotReached: nobody answered in time, or it must not be reached.
+        Unreachable: nobody answered in time, or it must not be reached.
     """
     named = httpx.URL(url)
     name = named.raw_host.decode()  # names in other alphabets as DNS and TLS spell them
-    there = named.copy_with(host=str(_judged(name, named.port or PORTS[named.scheme], targets, ask)))
+    there = named.copy_with(host=str(_allowed_address(name, named.port or PORTS[named.scheme], targets, resolve)))
     sent = {
         "host": named.netloc.decode(),
         "content-type": "application/json",
@@ -134,9 +136,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets,
     try:
         return asyncio.run(_post(there, name, body, sent))
     except TimeoutError as fault:
-        raise NotReached(f"no answer within {TIMEOUT_SECONDS:.0f} seconds") from fault
+        raise Unreachable(f"no answer within {TIMEOUT_SECONDS:.0f} seconds") from fault
     except (httpx.HTTPError, OSError) as fault:
-        raise NotReached(f"{type(fault).__name__}: {str(fault)[:200]}") from fault
+        raise Unreachable(f"{type(fault).__name__}: {str(fault)[:200]}") from fault
 
 
 async def _post(there: httpx.URL, name: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -153,12 +155,12 @@ async def _post(there: httpx.URL, name: str, body: bytes, headers: Mapping[str, 
         return Answer(response.status_code, response.headers.get("retry-after"), text.decode("utf-8", "replace"))
 
 
-def _judged(host: str, port: int, targets: Targets, ask: Ask) -> Address:
+def _allowed_address(host: str, port: int, targets: Targets, resolve: Resolve) -> Address:
     try:
-        found = ask(host, port)
+        found = resolve(host, port)
     except LookupFailed as fault:
-        raise NotReached(str(fault)) from fault
+        raise Unreachable(str(fault)) from fault
     addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
     if not addresses or not all(allowed(address, targets) for address in addresses):
-        raise NotReached(f"{host} leads to an address that webhooks must not reach")
+        raise Unreachable(f"{host} leads to an address that webhooks must not reach")
     return addresses[0]

@@ -1,7 +1,7 @@
 """Rows of webhooks and of what is to be delivered to them. Functions work inside the caller's transaction.
 
 A delivery is written in the transaction of the move that it tells of, and taken by compare-and-swap by whoever sends
-it: what happened is told at least once, however often gateways and workers die.
+it: what happened is entry at least once, however often gateways and workers die.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,7 +116,7 @@ def secrets_of(webhook: Webhook, *, now: datetime) -> list[str]:
     return [webhook.secret, *([former] if former else [])]
 
 
-def tell_job(session: Session, job: Job, *, now: datetime) -> None:
+def queue_job_notice(session: Session, job: Job, *, now: datetime) -> None:
     """Write what is to be delivered of a job's end. Checks of uploads and trials of sweeps are nobody's business."""
     notice = OF_JOBS.get(JobState(job.state))
     if notice is None or job.upload_id is not None or job.parent_id is not None:
@@ -133,11 +133,11 @@ def tell_job(session: Session, job: Job, *, now: datetime) -> None:
         "failure": failure,
         "url": f"/v1/jobs/{job.id}",
     }
-    with trace_context.working_for(job.traceparent or trace_context.current()):
-        _tell(session, job.owner, notice, data, now)
+    with trace_context.working_in_span(job.traceparent or trace_context.current()):
+        _queue_for_subscribers(session, job.owner, notice, data, now)
 
 
-def tell_upload(session: Session, upload: Upload, *, now: datetime) -> None:
+def queue_upload_notice(session: Session, upload: Upload, *, now: datetime) -> None:
     """Write what is to be delivered of what the check of an upload found."""
     notice = OF_UPLOADS.get((upload.kind, UploadState(upload.state)))
     if notice is None:
@@ -151,10 +151,12 @@ def tell_upload(session: Session, upload: Upload, *, now: datetime) -> None:
         "failure": failure,
         "url": f"/v1/{upload.kind}s/{upload.id}",
     }
-    _tell(session, upload.owner, notice, data, now)
+    _queue_for_subscribers(session, upload.owner, notice, data, now)
 
 
-def _tell(session: Session, owner: str, notice: NoticeType, data: Mapping[str, Any], now: datetime) -> None:
+def _queue_for_subscribers(
+    session: Session, owner: str, notice: NoticeType, data: Mapping[str, Any], now: datetime
+) -> None:
     mine = select(Webhook).where(Webhook.owner == owner, Webhook.disabled_because.is_(None))
     held = mine.with_for_update(read=True, key_share=True)  # one that is deleted now would take the move along
     for webhook in session.scalars(held).all():
@@ -240,8 +242,8 @@ def settle(session: Session, delivery_id: str, tried: DeliveryAttempt, *, jitter
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
     if delivery is None or delivery.state != "pending":
         return
-    told = {"at": now.isoformat(), "status": tried.status, "said": tried.said, "seconds": round(tried.seconds, 3)}
-    delivery.tries = [*delivery.tries, told][-2 * len(PAUSES_SECONDS) :]
+    entry = {"at": now.isoformat(), "status": tried.status, "said": tried.said, "seconds": round(tried.seconds, 3)}
+    delivery.tries = [*delivery.tries, entry][-2 * len(PAUSES_SECONDS) :]
     if tried.arrived:
         delivery.state = "delivered"
         return

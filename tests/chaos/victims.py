@@ -73,7 +73,7 @@ class Killer:
     def _parts(self, kind: Kind) -> list[psutil.Process]:
         """The living parts whose name begins with the kind's."""
         found = []
-        for part in self.machine.keeper.parts:
+        for part in self.machine.processes.parts:
             if part.name.startswith(kind) and part.process.poll() is None:
                 part.backoff.reset()  # it is no fault of its own that it died so often
                 with suppress(psutil.NoSuchProcess):

@@ -12,7 +12,7 @@ from infra.settings import Settings
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
 from secateur.errors import SecateurError
-from workers.supervision.scratch import tidy
+from workers.supervision.scratch import remove_abandoned
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Collector:
         Raises:
             Unavailable: the database or the store does not answer. The next tick goes on.
         """
-        tidy(self.settings.scratch)
+        remove_abandoned(self.settings.scratch)
         collect(self.database, self.store, grace_seconds=self.settings.collect_grace_seconds, now=now())
 
 

@@ -51,7 +51,7 @@ class Reaper:
         self._queues = ",".join(queues)
         self._sandbox = sandbox
         self._clock = clock
-        self._spare_until = -math.inf
+        self._skip_lost_until = -math.inf
         self._worker_id = f"{socket.gethostname()}-{os.getpid()}"
 
     def tick(self) -> int:
@@ -63,23 +63,23 @@ class Reaper:
         try:
             due, now = self._set_right()
         except ServiceError:  # whoever holds a job cannot renew its lease either, and may do so first
-            self._spare_until = self._clock() + self._settings.lease_seconds
+            self._skip_lost_until = self._clock() + self._settings.lease_seconds
             raise
         return dispatch(self._database, self._publisher, self._missing(due, now))
 
     def _set_right(self) -> tuple[Sequence[Job], datetime]:
         """The jobs whose messages are due, and what the database's clock shows."""
         with self._database.write() as session:
-            workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
+            workers.record_heartbeat(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
             lost: list[Job] = []
             due = recovery.recover(
                 session,
                 max_attempts=self._settings.max_attempts,
                 resend_seconds=RESEND_SECONDS,
                 on_lost=lost.append,
-                spare=self._clock() < self._spare_until,
+                skip_lost=self._clock() < self._skip_lost_until,
             )
-            due = quotas.startable(session, due, owner_limits.by(self._settings))
+            due = quotas.startable(session, due, owner_limits.reader(self._settings))
             idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
             now = clock.read(session)
             counters.add(session, counters.merged(map(counted.lost, lost)))
@@ -104,7 +104,7 @@ class Reaper:
     def goodbye(self) -> None:
         """Take this worker off the list of the living."""
         with self._database.write() as session:
-            workers.say_goodbye(session, self._worker_id)
+            workers.remove_heartbeat(session, self._worker_id)
 
 
 @contextmanager

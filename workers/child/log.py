@@ -9,7 +9,7 @@ from secateur.protocol.progress import LogLine
 OURS = ("engine", "screening", "workers")
 
 
-class Upwards(logging.Handler):
+class ForwardingHandler(logging.Handler):
     """Sends lines of INFO and more to the parent."""
 
     def __init__(self, emit: Callable[[LogLine], None]) -> None:
@@ -33,9 +33,9 @@ def level_of(number: int) -> Level:
     return "error" if number >= logging.ERROR else "warning" if number >= logging.WARNING else "info"
 
 
-def send_up(emit: Callable[[LogLine], None]) -> None:
+def forward_logs(emit: Callable[[LogLine], None]) -> None:
     """Let every logger of our packages speak to the parent from now on."""
-    handler = Upwards(emit)
+    handler = ForwardingHandler(emit)
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).addHandler(handler)

@@ -53,7 +53,7 @@ Emit = Callable[[Event], None]
 Run = Callable[[WorkMessage, Emit], Succeeded]
 
 
-class Speaker:
+class EventWriter:
     """Sends events up the pipe, one line each, and remembers which step is under way."""
 
     def __init__(self, descriptor: int) -> None:
@@ -235,11 +235,11 @@ def _limit_processor_time(seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
 
 
-def serve(kinds: Sequence[str], speaker: Speaker) -> None:
+def serve(kinds: Sequence[str], speaker: EventWriter) -> None:
     """Run one assignment of one of these kinds and tell how it ended."""
     try:
         runners = {kind: RUNNERS[kind]() for kind in kinds}
-        log.send_up(speaker.emit)
+        log.forward_logs(speaker.emit)
         speaker.emit(Ready())
         with open(0, "rb", buffering=0, closefd=False) as stdin:
             line = stdin.readline()
@@ -265,7 +265,7 @@ def confine(rules: str, pipe: int) -> None:
         return
     from engine.importers.formats import probe
     from workers.sandbox.confinement import Confinement, enter
-    from workers.sandbox.identity import die_with
+    from workers.sandbox.identity import die_with_parent
 
     confinement, parent = Confinement.from_json(rules), os.getpid()
 
@@ -274,7 +274,7 @@ def confine(rules: str, pipe: int) -> None:
         with open(os.devnull, "r+b") as nothing:
             for descriptor in range(3):
                 os.dup2(nothing.fileno(), descriptor)
-        die_with(parent)
+        die_with_parent(parent)
         enter(confinement)
 
     probe.stand_by(confine_the_reader)
@@ -285,7 +285,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve one job, then leave at once: native libraries may hang or crash when they are torn down."""
     kinds, rules, descriptor = arguments
     confine(rules, int(descriptor))
-    serve(kinds.split(","), Speaker(int(descriptor)))
+    serve(kinds.split(","), EventWriter(int(descriptor)))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

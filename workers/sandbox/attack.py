@@ -20,7 +20,7 @@ from typing import Final
 
 from workers.sandbox.confinement import Confinement, enter
 from workers.sandbox.files import readable
-from workers.sandbox.identity import PR_SET_PDEATHSIG, become
+from workers.sandbox.identity import PR_SET_PDEATHSIG, change_account
 
 SECRET: Final = "secret"
 OURS: Final = Path(__file__).resolve().parents[2]
@@ -59,7 +59,7 @@ def _sibling(confinement: Confinement) -> int:
         return pid
     os.close(writing)
     if confinement.uid is not None:
-        become(confinement.uid, reads_all=False)
+        change_account(confinement.uid, reads_all=False)
     os.read(reading, 1)
     os._exit(0)
 

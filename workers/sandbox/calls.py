@@ -57,7 +57,7 @@ PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
 
 
-def loaded() -> Callable[[], None]:
+def prepare_filter() -> Callable[[], None]:
     """The filter, ready to be applied; libseccomp is looked up now, because later nothing new can be opened.
 
     Raises:

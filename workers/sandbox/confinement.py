@@ -63,8 +63,9 @@ def enter(confinement: Confinement) -> None:
     Raises:
         OSError, RuntimeError: a part that is asked for is not there; see ``why_missing``.
     """
-    use_seccomp = calls.loaded() if "seccomp" in confinement.parts else None  # looked up while files can be opened
-    files.know()
+    # libseccomp is looked up now, while files can be opened
+    use_seccomp = calls.prepare_filter() if "seccomp" in confinement.parts else None
+    files.import_packages()
     _limit(confinement)
     readable = files.readable()
     _change_account(confinement, readable)
@@ -77,7 +78,7 @@ def enter(confinement: Confinement) -> None:
 def _change_account(confinement: Confinement, readable: tuple[Path, ...]) -> None:
     if confinement.uid is not None:
         hidden = not files.reachable_by_others((*readable, Path(confinement.folder, "file")))
-        identity.become(confinement.uid, reads_all=hidden)
+        identity.change_account(confinement.uid, reads_all=hidden)
     elif os.getuid() == 0:
         identity.drop_capabilities()
 
@@ -106,7 +107,7 @@ def why_missing(part: Part) -> str | None:
         if part == "landlock":
             files.abi_version()
         else:
-            calls.loaded()
+            calls.prepare_filter()
     except (OSError, RuntimeError, ImportError) as fault:
         return str(fault)
     return None

@@ -15,12 +15,12 @@ from typing import Final
 
 from landlockpy import AccessFS, Ruleset, Scope, abi_version
 
-__all__ = ["abi_version", "know", "reachable_by_others", "readable", "restrict"]
+__all__ = ["abi_version", "import_packages", "reachable_by_others", "readable", "restrict"]
 
 PACKAGES: Final = ("secateur", "screening", "reporting", "engine", "workers")
 """Ours that a child imports. Its checkout also holds data when it is run in place, so never the whole of it, not even
-its names, which are digests and jobs. So a package is found only if it was imported before (``know``); what is in it
-can be imported later."""
+its names, which are digests and jobs. So a package is found only if it was imported before (``import_packages``);
+what is in it can be imported later."""
 
 SYSTEM: Final = (
     "/usr/lib",
@@ -55,7 +55,7 @@ WRITE: Final = (
 """In the own folder. No links, devices, sockets and pipes: whoever collects the files need not meet them."""
 
 
-def know() -> None:
+def import_packages() -> None:
     """Import the packages, which are empty by themselves. The import system finds none in a folder it may not list."""
     for name in PACKAGES:
         importlib.import_module(name)

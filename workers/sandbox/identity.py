@@ -24,7 +24,7 @@ class _Data(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
-def can_change() -> bool:
+def may_change_accounts() -> bool:
     """Whether this process may give others accounts and folders of their own, and end them. Not every root may.
 
     Needs the capabilities to change owners, to signal, and to change groups and users (0, 5, 6 and 7).
@@ -35,7 +35,7 @@ def can_change() -> bool:
     return False
 
 
-def become(uid: int, *, reads_all: bool) -> None:
+def change_account(uid: int, *, reads_all: bool) -> None:
     """Change to an account, in groups of its own, without any capability. Needs root.
 
     Args:
@@ -49,7 +49,7 @@ def become(uid: int, *, reads_all: bool) -> None:
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     _set_capabilities(1 << CAP_DAC_READ_SEARCH if reads_all else 0)
-    die_with(os.getppid())  # the kernel forgets it when the account changes
+    die_with_parent(os.getppid())  # the kernel forgets it when the account changes
 
 
 def drop_capabilities() -> None:
@@ -57,7 +57,7 @@ def drop_capabilities() -> None:
     _set_capabilities(0)
 
 
-def die_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Be killed when the thread that started this process ends. Ends it at once when the parent is gone already."""
     _prctl(PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent:

@@ -46,13 +46,13 @@ class Sandbox:
         """The rules for a child in its folder; None when there are to be none. Children of other numbers are others."""
         if self.level == "off":
             return None
-        uid = FIRST_UID + (os.getpid() * 31 + number) % NUM_UIDS if identity.can_change() else None
+        uid = FIRST_UID + (os.getpid() * 31 + number) % NUM_UIDS if identity.may_change_accounts() else None
         if "landlock" not in self.parts and not files.reachable_by_others((*files.readable(), folder / "file")):
             uid = None  # it would need the right to read all files, which Landlock alone could narrow
         return Confinement(str(folder), self.parts, uid, self.file_bytes)
 
 
-def give(folder: Path, confinement: Confinement | None) -> None:
+def hand_over(folder: Path, confinement: Confinement | None) -> None:
     """Make a folder, and what was put into it, the child's own. Only root can, and only then is it needed."""
     if confinement is None or confinement.uid is None:
         return
@@ -61,7 +61,7 @@ def give(folder: Path, confinement: Confinement | None) -> None:
             os.chown(Path(parent, name), confinement.uid, confinement.uid, follow_symlinks=False)
 
 
-def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
+def prepare_sandbox(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
     """Choose the strongest confinement that there is, and try to break it.
 
     Raises:
@@ -73,7 +73,7 @@ def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
     parts = tuple(part for part in PARTS if reasons[part] is None)
     missing = tuple(f"{part}: {why}" for part, why in reasons.items() if why is not None)
     found = Sandbox("", parts, missing=missing, file_bytes=file_bytes)
-    weaknesses = attacked(found, scratch)
+    weaknesses = succeeded_attacks(found, scratch)
     level = "+".join(parts) or "limits"
     if weaknesses:
         level += f" (weak: {', '.join(weaknesses)})"
@@ -82,12 +82,12 @@ def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
     return Sandbox(level, parts, weaknesses, missing, file_bytes)
 
 
-def attacked(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
+def succeeded_attacks(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
     """The attacks that succeed under these rules."""
     with _surroundings(scratch) as (own, canaries):
         confinement = sandbox.confinement(own, 0)
         assert confinement is not None
-        give(own, confinement)
+        hand_over(own, confinement)
         command = [sys.executable, "-P", "-s", "-m", "workers.sandbox.attack", confinement.to_json(), str(canaries)]
         packages = str(Path(__file__).resolve().parents[2])
         done = subprocess.run(

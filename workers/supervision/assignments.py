@@ -183,7 +183,7 @@ def _inputs(session: Session, spec: CompressSpec | SensitivitySpec | SweepSpec |
 
 def _known(session: Session, job: Job, model: Upload, dataset: Upload) -> dict[str, str]:
     contents = {"model_digest": model.digest, "dataset_digest": dataset.digest}
-    digests = queries.left_behind(session, "sensitivity.json", owner=job.owner, **contents, limit=MAX_KNOWN)
+    digests = queries.artifact_digests(session, "sensitivity.json", owner=job.owner, **contents, limit=MAX_KNOWN)
     return {f"sensitivity_{number}.json": digest for number, digest in enumerate(digests)}
 
 

@@ -34,7 +34,7 @@ from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
 from workers.supervision.checkpoints import CheckpointPolicy, Checkpoints
 from workers.supervision.children import ChildLease, Children
 from workers.supervision.lease import Lease
-from workers.supervision.outputs import Bounds
+from workers.supervision.outputs import OutputLimits
 from workers.supervision.process import ChildExit
 from workers.supervision.step_spans import StepSpans
 
@@ -84,7 +84,7 @@ class WorkerContext:
     store: Store
     draining: threading.Event
     children: Children
-    bounds: Bounds = field(default_factory=Bounds)
+    limits: OutputLimits = field(default_factory=OutputLimits)
     keeping: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     traces: Traces = field(default_factory=Traces)
 
@@ -98,15 +98,15 @@ class Attempt:
         self._lease = lease
         self.checkpoints = Checkpoints(context.database, context.store, job, context.keeping)
         self._span = span
-        self._steps = StepSpans(span, [step.name for step in lease.record.steps])
+        self._steps = StepSpans(span, [step.name for step in lease.recorder.steps])
         self._deadline: float | None = None
         self.announced: tuple[str, ...] = ()
         """The digests of files that are stored, or were about to be."""
 
-    def ending(self) -> AttemptEnd:
+    def run(self) -> AttemptEnd:
         """Do the work; tell how it ended. Whatever a user or an outage did comes back as a value."""
         try:
-            work = self._patiently(self._read_work)
+            work = self._retry(self._read_work)
             self._deadline = time.monotonic() + work.max_runtime_seconds
             self._steps.begin("child")
             with self._context.children.lease_child(work.assignment.kind) as leased:
@@ -140,16 +140,16 @@ class Attempt:
     def _fetch(self, work: Work, folder: Path) -> None:
         try:
             for name, digest in work.inputs.items():
-                self._patiently(self._copy(digest, folder / name))
+                self._retry(self._copy(digest, folder / name))
         except InternalError:
-            self._patiently(self._read_work)  # bytes that are gone because their upload was refused or deleted since
+            self._retry(self._read_work)  # fails with the reason if the upload was rejected or deleted meanwhile
             raise
         for name, digest in work.known.items():
             with suppress(InternalError):  # lost: then it is measured again
-                self._patiently(self._copy(digest, folder / name))
+                self._retry(self._copy(digest, folder / name))
 
     def _copy(self, digest: str, path: Path) -> Callable[[], None]:
-        return partial(self._context.store.fetch, digest, path, between=self._go_on)
+        return partial(self._context.store.fetch, digest, path, before_chunk=self._check_stop)
 
     def _listen(self, leased: ChildLease, work: Work) -> Succeeded | Outcome | ChildExit | StopReason:
         while (stop := self._stop()) is None:
@@ -169,21 +169,25 @@ class Attempt:
                         )
                     )
                 case Saved():
-                    self.checkpoints.take(leased.folder, steps=self._lease.record.steps, between=self._go_on)
+                    self.checkpoints.take(
+                        leased.folder, steps=self._lease.recorder.steps, before_chunk=self._check_stop
+                    )
                 case Succeeded() as result:
                     return result
                 case Failed(failure=failure):
                     return Outcome(JobState.FAILED, failure)
                 case event:
-                    self._lease.record.tell(event)
-                    self._steps.tell(event)
+                    self._lease.recorder.record_event(event)
+                    self._steps.record_event(event)
         return stop
 
     def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | FannedOut:
         expected = SUMMARIES.get(self._job.kind)
         summary = None if expected is None else outputs.summary(folder, expected)
-        collect = partial(outputs.collect, announce=self._announce, bounds=self._context.bounds, between=self._go_on)
-        files = self._patiently(
+        collect = partial(
+            outputs.collect, announce=self._announce, limits=self._context.limits, before_chunk=self._check_stop
+        )
+        files = self._retry(
             lambda: collect(self._context.store, folder / OUT, result.files),
             worth=(Unavailable, StorageFull),  # the work is done: better to wait for room than to throw it away
         )
@@ -195,7 +199,7 @@ class Attempt:
             blobs.hold(session, self._job.id, digests, now=now())
         self.announced = tuple(digests)
 
-    def _patiently(self, action: Callable[[], T], *, worth: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
+    def _retry(self, action: Callable[[], T], *, worth: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
         """Try until nothing fails that is worth the wait, or there is a reason to stop."""
         backoff = retry_backoff()
         while (stop := self._stop()) is None:
@@ -206,7 +210,7 @@ class Attempt:
                 self._context.draining.wait(backoff.next_pause_seconds())
         raise Stopped(stop)
 
-    def _go_on(self) -> None:
+    def _check_stop(self) -> None:
         """Leave the work at once when there is a reason to stop. Asked between pieces of files."""
         if (stop := self._stop()) is not None:
             raise Stopped(stop)
@@ -228,5 +232,5 @@ def retry_backoff() -> Backoff:
 
 def failed(fault: SecateurError, lease: Lease) -> Outcome:
     """The ending of a job that failed in the step that is under way."""
-    running = next((step.name for step in lease.record.steps if step.state == StepState.RUNNING), None)
+    running = next((step.name for step in lease.recorder.steps if step.state == StepState.RUNNING), None)
     return Outcome(JobState.FAILED, fault.failure(running))

@@ -38,27 +38,27 @@ class Checkpoints:
 
     def __init__(self, database: Database, store: Store, job: Job, keeping: CheckpointPolicy) -> None:
         self._database, self._store, self._job = database, store, job
-        self._bounds = outputs.Bounds(num_files=1, num_bytes=keeping.max_bytes)
+        self._limits = outputs.OutputLimits(num_files=1, num_bytes=keeping.max_bytes)
         self._pause = max(LEAST_PAUSE_SECONDS, (keeping.every_seconds or 0.0) / 2)
         self._newest = job.checkpoint_digest
         self._stored = set[str]() if self._newest is None else {self._newest}
         self._not_before, self._is_warned = 0.0, False
 
-    def take(self, folder: Path, *, steps: tuple[StepProgress, ...], between: Callable[[], None]) -> None:
+    def take(self, folder: Path, *, steps: tuple[StepProgress, ...], before_chunk: Callable[[], None]) -> None:
         """Take the file from the folder of a living child, which makes no other before this one is gone.
 
         One that cannot be kept, or comes too soon after another, is dropped: the job goes on, and an attempt after it
         begins further back.
 
         Args:
-            between: asked before each piece that is hashed or copied; what it raises ends the work.
+            before_chunk: asked before each piece that is hashed or copied; what it raises ends the work.
         """
         try:
             if time.monotonic() < self._not_before:
                 return
             self._not_before = time.monotonic() + self._pause
             (file,) = outputs.collect(
-                self._store, folder, [FILE], announce=self._announce, bounds=self._bounds, between=between
+                self._store, folder, [FILE], announce=self._announce, limits=self._limits, before_chunk=before_chunk
             )
             with self._database.write() as session:
                 kept = checkpoints.keep(session, self._job.id, self._job.attempt, file, steps=steps)
@@ -74,7 +74,7 @@ class Checkpoints:
             self._newest = file.digest
             self._remove(self._stored - {file.digest})
 
-    def forget_if_it_led_nowhere(self) -> None:
+    def forget_unless_renewed(self) -> None:
         """Let the next attempt begin anew, when this one went on from a checkpoint and died before it made another.
 
         Whatever it died of may lie in that file, and would be met by every attempt after it.

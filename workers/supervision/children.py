@@ -18,7 +18,7 @@ from infra.backoff import Backoff
 from infra.telemetry.logs import logger
 from secateur.protocol.work import WorkKind
 from workers.sandbox.confinement import Confinement
-from workers.sandbox.level import Sandbox, give
+from workers.sandbox.level import Sandbox, hand_over
 from workers.supervision import fonts
 from workers.supervision.assignments import OUT
 from workers.supervision.process import Child, child_command
@@ -46,7 +46,7 @@ class ChildLease:
 
     def admit(self) -> None:
         """Make what was put into the folder the child's."""
-        give(self.folder, self.confinement)
+        hand_over(self.folder, self.confinement)
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Children:
                 wanted = slots - self._num_lent - len(self._waiting)
                 self._learn_fonts()
             for leased in dead:
-                logger("workers").warning("a waiting child died", how=leased.child.how_it_died())
+                logger("workers").warning("a waiting child died", how=leased.child.exit_reason())
                 _end(leased)
                 not_before = time.monotonic() + backoff.next_pause_seconds()
             if wanted > 0 and not unwanted.is_set() and time.monotonic() >= not_before:
@@ -154,7 +154,7 @@ class Children:
             folder.chmod(0o700)
             fonts.write_font_lists(self._fonts, folder)
             confinement = self.sandbox.confinement(folder, number)
-            give(folder, confinement)
+            hand_over(folder, confinement)
             child = Child.spawn(self.command(kinds, confinement), folder=folder, memory_bytes=self.memory_bytes)
         except OSError:
             remove(folder)

@@ -20,7 +20,7 @@ class Lease:
     """The right to write one attempt of one job. What its ``record`` is told is saved at the next heartbeat."""
 
     def __init__(self, database: Database, job: Job, *, lease_seconds: float, heartbeat_seconds: float) -> None:
-        self.record = Recorder(steps.steps_of(job))
+        self.recorder = Recorder(steps.steps_of(job))
         self.state: JobState | None = JobState.RUNNING
         self._database = database
         self._job = job
@@ -50,12 +50,12 @@ class Lease:
                 logger("workers").warning("lease not renewed", job_id=self._job.id, fault=str(fault))
 
     def _renew(self) -> None:
-        with self.record.to_write() as entries, self._database.write() as session:
+        with self.recorder.to_write() as entries, self._database.write() as session:
             self.state = lifecycle.renew(
                 session,
                 self._job.id,
                 self._job.attempt,
-                steps=self.record.steps,
+                steps=self.recorder.steps,
                 lease_seconds=self._lease_seconds,
                 entries=entries,
             )

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 from pydantic import BaseModel, ValidationError
 
 from infra.jobs.lifecycle import StoredFile
-from infra.storage.digests import Between, digest_of
+from infra.storage.digests import BeforeChunk, digest_of
 from infra.storage.store import Store
 from secateur.errors import InternalError, OutputsTooLarge
 from secateur.protocol.progress import ProducedFile
@@ -34,7 +34,7 @@ class RejectedOutput(InternalError):
 
 
 @dataclass(frozen=True)
-class Bounds:
+class OutputLimits:
     """How many files a job may leave, and how many bytes in all of them."""
 
     num_files: int = 256
@@ -47,14 +47,14 @@ def collect(
     files: Sequence[ProducedFile],
     *,
     announce: Callable[[Sequence[str]], None],
-    bounds: Bounds,
-    between: Between,
+    limits: OutputLimits,
+    before_chunk: BeforeChunk,
 ) -> tuple[StoredFile, ...]:
     """Put the announced files into the store, each as long as it is now: a child that lives may change them.
 
     Args:
         announce: told the digests before any is stored, so that nobody removes what has no row yet.
-        between: asked before each piece that is hashed or copied; what it raises ends the work.
+        before_chunk: asked before each piece that is hashed or copied; what it raises ends the work.
 
     Raises:
         RejectedOutput: a file is missing, named twice, not a plain file, or known by another name too; or too many.
@@ -64,18 +64,20 @@ def collect(
     names = [file.name for file in files]
     if len(set(names)) != len(names):
         raise RejectedOutput("The job's process announced a file twice.")
-    if len(names) > bounds.num_files:
-        raise RejectedOutput(f"The job's process announced {len(names)} files; {bounds.num_files} are allowed.")
+    if len(names) > limits.num_files:
+        raise RejectedOutput(f"The job's process announced {len(names)} files; {limits.num_files} are allowed.")
     with ExitStack() as opened:
         folder = opened.enter_context(_folder(out))
         found = [opened.enter_context(_plain(folder, name)) for name in names]
         sizes = [os.fstat(file.fileno()).st_size for file in found]
-        if sum(sizes) > bounds.num_bytes:
-            raise _too_large(sum(sizes), bounds.num_bytes)
-        digests = [digest_of(file, num_bytes=size, between=between) for file, size in zip(found, sizes, strict=True)]
+        if sum(sizes) > limits.num_bytes:
+            raise _too_large(sum(sizes), limits.num_bytes)
+        digests = [
+            digest_of(file, num_bytes=size, before_chunk=before_chunk) for file, size in zip(found, sizes, strict=True)
+        ]
         announce(digests)
         for file, digest, size in zip(found, digests, sizes, strict=True):
-            store.put_open(file, digest, num_bytes=size, between=between)
+            store.put_open(file, digest, num_bytes=size, before_chunk=before_chunk)
         return tuple(
             StoredFile(file.name, file.media_type, digest, size)
             for file, digest, size in zip(files, digests, sizes, strict=True)

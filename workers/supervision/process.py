@@ -151,9 +151,9 @@ class Child:
                 exited = self.has_exited()  # asked before reading, so that its last words are not lost
                 received = self._pump(0.0 if exited else min(max(left, 0.0), _LOOK_SECONDS))
                 if exited and not received:
-                    return self._exit(self.how_it_died())
+                    return self._exit(self.exit_reason())
             elif self.has_exited():
-                return self._exit(self.how_it_died())
+                return self._exit(self.exit_reason())
             elif time.monotonic() > self._closed_at + _CLOSED_GRACE_SECONDS:
                 return self._exit("closed its pipe and lived on without a word", broke_protocol=True)
             else:
@@ -187,7 +187,7 @@ class Child:
         """Whether the child is dead, without reaping it."""
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def how_it_died(self) -> str:
+    def exit_reason(self) -> str:
         """For people. Call it when it has exited."""
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None

@@ -16,7 +16,7 @@ from secateur.protocol.progress import Event, LogLine, StepAdvanced, StepFinishe
 
 PROGRESS_SECONDS: Final = 1.0
 MAX_PENDING: Final = 200
-"""Events between two heartbeats. What is told beyond that is counted, not kept."""
+"""Events between two heartbeats. What is changed beyond that is counted, not kept."""
 
 
 class Recorder:
@@ -30,13 +30,13 @@ class Recorder:
         self._pending: list[tuple[float, Entry]] = []
         self._left_out = 0
         self._advance: tuple[float, Entry] | None = None
-        self._told_at = -PROGRESS_SECONDS
+        self._progress_at = -PROGRESS_SECONDS
 
     @property
     def steps(self) -> tuple[StepProgress, ...]:
         return self._steps
 
-    def tell(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """Take in one event of the child. What changes nothing leaves no trace; unplanned steps neither."""
         with self._lock:
             before, self._steps = self._steps, advance(self._steps, event)
@@ -50,10 +50,10 @@ class Recorder:
                 case StepStarted() | StepFinished() if self._steps != before:
                     self._flush_progress()
                     step = next(step for step in self._steps if step.name == event.step)
-                    told = step.model_dump(mode="json", include={"state", "seconds", "message"}, exclude_none=True)
-                    self._note(Entry("step", {"step": step.name} | told))
+                    changed = step.model_dump(mode="json", include={"state", "seconds", "message"}, exclude_none=True)
+                    self._note(Entry("step", {"step": step.name} | changed))
 
-    def note(self, entry: Entry) -> None:
+    def add_entry(self, entry: Entry) -> None:
         """Add an event of the worker's own."""
         with self._lock:
             self._note(entry)
@@ -63,7 +63,7 @@ class Recorder:
         """The events that are due, for one writer at a time; forgotten when the block ends without an error."""
         with self._writing:
             with self._lock:
-                if self._clock() >= self._told_at + PROGRESS_SECONDS:
+                if self._clock() >= self._progress_at + PROGRESS_SECONDS:
                     self._flush_progress()
                 now, taken, left_out = self._clock(), len(self._pending), self._left_out
                 due = [replace(entry, age_seconds=now - at) for at, entry in self._pending]
@@ -78,7 +78,7 @@ class Recorder:
     def _flush_progress(self) -> None:
         if self._advance is not None:
             self._pending.append(self._advance)
-            self._told_at, self._advance = self._clock(), None
+            self._progress_at, self._advance = self._clock(), None
 
     def _note(self, entry: Entry) -> None:
         if len(self._pending) < MAX_PENDING:

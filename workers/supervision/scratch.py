@@ -34,7 +34,7 @@ def scratch(root: Path) -> Iterator[Path]:
             remove(folder)
 
 
-def tidy(root: Path) -> None:
+def remove_abandoned(root: Path) -> None:
     """Remove the folders of workers that are no more."""
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root):

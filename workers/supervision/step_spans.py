@@ -27,7 +27,7 @@ class StepSpans:
         """It has ended well, now."""
         self._end(name, None)
 
-    def tell(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """Take in one event of the child: a step is as long as the time between its two events."""
         match event:
             case StepStarted() if event.step in self._planned:

@@ -24,7 +24,7 @@ from infra.jobs.lifecycle import Outcome
 from infra.settings import Settings
 from infra.storage import blobs
 from infra.telemetry.logs import logger
-from infra.telemetry.trace_context import working_for
+from infra.telemetry.trace_context import working_in_span
 from infra.telemetry.traces import Span, Value
 from secateur.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from secateur.protocol.progress import StepProgress
@@ -43,7 +43,7 @@ from workers.supervision.lease import Lease
 from workers.supervision.outputs import RejectedOutput
 from workers.supervision.process import ChildExit
 
-LAST_WORDS_SECONDS = 5.0
+FINAL_WRITE_SECONDS = 5.0
 """How long a worker that must go tries to tell a database that does not answer."""
 
 
@@ -68,13 +68,13 @@ class Supervisor:
             return
         with self.context.database.write() as session:
             job = quotas.claim(
-                session, job_id, owner_limits.by(self.settings), lease_seconds=self.settings.lease_seconds
+                session, job_id, owner_limits.reader(self.settings), lease_seconds=self.settings.lease_seconds
             )
         if job is None:
             return
-        told: dict[str, Value] = {"job": job.id, "kind": job.kind, "attempt": job.attempt}
-        span = self.context.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **told)
-        with working_for(span.traceparent):
+        attributes: dict[str, Value] = {"job": job.id, "kind": job.kind, "attempt": job.attempt}
+        span = self.context.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **attributes)
+        with working_in_span(span.traceparent):
             ending = self._attempt(job, span)
             span.note(ending=_name(ending))
             span.end(None if isinstance(ending, FannedOut) or _name(ending) == JobState.SUCCEEDED else _name(ending))
@@ -86,12 +86,12 @@ class Supervisor:
         times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
         with Lease(self.context.database, job, **times) as lease:
             attempt = Attempt(self.context, job, lease, span)
-            ending = attempt.ending()
+            ending = attempt.run()
             if isinstance(ending, ChildExit):
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
-                lease.record.note(_exit_entry(ending))
+                lease.recorder.add_entry(_exit_entry(ending))
             if isinstance(ending, ChildExit) or _is_our_fault(ending):
-                attempt.checkpoints.forget_if_it_led_nowhere()
+                attempt.checkpoints.forget_unless_renewed()
             written = self._settle(job, lease, ending)
             attempt.checkpoints.remove_unneeded()
         log.info("job left", ending=_name(ending), written=written)
@@ -102,7 +102,7 @@ class Supervisor:
             self._count(counted.attempt(job, ending, ran_seconds=time.monotonic() - began, is_written=written))
         if written:
             with suppress(SecateurError):  # then a sweep of some worker notices
-                self._wake_next(job.owner)
+                self._dispatch_next(job.owner)
         return ending
 
     def _count(self, counts: Mapping[counters.Key, float]) -> None:
@@ -126,7 +126,7 @@ class Supervisor:
                 return self._finish(job, lease, failed(fault, lease))
             case ChildExit() if job.charged < self.settings.max_attempts:
                 if self._give_back(job, lease, "child_died", f"Its process {ending.how}."):
-                    self._publish(job)
+                    self._dispatch(job)
                     return True
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
             case ChildExit():
@@ -137,7 +137,7 @@ class Supervisor:
                 again = self._give_back(job, lease, "service_fault", f"{failure.code}: {failure.detail}")
                 return again or self._finish(job, lease, ending)
             case FannedOut():
-                return self._spread(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
+                return self._fan_out(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Outcome():
                 return self._finish(job, lease, ending)
 
@@ -149,12 +149,12 @@ class Supervisor:
 
         return self._write(lease, write)
 
-    def _spread(self, job: Job, lease: Lease, ending: FannedOut) -> bool:
+    def _fan_out(self, job: Job, lease: Lease, ending: FannedOut) -> bool:
         """Let go of the job until the trials that it is made of have ended. False as for ``_give_back``."""
         trials: list[Job] = []
 
         def write(session: Session, entries: Entries) -> bool:
-            steps = lease.record.steps
+            steps = lease.recorder.steps
             trials[:] = sweep_trials.fan_out(
                 session, job, ending.outcome, ending.children, steps=steps, entries=entries
             )
@@ -162,11 +162,11 @@ class Supervisor:
 
         written = self._write(lease, write)
         for trial in trials if written else ():
-            self._publish(trial)
+            self._dispatch(trial)
         return written
 
     def _finish(self, job: Job, lease: Lease, outcome: Outcome) -> bool:
-        steps = lease.record.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.record.steps)
+        steps = lease.recorder.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.recorder.steps)
 
         def write(session: Session, entries: Entries) -> bool:
             return lifecycle.finish(session, job.id, job.attempt, outcome, steps=steps, entries=entries)
@@ -174,26 +174,26 @@ class Supervisor:
         written = self._write(lease, write)
         if written and job.parent_id is not None:
             with suppress(SecateurError):  # then a sweep of some worker notices
-                self._wake_parent(job)
+                self._notify_parent(job)
         if written and job.upload_id is not None and outcome.state == JobState.FAILED:
             with suppress(SecateurError):  # bytes that nobody needs; the next refusal of the same content removes them
                 self._drop_rejected(job.upload_id)
         return written
 
-    def _wake_parent(self, job: Job) -> None:
+    def _notify_parent(self, job: Job) -> None:
         with self.context.database.write() as session:
             sweep_trials.record_trial(session, job)
             parent = sweep_trials.due_parent(session, job)
         if parent is not None:
-            self._publish(parent)
+            self._dispatch(parent)
 
-    def _wake_next(self, owner: str) -> None:
+    def _dispatch_next(self, owner: str) -> None:
         """Send the job that was not taken because its owner had as many running as allowed."""
         with self.context.database.read() as session:
-            limits = owner_limits.of(session, owner, settings=self.settings)
+            limits = owner_limits.effective(session, owner, settings=self.settings)
             waiting = quotas.next_in_line(session, owner, limits)
         if waiting is not None:
-            self._publish(waiting)
+            self._dispatch(waiting)
 
     def _write(self, lease: Lease, write: Callable[[Session, Entries], bool]) -> bool:
         """Write until the database takes it, the job is lost, or this worker must go.
@@ -203,12 +203,12 @@ class Supervisor:
         backoff, until = retry_backoff(), math.inf
         while not lease.lost:
             try:
-                with lease.record.to_write() as entries, self.context.database.write() as session:
+                with lease.recorder.to_write() as entries, self.context.database.write() as session:
                     return write(session, entries)
             except ServiceError as fault:
                 logger("workers").warning("ending not written yet", fault=fault.detail)
             if self.context.draining.is_set():
-                until = min(until, time.monotonic() + LAST_WORDS_SECONDS)
+                until = min(until, time.monotonic() + FINAL_WRITE_SECONDS)
                 if time.monotonic() > until:
                     return False
             time.sleep(backoff.next_pause_seconds())
@@ -221,7 +221,7 @@ class Supervisor:
         if upload is not None and upload.state == UploadState.REJECTED:
             blobs.remove_unneeded(self.context.database, self.context.store, [upload.digest])
 
-    def _publish(self, job: Job) -> None:
+    def _dispatch(self, job: Job) -> None:
         """Wake a worker at once; if that fails, a sweep does it later."""
         with suppress(Unavailable):
             dispatch(self.context.database, self.publisher, [job])

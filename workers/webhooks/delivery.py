@@ -44,7 +44,7 @@ class WebhookDelivery:
         self._targets = targets
         self._lookups = lookups or Lookups()
         self._traces = traces or Traces()
-        self._turns = FairScheduler()
+        self._scheduler = FairScheduler()
 
     def deliver(self) -> bool:
         """Take one delivery and try it. False when none was due, or only for owners who keep enough of us busy.
@@ -54,7 +54,7 @@ class WebhookDelivery:
         """
         with self._database.read() as session:
             waiting = outbox.owners_due(session, now=now())
-        with self._turns.turn(waiting) as owner:
+        with self._scheduler.turn(waiting) as owner:
             return owner is not None and self._deliver_for(owner)
 
     def _deliver_for(self, owner: str) -> bool:
@@ -63,9 +63,13 @@ class WebhookDelivery:
         if taken is None:
             return False
         delivery, webhook = taken
-        told: dict[str, Value] = {"delivery": delivery.id, "webhook": webhook.id, "tries_before": len(delivery.tries)}
-        span = self._traces.begin(f"deliver {delivery.type}", parent=delivery.traceparent, role="client", **told)
-        with trace_context.working_for(span.traceparent):
+        attributes: dict[str, Value] = {
+            "delivery": delivery.id,
+            "webhook": webhook.id,
+            "tries_before": len(delivery.tries),
+        }
+        span = self._traces.begin(f"deliver {delivery.type}", parent=delivery.traceparent, role="client", **attributes)
+        with trace_context.working_in_span(span.traceparent):
             tried = self._try(delivery, webhook)
             _end(span, tried)
             with self._database.write() as session:
@@ -78,15 +82,15 @@ class WebhookDelivery:
         body, at, began = delivery.body.encode(), now(), time.monotonic()
         signed = signing.headers(delivery.id, int(at.timestamp()), body, outbox.secrets_of(webhook, now=at))
         try:
-            ask = partial(self._lookups.find, party=webhook.owner)
-            answer = outbound.post(webhook.url, body, signed, targets=self._targets, ask=ask)
-        except outbound.NotReached as fault:
+            resolve = partial(self._lookups.find, owner=webhook.owner)
+            answer = outbound.post(webhook.url, body, signed, targets=self._targets, resolve=resolve)
+        except outbound.Unreachable as fault:
             return DeliveryAttempt(None, str(fault), time.monotonic() - began)
         except Exception as fault:  # noqa: BLE001 - a delivery that nobody settles would be tried each minute for ever
             logger("webhooks").exception("unexpected error", delivery=delivery.id)
             return DeliveryAttempt(None, f"{type(fault).__name__}: {str(fault)[:200]}", time.monotonic() - began)
         return DeliveryAttempt(
-            answer.status, answer.text, time.monotonic() - began, wanted_pause(answer.retry_after, now=now())
+            answer.status, answer.text, time.monotonic() - began, retry_after_seconds_of(answer.retry_after, now=now())
         )
 
     def forget(self) -> None:
@@ -102,10 +106,10 @@ def _end(span: Span, tried: DeliveryAttempt) -> None:
     span.end(None if tried.arrived else "not reached" if tried.status is None else f"status {tried.status}")
 
 
-def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
+def retry_after_seconds_of(retry_after: str | None, *, now: datetime) -> float | None:
     """Seconds that a ``Retry-After`` header asks for, as a number or as a date; None when it is neither.
 
-    >>> wanted_pause("120", now=datetime.now(UTC))
+    >>> retry_after_seconds_of("120", now=datetime.now(UTC))
     120.0
     """
     if retry_after is None:

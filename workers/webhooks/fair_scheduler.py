@@ -29,22 +29,22 @@ class FairScheduler:
         ...     print(first, second)
         ann bob
         """
-        party = self._take(waiting)
+        owner = self._take(waiting)
         try:
-            yield party
+            yield owner
         finally:
-            if party is not None:
+            if owner is not None:
                 with self._lock:
-                    self._under_way -= Counter([party])
+                    self._under_way -= Counter([owner])
 
     def _take(self, waiting: Sequence[str]) -> str | None:
         with self._lock:
-            free = [party for party in waiting if self._under_way[party] < self._most_at_once]
+            free = [owner for owner in waiting if self._under_way[owner] < self._most_at_once]
             if not free:
                 return None
-            party = min(free, key=lambda party: (self._under_way[party], self._served.get(party, 0)))
-            self._under_way[party] += 1
+            owner = min(free, key=lambda owner: (self._under_way[owner], self._served.get(owner, 0)))
+            self._under_way[owner] += 1
             remembered = {*waiting, *self._under_way}  # whoever does not wait now needs no place in the line
             self._served = {name: at for name, at in self._served.items() if name in remembered}
-            self._served[party] = next(self._numbers)
-            return party
+            self._served[owner] = next(self._numbers)
+            return owner

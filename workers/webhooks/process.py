@@ -32,20 +32,20 @@ def main() -> None:
     traces = Traces.from_environment("secateur-courier")
     with delivering(WebhookDelivery(database, settings.webhook_targets, traces=traces)):
         while True:
-            _tell(database, name, is_alive=True)
+            _heartbeat(database, name, is_alive=True)
             if stop.wait(settings.sweep_seconds):
                 break
     traces.close()
-    _tell(database, name, is_alive=False)
+    _heartbeat(database, name, is_alive=False)
     database.close()
 
 
-def _tell(database: Database, name: str, *, is_alive: bool) -> None:
+def _heartbeat(database: Database, name: str, *, is_alive: bool) -> None:
     try:
         with database.write() as session:
             if is_alive:
-                workers.say_alive(session, name, queues="")  # it takes from none
+                workers.record_heartbeat(session, name, queues="")  # it takes from none
             else:
-                workers.say_goodbye(session, name)
+                workers.remove_heartbeat(session, name)
     except SecateurError as fault:
         logger("webhooks").warning("put off", fault=fault.detail)

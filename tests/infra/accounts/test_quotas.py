@@ -77,11 +77,11 @@ def test_the_last_byte_fits_and_the_next_does_not(database: Database) -> None:
     limits = replace(NONE, stored_bytes=100)
 
     with database.read() as session:
-        quotas.check_room(session, "ann", 10, limits)
-        quotas.check_room(session, "bob", 100, limits)
-        quotas.check_room(session, "ann", 1000, NONE)
+        quotas.check_storage(session, "ann", 10, limits)
+        quotas.check_storage(session, "bob", 100, limits)
+        quotas.check_storage(session, "ann", 1000, NONE)
         with pytest.raises(QuotaExceeded, match="stores 90 bytes; 11 more"):
-            quotas.check_room(session, "ann", 11, limits)
+            quotas.check_storage(session, "ann", 11, limits)
 
 
 def test_of_many_who_take_the_last_places_in_the_queue_at_once_just_as_many_get_one(database: Database) -> None:

@@ -50,7 +50,7 @@ def test_the_comparison_sees_a_missing_column(fresh: Database) -> None:
 def test_migrating_twice_keeps_what_is_there(database: Database) -> None:
     """Every process of an installation may migrate when it starts."""
     with database.write() as session:
-        workers.say_alive(session, "w1", queues="jobs", now=now())
+        workers.record_heartbeat(session, "w1", queues="jobs", now=now())
 
     database.migrate()
 
@@ -114,7 +114,7 @@ def test_processes_that_start_together_can_all_migrate(database_url: str) -> Non
 def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
     def fail_half_way() -> None:
         with database.write() as session:
-            workers.say_alive(session, "w1", queues="jobs", now=now())
+            workers.record_heartbeat(session, "w1", queues="jobs", now=now())
             session.flush()
             raise ZeroDivisionError
 
@@ -129,7 +129,7 @@ def test_times_come_back_as_they_went_in(database: Database) -> None:
     """SQLite forgets time zones, PostgreSQL has one of its own; leases, cursors and HTTP's dates depend on them."""
     at = now()
     with database.write() as session:
-        workers.say_alive(session, "w1", queues="jobs", now=at)
+        workers.record_heartbeat(session, "w1", queues="jobs", now=at)
 
     with database.read() as session:
         seen_at = session.scalars(select(Worker.seen_at)).one()
@@ -139,7 +139,7 @@ def test_times_come_back_as_they_went_in(database: Database) -> None:
 def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:
     """A list must not stand still while an upload is written."""
     with database.write() as session:
-        workers.say_alive(session, "w1", queues="jobs", now=now())
+        workers.record_heartbeat(session, "w1", queues="jobs", now=now())
         session.flush()
 
         with database.read() as other:
@@ -189,11 +189,11 @@ def test_workers_are_alive_for_a_while_after_they_said_so(database: Database) ->
 
     at = now()
     with database.write() as session:
-        workers.say_alive(session, "silent", queues="jobs", now=at - timedelta(seconds=31))
-        workers.say_alive(session, "here", queues="checks,jobs", now=at - timedelta(seconds=90))
-        workers.say_alive(session, "here", queues="checks,jobs", now=at)
-        workers.say_alive(session, "gone", queues="jobs", now=at)
-        workers.say_goodbye(session, "gone")
+        workers.record_heartbeat(session, "silent", queues="jobs", now=at - timedelta(seconds=31))
+        workers.record_heartbeat(session, "here", queues="checks,jobs", now=at - timedelta(seconds=90))
+        workers.record_heartbeat(session, "here", queues="checks,jobs", now=at)
+        workers.record_heartbeat(session, "gone", queues="jobs", now=at)
+        workers.remove_heartbeat(session, "gone")
 
     with database.read() as session:
         assert [worker.id for worker in workers.alive(session, within_seconds=30, now=at)] == ["here"]

@@ -16,7 +16,7 @@ def lines() -> Iterator[list[LogLine]]:
     sent: list[LogLine] = []
     loggers = [logging.getLogger(name) for name in log.OURS]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    log.send_up(sent.append)
+    log.forward_logs(sent.append)
     yield sent
     for logger, level, handlers in before:
         logger.setLevel(level)

@@ -25,7 +25,7 @@ from infra.webhooks.dns import Lookups
 from secateur.protocol.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
-from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, WebhookDelivery, delivering, wanted_pause
+from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, WebhookDelivery, delivering, retry_after_seconds_of
 from workers.webhooks.fair_scheduler import MOST_AT_ONCE
 
 
@@ -225,12 +225,12 @@ def test_names_that_nobody_answers_for_hold_up_their_owner_alone(bench: Bench, r
     hook = due(bench, "bob", receiver.url.replace("127.0.0.1", "quick.example"), 1)
     may_answer = threading.Event()
 
-    def ask(host: str, port: int) -> list[str]:
+    def resolve(host: str, port: int) -> list[str]:
         if host == "slow.example":
             may_answer.wait(30)
         return ["127.0.0.1"]
 
-    lookups = Lookups(ask, timeout_seconds=0.1)
+    lookups = Lookups(resolve, timeout_seconds=0.1)
     deliverer = WebhookDelivery(bench.database, "any", lookups)
     while deliverer.deliver():
         pass
@@ -252,7 +252,7 @@ def test_names_that_nobody_answers_for_hold_up_their_owner_alone(bench: Bench, r
     ],
 )
 def test_a_wanted_pause_is_a_number_or_a_date(given: Any, seconds: float | None) -> None:
-    assert wanted_pause(given, now=datetime(2030, 1, 1, tzinfo=UTC)) == seconds
+    assert retry_after_seconds_of(given, now=datetime(2030, 1, 1, tzinfo=UTC)) == seconds
 
 
 def test_what_nobody_thought_of_is_a_try_that_failed(bench: Bench, receiver: Receiver) -> None:

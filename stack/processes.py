@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.backoff import Backoff
-from stack.faults import StackFault
+from stack.faults import StackError
 from stack.interrupts import Interrupts
 from workers.supervision import launch
 from workers.supervision.process import tail
@@ -36,7 +36,7 @@ class Part:
     due_at: float | None = field(default=None)
 
 
-class Keeper:
+class Processes:
     """The parts of a stack. Not thread-safe: parts end with the thread that started them."""
 
     def __init__(self, logs: Path, environment: Mapping[str, str], interrupts: Interrupts) -> None:
@@ -53,16 +53,16 @@ class Keeper:
             self.parts.append(Part(name, command, self._spawn(command, log), log, time.monotonic()))
 
     def check(self) -> None:
-        """Raise ``StackFault`` if a part has ended; for the time before everything runs."""
+        """Raise ``StackError`` if a part has ended; for the time before everything runs."""
         for part in self.parts:
             if part.process.poll() is not None:
-                raise StackFault(
+                raise StackError(
                     f"The {part.name} ended with code {part.process.returncode} while it was starting.",
                     f"Its log is {part.log}.",
                     tail(part.log),
                 )
 
-    def tend(self) -> list[str]:
+    def restart_dead(self) -> list[str]:
         """Start parts again that have died, each after a pause that doubles. Returns the names of those started."""
         restarted = []
         for part in self.parts:
