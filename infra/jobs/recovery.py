@@ -1,6 +1,6 @@
-"""What crashes leave behind, set right: leases that ran out, jobs that nobody took, messages that were lost.
+"""Recovery from crashes: expired leases, jobs that no worker claimed, lost messages.
 
-Inside the caller's transaction. Any number of workers may do it at once: every move is a compare-and-swap.
+Inside the caller's transaction. Any number of workers may run it at once, because every move is a compare-and-swap.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,12 +27,18 @@ def recover(
     skip_lost: bool = False,
     now: datetime | None = None,
 ) -> list[Job]:
-    """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
+    """Recover from crashes, and return the jobs whose message must be sent, for the first time or again.
 
-    Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
-    their limit, and never started, expire. ``on_lost`` is told of each job whose worker fell silent. With
-    ``skip_lost`` such jobs are left alone this time: their workers could not write either. Safe to run at any time,
-    any number of times, side by side.
+    Jobs with an expired lease return to the queue, or fail after ``max_attempts``. Jobs that waited longer than their
+    limit and never started expire.
+
+    Args:
+        session: the caller's transaction.
+        max_attempts: how many charged attempts a job has.
+        resend_seconds: the age from which messages are sent again.
+        on_lost: called with each job whose lease has expired.
+        skip_lost: leave jobs with an expired lease as they are, because their workers could not renew it either.
+        now: the time of the recovery.
     """
     for job in () if skip_lost else _with_expired_lease(session, now):
         on_lost(job)

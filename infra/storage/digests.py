@@ -1,4 +1,4 @@
-"""The content of local files, piece by piece, and the digests that it has."""
+"""Digests of local files, which are read in chunks."""
 
 import hashlib
 import os
@@ -10,15 +10,15 @@ from secateur.errors import InternalError
 CHUNK_BYTES: Final = 1 << 20
 
 BeforeChunk = Callable[[], object]
-"""Called before each piece of a long work; what it raises ends the work, and nothing of it is left."""
+"""Called before each chunk of a long transfer. An exception that it raises ends the transfer without a result."""
 
 
 def no_check() -> None:
-    """The default of ``before_chunk``."""
+    """Do nothing. The default of ``before_chunk``."""
 
 
 def digest_of(file: IO[bytes], *, num_bytes: int | None = None, before_chunk: BeforeChunk = no_check) -> str:
-    """The digest of a local file, from its first byte; of so many bytes at most."""
+    """Return the digest of a local file from its first byte, or of its first ``num_bytes`` bytes."""
     digest = hashlib.sha256()
     for piece in _pieces(file, num_bytes, before_chunk):
         digest.update(piece)
@@ -26,10 +26,10 @@ def digest_of(file: IO[bytes], *, num_bytes: int | None = None, before_chunk: Be
 
 
 def verified(file: IO[bytes], digest: str, num_bytes: int, before_chunk: BeforeChunk) -> Iterator[bytes]:
-    """The pieces of a file; an error in place of the end when they were not those of the digest.
+    """Yield the chunks of a file, and check at the end that they have this digest.
 
     Raises:
-        InternalError: the file is another one by now.
+        InternalError: the file has changed meanwhile.
     """
     actual = hashlib.sha256()
     for piece in _pieces(file, num_bytes, before_chunk):

@@ -19,7 +19,7 @@ from infra.db.tables import Delivery, Webhook
 from infra.telemetry import trace_context
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Span, Traces, Value
-from infra.webhooks import outbound, outbox, signing
+from infra.webhooks import outbound, outbox, signing, webhooks
 from infra.webhooks.dns import Lookups
 from infra.webhooks.outbox import DeliveryAttempt
 from secateur.errors import SecateurError
@@ -80,7 +80,7 @@ class WebhookDelivery:
 
     def _try(self, delivery: Delivery, webhook: Webhook) -> DeliveryAttempt:
         body, at, began = delivery.body.encode(), now(), time.monotonic()
-        signed = signing.headers(delivery.id, int(at.timestamp()), body, outbox.secrets_of(webhook, now=at))
+        signed = signing.headers(delivery.id, int(at.timestamp()), body, webhooks.secrets_of(webhook, now=at))
         try:
             resolve = partial(self._lookups.find, owner=webhook.owner)
             answer = outbound.post(webhook.url, body, signed, targets=self._targets, resolve=resolve)

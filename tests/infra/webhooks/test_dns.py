@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from infra.webhooks.dns import MOST, MOST_OF_ONE, LookupFailed, Lookups, resolve
+from infra.webhooks.dns import MAX_LOOKUPS, MAX_LOOKUPS_OF_AN_OWNER, LookupFailed, Lookups, resolve
 from tests.waiting import eventually
 
 
@@ -48,7 +48,7 @@ def test_who_names_slow_servers_waits_in_vain_and_alone(server: NameServer) -> N
         with pytest.raises(LookupFailed):
             lookups.find(f"slow-{number}.example", 443, owner="mallory")
 
-    assert len(server.asked) == lookups.num_under_way == MOST_OF_ONE
+    assert len(server.asked) == lookups.num_under_way == MAX_LOOKUPS_OF_AN_OWNER
     assert Lookups(server).find("quick.example", 443, owner="ann") == ["93.184.215.14"]
     server.may_answer.set()
     assert eventually(lambda: lookups.num_under_way == 0, within_seconds=10)
@@ -56,11 +56,11 @@ def test_who_names_slow_servers_waits_in_vain_and_alone(server: NameServer) -> N
 
 def test_there_are_never_more_than_so_many_under_way(server: NameServer) -> None:
     lookups = Lookups(server, timeout_seconds=0.01)
-    for number in range(2 * MOST):
+    for number in range(2 * MAX_LOOKUPS):
         with pytest.raises(LookupFailed):
             lookups.find("slow.example", 443, owner=f"owner-{number}")
 
-    assert lookups.num_under_way == MOST
+    assert lookups.num_under_way == MAX_LOOKUPS
 
 
 def test_the_system_is_asked_for_real() -> None:

@@ -113,7 +113,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(receiver: Any, monk
     answer = post(f"http://receiver.example:{port}/200", b"hi", {}, targets="any")
 
     assert (answer.status, answer.retry_after, answer.text[:3]) == (200, "7", "xxx")
-    assert len(answer.text) <= outbound.MOST_READ_BYTES
+    assert len(answer.text) <= outbound.MAX_READ_BYTES
     assert Receiver.came == [("/200", f"receiver.example:{port}", b"hi")]
 
 

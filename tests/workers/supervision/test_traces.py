@@ -13,7 +13,7 @@ from infra.db.tables import Delivery
 from infra.jobs import lifecycle
 from infra.telemetry import trace_context
 from infra.telemetry.traces import Span, Traces
-from infra.webhooks import outbox
+from infra.webhooks import webhooks
 from service.app import create_app
 from tests.otlp import Collector, Received, collecting
 from tests.service.conftest import serving
@@ -98,7 +98,7 @@ def test_each_try_to_tell_of_a_job_is_in_its_trace(bench: Bench, collector: Coll
 def test_a_job_that_another_trace_ends_is_told_of_in_its_own(bench: Bench, receiver: Receiver) -> None:
     """Cancelling is a request of its own, perhaps of somebody else."""
     with bench.database.write() as session:
-        outbox.create(
+        webhooks.create(
             session, owner="local", url=receiver.url, subscriptions=["job.cancelled"], description="", now=now()
         )
     with trace_context.working_in_span(CLIENT):

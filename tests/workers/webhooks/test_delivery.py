@@ -18,9 +18,9 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from infra.db.database import now
 from infra.db.tables import Delivery, Webhook
-from infra.jobs import lifecycle
+from infra.jobs import creation, lifecycle
 from infra.jobs.lifecycle import Outcome
-from infra.webhooks import outbox
+from infra.webhooks import outbox, webhooks
 from infra.webhooks.dns import Lookups
 from secateur.protocol.states import JobState
 from tests.infra.rows import spec
@@ -63,7 +63,7 @@ def receiver() -> Iterator[Receiver]:
 
 def subscribed(bench: Bench, receiver: Receiver, owner: str = "local") -> Webhook:
     with bench.database.write() as session:
-        return outbox.create(
+        return webhooks.create(
             session,
             owner=owner,
             url=receiver.url,
@@ -76,7 +76,7 @@ def subscribed(bench: Bench, receiver: Receiver, owner: str = "local") -> Webhoo
 def finished(bench: Bench) -> str:
     """A user's job that ended well. Returns its id."""
     with bench.database.write() as session:
-        job_id = lifecycle.create(session, spec(labels={"run": "7"})).id
+        job_id = creation.create_job(session, spec(labels={"run": "7"})).id
         job = lifecycle.claim(session, job_id, lease_seconds=30)
         assert job is not None
         assert lifecycle.finish(session, job_id, job.attempt, Outcome(JobState.SUCCEEDED), steps=())
@@ -109,7 +109,7 @@ def test_the_end_of_a_job_arrives_and_verifies(bench: Bench, receiver: Receiver)
 def test_while_a_secret_is_replaced_either_verifies(bench: Bench, receiver: Receiver) -> None:
     hook = subscribed(bench, receiver)
     with bench.database.write() as session:
-        new = outbox.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
+        new = webhooks.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
     finished(bench)
 
     WebhookDelivery(bench.database, "any").deliver()
