@@ -1,4 +1,4 @@
-"""The message broker: Celery over Redis or Valkey. A message is a wake-up that carries a job's id, nothing more.
+"""The message broker: Celery over Redis or Valkey. A message notifies a worker of a job's id, and carries nothing else.
 
 The settings follow measurements; docs/decisions/0004 says which and why.
 """
@@ -39,7 +39,7 @@ def celery_app(broker_url: str) -> Celery:
         task_create_missing_queues=False,
         task_queues=[entity.Queue(name) for name in QUEUES],
         task_default_queue="jobs",
-        # A worker takes a message whenever a slot is free. If unacknowledged messages counted, a broker that goes away
+        # A worker takes a message whenever a slot is free. If unacknowledged messages counted, a broker that fails
         # while all slots are busy would leave the worker without messages for ever.
         worker_prefetch_multiplier=0,
         worker_disable_prefetch=True,

@@ -1,4 +1,4 @@
-"""``python -m stack up`` serves until Ctrl-C; ``python -m stack demo`` shows what the service does and ends."""
+"""``python -m stack up`` serves until Ctrl-C; ``python -m stack demo`` compresses an example and ends."""
 
 import sys
 import time
@@ -55,25 +55,25 @@ def _serve(settings: Settings, interrupts: Interrupts) -> None:
         )
         while True:
             for name in stack.restart_dead():
-                console.print(f"[yellow]{name} had died and was started again[/yellow]; see logs/{name}.log")
+                console.print(f"[yellow]{name} has died and was restarted[/yellow]; see logs/{name}.log")
             time.sleep(TEND_SECONDS)
 
 
 @app.command()
 def demo(out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results.")] = Path("demo")) -> None:
-    """Compress a real MNIST model with a service that exists only for that."""
+    """Compress a real MNIST model with a service that is started for it."""
     interrupts = Interrupts()
     with _printed_errors(), interrupts.installed():
         try:
             run_demo(out, console, interrupts)
         except KeyboardInterrupt:
-            console.print("stopped; nothing of it is left running")
+            console.print("stopped; all processes have ended")
             sys.exit(INTERRUPTED)
 
 
 @contextmanager
 def _printed_errors() -> Iterator[None]:
-    """What goes wrong, as a few lines for the person at the terminal, and exit code 1."""
+    """Print errors of the block as a few lines, and exit with code 1."""
     try:
         yield
     except StackError as fault:

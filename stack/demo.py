@@ -1,4 +1,4 @@
-"""The demonstration: a fresh service, a real model, and what is left of it. All of it over HTTP."""
+"""The demonstration: a fresh service compresses a real model. All requests go over HTTP."""
 
 import json
 import shutil
@@ -22,9 +22,12 @@ STATE = ".state"
 
 
 def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path = EXAMPLE) -> list[Path]:
-    """Compress an example and leave the results in a folder. Returns their paths.
+    """Compress an example, and return the paths of the results.
 
     Args:
+        out: the folder of the results.
+        console: for the progress.
+        interrupts: of this process.
         example: a folder with ``model.keras``, ``mnist.npz`` and ``spec.json``.
 
     Raises:
@@ -55,7 +58,7 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Path]:
-    """A folder that is ours alone while the block runs, and gone after it."""
+    """Create and lock a folder while the block runs, and remove it afterwards."""
     with exclusive(folder):
         try:
             yield folder

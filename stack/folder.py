@@ -1,4 +1,4 @@
-"""The data folder of one stack: nobody else's while it runs."""
+"""The lock of a data folder, which only one stack may use at a time."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from stack.faults import StackError
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it while the block runs. The kernel lets go of it when this process ends.
+    """Create a folder, and lock it while the block runs. The kernel removes the lock when this process ends.
 
     Raises:
-        StackError: another stack has it.
+        StackError: another stack has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "stack.lock").open("a") as lock:

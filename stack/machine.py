@@ -1,6 +1,6 @@
-"""One machine's Secateur: broker, two workers and the gateway, started in order and stopped in reverse.
+"""Secateur on one machine: broker, two workers and the gateway, started in order and stopped in reverse.
 
-Two worker processes, so that the check of an upload never waits behind somebody's long job.
+There are two worker processes, so that the check of an upload never waits for a long job.
 """
 
 import os
@@ -25,29 +25,29 @@ from stack.processes import Processes
 
 BROKER_SECONDS = 10.0
 READY_SECONDS = 90.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 WORKER: Final = (sys.executable, "-m", "workers")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A running stack. Call ``restart_dead`` now and then: it starts again what has died."""
+    """A running stack. Call ``restart_dead`` regularly."""
 
     url: str
     processes: Processes
 
     def restart_dead(self) -> list[str]:
-        """Names of the parts that had to be started again."""
+        """Restart parts that have died, and return their names."""
         return self.processes.restart_dead()
 
 
 @contextmanager
 def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str] = WORKER) -> Iterator[Machine]:
-    """Everything running and ready while the block runs; nothing of it left afterwards, however the block ends.
+    """Run the stack, ready for requests, while the block runs. Stop all its processes at the end.
 
     Args:
         settings: of all parts.
-        interrupts: what the signals of this process come to.
+        interrupts: of this process.
         worker: the command of a worker, without its queues.
 
     Raises:
@@ -78,10 +78,10 @@ def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str]
 
 
 def usable_port(host: str, port: int) -> int:
-    """The port, if nobody listens on it; for 0, one that is free. Asked before anything is started.
+    """Return the port if it is free; for 0, return a free port. Call it before any process is started.
 
     Raises:
-        StackError: it is taken, with what to do.
+        StackError: the port is taken.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,7 +90,7 @@ def usable_port(host: str, port: int) -> int:
         except OSError as fault:
             raise StackError(
                 f"Cannot listen on {host}:{port}: {fault.strerror}.",
-                "Stop what listens there, or choose another port with --port.",
+                "Stop the program that listens there, or choose another port with --port.",
             ) from fault
         found: int = probe.getsockname()[1]
         return found
@@ -105,7 +105,7 @@ def _wait_for_broker(processes: Processes, url: str) -> None:
         except Unavailable as fault:
             if time.monotonic() > deadline:
                 raise StackError("The broker does not answer.", "Look at SECATEUR_BROKER_URL.") from fault
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def _migrate(settings: Settings) -> None:
@@ -126,10 +126,10 @@ def _wait_until_ready(processes: Processes, url: str) -> None:
             try:
                 readiness = service.readiness()
             except SecateurError:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
                 continue
             if readiness.status == "ready":
                 return
             missing = "; ".join(f"{name}: {said}" for name, said in readiness.checks.items() if said != "ok")
-            time.sleep(4 * LOOK_SECONDS)
-    raise StackError(f"Not ready after {READY_SECONDS:.0f} seconds: {missing}", "The logs of the parts tell more.")
+            time.sleep(4 * POLL_SECONDS)
+    raise StackError(f"Not ready after {READY_SECONDS:.0f} seconds: {missing}", "See the logs of the parts.")

@@ -70,8 +70,8 @@ def identify(session: Session, text: str, *, now: datetime) -> ApiKey | None:
     digest = key_text.digest_of(text)
     if hmac.compare_digest(digest, key.secret_digest):
         return key
-    was_it = key.former_digest is not None and hmac.compare_digest(digest, key.former_digest)
-    return key if was_it and key.former_until is not None and now < key.former_until else None
+    is_former = key.former_digest is not None and hmac.compare_digest(digest, key.former_digest)
+    return key if is_former and key.former_until is not None and now < key.former_until else None
 
 
 def is_stale(key: ApiKey, *, now: datetime) -> bool:

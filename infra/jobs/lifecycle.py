@@ -23,7 +23,7 @@ from secateur.errors import Failure
 from secateur.protocol.progress import StepProgress
 from secateur.protocol.states import RETRYABLE, UNFINISHED, JobState, UploadState, sources
 
-Why = Literal["worker_lost", "child_died", "service_fault", "drained", "retried"]
+RequeueReason = Literal["worker_lost", "child_died", "service_fault", "drained", "retried"]
 """Why a job returned to the queue."""
 
 
@@ -175,7 +175,7 @@ def requeue(
     job_id: str,
     attempt: int,
     *,
-    why: Why,
+    why: RequeueReason,
     detail: str = "",
     entries: Sequence[Entry] = (),
     now: datetime | None = None,

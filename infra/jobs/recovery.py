@@ -51,8 +51,8 @@ def recover(
 
 def _with_expired_lease(session: Session, now: datetime | None) -> Sequence[Job]:
     held = Job.state.in_([JobState.RUNNING, JobState.CANCELLING])
-    lapsed = select(Job).where(held, Job.lease_until < clock.later(now))
-    return session.scalars(lapsed.with_for_update(skip_locked=True)).all()
+    expired = select(Job).where(held, Job.lease_until < clock.later(now))
+    return session.scalars(expired.with_for_update(skip_locked=True)).all()
 
 
 def _recover_job(session: Session, job: Job, max_attempts: int, now: datetime | None) -> None:
@@ -66,7 +66,7 @@ def _recover_job(session: Session, job: Job, max_attempts: int, now: datetime | 
         outcome = Outcome(JobState.FAILED, crash.failure(running_step(job)))
         finish(session, job.id, job.attempt, outcome, steps=steps_of(job), now=now)
     else:
-        detail = "Its worker was silent for longer than a lease."
+        detail = "The worker sent no heartbeat before its lease expired."
         requeue(session, job.id, job.attempt, why="worker_lost", detail=detail, now=now)
 
 
@@ -75,10 +75,10 @@ def _expire(session: Session, now: datetime | None) -> None:
         "No worker took the job within limits.max_pending_seconds.",
         suggestions=["Start another worker, or raise limits.max_pending_seconds."],
     ).failure()
-    told_so, ended = failure.model_dump(mode="json"), clock.later(now)
+    failed, ended = failure.model_dump(mode="json"), clock.later(now)
     overdue = (Job.state == JobState.QUEUED, Job.started_at.is_(None), Job.pending_until < clock.later(now))
     for job_id in session.scalars(select(Job.id).where(*overdue)).all():
-        entries = [entry(JobState.EXPIRED, failure=told_so)]
+        entries = [entry(JobState.EXPIRED, failure=failed)]
         state = JobState.EXPIRED
         move(
             session,
@@ -88,5 +88,5 @@ def _expire(session: Session, now: datetime | None) -> None:
             entries=entries,
             state=state,
             finished_at=ended,
-            failure=told_so,
+            failure=failed,
         )

@@ -20,8 +20,8 @@ def no_check() -> None:
 def digest_of(file: IO[bytes], *, num_bytes: int | None = None, before_chunk: BeforeChunk = no_check) -> str:
     """Return the digest of a local file from its first byte, or of its first ``num_bytes`` bytes."""
     digest = hashlib.sha256()
-    for piece in _pieces(file, num_bytes, before_chunk):
-        digest.update(piece)
+    for chunk in _chunks(file, num_bytes, before_chunk):
+        digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -32,17 +32,17 @@ def verified(file: IO[bytes], digest: str, num_bytes: int, before_chunk: BeforeC
         InternalError: the file has changed meanwhile.
     """
     actual = hashlib.sha256()
-    for piece in _pieces(file, num_bytes, before_chunk):
-        actual.update(piece)
-        yield piece
+    for chunk in _chunks(file, num_bytes, before_chunk):
+        actual.update(chunk)
+        yield chunk
     if digest != f"sha256:{actual.hexdigest()}":
         raise InternalError("A file changed while it was being stored.")
 
 
-def _pieces(file: IO[bytes], num_bytes: int | None, before_chunk: BeforeChunk) -> Iterator[bytes]:
+def _chunks(file: IO[bytes], num_bytes: int | None, before_chunk: BeforeChunk) -> Iterator[bytes]:
     file.seek(0)
     left = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-    while piece := file.read(min(CHUNK_BYTES, left)):
+    while chunk := file.read(min(CHUNK_BYTES, left)):
         before_chunk()
-        left -= len(piece)
-        yield piece
+        left -= len(chunk)
+        yield chunk

@@ -1,4 +1,4 @@
-"""``python -m workers.sandbox``: which attacks succeed here, with each set of the kernel's parts. Prints a table."""
+"""``python -m workers.sandbox`` prints a table: which attacks succeed on this machine, with each set of parts."""
 
 import sys
 import tempfile
@@ -13,7 +13,10 @@ FILE_BYTES = 1 << 30
 
 
 def main() -> int:
-    """Print one row an attack, one column a set. Returns 1 when an attack succeeds against all parts together."""
+    """Print a row for each attack and a column for each set.
+
+    Return 1 if an attack succeeds against all parts together.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         succeeded = {

@@ -1,7 +1,7 @@
-"""What a child tells, folded into the steps of its job and into the events that the next heartbeat writes.
+"""Records the events of a child: as the steps of its job, and as the entries that the next heartbeat writes.
 
-However much a child says, a heartbeat writes little: of how far a step is, one event a second; of all else, a bounded
-number. Used by two threads, one that listens and one that writes.
+A heartbeat writes a limited amount, whatever a child sends: one event per second about the progress of a step, and a
+limited number of others. Two threads use it: one reads the child's events, the other writes heartbeats.
 """
 
 import threading
@@ -16,11 +16,11 @@ from secateur.protocol.progress import Event, LogLine, StepAdvanced, StepFinishe
 
 PROGRESS_SECONDS: Final = 1.0
 MAX_PENDING: Final = 200
-"""Events between two heartbeats. What is changed beyond that is counted, not kept."""
+"""Most events between two heartbeats. Further events are counted, not kept."""
 
 
 class Recorder:
-    """The steps of one attempt, and its events that are not written yet."""
+    """The steps of one attempt, and the events that are not written yet."""
 
     def __init__(self, steps: tuple[StepProgress, ...], clock: Callable[[], float] = time.monotonic) -> None:
         self._steps = steps
@@ -34,10 +34,11 @@ class Recorder:
 
     @property
     def steps(self) -> tuple[StepProgress, ...]:
+        """The steps with their progress."""
         return self._steps
 
     def record_event(self, event: Event) -> None:
-        """Take in one event of the child. What changes nothing leaves no trace; unplanned steps neither."""
+        """Record an event of the child. Events that change nothing, and those of unplanned steps, are ignored."""
         with self._lock:
             before, self._steps = self._steps, advance(self._steps, event)
             match event:
@@ -54,13 +55,13 @@ class Recorder:
                     self._note(Entry("step", {"step": step.name} | changed))
 
     def add_entry(self, entry: Entry) -> None:
-        """Add an event of the worker's own."""
+        """Add an event of the worker itself."""
         with self._lock:
             self._note(entry)
 
     @contextmanager
     def to_write(self) -> Iterator[list[Entry]]:
-        """The events that are due, for one writer at a time; forgotten when the block ends without an error."""
+        """Give the events to write, to one writer at a time. They are removed if the block ends without an error."""
         with self._writing:
             with self._lock:
                 if self._clock() >= self._progress_at + PROGRESS_SECONDS:

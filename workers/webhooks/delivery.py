@@ -1,7 +1,7 @@
-"""Threads in every worker process that deliver webhooks.
+"""Delivers webhooks, in a few threads of every worker process.
 
-Any number of workers may do it: each delivery is taken by compare-and-swap. A few threads, of which no owner may keep
-more than two busy, so that receivers that take their time do not keep those of others waiting.
+Any number of workers may deliver, because each delivery is taken by compare-and-swap. One owner may occupy two threads
+at most, so that slow receivers do not delay the deliveries of other owners.
 """
 
 import random
@@ -26,12 +26,12 @@ from secateur.errors import SecateurError
 from workers.webhooks.fair_scheduler import FairScheduler
 
 NUM_THREADS: Final = 6
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
 
 
 class WebhookDelivery:
-    """Delivers what is due; ``deliver`` does it once."""
+    """Delivers what is due; ``deliver`` sends one delivery."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class WebhookDelivery:
         self._scheduler = FairScheduler()
 
     def deliver(self) -> bool:
-        """Take one delivery and try it. False when none was due, or only for owners who keep enough of us busy.
+        """Take one delivery and try it. Return False if none is due, or only for owners that occupy enough threads.
 
         Raises:
-            Unavailable: the database does not answer. What was sent meanwhile is sent again, with the same id.
+            Unavailable: the database does not answer. If the delivery was sent, it is sent again with the same id.
         """
         with self._database.read() as session:
             waiting = outbox.owners_due(session, now=now())
@@ -86,7 +86,7 @@ class WebhookDelivery:
             answer = outbound.post(webhook.url, body, signed, targets=self._targets, resolve=resolve)
         except outbound.Unreachable as fault:
             return DeliveryAttempt(None, str(fault), time.monotonic() - began)
-        except Exception as fault:  # noqa: BLE001 - a delivery that nobody settles would be tried each minute for ever
+        except Exception as fault:  # noqa: BLE001 - a delivery without a result would be tried each minute for ever
             logger("webhooks").exception("unexpected error", delivery=delivery.id)
             return DeliveryAttempt(None, f"{type(fault).__name__}: {str(fault)[:200]}", time.monotonic() - began)
         return DeliveryAttempt(
@@ -94,20 +94,23 @@ class WebhookDelivery:
         )
 
     def forget(self) -> None:
-        """Remove what has been in the log long enough."""
+        """Remove old deliveries from the log."""
         with self._database.write() as session:
             outbox.forget(session, now=now())
 
 
 def _end(span: Span, tried: DeliveryAttempt) -> None:
-    """Say how a try went. What a receiver answered in words is for the owner of the webhook, not for the operator."""
+    """End the span with the result of a try.
+
+    The text of the answer is for the webhook's owner, not for the operator.
+    """
     if tried.status is not None:
         span.note(status=tried.status)
     span.end(None if tried.arrived else "not reached" if tried.status is None else f"status {tried.status}")
 
 
 def retry_after_seconds_of(retry_after: str | None, *, now: datetime) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, as a number or as a date; None when it is neither.
+    """Return the seconds that a ``Retry-After`` header asks for, as a number or a date; None if it is neither.
 
     >>> retry_after_seconds_of("120", now=datetime.now(UTC))
     120.0
@@ -125,7 +128,7 @@ def retry_after_seconds_of(retry_after: str | None, *, now: datetime) -> float |
 
 @contextmanager
 def delivering(deliverer: WebhookDelivery) -> Iterator[None]:
-    """Deliver, in threads, while the block runs. What is being sent at its end is sent to its end."""
+    """Deliver in threads while the block runs. At its end, deliveries under way have a second to finish."""
     ended = threading.Event()
 
     def loop(is_first: bool) -> None:
@@ -138,10 +141,10 @@ def delivering(deliverer: WebhookDelivery) -> Iterator[None]:
                 if deliverer.deliver():
                     continue
             except SecateurError as fault:
-                logger("webhooks").warning("put off", fault=fault.detail)
-            except Exception:  # noqa: BLE001 - a loop that stops at a fault tells nobody anything
+                logger("webhooks").warning("delivery postponed", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - if the loop stopped, nothing would be delivered any more
                 logger("webhooks").exception("delivery failed")
-            ended.wait(LOOK_SECONDS)
+            ended.wait(POLL_SECONDS)
 
     threads = [
         threading.Thread(target=loop, args=[number == 0], name=f"webhooks-{number}", daemon=True)

@@ -14,7 +14,7 @@ from workers.child import log
 def lines() -> Iterator[list[LogLine]]:
     """What was sent up; at the end the loggers are as they were."""
     sent: list[LogLine] = []
-    loggers = [logging.getLogger(name) for name in log.OURS]
+    loggers = [logging.getLogger(name) for name in log.PACKAGES]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     log.forward_logs(sent.append)
     yield sent

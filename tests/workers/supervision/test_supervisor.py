@@ -137,7 +137,7 @@ def test_a_check_that_finds_more_than_an_event_holds_makes_its_upload_ready(benc
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        pytest.param("wrong_summary", "something else than was asked", id="something else"),
+        pytest.param("wrong_summary", "another type than expected", id="something else"),
         pytest.param("find_too_much", "more than 8388608 bytes", id="more than may be"),
         pytest.param("find_nothing", "left no file of that name", id="nothing"),
         pytest.param("find_what_is_not_its_own", "left no file of that name", id="a link"),

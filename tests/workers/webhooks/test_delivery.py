@@ -25,7 +25,7 @@ from infra.webhooks.dns import Lookups
 from secateur.protocol.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
-from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, WebhookDelivery, delivering, retry_after_seconds_of
+from workers.webhooks.delivery import NUM_THREADS, POLL_SECONDS, WebhookDelivery, delivering, retry_after_seconds_of
 from workers.webhooks.fair_scheduler import MOST_AT_ONCE
 
 
@@ -200,7 +200,7 @@ def test_a_receiver_that_never_answers_keeps_only_its_owner_waiting(
         silent.settimeout(10)
         for _ in range(MOST_AT_ONCE):
             connections.enter_context(silent.accept()[0])
-        silent.settimeout(2 * LOOK_SECONDS)
+        silent.settimeout(2 * POLL_SECONDS)
         with pytest.raises(TimeoutError):  # by now every thread has looked for work
             connections.enter_context(silent.accept()[0])
         hook = due(bench, "bob", receiver.url, 3)
