@@ -46,7 +46,7 @@ def collect(database: Database, store: Store, *, grace_seconds: float, now: date
         Unavailable: the database or the store does not answer. Earlier removals stay; the next call continues.
     """
     removal = partial(_remove, database, store, now=now)
-    gone = partial(_until_none_goes, database, now=now)
+    gone = partial(_remove_in_batches, database, now=now)
     found = Collected(
         jobs=gone(retention.expired_jobs, partial(removal, Job, retention.remove_job)),
         uploads=gone(retention.expired_uploads, partial(removal, Upload, retention.remove_upload)),
@@ -65,7 +65,7 @@ STAGED_SECONDS = 86_400.0
 """The age at which staged bytes are abandoned: no upload is continued a day after its last byte."""
 
 
-def _until_none_goes(database: Database, expired: Expired, remove: Callable[[str], bool], *, now: datetime) -> int:
+def _remove_in_batches(database: Database, expired: Expired, remove: Callable[[str], bool], *, now: datetime) -> int:
     """Remove expired rows in batches until none is left or none can be removed. Return how many were removed."""
     removed = 0
     while True:
