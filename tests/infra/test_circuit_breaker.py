@@ -303,6 +303,6 @@ def test_a_transfer_may_take_longer_than_an_answer(real_servers: Servers, s3_url
     with wired_store(real_servers, s3_url) as (store, _):
         digest, size = store.put(tmp_path / "file")
 
-        store.fetch(digest, tmp_path / "copy", check=lambda: pause.wait(0.6))
+        store.fetch(digest, tmp_path / "copy", before_chunk=lambda: pause.wait(0.6))
 
     assert (tmp_path / "copy").stat().st_size == size
