@@ -1,6 +1,8 @@
-"""``python -m infra migrate`` brings the tables to the newest version; ``python -m infra seen`` asks whether a worker
-of this host was seen lately, and fails if not: a health check for containers, where each worker has its own host name.
-``python -m infra collect`` removes what has expired and what nobody needs.
+"""Commands of an installation.
+
+``python -m infra migrate`` brings the tables to the newest version. ``python -m infra seen`` fails unless a worker of
+this host has had a heartbeat lately: a health check for containers, where each worker has its own host name. ``python
+-m infra collect`` removes what has expired and bytes that no row needs.
 """
 
 import argparse
@@ -17,11 +19,11 @@ from infra.storage.store import Store
 from infra.telemetry import logs
 
 SEEN_WITHIN_SWEEPS = 3
-"""As many sweeps may be late before a worker counts as dead; the gateway's readiness allows the same."""
+"""How many heartbeats a worker may miss before it counts as dead. The gateway's readiness allows the same."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do the one thing that was asked for; exit code 1 when no worker was seen."""
+    """Run one command. ``seen`` exits with code 1 if no worker of this host was seen lately."""
     parser = argparse.ArgumentParser(prog="python -m infra", description="Chores of an installation.")
     parser.add_argument("chore", choices=["migrate", "seen", "collect"], nargs="?", default="migrate")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The message broker: Celery over Redis or Valkey. A message is a wake-up that carries a job's id, nothing more.
+"""The message broker: Celery over Redis or Valkey. A message notifies a worker of a job's id, and carries nothing else.
 
 The settings follow measurements; docs/decisions/0004 says which and why.
 """
@@ -21,14 +21,14 @@ from secateur.protocol.work import QUEUE_OF, QUEUES, RUN_TASK, Queue
 
 KEY_PREFIX = "secateur:"
 ANSWER_SECONDS = 2.0
-"""How long whoever sends, counts or looks waits for the broker: what it is asked costs it no time."""
+"""How long to wait for an answer of the broker. All requests to it are cheap."""
 
 VISIBILITY_SECONDS = 3600
-"""After this a message that was not acknowledged is delivered again. Harmless: the second claim of a job fails."""
+"""When a message that was not acknowledged is delivered again. The second claim of a job fails, so this is harmless."""
 
 
 def celery_app(broker_url: str) -> Celery:
-    """A Celery application that speaks to this broker. Makes no connection by itself."""
+    """Return a Celery application for this broker. It does not connect yet."""
     app = Celery("secateur", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_serializer="json",
@@ -39,8 +39,8 @@ def celery_app(broker_url: str) -> Celery:
         task_create_missing_queues=False,
         task_queues=[entity.Queue(name) for name in QUEUES],
         task_default_queue="jobs",
-        # a worker takes a message when a slot is free, however many it could not acknowledge: a broker that goes away
-        # while all slots are busy would leave it deaf for ever, were those counted
+        # A worker takes a message whenever a slot is free. If unacknowledged messages counted, a broker that fails
+        # while all slots are busy would leave the worker without messages for ever.
         worker_prefetch_multiplier=0,
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -62,10 +62,13 @@ def celery_app(broker_url: str) -> Celery:
 
 
 class Publisher:
-    """Sends the message that wakes a worker for a job."""
+    """Publishes the messages that notify workers of jobs."""
 
     def __init__(self, app: Celery) -> None:
-        """Send through an application of its own: one that takes messages must be able to wait for them."""
+        """Publish through ``app``, whose time-outs become short.
+
+        A worker's application must not be used: it has to wait for messages.
+        """
         self._app = app
         limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
         app.conf.broker_transport_options = app.conf.broker_transport_options | limits
@@ -75,10 +78,10 @@ class Publisher:
         """Send a job's id to its queue.
 
         Raises:
-            Unavailable: the broker does not answer, or is full. The row stays queued; a sweep sends the message later.
+            Unavailable: the broker does not answer, or is full. The row stays queued; a reaper sends the message later.
         """
         queue = QUEUE_OF[job.kind]  # type: ignore[index]
-        self.ping()  # fails at once; kombu's own client would try for six seconds first
+        self.ping()  # fails at once; kombu's client would retry for six seconds
         try:
             self._app.send_task(RUN_TASK, args=[job.id], queue=queue, retry=False)
         except (OperationalError, redis.RedisError, OSError) as fault:
@@ -87,26 +90,26 @@ class Publisher:
             raise Unavailable(f"The broker takes no message: {fault}") from fault
 
     def waiting(self, queue: Queue) -> int:
-        """How many messages of a queue no worker has taken yet.
+        """Return how many messages wait in a queue.
 
         Raises:
             Unavailable: the broker does not answer.
         """
-        self._breaker.check(self._ask)
-        with self._asked() as client:
+        self._breaker.check(self._probe)
+        with self._guarded() as client:
             return int(client.llen(KEY_PREFIX + queue))
 
     def ping(self) -> None:
         """Raise ``Unavailable`` unless the broker answers within two seconds."""
-        if not self._breaker.check(self._ask):
-            self._ask()
+        if not self._breaker.check(self._probe):
+            self._probe()
 
-    def _ask(self) -> None:
-        with self._asked() as client:
+    def _probe(self) -> None:
+        with self._guarded() as client:
             client.ping()
 
     @contextmanager
-    def _asked(self) -> Iterator[Any]:
+    def _guarded(self) -> Iterator[Any]:
         try:
             with connect(self._app.conf.broker_url) as client:
                 yield client
@@ -121,7 +124,7 @@ def _is_timeout(fault: BaseException | None) -> bool:
 
 
 def connect(url: str) -> Any:
-    """A plain client for Celery's spelling of a Redis URL (``redis+socket://`` is redis-py's ``unix://``)."""
+    """Return a plain Redis client for a URL of Celery, which writes ``redis+socket://`` for redis-py's ``unix://``."""
     plain = url.replace("redis+socket://", "unix://", 1)
     once = Retry(NoBackoff(), retries=0)
     return redis.Redis.from_url(plain, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=once)

@@ -1,7 +1,7 @@
 """A circuit breaker for one part: once it has timed out, callers fail at once instead of waiting for it in turn.
 
-A part that refuses is noticed at once by each caller. A part that hangs holds every caller until its time-out, and
-forty such requests take all the threads of a gateway.
+A part that refuses connections fails each caller at once. A part that hangs blocks every caller until its time-out, and
+forty such requests occupy all threads of a gateway.
 """
 
 import threading
@@ -41,10 +41,10 @@ class CircuitBreaker:
             self._next_probe = self._clock() + PAUSE_SECONDS
 
     def check(self, probe: Callable[[], object]) -> bool:
-        """Return when the part is worth a call. True if it has just answered the probe.
+        """Return if the part may be called. True if it has just answered the probe.
 
         Args:
-            probe: something small that the part must answer. One caller at a time sends it, once a second.
+            probe: a cheap request that the part must answer. One caller at a time sends it, once a second.
 
         Raises:
             Unavailable: the breaker is open, and another caller sends the next probe.

@@ -1,4 +1,4 @@
-"""Every setting, read from the environment (``SECATEUR_...``) when asked for, never at import."""
+"""Every setting. ``Settings()`` reads the environment (``SECATEUR_...``); importing the module does not."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Defaults run the whole service on one machine, with all state under ``data_dir``."""
+    """The settings. The defaults run the whole service on one machine, with all state in ``data_dir``."""
 
     model_config = SettingsConfigDict(env_prefix="SECATEUR_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -31,13 +31,15 @@ class Settings(BaseSettings):
     resume_hours: float = Field(default=24.0, gt=0, description="How long an unfinished upload waits for more bytes.")
     keep_uploads_days: float = Field(default=0.0, ge=0, description="Days until an upload is removed; 0: never.")
     keep_jobs_days: float = Field(default=0.0, ge=0, description="Days until an ended job is removed; 0: never.")
-    collect_seconds: float = Field(default=3600.0, gt=0, description="How often workers remove what nobody needs.")
-    collect_grace_seconds: float = Field(default=3600.0, ge=0, description="Age at which bytes without a row go.")
+    collect_seconds: float = Field(default=3600.0, gt=0, description="How often workers collect garbage.")
+    collect_grace_seconds: float = Field(
+        default=3600.0, ge=0, description="Age at which stored bytes without a row are removed."
+    )
     metrics_token: str = Field(
         default="",
         repr=False,
         pattern="^(|[!-~]{16,})$",
-        description="Opens /metrics, also without a database. Empty: only keys do.",
+        description="Token for /metrics that also works without a database. Empty: only API keys work.",
     )
     requests_per_minute: int = Field(
         default=6000, ge=0, description="Requests of an owner in a minute, where there are keys; 0: any number."
@@ -47,35 +49,37 @@ class Settings(BaseSettings):
         default=10.0,
         ge=1.0,
         le=60.0,
-        description="How long database and store may take to answer before they count as away.",
+        description="How long database and store may take to answer before they count as unavailable.",
     )
-    lease_seconds: float = Field(default=30.0, gt=0, description="A worker that is silent this long has lost its job.")
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="A worker without a heartbeat for this long loses its job."
+    )
     heartbeat_seconds: float = Field(default=1.0, gt=0, description="How often a worker saves progress and its lease.")
     sweep_seconds: float = Field(
-        default=10.0, gt=0, description="How often lost jobs and lost messages are looked for."
+        default=10.0, gt=0, description="How often workers look for lost jobs and lost messages."
     )
-    max_attempts: int = Field(default=3, ge=1, description="Runs of one job before it fails for good.")
+    max_attempts: int = Field(default=3, ge=1, description="Attempts at one job before it fails permanently.")
     job_memory_bytes: int | None = Field(
         default=None, description="Limit on the data memory of a job's process. Default: no limit."
     )
     job_file_bytes: int | None = Field(
         default=64 * 1024**3, gt=0, description="Largest file that a job's process may write."
     )
-    job_output_files: int = Field(default=256, ge=1, description="How many files a job may leave.")
+    job_output_files: int = Field(default=256, ge=1, description="Most files that a job may produce.")
     job_output_bytes: int = Field(
-        default=64 * 1024**3, gt=0, description="How many bytes the files that a job leaves may hold together."
+        default=64 * 1024**3, gt=0, description="Most bytes that the files of a job may hold together."
     )
     checkpoint_seconds: float = Field(
-        default=5.0, ge=0, description="How often a job keeps how far it is, at most; 0: at every epoch and step."
+        default=5.0, ge=0, description="Least time between two checkpoints of a job; 0: at every epoch and step."
     )
     checkpoint_bytes: int = Field(
-        default=8 * 1024**3, ge=0, description="Largest state that a job may keep; 0: none is kept."
+        default=8 * 1024**3, ge=0, description="Largest checkpoint of a job; 0: no checkpoints."
     )
     sandbox: Literal["require", "prefer", "off"] = Field(
-        default="prefer", description="Whether a worker starts only when the kernel confines its jobs."
+        default="prefer", description="Whether a worker starts only if the kernel confines its jobs."
     )
     warm_children: bool = Field(
-        default=True, description="Whether a job's process is started before its job is there, one per slot."
+        default=True, description="Whether each slot starts a child process in advance, before there is a job."
     )
 
     deliver_webhooks: bool = Field(
@@ -83,14 +87,16 @@ class Settings(BaseSettings):
     )
     webhook_targets: Literal["public", "any"] = Field(
         default="public",
-        description="Where webhooks may go: https to public addresses only, or also http and private networks.",
+        description="Allowed addresses of webhooks: https to public addresses, or also http and private networks.",
     )
 
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines are written.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
 
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to have the settings that were made here, and no others."""
+        """Return the environment variables that give another process these settings. Unset ones are left out."""
         made = self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
         prefix = self.model_config["env_prefix"]
         return {f"{prefix}{name.upper()}": str(value) for name, value in made.items()}

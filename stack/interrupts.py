@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment, also twice: the first ends what runs, later ones hurry the ending."""
+"""Handles Ctrl-C and SIGTERM at any moment: the first signal stops the stack, later ones make it stop faster."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Turns the first signal into one ``KeyboardInterrupt``, outside of blocks that must not be cut in two."""
+    """Raises one ``KeyboardInterrupt`` for the first signal, but not within blocks that must not be interrupted."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -18,7 +18,7 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Listen to the signals while the block runs. Only the main thread may."""
+        """Handle the signals while the block runs. Call it in the main thread."""
         before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
             yield
@@ -28,7 +28,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """A block in which a signal is only noted; its ``KeyboardInterrupt`` comes at the end of the block."""
+        """Delay the ``KeyboardInterrupt`` of a signal to the end of the block."""
         self._held += 1
         try:
             yield

@@ -1,6 +1,6 @@
-"""One machine's Secateur: broker, two workers and the gateway, started in order and stopped in reverse.
+"""Secateur on one machine: broker, two workers and the gateway, started in order and stopped in reverse.
 
-Two worker processes, so that the check of an upload never waits behind somebody's long job.
+There are two worker processes, so that the check of an upload never waits for a long job.
 """
 
 import os
@@ -18,94 +18,94 @@ from infra.settings import Settings
 from secateur.client.api import Secateur
 from secateur.errors import SecateurError, Unavailable
 from stack.broker import broker_command, broker_url, socket_for
-from stack.faults import StackFault
-from stack.folder import owned
+from stack.faults import StackError
+from stack.folder import exclusive
 from stack.interrupts import Interrupts
-from stack.keeper import Keeper
+from stack.processes import Processes
 
 BROKER_SECONDS = 10.0
 READY_SECONDS = 90.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 WORKER: Final = (sys.executable, "-m", "workers")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A running stack. Call ``tend`` now and then: it starts again what has died."""
+    """A running stack. Call ``restart_dead`` regularly."""
 
     url: str
-    keeper: Keeper
+    processes: Processes
 
-    def tend(self) -> list[str]:
-        """Names of the parts that had to be started again."""
-        return self.keeper.tend()
+    def restart_dead(self) -> list[str]:
+        """Restart parts that have died, and return their names."""
+        return self.processes.restart_dead()
 
 
 @contextmanager
 def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str] = WORKER) -> Iterator[Machine]:
-    """Everything running and ready while the block runs; nothing of it left afterwards, however the block ends.
+    """Run the stack, ready for requests, while the block runs. Stop all its processes at the end.
 
     Args:
         settings: of all parts.
-        interrupts: what the signals of this process come to.
+        interrupts: of this process.
         worker: the command of a worker, without its queues.
 
     Raises:
-        StackFault: the port or the data folder is taken, or a part does not start.
+        StackError: the port or the data folder is taken, or a part does not start.
         KeyboardInterrupt: a signal came; everything has been stopped.
     """
     port = usable_port(settings.host, settings.port)
     data_dir = settings.data_dir.resolve()
-    with owned(data_dir), socket_for(data_dir / "broker") as broker_socket:
+    with exclusive(data_dir), socket_for(data_dir / "broker") as broker_socket:
         url = settings.broker_url or broker_url(broker_socket)
         fixed = settings.model_copy(update={"data_dir": data_dir, "broker_url": url, "port": port})
         environment = os.environ | fixed.environment()
-        keeper = Keeper(data_dir / "logs", environment, interrupts)
+        processes = Processes(data_dir / "logs", environment, interrupts)
         try:
             if not settings.broker_url:
-                keeper.start("broker", broker_command(broker_socket, data_dir / "broker"))
-            _wait_for_broker(keeper, url)
+                processes.start("broker", broker_command(broker_socket, data_dir / "broker"))
+            _wait_for_broker(processes, url)
             _migrate(settings)
-            keeper.start("worker-jobs", [*worker, "--queues", "jobs"])
-            keeper.start("worker-checks", [*worker, "--queues", "checks"])
-            keeper.start("gateway", [sys.executable, "-m", "service"])
+            processes.start("worker-jobs", [*worker, "--queues", "jobs"])
+            processes.start("worker-checks", [*worker, "--queues", "checks"])
+            processes.start("gateway", [sys.executable, "-m", "service"])
             address = f"http://{settings.host}:{port}"
-            _wait_until_ready(keeper, address)
-            yield Machine(address, keeper)
+            _wait_until_ready(processes, address)
+            yield Machine(address, processes)
         finally:
             with interrupts.held():
-                keeper.stop()
+                processes.stop()
 
 
 def usable_port(host: str, port: int) -> int:
-    """The port, if nobody listens on it; for 0, one that is free. Asked before anything is started.
+    """Return the port if it is free; for 0, return a free port. Call it before any process is started.
 
     Raises:
-        StackFault: it is taken, with what to do.
+        StackError: the port is taken.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as fault:
-            raise StackFault(
+            raise StackError(
                 f"Cannot listen on {host}:{port}: {fault.strerror}.",
-                "Stop what listens there, or choose another port with --port.",
+                "Stop the program that listens there, or choose another port with --port.",
             ) from fault
         found: int = probe.getsockname()[1]
         return found
 
 
-def _wait_for_broker(keeper: Keeper, url: str) -> None:
+def _wait_for_broker(processes: Processes, url: str) -> None:
     publisher, deadline = Publisher(celery_app(url)), time.monotonic() + BROKER_SECONDS
     while True:
-        keeper.check()
+        processes.check()
         try:
             return publisher.ping()
         except Unavailable as fault:
             if time.monotonic() > deadline:
-                raise StackFault("The broker does not answer.", "Look at SECATEUR_BROKER_URL.") from fault
-            time.sleep(LOOK_SECONDS)
+                raise StackError("The broker does not answer.", "Look at SECATEUR_BROKER_URL.") from fault
+            time.sleep(POLL_SECONDS)
 
 
 def _migrate(settings: Settings) -> None:
@@ -113,23 +113,23 @@ def _migrate(settings: Settings) -> None:
     try:
         database.migrate()
     except SecateurError as fault:
-        raise StackFault(fault.detail, "Look at SECATEUR_DATABASE_URL.") from fault
+        raise StackError(fault.detail, "Look at SECATEUR_DATABASE_URL.") from fault
     finally:
         database.close()
 
 
-def _wait_until_ready(keeper: Keeper, url: str) -> None:
+def _wait_until_ready(processes: Processes, url: str) -> None:
     deadline, missing = time.monotonic() + READY_SECONDS, "the gateway does not answer"
     with Secateur(url, api_key="") as service:
         while time.monotonic() < deadline:
-            keeper.check()
+            processes.check()
             try:
                 readiness = service.readiness()
             except SecateurError:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
                 continue
             if readiness.status == "ready":
                 return
             missing = "; ".join(f"{name}: {said}" for name, said in readiness.checks.items() if said != "ok")
-            time.sleep(4 * LOOK_SECONDS)
-    raise StackFault(f"Not ready after {READY_SECONDS:.0f} seconds: {missing}", "The logs of the parts tell more.")
+            time.sleep(4 * POLL_SECONDS)
+    raise StackError(f"Not ready after {READY_SECONDS:.0f} seconds: {missing}", "See the logs of the parts.")

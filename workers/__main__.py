@@ -1,4 +1,4 @@
-"""``python -m workers --queues checks,jobs --slots 1``: a worker process. SIGTERM gives its jobs back and ends it."""
+"""``python -m workers --queues checks,jobs --slots 1``: a worker. SIGTERM returns its jobs to the queue and ends it."""
 
 import argparse
 import os
@@ -21,11 +21,11 @@ from secateur.protocol.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
 from workers.background.reaper import Reaper, reaping
-from workers.sandbox.level import FULL, Sandbox, prepared
+from workers.sandbox.level import FULL, Sandbox, prepare_sandbox
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
-from workers.supervision.outputs import Bounds
+from workers.supervision.outputs import OutputLimits
 from workers.supervision.process import child_command
 from workers.supervision.scratch import scratch
 from workers.supervision.supervisor import Supervisor
@@ -33,13 +33,13 @@ from workers.webhooks.delivery import WebhookDelivery, delivering
 
 
 def main(arguments: Sequence[str] | None = None, *, command: Command = child_command) -> None:
-    """Wire everything together and serve until told to stop.
+    """Create the parts of a worker, and serve until a signal.
 
     Args:
-        arguments: those of the command line by default.
-        command: the program of a job's process; whole services are tested with one that needs no TensorFlow.
+        arguments: of the command line; None: those of this process.
+        command: the program of a child process. Tests of whole services use one that needs no TensorFlow.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to drain
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until ``serve`` installs its own handler
     options = _parser().parse_args(arguments)
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
         Store.from_url(settings.store, answer_seconds=settings.answer_seconds),
         threading.Event(),
     )
-    publisher = Publisher(celery_app(settings.broker))  # an app of its own: a worker's app knows only its own queues
+    publisher = Publisher(celery_app(settings.broker))  # a separate app: a worker's app knows only its own queues
     kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
     with scratch(settings.scratch) as folder, ExitStack() as opened:
         sandbox = _sandbox(settings, folder)
         children = Children(folder, sandbox, settings.job_memory_bytes, command)
-        sweep = Reaper(database, publisher, settings, options.queues, sandbox=sandbox.level)
-        opened.enter_context(reaping(sweep, every_seconds=settings.sweep_seconds))
+        reaper = Reaper(database, publisher, settings, options.queues, sandbox=sandbox.level)
+        opened.enter_context(reaping(reaper, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
         traces = Traces.from_environment("secateur-worker")
         opened.callback(traces.close)
@@ -62,25 +62,25 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
             opened.enter_context(delivering(WebhookDelivery(database, settings.webhook_targets, traces=traces)))
         if settings.warm_children:
             opened.enter_context(children.kept_warm(kinds, slots=options.slots, draining=draining))
-        bounds = Bounds(settings.job_output_files, settings.job_output_bytes)
+        limits = OutputLimits(settings.job_output_files, settings.job_output_bytes)
         keeping = CheckpointPolicy(
             settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes
         )
-        context = WorkerContext(database, store, draining, children, bounds, keeping, traces)
+        context = WorkerContext(database, store, draining, children, limits, keeping, traces)
         supervisor = Supervisor(context, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()
 
 
 def _sandbox(settings: Settings, folder: Path) -> Sandbox:
-    """What jobs will be confined by, found out by an attack; the end of this process when that is not enough."""
+    """Prepare and attack the sandbox. Exit if the settings require a stronger one."""
     try:
-        sandbox = prepared(settings.sandbox, folder, file_bytes=settings.job_file_bytes)
+        sandbox = prepare_sandbox(settings.sandbox, folder, file_bytes=settings.job_file_bytes)
     except SandboxMissing as fault:
         logger("workers").error("no sandbox", fault=fault.detail, suggestions=list(fault.suggestions))
         sys.exit(os.EX_CONFIG)
-    told = logger("workers").info if sandbox.level == FULL else logger("workers").warning
-    told("sandbox", level=sandbox.level, missing=list(sandbox.missing))
+    log = logger("workers").info if sandbox.level == FULL else logger("workers").warning
+    log("sandbox", level=sandbox.level, missing=list(sandbox.missing))
     return sandbox
 
 

@@ -1,7 +1,7 @@
-"""The Celery side of a worker: one task, which hands a job's id to the supervisor.
+"""The Celery side of a worker: one task, which passes a job's id to the supervisor.
 
-The pool is of threads: a task only watches over a process of its own, and threads share the flag that drains
-them. Nothing of TensorFlow is ever imported here, so there is nothing that a fork could break.
+The pool uses threads, because a task only watches over a child process, and threads share the flag that drains them.
+TensorFlow is never imported in this process.
 """
 
 import os
@@ -18,11 +18,12 @@ from infra.broker import celery_app
 from secateur.protocol.work import RUN_TASK
 
 DRAIN_SECONDS = 20.0
-"""How long jobs may take to be given back. Whoever is slower is left to its lease."""
+"""How long draining may take. Jobs that are not returned to the queue by then are recovered when their lease
+expires."""
 
 
 def worker_app(broker_url: str, run: Callable[[str], None]) -> Celery:
-    """A Celery application that runs jobs. It has the one task that exists, and no remote control."""
+    """Return a Celery application whose one task runs jobs. It has no remote control."""
     app = celery_app(broker_url)
     app.conf.update(worker_enable_remote_control=False, worker_send_task_events=False)
 
@@ -36,7 +37,7 @@ def worker_app(broker_url: str, run: Callable[[str], None]) -> Celery:
 def serve(app: Celery, queues: Sequence[str], *, slots: int, draining: threading.Event) -> None:
     """Take messages until SIGTERM or SIGINT, then drain and return. Call it from the main thread.
 
-    A second signal changes nothing: what is being given back should be.
+    A second signal has no effect, so that the jobs under way are still returned to the queue.
     """
     controller: Any = WorkController(
         app=app,

@@ -46,9 +46,9 @@ def take(folder: str, store: str, told: Connection) -> None:
     """The worker's part, in a process of its own: store each checkpoint that is announced, then remove it."""
     blobs = Store.from_url(store)
     file = ProducedFile(name=CHECKPOINT, media_type="application/octet-stream")
-    bounds = outputs.Bounds(num_files=1, num_bytes=8 * 1024**3)
+    limits = outputs.OutputLimits(num_files=1, num_bytes=8 * 1024**3)
     while told.recv():
-        outputs.collect(blobs, Path(folder), [file], announce=lambda _: None, bounds=bounds, between=lambda: None)
+        outputs.collect(blobs, Path(folder), [file], announce=lambda _: None, limits=limits, before_chunk=lambda: None)
         (Path(folder) / CHECKPOINT).unlink()
 
 

@@ -13,7 +13,7 @@ from gateways import prepared
 
 from infra.accounts import api_keys
 from infra.db.database import now
-from infra.jobs import lifecycle
+from infra.jobs import creation, lifecycle
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.settings import Settings
@@ -123,7 +123,7 @@ class Contents:
         labels = {f"label {number}": "x" * 200 for number in range(32)}
         spec = self.pair() | {"steps": STEPS, "labels": labels} | changes
         with self._database.write() as session:
-            return lifecycle.create(session, CompressSpec.model_validate(spec)).id
+            return creation.create_job(session, CompressSpec.model_validate(spec)).id
 
     def cancelled_job(self) -> dict[str, str]:
         """A job that can be retried, or deleted."""

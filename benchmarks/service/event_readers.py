@@ -27,7 +27,7 @@ import psutil
 from gateways import gateway, prepared
 
 from infra.db.database import Database
-from infra.jobs import events, lifecycle
+from infra.jobs import creation, events, lifecycle
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
 from secateur.protocol.states import JobState
@@ -51,7 +51,7 @@ class Reader:
 def claimed(database: Database) -> str:
     """A running job. Returns its id."""
     with database.write() as session:
-        job = lifecycle.create(session, SPEC)
+        job = creation.create_job(session, SPEC)
         assert lifecycle.claim(session, job.id, lease_seconds=3600) is not None
         return job.id
 
@@ -143,7 +143,7 @@ async def measure(url: str, process: psutil.Process, database: Database, options
 def last_event(database: Database, job_id: str) -> int:
     """The number of the newest event of a job."""
     with database.read() as session:
-        return events.pulses(session, [job_id])[job_id].last
+        return events.event_positions(session, [job_id])[job_id].last
 
 
 def spread(values: list[float], factor: float = 1.0) -> dict[str, float]:

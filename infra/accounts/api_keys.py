@@ -1,6 +1,6 @@
 """Rows of API keys. Functions work inside the caller's transaction and take the time as an argument.
 
-A row is never removed: once a service has had a key it asks for one, also when the last was revoked.
+Rows are never removed: a service that ever had a key requires a key, also after the last one was revoked.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from secateur.ids import new_id
 from secateur.protocol.keys import SCOPES, KeyState, Scope
 
 TOUCH_SECONDS = 60.0
-"""How exactly it is known when a key was last used: a write for every request would be too many."""
+"""The resolution of ``last_used_at``: writing it for every request would cost too much."""
 
 
 def create(
@@ -29,7 +29,16 @@ def create(
     expires_at: datetime | None = None,
     now: datetime,
 ) -> tuple[ApiKey, str]:
-    """Write a new key. Returns its row and its text, which is kept nowhere."""
+    """Write a new key. Return its row and its text, which is stored nowhere.
+
+    Args:
+        session: the caller's transaction.
+        name: what the owner calls the key.
+        owner: the uploads and jobs of this owner are accessible with the key.
+        scopes: what the key permits.
+        expires_at: when it becomes invalid; None: never.
+        now: the time of creation.
+    """
     prefix = key_text.new_prefix()
     text = key_text.mint(prefix)
     key = ApiKey(
@@ -48,12 +57,12 @@ def create(
 
 
 def exist(session: Session) -> bool:
-    """Whether there ever was a key, usable or not."""
+    """Return whether a key was ever created, valid or not."""
     return session.scalar(select(ApiKey.id).limit(1)) is not None
 
 
 def identify(session: Session, text: str, *, now: datetime) -> ApiKey | None:
-    """The key that this text is, if it may be used: neither revoked nor expired, nor replaced too long ago."""
+    """Return the valid key with this text: not revoked, not expired, and not replaced before the grace period."""
     prefix = key_text.prefix_of(text)
     key = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix)) if prefix else None
     if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
@@ -61,22 +70,22 @@ def identify(session: Session, text: str, *, now: datetime) -> ApiKey | None:
     digest = key_text.digest_of(text)
     if hmac.compare_digest(digest, key.secret_digest):
         return key
-    was_it = key.former_digest is not None and hmac.compare_digest(digest, key.former_digest)
-    return key if was_it and key.former_until is not None and now < key.former_until else None
+    is_former = key.former_digest is not None and hmac.compare_digest(digest, key.former_digest)
+    return key if is_former and key.former_until is not None and now < key.former_until else None
 
 
 def is_stale(key: ApiKey, *, now: datetime) -> bool:
-    """Whether it is time to write down again that a key was used."""
+    """Return whether ``last_used_at`` of a key should be written again."""
     return key.last_used_at is None or key.last_used_at < now - timedelta(seconds=TOUCH_SECONDS)
 
 
 def touch(session: Session, key_id: str, *, now: datetime) -> None:
-    """Remember when a key was used."""
+    """Write when a key was last used."""
     session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
 
 
 def rotate(session: Session, key: ApiKey, *, grace_seconds: float, now: datetime) -> str:
-    """Give a key a new secret; the one before stays valid for a while. Returns the new text."""
+    """Give a key a new secret, and return its new text. The old secret stays valid for ``grace_seconds``."""
     text = key_text.mint(key.prefix)
     key.former_digest, key.former_until = key.secret_digest, now + timedelta(seconds=grace_seconds)
     key.secret_digest = key_text.digest_of(text)
@@ -84,19 +93,27 @@ def rotate(session: Session, key: ApiKey, *, grace_seconds: float, now: datetime
 
 
 def revoke(key: ApiKey, *, now: datetime) -> None:
-    """Make a key unusable, at once and for good."""
+    """Make a key invalid, at once and permanently."""
     key.revoked_at = key.revoked_at or now
 
 
 def get(session: Session, key_id: str, *, hold: bool = False) -> ApiKey | None:
-    """The row. ``hold`` keeps others who hold it waiting: of two who rotate a key, one comes after the other."""
+    """Return the row. ``hold`` locks it until the transaction ends, so that requests rotate a key one by one."""
     return session.get(ApiKey, key_id, with_for_update=hold)
 
 
 def page(
     session: Session, *, limit: int, now: datetime, state: KeyState | None = None, after: Position | None = None
 ) -> Sequence[ApiKey]:
-    """Keys of that state, or of all, newest first, that come after a position."""
+    """Return the keys that come after a position, newest first.
+
+    Args:
+        session: the caller's transaction.
+        limit: the size of the page.
+        now: the time by which keys count as expired.
+        state: only keys in this state; None: all keys.
+        after: the position of the last key of the page before; None: start at the newest key.
+    """
     query = select(ApiKey) if state is None else select(ApiKey).where(_is(state, now))
     return newest_first(session, ApiKey, query, limit=limit, after=after)
 

@@ -1,7 +1,7 @@
-"""What an API key looks like: ``sk_<prefix>_<secret><checksum>``, all in hexadecimal digits.
+"""The text of an API key: ``sk_<prefix>_<secret><checksum>``, in hexadecimal digits.
 
-The prefix finds the row and may be shown; the secret has 256 random bits, so that one plain SHA-256 of the text keeps
-it; the checksum tells a key that was cut or mistyped from one that is unknown, without a look into the database.
+The prefix identifies the row and may be shown. The secret has 256 random bits, so a plain SHA-256 of the text is safe
+to store. The checksum recognises a truncated or mistyped key without a query to the database.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ _FORM = re.compile(r"(sk_([0-9a-f]{12})_[0-9a-f]{64})([0-9a-f]{8})")
 
 
 def new_prefix() -> str:
-    """The public part of a new key."""
+    """Return the public part of a new key."""
     return secrets.token_hex(PREFIX_BYTES)
 
 
 def mint(prefix: str) -> str:
-    """A new key with this prefix."""
+    """Return the text of a new key with this prefix."""
     body = f"sk_{prefix}_{secrets.token_hex(SECRET_BYTES)}"
     return body + _checksum(body)
 
 
 def prefix_of(text: str) -> str | None:
-    """The prefix of a key; None when the text is no key of ours, or a damaged one.
+    """Return the prefix of a key; None if the text is not a key of this service, or a damaged one.
 
     >>> key = mint("0123456789ab")
     >>> prefix_of(key), prefix_of(key[:-1] + "x"), prefix_of("letmein")
@@ -36,7 +36,7 @@ def prefix_of(text: str) -> str | None:
 
 
 def digest_of(text: str) -> str:
-    """What is kept of a key.
+    """Return the digest that is stored for a key.
 
     >>> digest_of("abc")
     'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'

@@ -1,4 +1,4 @@
-"""What each owner may use: the settings say it for all, a row otherwise for one. Inside the caller's transaction."""
+"""The limits of owners: the settings for all, overridden by the row of one. Inside the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,18 +17,18 @@ from infra.settings import Settings
 
 @dataclass(frozen=True)
 class EffectiveLimits(Usage):
-    """What an owner may use at most. 0 is any amount; the size of one upload always has an end."""
+    """The limits in force for an owner. 0 means no limit, except for ``max_upload_bytes``."""
 
     requests_per_minute: int
     max_upload_bytes: int
 
 
 NAMES: Final = tuple(EffectiveLimits.__dataclass_fields__)
-"""Of the limits, and of the columns that say otherwise."""
+"""The names of the limits, which are also the columns that override them."""
 
 
-def usual(settings: Settings) -> EffectiveLimits:
-    """What the settings allow each owner."""
+def defaults(settings: Settings) -> EffectiveLimits:
+    """Return the limits of an owner without a row."""
     return EffectiveLimits(
         stored_bytes=settings.quota_stored_bytes,
         queued_jobs=settings.quota_queued_jobs,
@@ -38,40 +38,40 @@ def usual(settings: Settings) -> EffectiveLimits:
     )
 
 
-def of(session: Session, owner: str, *, settings: Settings) -> EffectiveLimits:
-    """What an owner may use: what its row says, and the settings where that says nothing."""
+def effective(session: Session, owner: str, *, settings: Settings) -> EffectiveLimits:
+    """Return the limits of an owner: those of its row, and those of the settings where the row has null."""
     row = session.get(OwnerLimits, owner)
-    return EffectiveLimits(**asdict(usual(settings)) | ({} if row is None else own(row)))
+    return EffectiveLimits(**asdict(defaults(settings)) | ({} if row is None else overrides(row)))
 
 
-def by(settings: Settings) -> LimitsOf:
-    """``of`` with these settings."""
-    return partial(of, settings=settings)
+def reader(settings: Settings) -> LimitsOf:
+    """Return ``effective`` with these settings, as a function of the session and the owner."""
+    return partial(effective, settings=settings)
 
 
-def own(row: OwnerLimits) -> dict[str, int]:
-    """The limits that a row sets."""
+def overrides(row: OwnerLimits) -> dict[str, int]:
+    """Return the limits that a row overrides."""
     return {name: value for name in NAMES if (value := getattr(row, name)) is not None}
 
 
 def put(session: Session, owner: str, wanted: Mapping[str, int | None], *, now: datetime) -> OwnerLimits:
-    """Set an owner's own limits, all of them: one that is None or missing is again what the settings say."""
+    """Replace the overrides of an owner. A limit that is None or missing is again that of the settings."""
     locks.hold(session, "owner", [owner])
     return session.merge(OwnerLimits(owner=owner, changed_at=now, **{name: wanted.get(name) for name in NAMES}))
 
 
 def reset(session: Session, owner: str) -> None:
-    """Let the settings say again what an owner may use. Twice is once."""
+    """Remove the overrides of an owner. Repeating the call changes nothing."""
     locks.hold(session, "owner", [owner])
     session.execute(delete(OwnerLimits).where(OwnerLimits.owner == owner))
 
 
 def get(session: Session, owner: str, *, hold: bool = False) -> OwnerLimits | None:
-    """The row. ``hold`` keeps others who hold it waiting."""
+    """Return the row. ``hold`` locks it until the transaction ends."""
     return session.get(OwnerLimits, owner, with_for_update=hold)
 
 
 def page(session: Session, *, limit: int, after: str | None = None) -> Sequence[OwnerLimits]:
-    """Owners with limits of their own, by name, that come after this name."""
+    """Return the overrides of owners whose names come after ``after``, sorted by name."""
     rows = select(OwnerLimits).order_by(OwnerLimits.owner).limit(limit)
     return session.scalars(rows if after is None else rows.where(OwnerLimits.owner > after)).all()

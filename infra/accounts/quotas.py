@@ -1,7 +1,7 @@
-"""What an owner uses and may use: bytes stored, jobs queued, jobs running. Inside the caller's transaction.
+"""Quotas of owners: stored bytes, queued jobs, running jobs. Inside the caller's transaction.
 
-A limit of 0 is none. Whoever checks a limit and then writes holds the owner first, so that of two who take the last
-place one is refused.
+A limit of 0 means no limit. A caller that checks a limit and then writes locks the owner first, so that two requests
+cannot both take the last place.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ from secateur.protocol.states import JobState, UploadState
 
 @dataclass(frozen=True)
 class Usage:
-    """What an owner uses, or what each may use at most."""
+    """The usage of an owner, or its limits."""
 
     stored_bytes: int
     queued_jobs: int
@@ -28,16 +28,19 @@ class Usage:
 
 
 LimitsOf = Callable[[Session, str], Usage]
-"""What an owner, given by name, may use."""
+"""Returns the limits of an owner, given its name."""
 
 
 def usage(session: Session, owner: str) -> Usage:
-    """What an owner uses now. Bytes count once for each upload and file, also where two have the same content."""
+    """Return the usage of an owner. Bytes count for each upload and file, also where two have the same content."""
     return Usage(stored_bytes(session, owner), _count(session, owner, _queued()), _count(session, owner, _running()))
 
 
 def stored_bytes(session: Session, owner: str) -> int:
-    """Bytes of an owner's uploads that were not rejected, announced ones too, and of what jobs left and keep."""
+    """Return the bytes of an owner's uploads, unfinished ones included, and of its jobs' artifacts and checkpoints.
+
+    Rejected uploads do not count.
+    """
     announced = select(func.coalesce(func.sum(ResumableUpload.num_bytes), 0)).where(
         ResumableUpload.owner == owner, ResumableUpload.upload_id.is_(None), ResumableUpload.failure.is_(None)
     )
@@ -53,8 +56,8 @@ def stored_bytes(session: Session, owner: str) -> int:
     return sum(int(session.scalar(part) or 0) for part in (uploaded, announced, left, kept))
 
 
-def check_room(session: Session, owner: str, more_bytes: int, limits: Usage) -> None:
-    """Raise ``QuotaExceeded`` unless so many more bytes may be stored."""
+def check_storage(session: Session, owner: str, more_bytes: int, limits: Usage) -> None:
+    """Raise ``QuotaExceeded`` unless the owner may store ``more_bytes`` more bytes."""
     if not limits.stored_bytes:
         return
     used = stored_bytes(session, owner)
@@ -63,7 +66,7 @@ def check_room(session: Session, owner: str, more_bytes: int, limits: Usage) -> 
             f"{owner} stores {used} bytes; {more_bytes} more would exceed the {limits.stored_bytes} that are allowed.",
             suggestions=[
                 "Delete models, data sets or jobs that are no longer needed.",
-                "GET /v1/usage tells the limits.",
+                "GET /v1/usage shows the limits.",
             ],
         )
 
@@ -76,17 +79,17 @@ def check_queue(session: Session, owner: str, limits: Usage) -> None:
     if waiting >= limits.queued_jobs:
         raise QuotaExceeded(
             f"{owner} has {waiting} jobs in the queue; {limits.queued_jobs} are allowed.",
-            suggestions=["Wait until some have begun, or cancel them.", "GET /v1/usage tells the limits."],
+            suggestions=["Wait until some have begun, or cancel them.", "GET /v1/usage shows the limits."],
         )
 
 
 def claim(
     session: Session, job_id: str, limits_of: LimitsOf, *, lease_seconds: float, now: datetime | None = None
 ) -> Job | None:
-    """Take a job as ``jobs.claim`` does, unless its owner has as many running as allowed.
+    """Claim a job (``lifecycle.claim``) unless its owner has as many running jobs as allowed.
 
-    Then it stays queued without a message: the slot is free for others, and the job's turn comes with the end of
-    another job of its owner, or with a sweep.
+    A job that is not claimed for this reason stays queued without a message, and the slot is free for other owners. Its
+    message is sent when another job of the owner ends, or by a reaper.
     """
     job = session.get(Job, job_id)
     if job is not None and job.upload_id is None and (most := limits_of(session, job.owner).running_jobs):
@@ -98,7 +101,7 @@ def claim(
 
 
 def startable(session: Session, waiting: Iterable[Job], limits_of: LimitsOf) -> list[Job]:
-    """Those of the waiting jobs that their owners may run now, in their order; checks of uploads always may."""
+    """Return the waiting jobs that their owners may run now, in the same order. Checks of uploads may always run."""
     found = list(waiting)
     most = {owner: limits_of(session, owner).running_jobs for owner in {job.owner for job in found}}
     if not any(most.values()):
@@ -116,7 +119,7 @@ def startable(session: Session, waiting: Iterable[Job], limits_of: LimitsOf) -> 
 
 
 def next_in_line(session: Session, owner: str, limits: Usage) -> Job | None:
-    """The job that may start now that one of its owner has ended, if it waits for that and has no message."""
+    """Return the job that may start after a job of its owner has ended, if one waits for that without a message."""
     if not limits.running_jobs or _count(session, owner, _running()) >= limits.running_jobs:
         return None
     waiting = select(Job).where(Job.owner == owner, Job.upload_id.is_(None), Job.published_at.is_(None))
@@ -129,7 +132,7 @@ def _queued() -> ColumnElement[bool]:
 
 
 def _running() -> ColumnElement[bool]:
-    """Held by a worker: a sweep that waits for its trials does not count."""
+    """Return the condition for jobs that a worker holds. A sweep that waits for its trials does not count."""
     held = and_(Job.state.in_([JobState.RUNNING, JobState.CANCELLING]), Job.lease_until.is_not(None))
     return and_(held, Job.upload_id.is_(None))
 

@@ -1,6 +1,6 @@
-"""How many requests an owner may send: a sliding window of a minute, counted in the broker's Redis for all gateways.
+"""Rate limits of owners: a sliding window of a minute, counted in the broker's Redis for all gateways.
 
-Without an answer from there each gateway counts for itself for a while: a broker that is down must not close the API.
+If Redis does not answer, each gateway counts by itself for a while: the API stays available without a broker.
 """
 
 import math
@@ -16,12 +16,12 @@ from infra.broker import KEY_PREFIX, connect
 from infra.telemetry.logs import logger
 
 ALONE_SECONDS = 10.0
-"""How long a gateway counts for itself before it asks the broker again."""
+"""How long a gateway counts by itself before it tries the broker again."""
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """Where an owner stands after a request."""
+    """The state of an owner's rate limit after a request."""
 
     is_allowed: bool
     limit: int
@@ -40,7 +40,7 @@ class Rates:
         self._alone_until = 0.0
 
     def take(self, owner: str, per_minute: int) -> Allowance:
-        """Count one request of an owner who may send so many. With another number the window begins anew."""
+        """Count one request of an owner who may send ``per_minute`` requests. Another limit starts a new window."""
         item = RateLimitItemPerMinute(per_minute)
         if time.monotonic() >= self._alone_until:
             try:

@@ -1,7 +1,7 @@
-"""Garbage collection: what has expired, and what crashes left in the store. Safe at any time, any number side by side.
+"""Garbage collection: removes what has expired, and what crashes left in the store.
 
-Each thing goes in a transaction of its own that looks again, so that a job which begins or an upload that comes back
-meanwhile wins.
+Any number of processes may run it at any time. Each removal is a transaction that checks again whether the row has
+expired, so a job that begins or an upload that is repeated meanwhile is kept.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,12 +26,12 @@ BATCH = 200
 Row = TypeVar("Row", Job, Upload)
 
 Expired = Callable[..., Sequence[str]]
-"""Finds ids of what has expired, given a session, ``now`` and a ``limit``."""
+"""Returns ids of expired rows, given a session, ``now`` and a ``limit``."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """How much of each went."""
+    """How many of each kind were removed."""
 
     jobs: int
     uploads: int
@@ -40,13 +40,13 @@ class Collected:
 
 
 def collect(database: Database, store: Store, *, grace_seconds: float, now: datetime) -> Collected:
-    """Remove expired jobs and uploads, then bytes that no row needs and that are older than the grace.
+    """Remove expired jobs and uploads, then bytes that no row needs and that are older than ``grace_seconds``.
 
     Raises:
-        Unavailable: the database or the store does not answer. What went before is gone; the next call goes on.
+        Unavailable: the database or the store does not answer. Earlier removals stay; the next call continues.
     """
     removal = partial(_remove, database, store, now=now)
-    gone = partial(_until_none_goes, database, now=now)
+    gone = partial(_remove_in_batches, database, now=now)
     found = Collected(
         jobs=gone(retention.expired_jobs, partial(removal, Job, retention.remove_job)),
         uploads=gone(retention.expired_uploads, partial(removal, Upload, retention.remove_upload)),
@@ -59,14 +59,14 @@ def collect(database: Database, store: Store, *, grace_seconds: float, now: date
 
 
 RETRY_SECONDS = 86_400.0
-"""How long a job that failed by our fault can be tried again from where it was; after that, from its beginning."""
+"""How long the checkpoint of a job that failed by the service's fault is kept. Later retries begin from the start."""
 
 STAGED_SECONDS = 86_400.0
-"""An upload that is not there in full a day after its last byte will not be."""
+"""The age at which staged bytes are abandoned: no upload is continued a day after its last byte."""
 
 
-def _until_none_goes(database: Database, expired: Expired, remove: Callable[[str], bool], *, now: datetime) -> int:
-    """Remove what has expired, some at a time, until there is no more or nothing goes any more. Returns how many."""
+def _remove_in_batches(database: Database, expired: Expired, remove: Callable[[str], bool], *, now: datetime) -> int:
+    """Remove expired rows in batches until none is left or none can be removed. Return how many were removed."""
     removed = 0
     while True:
         with database.read() as session:
@@ -86,7 +86,16 @@ def _remove(
     *,
     now: datetime,
 ) -> bool:
-    """Remove one that has expired, if that is still so and nobody has come to need it meanwhile."""
+    """Remove a row if it is still expired and no unfinished job needs it. Return whether it was removed.
+
+    Args:
+        database: where the row is.
+        store: where its bytes are.
+        of: the table of the row.
+        remove: removes the row within the transaction.
+        row_id: the id of the row.
+        now: the time by which rows count as expired.
+    """
     with suppress(InUse), retention.removing(database, store) as removal:
         row = removal.session.get(of, row_id, with_for_update=True)
         if row is not None and row.expires_at is not None and row.expires_at < now:

@@ -1,6 +1,6 @@
-"""Removing uploads and jobs with their bytes: when their user says so, or when their time has come.
+"""Removes uploads and jobs with their bytes, on request of the user or when they expire.
 
-Rows go first, in one transaction; their bytes go when that has been committed (``removing``).
+Rows are removed first, in one transaction. Their bytes are removed after it was committed (``removing``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from secateur.protocol.states import FINAL, UNFINISHED
 
 
 def expiry(days: float, *, now: datetime) -> datetime | None:
-    """When something of now expires that is kept for so many days; None, never, for 0.
+    """Return when something that is created now expires. For 0 days: None, never.
 
     >>> from datetime import UTC
     >>> expiry(7, now=datetime(2026, 1, 1, tzinfo=UTC)).date()
@@ -34,7 +34,7 @@ def expiry(days: float, *, now: datetime) -> datetime | None:
 
 @dataclass(frozen=True)
 class Removal:
-    """A transaction in which rows go, and the digests of the bytes that they needed."""
+    """A transaction that removes rows, and the digests of the bytes that the rows needed."""
 
     session: Session
     freed: list[str] = field(default_factory=list)
@@ -42,12 +42,12 @@ class Removal:
 
 @contextmanager
 def removing(database: Database, store: Store) -> Iterator[Removal]:
-    """A transaction for removals. When it has been committed, the bytes go that no row needs any more.
+    """Run the block in a transaction. After its commit, remove the bytes that no row needs any more.
 
-    Should the store not answer then, or this process end, they stay without a row, and the next collection finds them.
+    If the store does not answer then, or this process ends, the bytes stay without a row until the next collection.
 
     Raises:
-        Whatever the block or its commit raises; then rows and bytes are as they were.
+        Whatever the block or its commit raises. Rows and bytes are unchanged then.
     """
     with database.write() as session:
         removal = Removal(session)
@@ -59,10 +59,10 @@ def removing(database: Database, store: Store) -> Iterator[Removal]:
 
 
 def remove_upload(removal: Removal, upload: Upload) -> None:
-    """Remove an upload that the caller holds, its check, and its bytes unless something else needs them.
+    """Remove an upload that the caller has locked, its check, and its bytes unless another row needs them.
 
     Raises:
-        InUse: unfinished jobs need it; says which.
+        InUse: unfinished jobs need the upload; the message names them.
     """
     users = queries.unfinished_using(removal.session, upload.id)
     if users:
@@ -76,11 +76,11 @@ def remove_upload(removal: Removal, upload: Upload) -> None:
 
 
 def remove_job(removal: Removal, job: Job) -> None:
-    """Remove a job that the caller holds, its trials, and the bytes of their files unless something else needs them.
+    """Remove a job that the caller has locked, its trials, and the bytes of their files unless another row needs them.
 
     Raises:
-        InUse: it has not ended, or its trials have not, or it is a trial: a sweep that is tried again needs the
-            reports of all.
+        InUse: the job or one of its trials has not ended. Or the job is a trial: a retry of its sweep needs the reports
+            of all trials.
     """
     session = removal.session
     if job.state not in FINAL:
@@ -90,7 +90,7 @@ def remove_job(removal: Removal, job: Job) -> None:
             f"{job.id} is a trial of {job.parent_id}.",
             suggestions=[f"DELETE /v1/jobs/{job.parent_id}: its trials go with it."],
         )
-    trials = sweep_trials.children(session, job.id, hold=True)  # one that is just ending has its files by then
+    trials = sweep_trials.children(session, job.id, hold=True)  # waits until the files of ending trials are written
     if any(trial.state in UNFINISHED for trial in trials):
         raise InUse(f"Trials of {job.id} have not stopped yet.", suggestions=["Try again in a few seconds."])
     ids = [job.id, *(trial.id for trial in trials)]
@@ -102,13 +102,13 @@ def remove_job(removal: Removal, job: Job) -> None:
 
 
 def expired_jobs(session: Session, *, now: datetime, limit: int) -> Sequence[str]:
-    """Ids of jobs that have ended and whose time has come. Trials go with their sweep."""
+    """Return ids of ended jobs that have expired. Trials are removed with their sweep."""
     over = select(Job.id).where(Job.expires_at < now, Job.state.in_(FINAL), Job.parent_id.is_(None))
     return session.scalars(over.where(Job.upload_id.is_(None)).order_by(Job.expires_at).limit(limit)).all()
 
 
 def expired_uploads(session: Session, *, now: datetime, limit: int) -> Sequence[str]:
-    """Ids of uploads whose time has come and that no unfinished job needs."""
+    """Return ids of uploads that have expired and that no unfinished job needs."""
     uses = or_(Job.model_id == Upload.id, Job.dataset_id == Upload.id)
     users = select(Job.id).where(uses, Job.state.in_(UNFINISHED))
     over = select(Upload.id).where(Upload.expires_at < now, ~users.exists())

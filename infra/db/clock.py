@@ -1,6 +1,6 @@
-"""The database's clock. Leases are written and judged by it, so that no host's clock has a say in who holds a job.
+"""The database's clock. Leases are written and compared by it, so the clocks of hosts do not decide who holds a job.
 
-Every function takes ``now``: None for the database's time; tests bring a time of their own.
+Every function takes ``now``: None means the time of the database. Tests pass a time of their own.
 """
 
 from datetime import datetime, timedelta
@@ -16,12 +16,12 @@ from infra.db.utc import UtcDateTime
 
 
 def later(now: datetime | None, seconds: float = 0.0) -> ColumnElement[datetime]:
-    """So many seconds from now, as an expression that the database works out where it stands in a statement."""
+    """Return an SQL expression for the time ``seconds`` from now, which the database evaluates in the statement."""
     return _Later(literal(seconds)) if now is None else literal(now + timedelta(seconds=seconds), UtcDateTime())
 
 
 def read(session: Session, now: datetime | None = None) -> datetime:
-    """What the clock shows."""
+    """Return the time of the database."""
     return now or session.execute(select(_Later(literal(0.0)))).scalar_one()
 
 

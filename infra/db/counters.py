@@ -1,6 +1,7 @@
-"""Counts that many processes add to and that outlive what they count. Inside the caller's transaction.
+"""Counters in the database that many processes add to. They outlive the jobs that they count.
 
-Whoever adds, adds last in its transaction, and always in the same order: so nobody waits in a circle.
+Functions work inside the caller's transaction. Add to counters at the end of a transaction: ``add`` locks their rows in
+the order of their names, so two transactions cannot deadlock.
 """
 
 from bisect import bisect_left
@@ -14,16 +15,16 @@ from sqlalchemy.orm import Session
 from infra.db.tables import Tally
 
 Key = tuple[str, tuple[str, ...]]
-"""A name, and the values of its labels in an order of its own."""
+"""The name of a counter, and the values of its labels in an order that the name defines."""
 
 BUCKETS: Final = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0)
-"""Upper ends, in seconds, of what waits and runs are counted into; longer ones are counted as endless."""
+"""Upper bounds of the histogram buckets, in seconds. Longer durations fall into ``ENDLESS``."""
 ENDLESS: Final = "+Inf"
 _SEPARATOR: Final = "|"
 
 
 def observed(name: str, labels: tuple[str, ...], seconds: float) -> dict[Key, float]:
-    """What one observation adds to a histogram: to its bucket, and to its sum.
+    """Return what one duration adds to a histogram: 1 to its bucket, and its seconds to the sum.
 
     >>> observed("wait", ("compress",), 2.0)
     {('wait_bucket', ('compress', '3.0')): 1.0, ('wait_sum', ('compress',)): 2.0}
@@ -34,9 +35,9 @@ def observed(name: str, labels: tuple[str, ...], seconds: float) -> dict[Key, fl
 
 
 def merged(many: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
-    """Several counts as one.
+    """Return the sum of several sets of counts.
 
-    >>> together([{("a", ()): 1.0}, {("a", ()): 2.0, ("b", ()): 1.0}])
+    >>> merged([{("a", ()): 1.0}, {("a", ()): 2.0, ("b", ()): 1.0}])
     {('a', ()): 3.0, ('b', ()): 1.0}
     """
     found: dict[Key, float] = {}
@@ -47,7 +48,7 @@ def merged(many: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
 
 
 def add(session: Session, counts: Mapping[Key, float]) -> None:
-    """Add to counts; those that are not there yet begin at zero."""
+    """Add to counters. A counter that does not exist yet starts at zero."""
     insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
     for (name, labels), value in sorted(counts.items()):
         row = insert(Tally).values(name=name, labels=_SEPARATOR.join(labels), value=value)
@@ -56,6 +57,6 @@ def add(session: Session, counts: Mapping[Key, float]) -> None:
 
 
 def read(session: Session) -> dict[Key, float]:
-    """All counts."""
+    """Return all counters."""
     rows = session.execute(select(Tally.name, Tally.labels, Tally.value))
     return {(name, tuple(labels.split(_SEPARATOR))): value for name, labels, value in rows}

@@ -21,49 +21,54 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 ANSWER_SECONDS = 10.0
 LOCK_SECONDS = 10.0
 MIGRATION_LOCK = 0x5EC47E
-"""Any number that no other program uses on the same PostgreSQL."""
+"""The number of the advisory lock. No other program on the same PostgreSQL may use it."""
 
 
 def now() -> datetime:
-    """The time that rows carry."""
+    """Return the time of this host, for the columns of rows."""
     return datetime.now(UTC)
 
 
 class Database:
-    """Opens transactions. On SQLite one that writes takes the lock at once: upgrading later could deadlock."""
+    """Opens transactions. On SQLite a writing transaction locks at its beginning: upgrading later could deadlock."""
 
     def __init__(self, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """A database that counts as away when it takes longer to answer; SQLite answers, or is locked."""
+        """Open no connection yet.
+
+        Args:
+            url: SQLAlchemy's URL of a SQLite file or a PostgreSQL database.
+            answer_seconds: PostgreSQL counts as unavailable when it takes longer to answer. SQLite ignores it.
+        """
         self.url = url
         self._breaker = CircuitBreaker("The database does not answer.")
         self.engine = _engine(url, answer_seconds, self._breaker)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction: committed when the block ends, rolled back when it raises.
+        """Run the block in a transaction, which is committed at its end, or rolled back if it raises.
 
         Raises:
             Unavailable: the database does not answer, or is locked for too long.
             StorageFull: the disk under the database is full.
             InvalidRequest: a value cannot be stored.
         """
-        with self._asked(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._guarded(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads; on SQLite it waits for no writer."""
+        """Run the block in a read-only transaction. On SQLite it does not wait for writers."""
         engine = self.engine.execution_options(read_only=True)
-        with self._asked(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with self._guarded(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
-        with _translated():
-            self._breaker.check(self._ask)
+    def _guarded(self) -> Iterator[None]:
+        with _translate_errors():
+            self._breaker.check(self._probe)
             yield
 
-    def _ask(self) -> None:
+    def _probe(self) -> None:
         with self.engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
@@ -72,10 +77,10 @@ class Database:
         with self.read() as session:
             session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
 
-    def migrate(self, version: str = "head") -> None:
-        """Bring the tables to the newest version; a second call, even at the same time, changes nothing.
+    def migrate(self) -> None:
+        """Bring the tables to the newest version, without a time limit.
 
-        It may take as long as it takes.
+        Any number of processes may call it, also at the same time: the first one migrates, the others change nothing.
         """
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
@@ -86,7 +91,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with (
-            _translated(),
+            _translate_errors(),
             _disposed(_engine(self.url, None, self._breaker)) as engine,
             engine.connect() as connection,
             _rebuildable(connection),
@@ -95,7 +100,7 @@ class Database:
             if connection.dialect.name == "postgresql":  # SQLite's write lock does the same
                 connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
-            command.upgrade(config, version)
+            command.upgrade(config, "head")
 
     def close(self) -> None:
         self.engine.dispose()
@@ -103,7 +108,7 @@ class Database:
 
 @contextmanager
 def _disposed(engine: Engine) -> Iterator[Engine]:
-    """Its connections are closed when the block ends."""
+    """Close the connections of the engine when the block ends."""
     try:
         yield engine
     finally:
@@ -112,10 +117,11 @@ def _disposed(engine: Engine) -> Iterator[Engine]:
 
 @contextmanager
 def _rebuildable(connection: Connection) -> Iterator[None]:
-    """SQLite changes a constraint by making the table anew; dropping the old one must not take along what refers to it.
+    """Switch off foreign keys on SQLite while migrations run.
 
-    That can only be switched before a transaction begins (sqlite.org/lang_altertable.html, "Making Other Kinds Of
-    Table Schema Changes").
+    SQLite changes a constraint by copying the table. Dropping the old table must not delete the rows that refer to it.
+    Foreign keys can only be switched before a transaction begins (sqlite.org/lang_altertable.html, "Making Other Kinds
+    Of Table Schema Changes").
     """
     if connection.dialect.name != "sqlite":
         yield
@@ -130,14 +136,14 @@ def _rebuildable(connection: Connection) -> Iterator[None]:
 
 def _engine(url: str, answer_seconds: float | None, breaker: CircuitBreaker) -> Engine:
     if make_url(url).get_backend_name() == "postgresql":
-        from infra.db import postgres  # only here: who keeps rows in a file needs no driver
+        from infra.db import postgres  # only here: a service on SQLite needs no driver
 
         return postgres.engine(url, answer_seconds=answer_seconds, on_timeout=breaker.open)
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, pool_size=10, max_overflow=30)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+        connection.isolation_level = None  # ``_begin`` starts transactions, not the driver
         _write_ahead(connection)
         for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
@@ -151,7 +157,7 @@ def _engine(url: str, answer_seconds: float | None, breaker: CircuitBreaker) -> 
 
 
 def _write_ahead(connection: Any) -> None:
-    """Switch a SQLite file to its write-ahead log. Of several who do it at once SQLite lets only one wait."""
+    """Switch a SQLite file to its write-ahead log. Retry while other processes switch it: SQLite lets only one wait."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -165,13 +171,16 @@ def _write_ahead(connection: Any) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Faults of the database as errors of our tree: the user's only when a value cannot be stored at all."""
+def _translate_errors() -> Iterator[None]:
+    """Translate exceptions of the database to errors of ``secateur.errors``.
+
+    Only a value that cannot be stored is the user's fault.
+    """
     try:
         yield
     except PoolTimeout as fault:
         raise Unavailable("All database connections are busy.", suggestions=["Try again in a moment."]) from fault
-    except DataError as fault:  # such as a null character, which PostgreSQL has no room for
+    except DataError as fault:  # such as a null character, which PostgreSQL cannot store
         raise InvalidRequest("A value holds characters that cannot be stored.") from fault
     except DBAPIError as fault:
         reason = str(fault.orig)
@@ -180,7 +189,7 @@ def _translated() -> Iterator[None]:
         if "no such table" in reason or "UndefinedTable" in type(fault.orig).__name__:
             hint = "Run python -m infra migrate."
             raise Unavailable("The database lacks our tables.", suggestions=[hint]) from fault
-        if type(fault.orig).__name__ == "QueryCanceled":  # by its time-out, which counts waiting for locks too
+        if type(fault.orig).__name__ == "QueryCanceled":  # by the statement time-out, which includes waiting for locks
             raise Unavailable("The database is busy.", suggestions=["Try again in a moment."]) from fault
         if fault.connection_invalidated or type(fault).__name__ in ("OperationalError", "InterfaceError"):
             raise Unavailable("The database does not answer.", suggestions=["Try again in a moment."]) from fault

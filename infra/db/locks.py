@@ -1,7 +1,7 @@
-"""Taking turns inside a transaction, by name, until it ends.
+"""Locks by name, held until the transaction ends.
 
-SQLite's writers take turns anyway. PostgreSQL has advisory locks for what no row stands for, such as content that no
-row refers to yet. Take them in the order owners, rows, blobs: whoever keeps to it never waits in a circle.
+SQLite has one writer at a time anyway. On PostgreSQL these are advisory locks, for things that have no row to lock,
+such as content that no row refers to yet. To avoid deadlocks, take locks in the order owners, rows, blobs.
 """
 
 import hashlib
@@ -15,9 +15,10 @@ from infra.db.postgres import waiting_for_locks
 
 
 def hold(session: Session, kind: Literal["owner", "blob"], names: Iterable[str]) -> None:
-    """Wait until nobody else holds any of these, then hold them until the transaction ends.
+    """Wait until no other transaction holds any of these locks, then hold them until the transaction ends.
 
-    Whoever holds one may be making an upload a blob, which takes a bucket longer than the database for an answer.
+    Another holder may be turning an upload into a blob, for which a bucket needs longer than a query may take. The time
+    limit of the wait is longer accordingly.
     """
     if session.get_bind().dialect.name != "postgresql":
         return
@@ -28,7 +29,7 @@ def hold(session: Session, kind: Literal["owner", "blob"], names: Iterable[str])
 
 
 def number(kind: str, name: str) -> int:
-    """What PostgreSQL knows a lock by: 64 bits, with a sign.
+    """Return the number by which PostgreSQL identifies a lock: a signed integer of 64 bits.
 
     >>> number("owner", "local") != number("blob", "local")
     True

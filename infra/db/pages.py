@@ -1,4 +1,4 @@
-"""Lists of rows, newest first, in pages that stay right while rows come in front of them."""
+"""Lists of rows, newest first, in pages. A page stays correct while new rows are added in front of it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,13 +17,13 @@ Position = tuple[datetime, str]
 def newest_first(
     session: Session, table: type[Row], query: Select[Row], *, limit: int, after: Position | None
 ) -> Sequence[Row]:
-    """The rows of a query that come after a position, from the newest on when there is none."""
+    """Return the rows of a query that come after a position. Without a position, start at the newest row."""
     if after is not None:
         query = query.where(older(table, after))
     return session.scalars(query.order_by(table.created_at.desc(), table.id.desc()).limit(limit)).all()
 
 
 def older(table: type[Row], than: Position) -> ColumnElement[bool]:
-    """Rows that were made before a position; of those made at the same moment, the ones with a lower id."""
+    """Return the condition for rows created before a position. Rows of the same moment are ordered by id."""
     at, row_id = than
     return or_(table.created_at < at, and_(table.created_at == at, table.id < row_id))

@@ -1,4 +1,4 @@
-"""Times in columns."""
+"""The column type of times."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """UTC on every database: SQLite by itself forgets the zone, and PostgreSQL tells times in that of its session."""
+    """A time in UTC on every database. SQLite does not store time zones; PostgreSQL returns that of its session."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -1,6 +1,7 @@
-"""How far a running job is, for its next attempt: the digest of a file in the store, in the job's own row.
+"""Checkpoints of jobs: the job's row holds the digest of a file in the store, from which the next attempt resumes.
 
-A job has at most one. It goes when the job ends, unless that was our fault: then its user may have it tried again.
+A job has at most one checkpoint. It is removed when the job ends, unless the job failed by the service's fault, because
+then the user may retry it.
 """
 
 from collections.abc import Iterable
@@ -20,11 +21,17 @@ from secateur.protocol.states import FINAL, JobState
 
 
 def keep(session: Session, job_id: str, attempt: int, file: StoredFile, *, steps: Iterable[StepProgress]) -> bool:
-    """Name the bytes of a checkpoint in place of an earlier one's. False when the attempt no longer holds the job.
+    """Write a checkpoint into the job's row, in place of an earlier one.
 
     Args:
-        file: its bytes were announced for this job.
-        steps: as they were when it was made; those that have succeeded stay done in the next attempt.
+        session: the caller's transaction.
+        job_id: of the job.
+        attempt: the attempt that made the checkpoint.
+        file: the stored file, whose digest was announced for this job (``blobs.hold``).
+        steps: the steps at that time. Steps that have succeeded stay done in the next attempt.
+
+    Returns:
+        False if the attempt no longer holds the job.
     """
     written = move(
         session,
@@ -43,11 +50,11 @@ def keep(session: Session, job_id: str, attempt: int, file: StoredFile, *, steps
 
 
 def forget(session: Session, job_id: str, attempt: int) -> None:
-    """Let the job begin anew the next time, if this attempt still holds it."""
+    """Remove the job's checkpoint if this attempt still holds the job. The next attempt begins from the start."""
     move(session, lifecycle.held(job_id, attempt), now=None, entries=[], **NO_CHECKPOINT)
 
 
 def forget_ended_before(session: Session, moment: datetime) -> None:
-    """Of jobs that failed by our fault before then: their users have had the time to try them again."""
+    """Remove the checkpoints of jobs that failed by the service's fault before ``moment``."""
     over = (Job.state.in_(FINAL), Job.finished_at < moment, Job.checkpoint_digest.is_not(None))
     session.execute(update(Job).where(*over).values(**NO_CHECKPOINT))

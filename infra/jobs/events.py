@@ -1,6 +1,7 @@
-"""The events of jobs: written with the move or the heartbeat that they belong to, numbered by the job's own row.
+"""The events of jobs. They are written in the transaction of the move or heartbeat that they describe.
 
-A job's row counts its events, and whoever writes some has that row locked: numbers become visible in their order.
+The job's row counts its events. A transaction that writes events has locked that row, so numbers become visible in
+their order.
 """
 
 import json
@@ -17,22 +18,22 @@ from secateur.protocol.events import EventKind, JobEvent, Level, at_least
 from secateur.protocol.states import JobState
 
 MAX_EVENTS: Final = 5_000
-"""Events that are kept of one job."""
+"""Most events that are kept for one job."""
 
 CHECK_EVERY: Final = 250
-"""How often, in events, they are counted."""
+"""The events of a job are counted after every so many."""
 
 MAX_BODY_BYTES: Final = 16_384
 MAX_TEXT: Final = 2_000
-"""The longest text in a body that is too large, in characters."""
+"""How many characters a text keeps in a body that is too large."""
 
 THINNED: Final[tuple[EventKind, ...]] = ("progress", "log", "step", "trial")
-"""What is given up when there is too much, in this order and the oldest first. Never moves of the state."""
+"""The kinds of events that are deleted when a job has too many, in this order, oldest first. States are always kept."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An event that has no number yet."""
+    """An event without a number yet."""
 
     kind: EventKind
     body: Mapping[str, Any]
@@ -41,15 +42,24 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Pulse:
-    """How far the events of a job are."""
+class EventPosition:
+    """The number of a job's newest event, and the job's state."""
 
     last: int
     state: JobState
 
 
 def write(session: Session, job_id: str, attempt: int, entries: Sequence[Entry], *, last: int, at: datetime) -> None:
-    """Write events whose numbers end with ``last``, which the caller has reserved in the job's row."""
+    """Write events whose numbers end with ``last``. The caller has reserved the numbers in the job's row.
+
+    Args:
+        session: the caller's transaction.
+        job_id: of the job.
+        attempt: the attempt that the events belong to; 0: none.
+        entries: the events, in their order.
+        last: the number of the last event.
+        at: the time of the transaction, by the database's clock.
+    """
     if not entries:
         return
     first = last - len(entries) + 1
@@ -61,7 +71,7 @@ def write(session: Session, job_id: str, attempt: int, entries: Sequence[Entry],
             "at": at - timedelta(seconds=entry.age_seconds),
             "kind": entry.kind,
             "level": entry.level,
-            "body": bounded(entry.body),
+            "body": shortened(entry.body),
         }
         for offset, entry in enumerate(entries)
     ]
@@ -71,7 +81,7 @@ def write(session: Session, job_id: str, attempt: int, entries: Sequence[Entry],
 
 
 def thin(session: Session, job_id: str, *, keep: int = MAX_EVENTS) -> None:
-    """Give up what a job has too much of."""
+    """Delete events of a job until it has ``keep``, or only kinds that are always kept."""
     here = JobEventRow.job_id == job_id
     excess = (session.scalar(select(func.count()).where(here)) or 0) - keep
     for kind in THINNED:
@@ -86,10 +96,10 @@ def thin(session: Session, job_id: str, *, keep: int = MAX_EVENTS) -> None:
         excess -= len(numbers)
 
 
-def bounded(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body that is no larger than may be: long texts are cut first, then lists and all else that is deep is left out.
+def shortened(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body of at most ``MAX_BODY_BYTES``. Long texts are cut first; then large values are left out.
 
-    >>> bounded({"message": "x" * 20_000})["message"][-5:]
+    >>> shortened({"message": "x" * 20_000})["message"][-5:]
     'xxxx…'
     """
     if _size(body) <= MAX_BODY_BYTES:
@@ -118,7 +128,17 @@ def page(
     kinds: Collection[EventKind] = (),
     attempt: int | None = None,
 ) -> list[JobEvent]:
-    """Events behind a number, in their order."""
+    """Return the events after a number, in their order.
+
+    Args:
+        session: the caller's transaction.
+        job_id: of the job.
+        after: the number of the last event that the caller has.
+        limit: the size of the page.
+        level: the lowest level.
+        kinds: only these kinds; empty: all.
+        attempt: only events of this attempt; None: of all.
+    """
     query = select(JobEventRow).where(JobEventRow.job_id == job_id, JobEventRow.number > after)
     if level != "info":
         query = query.where(JobEventRow.level.in_(at_least(level)))
@@ -131,7 +151,7 @@ def page(
     return [JobEvent.model_validate({name: getattr(row, name) for name in names}) for row in rows]
 
 
-def pulses(session: Session, job_ids: Collection[str]) -> dict[str, Pulse]:
-    """How far these jobs are; those that are gone are missing."""
+def event_positions(session: Session, job_ids: Collection[str]) -> dict[str, EventPosition]:
+    """Return the newest event and the state of each job. Jobs that do not exist are left out."""
     rows = session.execute(select(Job.id, Job.last_event, Job.state).where(Job.id.in_(job_ids)))
-    return {job_id: Pulse(last, JobState(state)) for job_id, last, state in rows}
+    return {job_id: EventPosition(last, JobState(state)) for job_id, last, state in rows}

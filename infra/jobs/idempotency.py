@@ -1,7 +1,7 @@
-"""Keys of requests that may be sent twice: the first makes a job, all others are given the answer that the first got.
+"""Idempotency keys: the first request with a key creates a job, and later requests get the same answer.
 
-The key is written in the transaction that makes the job, so there is never one without the other. Inside the caller's
-transaction.
+The key is written in the transaction that creates the job, so neither exists without the other. Functions work inside
+the caller's transaction.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from infra.db import clock
 from infra.db.tables import IdempotencyKey
 
 IN_FLIGHT_SECONDS: Final = 90.0
-"""An answer that is not out after this never will be: its gateway died. Longer than a caller may wait for one."""
+"""A request without an answer after this time never gets one: its gateway died. Requests time out earlier."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A request that came before with the same key."""
+    """An earlier request with the same key."""
 
     fingerprint: str
     job_id: str
@@ -30,12 +30,12 @@ class Known:
 
     @property
     def is_in_flight(self) -> bool:
-        """Whether its answer is still awaited."""
+        """Whether the request may still be answered."""
         return self.status is None and not self.is_stale
 
 
 def find(session: Session, owner: str, key: str, *, now: datetime | None = None) -> Known | None:
-    """What is known of a key."""
+    """Return the earlier request with this key, or None."""
     stale = IdempotencyKey.created_at < clock.later(now, -IN_FLIGHT_SECONDS)
     row = session.execute(
         select(IdempotencyKey, stale).where(IdempotencyKey.owner == owner, IdempotencyKey.key == key)
@@ -47,17 +47,25 @@ def find(session: Session, owner: str, key: str, *, now: datetime | None = None)
 
 
 def keep(session: Session, owner: str, key: str, *, fingerprint: str, job_id: str, now: datetime | None = None) -> None:
-    """Take a key for a job.
+    """Write a key for a new job.
+
+    Args:
+        session: the caller's transaction.
+        owner: whose key it is.
+        key: the text of the key.
+        fingerprint: the digest of the request.
+        job_id: the job that the request created.
+        now: the time of creation.
 
     Raises:
-        IntegrityError: somebody else has just taken it. The transaction is of no use any more; look again.
+        IntegrityError: another request has just written the key. Roll the transaction back, and find the key again.
     """
     row = {"owner": owner, "key": key, "fingerprint": fingerprint, "job_id": job_id, "status": None, "body": None}
     session.execute(insert(IdempotencyKey).values(created_at=clock.later(now), **row))
 
 
 def answer(session: Session, owner: str, key: str, *, status: int, body: str) -> None:
-    """Keep the answer that was given, for whoever sends the request again."""
+    """Store the answer of the first request, for requests that repeat it."""
     session.execute(
         update(IdempotencyKey)
         .where(IdempotencyKey.owner == owner, IdempotencyKey.key == key)
@@ -66,5 +74,5 @@ def answer(session: Session, owner: str, key: str, *, status: int, body: str) ->
 
 
 def forget(session: Session, *, older_than_seconds: float, now: datetime | None = None) -> None:
-    """Drop the keys that nobody will send again."""
+    """Delete keys that are too old to be repeated."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < clock.later(now, -older_than_seconds)))

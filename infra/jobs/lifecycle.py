@@ -1,35 +1,30 @@
-"""The life of a job row. Every move is one compare-and-swap; who comes late changes nothing.
+"""The life cycle of a job's row. Every move is one compare-and-swap, so a late writer changes nothing.
 
-All functions work inside the caller's transaction, write the events that tell of what they do, and go by the
-database's clock unless they are given a time.
+All functions work inside the caller's transaction, write the events of the move, and use the database's clock unless
+they get ``now``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from infra.db import clock
-from infra.db.tables import Artifact, Job, JobLabel, Upload
-from infra.jobs import events
+from infra.db.tables import Artifact, Job, Upload
 from infra.jobs.events import Entry
 from infra.jobs.steps import dump, reset_steps
 from infra.jobs.transitions import entry, move
 from infra.storage import blobs
 from infra.webhooks import outbox
 from secateur.errors import Failure
-from secateur.ids import new_id
-from secateur.protocol.keys import LOCAL_OWNER
-from secateur.protocol.progress import StepProgress, planned
+from secateur.protocol.progress import StepProgress
 from secateur.protocol.states import RETRYABLE, UNFINISHED, JobState, UploadState, sources
-from secateur.protocol.work import WorkKind
-from secateur.specs.kinds import JobSpec, spec_digest
 
-Why = Literal["worker_lost", "child_died", "service_fault", "drained", "retried"]
-"""Why a job waits again."""
+RequeueReason = Literal["worker_lost", "child_died", "service_fault", "drained", "retried"]
+"""Why a job returned to the queue."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended. ``summary`` is what the check of an upload found out."""
+    """How an attempt ended. ``summary`` is the result of an upload's check."""
 
     state: JobState
     failure: Failure | None = None
@@ -52,63 +47,8 @@ class Outcome:
     summary: Mapping[str, Any] | None = None
 
 
-def create(
-    session: Session,
-    spec: JobSpec,
-    *,
-    owner: str = LOCAL_OWNER,
-    expires_at: datetime | None = None,
-    now: datetime | None = None,
-) -> Job:
-    """Write a user's job, queued."""
-    now = clock.read(session, now)
-    job = Job(
-        id=new_id("job"),
-        owner=owner,
-        kind=spec.kind,
-        state=JobState.QUEUED,
-        model_id=spec.model_id,
-        dataset_id=spec.dataset_id,
-        spec=spec.model_dump(mode="json"),
-        spec_digest=spec_digest(spec),
-        steps=dump(planned(spec)),
-        attempt=0,
-        created_at=now,
-        pending_until=now + timedelta(seconds=spec.limits.max_pending_seconds),
-        expires_at=expires_at,
-    )
-    _begin(session, job)
-    session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in spec.labels.items())
-    return job
-
-
-def create_check(session: Session, upload: Upload, *, now: datetime | None = None) -> Job:
-    """Write the job that checks an upload, queued."""
-    kind: WorkKind = "check_model" if upload.kind == "model" else "check_dataset"
-    job = Job(
-        id=new_id("job"),
-        owner=upload.owner,
-        kind=kind,
-        state=JobState.QUEUED,
-        upload_id=upload.id,
-        spec={},
-        steps=dump([StepProgress(name="check")]),
-        attempt=0,
-        created_at=clock.read(session, now),
-    )
-    _begin(session, job)
-    return job
-
-
-def _begin(session: Session, job: Job) -> None:
-    job.charged, job.last_event = 0, 1
-    session.add(job)
-    session.flush()
-    events.write(session, job.id, 0, [entry(JobState.QUEUED)], last=1, at=job.created_at)
-
-
 def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime | None = None) -> Job | None:
-    """Take a job that is queued, or due: one of any number of claimants gets it, the others get None."""
+    """Claim a job that is queued or due. One of any number of workers gets it, the others get None."""
     return move(
         session,
         Job.id == job_id,
@@ -124,7 +64,7 @@ def claim(session: Session, job_id: str, *, lease_seconds: float, now: datetime 
 
 
 def due() -> ColumnElement[bool]:
-    """Jobs that were let go until their trials have ended, which they have."""
+    """Return the condition for sweeps whose trials have all ended, and which no worker holds."""
     trial = aliased(Job)
     let_go = and_(Job.state == JobState.RUNNING, Job.lease_until.is_(None))
     unfinished = exists().where(trial.parent_id == Job.id, trial.state.in_(UNFINISHED))
@@ -132,7 +72,7 @@ def due() -> ColumnElement[bool]:
 
 
 def held(job_id: str, attempt: int) -> ColumnElement[bool]:
-    """The job, for as long as this attempt may write it."""
+    """Return the condition that this attempt still holds the job, and may write it."""
     held = and_(Job.state.in_([JobState.RUNNING, JobState.CANCELLING]), Job.lease_until.is_not(None))
     return and_(Job.id == job_id, Job.attempt == attempt, held)
 
@@ -147,7 +87,20 @@ def renew(
     entries: Sequence[Entry] = (),
     now: datetime | None = None,
 ) -> JobState | None:
-    """Extend the lease and save progress. Returns the state, or None when the attempt no longer holds the job."""
+    """Extend the lease and save progress.
+
+    Args:
+        session: the caller's transaction.
+        job_id: of the job.
+        attempt: the attempt of the caller.
+        steps: the steps with their progress.
+        lease_seconds: how long the lease lasts from now.
+        entries: events to write.
+        now: the time of the heartbeat.
+
+    Returns:
+        The state of the job; None if the attempt no longer holds it.
+    """
     lease = clock.later(now, lease_seconds)
     job = move(session, held(job_id, attempt), now=now, entries=entries, lease_until=lease, steps=dump(steps))
     return None if job is None else JobState(job.state)
@@ -163,7 +116,20 @@ def finish(
     entries: Sequence[Entry] = (),
     now: datetime | None = None,
 ) -> bool:
-    """End a job with everything that it leaves, in one transaction. False when the attempt no longer holds it."""
+    """End a job and write its artifacts, in one transaction.
+
+    Args:
+        session: the caller's transaction.
+        job_id: of the job.
+        attempt: the attempt of the caller.
+        outcome: how the attempt ended.
+        steps: the steps at the end.
+        entries: events to write.
+        now: the time of the end.
+
+    Returns:
+        False if the attempt no longer holds the job.
+    """
     allowed = sources(outcome.state) & {JobState.RUNNING, JobState.CANCELLING}
     failure = outcome.failure.model_dump(mode="json") if outcome.failure else None
     job = move(
@@ -180,7 +146,7 @@ def finish(
     )
     if job is None:
         return False
-    for file in outcome.files:  # in place of those of an attempt that was tried again
+    for file in outcome.files:  # replaces the files of an earlier attempt
         session.merge(Artifact(job_id=job_id, **vars(file)))
     blobs.release(session, job_id)
     if job.upload_id is not None:
@@ -201,7 +167,7 @@ def _settle_upload(session: Session, upload_id: str, outcome: Outcome, *, now: d
         .returning(Upload)
     ).scalar_one_or_none()
     if upload is not None:
-        outbox.tell_upload(session, upload, now=now)
+        outbox.queue_upload_notice(session, upload, now=now)
 
 
 def requeue(
@@ -209,14 +175,26 @@ def requeue(
     job_id: str,
     attempt: int,
     *,
-    why: Why,
+    why: RequeueReason,
     detail: str = "",
     entries: Sequence[Entry] = (),
     now: datetime | None = None,
 ) -> bool:
-    """Give a running job back, with fresh steps, so that another attempt can take it.
+    """Return a running job to the queue for another attempt, with its steps reset.
 
-    An attempt whose worker shuts down (``drained``) is not charged: nobody can help it.
+    An attempt whose worker shuts down (``drained``) is not charged, because the job did not cause it.
+
+    Args:
+        session: the caller's transaction.
+        job_id: of the job.
+        attempt: the attempt that ends.
+        why: the reason, for programs.
+        detail: the reason, for people.
+        entries: events to write.
+        now: the time of the move.
+
+    Returns:
+        False if the attempt no longer holds the job, or the job is being cancelled.
     """
     drained = why == "drained"
     job = move(
@@ -237,7 +215,7 @@ def requeue(
 
 
 def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> JobState | None:
-    """Ask a job to stop. Returns its new state, or None when it has ended already."""
+    """Ask a job to stop. Return its new state, or None if it has ended already."""
     here, state = Job.id == job_id, JobState.CANCELLED
     ended = clock.later(now)
     if move(
@@ -251,7 +229,7 @@ def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> Job
 
 
 def retry(session: Session, job: Job, *, now: datetime | None = None) -> bool:
-    """Queue a job that ended without success for one more attempt. False when it is not one of those (any more)."""
+    """Queue a job that ended without success for one more attempt. Return False if it is in another state."""
     pending = None if job.parent_id else clock.later(now, job.spec["limits"]["max_pending_seconds"])
     again = move(
         session,
@@ -274,10 +252,10 @@ def retry(session: Session, job: Job, *, now: datetime | None = None) -> bool:
 
 
 def retention_from_now(session: Session, job: Job, *, now: datetime | None = None) -> datetime | None:
-    """When a job expires that begins again: it is kept for as long as it was to be kept at first."""
+    """Return when a retried job expires: it is kept as long as it was to be kept at first, counted from now."""
     return None if job.expires_at is None else clock.read(session, now) + (job.expires_at - job.created_at)
 
 
 def mark_published(session: Session, job_id: str, *, now: datetime | None = None) -> None:
-    """Remember that a message for this job was sent, so that the sweep does not send it at once again."""
+    """Write that a message for this job was sent, so that reapers do not send it again at once."""
     session.execute(update(Job).where(Job.id == job_id).values(published_at=clock.later(now)))

@@ -1,4 +1,4 @@
-"""Reading jobs: one, a page of them, how many there are, what they left. Inside the caller's transaction."""
+"""Queries of jobs: one job, pages, counts, artifacts. Inside the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from secateur.specs.kinds import JobSpec, spec_digest
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs to list; None means any."""
+    """Which jobs to list. None means any."""
 
     owner: str | None = None
     state: JobState | None = None
@@ -24,9 +24,10 @@ class Filter:
     dataset_id: str | None = None
     labels: Mapping[str, str] | None = None
     parent_id: str | None = None
-    """None: all but the trials of other jobs."""
+    """None: all jobs except trials."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the filter as SQL conditions."""
         wanted: list[ColumnElement[bool]] = [Job.upload_id.is_(None)] if self.kind is None else [Job.kind == self.kind]
         if self.parent_id is not None:
             wanted.append(Job.parent_id == self.parent_id)
@@ -48,18 +49,19 @@ class Filter:
 
 
 def get(session: Session, job_id: str) -> Job | None:
+    """Return the row of a job, or None."""
     return session.get(Job, job_id)
 
 
-def twin(session: Session, owner: str, spec: JobSpec) -> Job | None:
-    """The owner's newest job that does, or has done, exactly what this spec asks for; none that ended without success.
+def equivalent_job(session: Session, owner: str, spec: JobSpec) -> Job | None:
+    """Return the owner's newest job that does the same work as this spec. Jobs that ended without success do not count.
 
-    One with other labels is another job to its user, and so is one that has not ended and has other limits.
+    A job with other labels is a different job, and so is an unfinished job with other limits.
     """
     asked = spec.model_dump(mode="json", include={"labels", "limits"})
     same = (Job.owner == owner, Job.spec_digest == spec_digest(spec), Job.parent_id.is_(None))
-    hopeful = Job.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED])
-    for job in session.scalars(select(Job).where(*same, hopeful).order_by(Job.created_at.desc(), Job.id.desc())):
+    useful = Job.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED])
+    for job in session.scalars(select(Job).where(*same, useful).order_by(Job.created_at.desc(), Job.id.desc())):
         has_ended = job.state == JobState.SUCCEEDED
         if job.spec["labels"] == asked["labels"] and (has_ended or job.spec["limits"] == asked["limits"]):
             return job
@@ -67,19 +69,19 @@ def twin(session: Session, owner: str, spec: JobSpec) -> Job | None:
 
 
 def page(session: Session, wanted: Filter, *, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Job]:
-    """Jobs, newest first, that come after the position ``(created_at, id)``."""
+    """Return the jobs that come after the position ``(created_at, id)``, newest first."""
     return newest_first(session, Job, select(Job).where(*wanted.conditions()), limit=limit, after=after)
 
 
 def counts(session: Session, wanted: Filter) -> dict[JobState, int]:
-    """How many of the wanted jobs are in each state."""
+    """Return how many of the jobs are in each state."""
     rows = session.execute(select(Job.state, func.count()).where(*wanted.conditions()).group_by(Job.state))
     found = {JobState(state): count for state, count in rows}
     return {state: found.get(state, 0) for state in JobState}
 
 
 def queue_position(session: Session, job: Job) -> int | None:
-    """How many queued jobs of the same kind stand before this one; None when it does not wait."""
+    """Return how many queued jobs of the same kind are older than this one; None if it is not queued."""
     if job.state != JobState.QUEUED:
         return None
     before = older(Job, (job.created_at, job.id))
@@ -88,23 +90,32 @@ def queue_position(session: Session, job: Job) -> int | None:
 
 
 def artifacts(session: Session, job_id: str) -> Sequence[Artifact]:
-    """The files of a job, by name."""
+    """Return the files of a job, sorted by name."""
     return session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)).all()
 
 
 def unfinished_using(session: Session, upload_id: str) -> Sequence[str]:
-    """Ids of users' jobs that still need this upload."""
+    """Return the ids of unfinished jobs that use this upload."""
     uses = or_(Job.model_id == upload_id, Job.dataset_id == upload_id)
     return session.scalars(select(Job.id).where(uses, Job.state.in_(UNFINISHED))).all()
 
 
-def left_behind(
+def artifact_digests(
     session: Session, name: str, *, owner: str, model_digest: str, dataset_digest: str, limit: int
 ) -> tuple[str, ...]:
-    """Digests of the files of this name that an owner's jobs on the same model and data left, the newest first.
+    """Return the digests of artifacts with this name from the owner's jobs on the same model and data, newest first.
 
-    Contents count, not ids: the same bytes uploaded with another scale are another data set with the same digest. What
-    somebody else has measured stays theirs, and so does the fact that they have the same model.
+    Model and data set are compared by digest, not by id: the same bytes uploaded with another scale are another data
+    set with the same digest. Measurements of other owners are not used, and do not reveal that they have the same
+    model.
+
+    Args:
+        session: the caller's transaction.
+        name: of the artifact.
+        owner: of the jobs.
+        model_digest: of the model's file.
+        dataset_digest: of the data set's file.
+        limit: most digests to return.
     """
     model, dataset = aliased(Upload), aliased(Upload)
     last = func.max(Job.finished_at)

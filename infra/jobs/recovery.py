@@ -1,6 +1,6 @@
-"""What crashes leave behind, set right: leases that ran out, jobs that nobody took, messages that were lost.
+"""Recovery from crashes: expired leases, jobs that no worker claimed, lost messages.
 
-Inside the caller's transaction. Any number of workers may do it at once: every move is a compare-and-swap.
+Inside the caller's transaction. Any number of workers may run it at once, because every move is a compare-and-swap.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,17 +24,23 @@ def recover(
     max_attempts: int,
     resend_seconds: float,
     on_lost: Callable[[Job], object] = lambda job: None,
-    spare: bool = False,
+    skip_lost: bool = False,
     now: datetime | None = None,
 ) -> list[Job]:
-    """Set right what crashes left behind. Returns the jobs to be taken whose message is due to be sent (again).
+    """Recover from crashes, and return the jobs whose message must be sent, for the first time or again.
 
-    Jobs whose lease ran out go back to the queue, or fail when they have had ``max_attempts``; jobs that waited past
-    their limit, and never started, expire. ``on_lost`` is told of each job whose worker fell silent. ``spare`` leaves
-    such jobs alone this time: their workers could not speak. Safe to run at any time, any number of times, side by
-    side.
+    Jobs with an expired lease return to the queue, or fail after ``max_attempts``. Jobs that waited longer than their
+    limit and never started expire.
+
+    Args:
+        session: the caller's transaction.
+        max_attempts: how many charged attempts a job has.
+        resend_seconds: the age from which messages are sent again.
+        on_lost: called with each job whose lease has expired.
+        skip_lost: leave jobs with an expired lease as they are, because their workers could not renew it either.
+        now: the time of the recovery.
     """
-    for job in () if spare else _with_expired_lease(session, now):
+    for job in () if skip_lost else _with_expired_lease(session, now):
         on_lost(job)
         _recover_job(session, job, max_attempts, now)
     _expire(session, now)
@@ -45,8 +51,8 @@ def recover(
 
 def _with_expired_lease(session: Session, now: datetime | None) -> Sequence[Job]:
     held = Job.state.in_([JobState.RUNNING, JobState.CANCELLING])
-    lapsed = select(Job).where(held, Job.lease_until < clock.later(now))
-    return session.scalars(lapsed.with_for_update(skip_locked=True)).all()
+    expired = select(Job).where(held, Job.lease_until < clock.later(now))
+    return session.scalars(expired.with_for_update(skip_locked=True)).all()
 
 
 def _recover_job(session: Session, job: Job, max_attempts: int, now: datetime | None) -> None:
@@ -60,7 +66,7 @@ def _recover_job(session: Session, job: Job, max_attempts: int, now: datetime | 
         outcome = Outcome(JobState.FAILED, crash.failure(running_step(job)))
         finish(session, job.id, job.attempt, outcome, steps=steps_of(job), now=now)
     else:
-        detail = "Its worker was silent for longer than a lease."
+        detail = "The worker sent no heartbeat before its lease expired."
         requeue(session, job.id, job.attempt, why="worker_lost", detail=detail, now=now)
 
 
@@ -69,10 +75,10 @@ def _expire(session: Session, now: datetime | None) -> None:
         "No worker took the job within limits.max_pending_seconds.",
         suggestions=["Start another worker, or raise limits.max_pending_seconds."],
     ).failure()
-    told_so, ended = failure.model_dump(mode="json"), clock.later(now)
+    failed, ended = failure.model_dump(mode="json"), clock.later(now)
     overdue = (Job.state == JobState.QUEUED, Job.started_at.is_(None), Job.pending_until < clock.later(now))
     for job_id in session.scalars(select(Job.id).where(*overdue)).all():
-        entries = [entry(JobState.EXPIRED, failure=told_so)]
+        entries = [entry(JobState.EXPIRED, failure=failed)]
         state = JobState.EXPIRED
         move(
             session,
@@ -82,5 +88,5 @@ def _expire(session: Session, now: datetime | None) -> None:
             entries=entries,
             state=state,
             finished_at=ended,
-            failure=told_so,
+            failure=failed,
         )

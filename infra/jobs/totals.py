@@ -1,4 +1,4 @@
-"""How much of everything there is, over all owners: what rows tell, for those who watch a service."""
+"""Totals over all owners, for the metrics of a service."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from secateur.protocol.work import QUEUE_OF, QUEUES, WorkKind
 
 @dataclass(frozen=True)
 class Totals:
-    """What there is at a moment. Keys are kinds and states, or queues."""
+    """Counts and bytes at one moment. Keys are kinds and states, or queues."""
 
     jobs: dict[tuple[str, ...], int]
     uploads: dict[tuple[str, ...], int]
@@ -31,7 +31,7 @@ class Totals:
 
 
 def read(session: Session, *, workers_within_seconds: float, now: datetime | None = None) -> Totals:
-    """Count everything."""
+    """Read all totals."""
     at = clock.read(session, now)
     jobs = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
     uploads = select(Upload.kind, Upload.state, func.count()).group_by(Upload.kind, Upload.state)
@@ -62,7 +62,7 @@ def _upload_bytes(session: Session) -> dict[str, int]:
 
 
 def _stored_bytes(session: Session) -> int:
-    """Equal content once, as it is in the store."""
+    """Return the bytes of all blobs. Equal content counts once, as it does in the store."""
     uploads = select(Upload.digest, Upload.num_bytes).where(Upload.state != UploadState.REJECTED)
     blobs = union(uploads, select(Artifact.digest, Artifact.num_bytes)).subquery()
     return int(session.scalar(select(func.coalesce(func.sum(blobs.c.num_bytes), 0))) or 0)

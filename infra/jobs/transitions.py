@@ -1,4 +1,4 @@
-"""One move of one job: a compare-and-swap, and in the same transaction the events and notices that tell of it."""
+"""One move of one job: a compare-and-swap, with its events and notices in the same transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,7 +25,15 @@ NO_CHECKPOINT: Final[Mapping[str, Any]] = {
 def move(
     session: Session, *conditions: ColumnElement[bool], now: datetime | None, entries: Sequence[Entry], **values: Any
 ) -> Job | None:
-    """Change the one job that meets the conditions. None when there is none any more: then nothing was written."""
+    """Change the one job that meets the conditions, and return it. None if no job does; then nothing was written.
+
+    Args:
+        session: the caller's transaction.
+        conditions: SQL conditions that hold for one job at most.
+        now: the time of the move; None: that of the database.
+        entries: events to write.
+        values: the new values of columns.
+    """
     if _ends_for_good(values):
         values |= NO_CHECKPOINT
     row = session.execute(
@@ -40,17 +48,17 @@ def move(
     job, at = row
     events.write(session, job.id, job.attempt, entries, last=job.last_event, at=at)
     if "state" in values:
-        outbox.tell_job(session, job, now=at)
+        outbox.queue_job_notice(session, job, now=at)
     return job
 
 
 def _ends_for_good(values: Mapping[str, Any]) -> bool:
-    """Whether nobody will go on where the job was. Who tries a job again that failed by our fault goes on."""
+    """Return whether the checkpoint is not needed any more. A job that failed by the service's fault may be resumed."""
     failure = values.get("failure") or {}
     return values.get("state") in FINAL and failure.get("blame") != "service"
 
 
 def entry(state: JobState, *, level: Level = "info", **more: Any) -> Entry:
-    """The event of a move to a state, with all of ``more`` that is something."""
+    """Return the event of a move to a state. Values of ``more`` that are empty are left out."""
     grave = level if state not in (JobState.FAILED, JobState.EXPIRED) else "error"
     return Entry("state", {"state": state.value} | {name: value for name, value in more.items() if value}, grave)

@@ -1,7 +1,7 @@
-"""Jobs that are made of jobs: a sweep makes its trials, waits without a worker until all have ended, and gathers them.
+"""Sweeps and their trials: a sweep fans out into jobs, waits without a worker until all have ended, and gathers them.
 
-While its trials run, a parent is ``running`` and nobody holds it: it has no lease. It waits. When no trial is
-unfinished any more it is due (``jobs.due``), and can be claimed like a queued job.
+While its trials run, the parent is ``running`` without a lease: no worker holds it. When no trial is unfinished, the
+parent is due (``lifecycle.due``), and can be claimed like a queued job.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from infra.db import clock
 from infra.db.tables import Artifact, Job
-from infra.jobs import lifecycle
+from infra.jobs import creation, lifecycle
 from infra.jobs import steps as job_steps
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
@@ -28,7 +28,7 @@ from secateur.specs.spec import CompressSpec
 
 @dataclass(frozen=True)
 class Count:
-    """How far a parent's trials have come."""
+    """How many trials a parent has, and how many of them have ended or are running."""
 
     total: int
     ended: int
@@ -45,12 +45,21 @@ def fan_out(
     entries: Sequence[Entry] = (),
     now: datetime | None = None,
 ) -> list[Job]:
-    """End a parent's first half: keep its files, write its trials, and let go of it until they have ended.
+    """End the first half of a sweep: write its artifacts and its trials, and release it until they have ended.
 
-    Its second half will be another attempt; both together are charged as one.
+    The second half is another attempt. Both halves together are charged as one attempt.
+
+    Args:
+        session: the caller's transaction.
+        job: the sweep.
+        outcome: the files of the first half.
+        children: the specs of the trials.
+        steps: the sweep's steps.
+        entries: events to write.
+        now: the time of the move.
 
     Returns:
-        The trials, queued; none when the attempt no longer holds the job, or its user cancels it.
+        The queued trials; none if the attempt no longer holds the job, or its user has cancelled it.
     """
     now = clock.read(session, now)
     let_go = move(
@@ -71,30 +80,30 @@ def fan_out(
     blobs.release(session, job.id)
     rows = []
     for position, spec in enumerate(children):
-        row = lifecycle.create(
+        row = creation.create_job(
             session, spec, owner=job.owner, now=now + timedelta(microseconds=position)
         )  # in lists and queues in this order
         row.parent_id, row.position = job.id, position
-        row.pending_until = None  # its sweep was taken in time; that it waits for its siblings is nobody's fault
+        row.pending_until = None  # the sweep started in time; its trials may wait for each other
         rows.append(row)
     return rows
 
 
 def children(session: Session, job_id: str, *, hold: bool = False) -> Sequence[Job]:
-    """The trials of a job, in their order. ``hold`` waits for whoever is just ending one, and keeps others waiting."""
+    """Return the trials of a job in their order. ``hold`` locks their rows, after workers that are just ending one."""
     trials = select(Job).where(Job.parent_id == job_id).order_by(Job.position)
     return session.scalars(trials.with_for_update() if hold else trials).all()
 
 
 def due_parent(session: Session, job: Job) -> Job | None:
-    """The parent of a job that has just ended, when that was the last."""
+    """Return the parent of a job that has just ended, if it was the last unfinished trial."""
     if job.parent_id is None:
         return None
     return session.scalar(select(Job).where(Job.id == job.parent_id, lifecycle.due()))
 
 
 def count(session: Session, job_id: str) -> Count:
-    """How many trials a job has, and how many of them are where."""
+    """Return how many trials a job has, and how many have ended or are running."""
     rows = session.execute(select(Job.state, func.count()).where(Job.parent_id == job_id).group_by(Job.state))
     found = {JobState(state): number for state, number in rows}
     ended = sum(number for state, number in found.items() if state in FINAL)
@@ -102,14 +111,14 @@ def count(session: Session, job_id: str) -> Count:
 
 
 def seconds(session: Session, job_id: str) -> float:
-    """From the start of a job's first trial to the last end of any so far."""
+    """Return the seconds from the start of the first trial to the latest end of any trial; 0 before that."""
     times = select(func.min(Job.started_at), func.max(Job.finished_at)).where(Job.parent_id == job_id)
-    began, last = session.execute(times).one()  # not the time by now: who waits for a change would see one at once
+    began, last = session.execute(times).one()  # not until now: the value must not change without an event
     return float((last - began).total_seconds()) if began and last else 0.0
 
 
 def steps_of(session: Session, job: Job) -> tuple[StepProgress, ...]:
-    """The steps of a job; of one that waits for its trials, with what has become of them so far."""
+    """Return the steps of a job. For a sweep that waits for its trials, they contain the progress of the trials."""
     steps = job_steps.steps_of(job)
     if job.kind != "sweep" or job.state not in (JobState.RUNNING, JobState.CANCELLING) or job.lease_until is not None:
         return steps
@@ -127,7 +136,7 @@ def steps_of(session: Session, job: Job) -> tuple[StepProgress, ...]:
 
 
 def record_trial(session: Session, trial: Job) -> None:
-    """Tell in the events of a parent that one of its trials has ended."""
+    """Write an event of the parent: one of its trials has ended."""
     ended = session.get(Job, trial.id)
     if ended is None or trial.parent_id is None:
         return
@@ -138,7 +147,7 @@ def record_trial(session: Session, trial: Job) -> None:
 
 
 def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> None:
-    """Ask the trials of a job to stop that was asked to stop; one that waited for them has stopped with that."""
+    """Ask the trials of a cancelled sweep to stop. A sweep that was waiting for them is cancelled at once."""
     for child in session.scalars(select(Job.id).where(Job.parent_id == job_id, Job.state.in_(UNFINISHED))).all():
         lifecycle.cancel(session, child, now=now)
     waited = (Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
@@ -147,10 +156,10 @@ def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> Non
 
 
 def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Job]:
-    """Queue a job for one more attempt; of a sweep, only the trials that did not succeed, and its gathering.
+    """Queue a job for one more attempt. For a sweep: the trials that did not succeed, and the gathering.
 
     Returns:
-        The jobs to be taken; none when there is nothing to try again.
+        The jobs to dispatch; none if there is nothing to retry.
 
     Raises:
         NotRetryable: trials of a cancelled sweep are still being stopped.

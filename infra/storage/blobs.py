@@ -1,9 +1,9 @@
-"""Which bytes are needed, and the one way to remove those that are not.
+"""Decides which stored bytes are needed, and removes the others.
 
-Bytes come while their row's transaction is open, and go when no committed row needs them any more: a transaction that
-fails never leaves a row without its bytes. Both are done with the digest held, so nobody registers content that
-somebody is removing, on any database. A worker's files come before the transaction of their rows, since storing them
-may take minutes: it says first which ones it is about to need.
+Bytes are stored while the transaction of their row is open, and removed when no committed row needs them. So a failed
+transaction never leaves a row without its bytes. Both happen with the digest locked, so content cannot be registered
+while it is being removed, on any database. A worker stores its files before the transaction of their rows, because that
+may take minutes. It announces their digests first (``hold``).
 """
 
 from collections.abc import Iterable
@@ -19,11 +19,11 @@ from infra.storage.store import Store
 from secateur.protocol.states import UploadState
 
 HOLD_SECONDS = 86_400.0
-"""How long a worker may take from its files to their rows. One that dies in between leaves them to the collector."""
+"""How long an announcement lasts. If the worker dies before it writes the rows, the collector removes the bytes."""
 
 
 def is_referenced(session: Session, digest: str) -> bool:
-    """Whether any row needs these bytes. A rejected upload does not: it only remembers why."""
+    """Return whether any row needs these bytes. A rejected upload does not need its bytes."""
     upload = select(Upload.id).where(Upload.digest == digest, Upload.state != UploadState.REJECTED)
     artifact = select(Artifact.job_id).where(Artifact.digest == digest)
     checkpoint = select(Job.id).where(Job.checkpoint_digest == digest)
@@ -33,13 +33,13 @@ def is_referenced(session: Session, digest: str) -> bool:
 
 
 def remove_unneeded(database: Database, store: Store, digests: Iterable[str]) -> int:
-    """Remove the bytes that no committed row needs. Returns of how many digests.
+    """Remove the bytes that no committed row needs. Return how many blobs were removed.
 
-    Each is looked at again, and removed, in a transaction that holds it and writes nothing: whoever registers the same
-    content comes before, and keeps it, or after, and brings its bytes along.
+    Each digest is checked again and removed in a transaction that locks it. An upload of the same content either comes
+    before, and keeps the bytes, or comes after, and stores them again.
 
     Raises:
-        Unavailable: the database or the store does not answer. What is left is found by the next collection.
+        Unavailable: the database or the store does not answer. The next collection removes the rest.
     """
     removed = 0
     for digest in sorted(set(digests)):
@@ -52,7 +52,7 @@ def remove_unneeded(database: Database, store: Store, digests: Iterable[str]) ->
 
 
 def hold(session: Session, job_id: str, digests: Iterable[str], *, now: datetime) -> None:
-    """Say which bytes a job's files will have. From the end of this transaction on nobody removes them."""
+    """Announce the digests of a job's files. After the commit, no process removes their bytes."""
     wanted = sorted(set(digests))
     locks.hold(session, "blob", wanted)
     until = now + timedelta(seconds=HOLD_SECONDS)
@@ -61,10 +61,10 @@ def hold(session: Session, job_id: str, digests: Iterable[str], *, now: datetime
 
 
 def release(session: Session, job_id: str) -> None:
-    """The files of the job have their rows, or never will."""
+    """Withdraw the announcements of a job: its files have their rows, or will never have."""
     session.execute(delete(BlobHold).where(BlobHold.job_id == job_id))
 
 
 def release_old_holds(session: Session, *, now: datetime) -> None:
-    """Forget what workers announced that never came back."""
+    """Withdraw announcements that have expired."""
     session.execute(delete(BlobHold).where(BlobHold.until < now))

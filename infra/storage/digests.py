@@ -1,4 +1,4 @@
-"""The content of local files, piece by piece, and the digests that it has."""
+"""Digests of local files, which are read in chunks."""
 
 import hashlib
 import os
@@ -9,40 +9,40 @@ from secateur.errors import InternalError
 
 CHUNK_BYTES: Final = 1 << 20
 
-Between = Callable[[], object]
-"""Called before each piece of a long work; what it raises ends the work, and nothing of it is left."""
+BeforeChunk = Callable[[], object]
+"""Called before each chunk of a long transfer. An exception that it raises ends the transfer without a result."""
 
 
 def no_check() -> None:
-    """The default of ``between``."""
+    """Do nothing. The default of ``before_chunk``."""
 
 
-def digest_of(file: IO[bytes], *, num_bytes: int | None = None, between: Between = no_check) -> str:
-    """The digest of a local file, from its first byte; of so many bytes at most."""
+def digest_of(file: IO[bytes], *, num_bytes: int | None = None, before_chunk: BeforeChunk = no_check) -> str:
+    """Return the digest of a local file from its first byte, or of its first ``num_bytes`` bytes."""
     digest = hashlib.sha256()
-    for piece in _pieces(file, num_bytes, between):
-        digest.update(piece)
+    for chunk in _chunks(file, num_bytes, before_chunk):
+        digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"
 
 
-def verified(file: IO[bytes], digest: str, num_bytes: int, between: Between) -> Iterator[bytes]:
-    """The pieces of a file; an error in place of the end when they were not those of the digest.
+def verified(file: IO[bytes], digest: str, num_bytes: int, before_chunk: BeforeChunk) -> Iterator[bytes]:
+    """Yield the chunks of a file, and check at the end that they have this digest.
 
     Raises:
-        InternalError: the file is another one by now.
+        InternalError: the file has changed meanwhile.
     """
     actual = hashlib.sha256()
-    for piece in _pieces(file, num_bytes, between):
-        actual.update(piece)
-        yield piece
+    for chunk in _chunks(file, num_bytes, before_chunk):
+        actual.update(chunk)
+        yield chunk
     if digest != f"sha256:{actual.hexdigest()}":
         raise InternalError("A file changed while it was being stored.")
 
 
-def _pieces(file: IO[bytes], num_bytes: int | None, between: Between) -> Iterator[bytes]:
+def _chunks(file: IO[bytes], num_bytes: int | None, before_chunk: BeforeChunk) -> Iterator[bytes]:
     file.seek(0)
     left = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-    while piece := file.read(min(CHUNK_BYTES, left)):
-        between()
-        left -= len(piece)
-        yield piece
+    while chunk := file.read(min(CHUNK_BYTES, left)):
+        before_chunk()
+        left -= len(chunk)
+        yield chunk

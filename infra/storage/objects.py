@@ -1,4 +1,4 @@
-"""The objects that a store is made of: files of a folder, or of a bucket that must answer in time."""
+"""The objects of a store: files in a folder, or objects in a bucket with a time limit for its answers."""
 
 import os
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 PATIENT_SECONDS: Final = 40.0
-"""For parts of large files, and for a copy inside a bucket, of which some providers say nothing before it is done.
-Shorter than a transaction may idle."""
+"""The time limit for parts of large files, and for a copy inside a bucket, during which some providers send nothing.
+It is shorter than a transaction of the database may be idle."""
 
 CONNECT_SECONDS: Final = 5.0
 ENDLESS: Final = timedelta(days=365)
-"""Of a transfer as a whole: as long as bytes come, it may take as long as it takes."""
+"""The limit of a whole transfer. While bytes arrive, a transfer may take any time."""
 
 FROM_ENVIRONMENT: Final = (
     "allow_http",
@@ -48,24 +48,24 @@ FROM_ENVIRONMENT: Final = (
     "timeout",
     "user_agent",
 )
-"""Options that operators set as ``AWS_...``. obstore reads them by itself, but not beside options that it is given."""
+"""Options that operators set as ``AWS_...``. obstore does not read them when it gets other options as arguments."""
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Where objects are, in the hands of those who expect an answer soon and of those who have time."""
+    """The objects of a folder or bucket: ``quick`` for short requests, ``patient`` with a longer time limit."""
 
     quick: ObjectStore
     patient: ObjectStore
     folder: Path | None = None
-    """Of a local store; None: it is a bucket."""
+    """The folder of a local store; None: the store is a bucket."""
     breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker("The artifact store does not answer."))
 
-    def ask(self) -> None:
-        """Something small that a bucket must answer.
+    def probe(self) -> None:
+        """Send a cheap request that a bucket must answer.
 
         Raises:
-            Unavailable: it does not.
+            Unavailable: the bucket does not answer.
         """
         with self.translated():
             try:
@@ -74,19 +74,19 @@ class Objects:
                 return
 
     def check(self) -> None:
-        """Raise ``Unavailable`` when the bucket has just been silent and it is not this caller's turn to ask again."""
-        self.breaker.check(self.ask)
+        """Raise ``Unavailable`` if the circuit breaker is open and this caller does not send the next probe."""
+        self.breaker.check(self.probe)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Faults of the store as errors of our tree: never the user's fault."""
+        """Translate exceptions of the store to errors of ``secateur.errors``. They are never the user's fault."""
         try:
             yield
         except SecateurError:
             raise
         except (BaseError, OSError) as fault:
             if lacks_room(fault):
-                hint = "Free some room and try again."
+                hint = "Free some space and try again."
                 raise StorageFull("The artifact store is full.", suggestions=[hint]) from fault
             if is_timeout(fault):
                 self.breaker.open()
@@ -94,10 +94,11 @@ class Objects:
 
 
 def opened(url: str, *, answer_seconds: float) -> Objects:
-    """Open ``file:///folder`` (made when missing) or ``s3://bucket/prefix`` (credentials from ``AWS_...``).
+    """Open ``file:///folder`` (created if missing) or ``s3://bucket/prefix`` (credentials from ``AWS_...``).
 
     Args:
-        answer_seconds: how long a bucket may keep silent, before its answer or between two pieces of it.
+        url: of the store.
+        answer_seconds: how long a bucket may take until its answer begins, or between two chunks of it.
     """
     parts = urlsplit(url)
     if parts.scheme == "file":
@@ -109,7 +110,7 @@ def opened(url: str, *, answer_seconds: float) -> Objects:
 
 
 def is_timeout(fault: BaseException) -> bool:
-    """Whether an answer, or a connection, did not come in time; obstore tells in words alone.
+    """Return whether an answer or a connection timed out. Only the message of obstore's exception says so.
 
     >>> is_timeout(TimeoutError("Generic S3 error: ... source: TimedOut")), is_timeout(OSError("ConnectionRefused"))
     (True, False)
@@ -118,12 +119,12 @@ def is_timeout(fault: BaseException) -> bool:
 
 
 def _bucket(url: str, seconds: float) -> ObjectStore:
-    told = {name: os.environ[key] for name in FROM_ENVIRONMENT if (key := f"AWS_{name.upper()}") in os.environ}
+    configured = {name: os.environ[key] for name in FROM_ENVIRONMENT if (key := f"AWS_{name.upper()}") in os.environ}
     options: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, seconds)),
         "read_timeout": timedelta(seconds=seconds),
         "timeout": ENDLESS,
     }
-    # few tries: an answer of 503 soon is worth more than a late one, and workers try again by themselves
+    # few retries: an early answer of 503 is better than a late one, and workers retry by themselves
     retries: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=seconds)}
-    return from_url(url, client_options=cast("ClientConfig", options | told), retry_config=retries)
+    return from_url(url, client_options=cast("ClientConfig", options | configured), retry_config=retries)

@@ -1,4 +1,4 @@
-"""A file of this machine becomes a staged upload, without being copied where it lies on the disk of the store."""
+"""Stages local files as uploads. A file on the disk of the store is linked, not copied."""
 
 import asyncio
 import hashlib
@@ -14,15 +14,16 @@ READ_BYTES = 1 << 20
 
 
 async def stage_file(store: Store, path: Path) -> Staged:
-    """Take in a file that nobody writes any more. Its bytes stay where they are, too.
+    """Stage a local file, which no process may write any more. The file itself is kept.
 
     Raises:
-        Unavailable: it cannot be read. StorageFull, Unavailable: of the store.
+        Unavailable: the file cannot be read, or the store does not answer.
+        StorageFull: the disk of the store is full.
     """
     key = None if store.folder is None else linked(path, store.folder)
     try:
         if key is None:
-            return await store.stage(pieces(path), limit_bytes=path.stat().st_size)
+            return await store.stage(chunks(path), limit_bytes=path.stat().st_size)
         return Staged(key, *await asyncio.to_thread(digest_and_size, path))
     except BaseException as fault:
         if key is not None:
@@ -33,31 +34,31 @@ async def stage_file(store: Store, path: Path) -> Staged:
 
 
 def linked(path: Path, folder: Path) -> str | None:
-    """Give a file a second name among the staging objects of a local store.
+    """Link a file into the staging folder of a local store.
 
     Returns:
-        The key of the object; None when the file lies on another disk, or on one without links.
+        The key of the staged object; None if the file is on another disk, or the disk does not support links.
     """
     key = f"staging/{secrets.token_hex(16)}"
     target = folder / key
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(path, target)
-        os.utime(target)  # else it looks like what a killed gateway left, when its last piece came long ago
+        os.utime(target)  # otherwise the collector may take it for a file that a killed gateway abandoned
     except OSError:
         return None
     return key
 
 
 def digest_and_size(path: Path) -> tuple[str, int]:
-    """The digest of a file, and how many bytes it has."""
+    """Return the digest of a file, and its size in bytes."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return f"sha256:{digest}", file.tell()
 
 
-async def pieces(path: Path) -> AsyncIterator[bytes]:
-    """The bytes of a file."""
+async def chunks(path: Path) -> AsyncIterator[bytes]:
+    """Yield the chunks of a file."""
     with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, READ_BYTES):
-            yield piece
+        while chunk := await asyncio.to_thread(file.read, READ_BYTES):
+            yield chunk

@@ -1,7 +1,7 @@
 """Files by content: a blob's key is its SHA-256, so equal content is stored once and never changes.
 
-One store is a local folder or an S3 bucket; ``obstore`` speaks to both. Uploads are hashed while they stream
-into a staging object, which becomes the blob when all of it has arrived.
+A store is a local folder or an S3 bucket; ``obstore`` supports both. Uploads are hashed while they stream into a
+staging object, which becomes the blob when the upload is complete.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import IO, cast
 
 import obstore
 
-from infra.storage.digests import CHUNK_BYTES, Between, digest_of, no_check, verified
+from infra.storage.digests import CHUNK_BYTES, BeforeChunk, digest_of, no_check, verified
 from infra.storage.objects import Objects, opened
 from infra.storage.timeouts import call_with_timeout
 from infra.storage.work_disk import write
@@ -26,15 +26,15 @@ from secateur.errors import InternalError, UploadEmpty, UploadTooLarge
 
 ANSWER_SECONDS = 10.0
 PART_BYTES = 6 << 20
-"""Of an object in S3, which wants 5 MiB at least and 10,000 parts at most."""
+"""The part size in S3, which allows parts of at least 5 MiB, and at most 10,000 parts."""
 LOCAL_PART_BYTES = 1 << 20
-PARTS_ON_THEIR_WAY = 2
-"""More, or larger ones, only fill the memory when the disk or the bucket is slower than the client."""
+MAX_CONCURRENT_PARTS = 2
+"""More or larger parts would only fill the memory when the disk or the bucket is slower than the client."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """An upload that has arrived in full and is not yet kept."""
+    """A complete upload that is not a blob yet."""
 
     key: str
     digest: str
@@ -43,7 +43,7 @@ class Staged:
 
 @dataclass(frozen=True)
 class Blob:
-    """A file in the store, as it is found there."""
+    """A file in the store."""
 
     digest: str
     num_bytes: int
@@ -60,49 +60,50 @@ class Store:
         self.objects = objects
         self._objects = objects.quick
         self._patient = objects.patient
-        self._translated = objects.translated
+        self._translate_errors = objects.translated
         self._check = objects.check
         self._breaker = objects.breaker
         self.folder = objects.folder
-        """Of a local store; None: it is a bucket."""
+        """The folder of a local store; None: the store is a bucket."""
         self._part_bytes = PART_BYTES if self.folder is None else LOCAL_PART_BYTES
 
     @classmethod
     def from_url(cls, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> "Store":
-        """Open ``file:///folder`` or ``s3://bucket/prefix``, which counts as away when it takes longer to answer."""
+        """Open ``file:///folder`` or ``s3://bucket/prefix``. A bucket that takes longer to answer is unavailable."""
         return cls(opened(url, answer_seconds=answer_seconds))
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[None]:
         self._check()
-        with self._translated():
+        with self._translate_errors():
             yield
 
-    async def _answers(self) -> None:
-        """The check, for those who must not block; a thread is needed only where somebody may have to wait."""
+    async def _check_async(self) -> None:
+        """Run ``_check`` without blocking the event loop. It needs a thread only if the breaker is open."""
         if self._breaker.is_open:
             await asyncio.to_thread(self._check)
 
-    async def _listens(self) -> None:
-        """Find out soon whether a bucket answers at all: what comes after this may take its time."""
+    async def _probe_bucket(self) -> None:
+        """Find out quickly whether a bucket answers: the requests after this one have a longer time limit."""
         if self.folder is None:
-            with self._translated(), suppress(FileNotFoundError):
+            with self._translate_errors(), suppress(FileNotFoundError):
                 await obstore.head_async(self._objects, "staging/anything")
 
     async def stage(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Staged:
-        """Take in an upload in constant memory.
+        """Receive an upload in constant memory.
 
         Raises:
-            UploadTooLarge: as soon as the limit is passed. UploadEmpty: not one byte came.
-            Whatever ``chunks`` raises. In every case nothing is left behind.
+            UploadTooLarge: as soon as the upload exceeds the limit.
+            UploadEmpty: the upload has no bytes.
+            Whatever ``chunks`` raises. In all cases nothing is left in the store.
         """
         key = f"staging/{secrets.token_hex(16)}"
         digest, num_bytes = hashlib.sha256(), 0
-        await self._answers()
-        await self._listens()
-        with self._translated():
+        await self._check_async()
+        await self._probe_bucket()
+        with self._translate_errors():
             async with obstore.open_writer_async(
-                self._patient, key, buffer_size=self._part_bytes, max_concurrency=PARTS_ON_THEIR_WAY
+                self._patient, key, buffer_size=self._part_bytes, max_concurrency=MAX_CONCURRENT_PARTS
             ) as writer:
                 async for chunk in chunks:
                     num_bytes += len(chunk)
@@ -115,28 +116,32 @@ class Store:
         return Staged(key, f"sha256:{digest.hexdigest()}", num_bytes)
 
     async def keep(self, staged: Staged) -> None:
-        """Make a staged upload a blob. Content that is there already stays as it is."""
+        """Turn a staged upload into a blob. Content that is stored already stays as it is."""
         if await self.exists(staged.digest):
             await self.discard(staged)
             return
-        with self._translated():
+        with self._translate_errors():
             await obstore.rename_async(self._patient, staged.key, _key(staged.digest), overwrite=True)
 
     async def discard(self, staged: Staged) -> None:
-        """Forget a staged upload; one that was kept or forgotten before is no error."""
-        await self._answers()
-        with self._translated(), suppress(FileNotFoundError):
+        """Remove a staged upload. It is no error if it was kept or discarded before."""
+        await self._check_async()
+        with self._translate_errors(), suppress(FileNotFoundError):
             await obstore.delete_async(self._objects, staged.key)
 
     @contextmanager
     def open_staged(self, staged: Staged) -> Iterator[IO[bytes]]:
-        """A staged upload, seekable, while the block runs; a store that falls silent meanwhile is one too."""
-        with self._asked(), closing(cast(IO[bytes], obstore.open_reader(self._objects, staged.key))) as file:
+        """Open a staged upload as a seekable file while the block runs.
+
+        Faults of the store within the block count too.
+        """
+        with self._guarded(), closing(cast(IO[bytes], obstore.open_reader(self._objects, staged.key))) as file:
             yield file
 
     async def exists(self, digest: str) -> bool:
-        await self._answers()
-        with self._translated():
+        """Return whether the store has a blob."""
+        await self._check_async()
+        with self._translate_errors():
             try:
                 await obstore.head_async(self._objects, _key(digest))
             except FileNotFoundError:
@@ -144,103 +149,109 @@ class Store:
         return True
 
     async def read(self, digest: str, *, start: int, end: int) -> AsyncIterator[bytes]:
-        """The bytes ``start`` to ``end`` (excluded) of a blob, in pieces.
+        """Yield the bytes ``start`` to ``end`` (excluded) of a blob, in chunks.
 
         Raises:
-            InternalError: the blob that a row promises is not there.
+            InternalError: the blob is missing.
         """
         if start == end:
             return
-        await self._answers()
-        with self._translated():
+        await self._check_async()
+        with self._translate_errors():
             try:
                 answer = await obstore.get_async(self._objects, _key(digest), options={"range": (start, end)})
             except FileNotFoundError as fault:
                 raise InternalError(f"The store has lost {digest}.") from fault
-            async for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
-                yield bytes(piece)
+            async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
 
-    def fetch(self, digest: str, path: Path, *, between: Between = no_check) -> None:
-        """Copy a blob to a local file and check that it is what its digest says.
+    def fetch(self, digest: str, path: Path, *, before_chunk: BeforeChunk = no_check) -> None:
+        """Copy a blob to a local file, and check its digest.
 
         Raises:
             InternalError: the blob is missing or damaged.
-            Whatever ``between`` raises, also while the store keeps silent.
+            Whatever ``before_chunk`` raises, also while the store does not answer.
             WorkDiskFull: the disk of the file is full.
         """
-        call_with_timeout(partial(self._fetch, digest, path, between), between=between)
+        call_with_timeout(partial(self._fetch, digest, path, before_chunk), check=before_chunk)
 
-    def _fetch(self, digest: str, path: Path, between: Between) -> None:
+    def _fetch(self, digest: str, path: Path, before_chunk: BeforeChunk) -> None:
         actual = hashlib.sha256()
-        with self._asked():
+        with self._guarded():
             try:
                 answer = obstore.get(self._objects, _key(digest))
             except FileNotFoundError as fault:
                 raise InternalError(f"The store has lost {digest}.") from fault
-            between()  # the folder is gone when nobody waits any more
+            before_chunk()  # raises if the caller has stopped waiting, and the folder is gone
             with path.open("wb", buffering=0) as file:
-                for piece in answer.stream(min_chunk_size=CHUNK_BYTES):
-                    between()
-                    actual.update(piece)
-                    write(file, piece)
+                for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                    before_chunk()
+                    actual.update(chunk)
+                    write(file, chunk)
         if digest != f"sha256:{actual.hexdigest()}":
             raise InternalError(f"The store has damaged {digest}.")
 
     def put(self, path: Path) -> tuple[str, int]:
-        """Store a local file. Returns its digest and its size in bytes."""
+        """Store a local file. Return its digest and its size in bytes."""
         with path.open("rb") as file:
             digest = digest_of(file)
             return digest, self.put_open(file, digest)
 
     def put_open(
-        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = no_check
+        self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, before_chunk: BeforeChunk = no_check
     ) -> int:
-        """Store an open file of this digest, unless its content is there already. Returns its size in bytes.
+        """Store an open file with this digest, unless the store has its content. Return its size in bytes.
 
         Args:
-            num_bytes: how many are read at most, for a file that somebody may be making longer.
+            file: the open file.
+            digest: of its content.
+            num_bytes: most bytes to read, for a file that another process may be appending to.
+            before_chunk: called before each chunk that is read.
 
         Raises:
-            InternalError: the file is another one by now; then it is not stored.
-            Whatever ``between`` raises, also while the store keeps silent; then nothing is left either.
+            InternalError: the file has changed meanwhile. It is not stored then.
+            Whatever ``before_chunk`` raises, also while the store does not answer. Nothing is stored then.
         """
         num_bytes = os.fstat(file.fileno()).st_size if num_bytes is None else num_bytes
-        call_with_timeout(partial(self._put_open, file, digest, num_bytes, between), between=between)
+        call_with_timeout(partial(self._put_open, file, digest, num_bytes, before_chunk), check=before_chunk)
         return num_bytes
 
-    def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, between: Between) -> None:
-        with self._asked():
+    def _put_open(self, file: IO[bytes], digest: str, num_bytes: int, before_chunk: BeforeChunk) -> None:
+        with self._guarded():
             try:
                 obstore.head(self._objects, _key(digest))
             except FileNotFoundError:
                 obstore.put(
                     self._patient,
                     _key(digest),
-                    verified(file, digest, num_bytes, between),
+                    verified(file, digest, num_bytes, before_chunk),
                     use_multipart=num_bytes > self._part_bytes,
                     chunk_size=self._part_bytes,
-                    max_concurrency=PARTS_ON_THEIR_WAY,
+                    max_concurrency=MAX_CONCURRENT_PARTS,
                 )
 
     def delete(self, digest: str) -> None:
-        """Remove a blob; one that is not there is no error."""
-        with self._asked():
+        """Remove a blob. It is no error if it does not exist."""
+        with self._guarded():
             try:
                 obstore.delete(self._objects, _key(digest))
             except FileNotFoundError:
                 return
 
     def blobs(self) -> Iterator[Blob]:
-        """Every blob, in no order."""
-        with self._asked():
+        """Yield every blob, in no particular order."""
+        with self._guarded():
             for page in obstore.list(self._objects, "sha256"):
                 for item in page:
                     yield Blob("sha256:" + item["path"].rpartition("/")[2], item["size"], item["last_modified"])
 
     def discard_staged_before(self, moment: datetime) -> int:
-        """Remove staging objects that nobody wrote to since, such as those of a killed gateway. Returns how many."""
+        """Remove staging objects that were last written before ``moment``, and return how many.
+
+        A killed gateway leaves such objects.
+        """
         num = 0
-        with self._asked():
+        with self._guarded():
             for page in obstore.list(self._objects, "staging"):
                 for item in page:
                     if item["last_modified"] < moment:
@@ -249,15 +260,15 @@ class Store:
         return num + (0 if self.folder is None else _discard_parts(self.folder / "staging", moment))
 
     def ping(self) -> None:
-        """Raise ``Unavailable`` or ``StorageFull`` unless the store takes and gives back an object."""
+        """Raise ``Unavailable`` or ``StorageFull`` unless the store can write and delete an object."""
         key = f"staging/ping-{secrets.token_hex(8)}"
-        with self._asked():
+        with self._guarded():
             obstore.put(self._objects, key, b"ping")
             obstore.delete(self._objects, key)
 
 
 def too_large(limit_bytes: int) -> UploadTooLarge:
-    """The error of an upload past the limit, also for one that says so before its first byte."""
+    """Return the error of an upload that exceeds the limit, or announces that it will."""
     return UploadTooLarge(
         f"This service accepts at most {limit_bytes} bytes an upload.",
         suggestions=["Ask the operator to raise SECATEUR_MAX_UPLOAD_BYTES, or upload less data."],
@@ -265,7 +276,7 @@ def too_large(limit_bytes: int) -> UploadTooLarge:
 
 
 def _discard_parts(staging: Path, moment: datetime) -> int:
-    """Remove files that a local store is still writing (``name#1``): it does not list them."""
+    """Remove old files that a local store was still writing (``name#1``), which it does not list."""
     old = [path for path in staging.glob("*#*") if path.is_file() and path.stat().st_mtime < moment.timestamp()]
     for path in old:
         path.unlink(missing_ok=True)

@@ -1,32 +1,33 @@
-"""Waiting for a call that cannot be stopped, such as one into a library that waits for a network.
+"""Waits for calls that cannot be stopped, such as those of a library that waits for a network.
 
-The call runs in a thread of its own. Whoever has no more reason to wait leaves it behind; it ends by itself at its
-next piece, or when what it waits for has been silent for too long.
+The call runs in a thread of its own. A caller that has no more reason to wait abandons it. The call then ends by itself
+before its next chunk, or when the connection times out.
 """
 
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from infra.storage.digests import Between
+from infra.storage.digests import BeforeChunk
 
-LOOK_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 GRACE_SECONDS: Final = 0.5
-"""For a call that only has to come to its next piece to end by itself, and to take away what it has half done."""
+"""How long an abandoned call gets to reach its next chunk, end by itself, and remove what is half done."""
 
 T = TypeVar("T")
 
 
-def call_with_timeout(call: Callable[[], T], *, between: Between) -> T:
-    """The result of a call.
+def call_with_timeout(call: Callable[[], T], *, check: BeforeChunk) -> T:
+    """Return the result of a call.
 
     Args:
-        between: asked again and again while the call runs; what it raises ends the wait at once.
+        call: runs in a thread of its own.
+        check: called repeatedly while the call runs. An exception that it raises ends the wait.
 
     Raises:
         Whatever the call raises.
 
-    >>> waited_for(lambda: 6 * 7, between=lambda: None)
+    >>> call_with_timeout(lambda: 6 * 7, check=lambda: None)
     42
     """
     found: list[T] = []
@@ -38,13 +39,13 @@ def call_with_timeout(call: Callable[[], T], *, between: Between) -> T:
         except BaseException as fault:  # noqa: BLE001 - raised again by the thread that waits
             faults.append(fault)
 
-    thread = threading.Thread(target=work, name="waited-for", daemon=True)
+    thread = threading.Thread(target=work, name="call-with-timeout", daemon=True)
     thread.start()
     try:
         while thread.is_alive():
-            thread.join(LOOK_SECONDS)
+            thread.join(POLL_SECONDS)
             if thread.is_alive():
-                between()
+                check()
     except BaseException:
         thread.join(GRACE_SECONDS)
         raise

@@ -1,4 +1,4 @@
-"""The disk that a job's inputs are copied to: where it is full, neither the store nor the user is at fault."""
+"""The disk of working folders. If it is full, neither the store nor the user is at fault."""
 
 from typing import IO, Any
 
@@ -7,20 +7,20 @@ from secateur.errors import StorageFull
 
 
 class WorkDiskFull(StorageFull):
-    """It is not the store that is full, but the disk that its files are copied to."""
+    """The disk of the worker's working folders is full, not the store."""
 
     def __init__(self) -> None:
         hint = "Try again later, or tell the operator: the disk of SECATEUR_SCRATCH_DIR is full."
-        super().__init__("The worker's disk has no room for the files of the job.", suggestions=[hint])
+        super().__init__("The worker's disk has no space for the files of the job.", suggestions=[hint])
 
 
-def write(file: IO[bytes], piece: Any) -> None:
-    """Write all of it to a local file, which has no buffer.
+def write(file: IO[bytes], chunk: Any) -> None:
+    """Write a whole chunk to an unbuffered local file.
 
     Raises:
-        WorkDiskFull: there is no room for it.
+        WorkDiskFull: the disk is full.
     """
-    rest = memoryview(piece)
+    rest = memoryview(chunk)
     try:
         while rest:
             rest = rest[file.write(rest) :]

@@ -1,4 +1,4 @@
-"""Structured logs on standard error: one line an event, for people (console) or for machines (json)."""
+"""Structured logs on standard error: one line per event, for people (console) or for machines (json)."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from infra.telemetry import trace_context
 
 
 def configure(log_format: Literal["console", "json"], level: str) -> None:
-    """Set up structlog and send the standard library's logging through it. Called once, by each process's main."""
+    """Set up structlog, and send the standard library's logging through it. Call it once, in the main of a process."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         trace_context.add_to_log,
@@ -46,6 +46,6 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger that takes key-value pairs: ``logger("gateway").info("job accepted", job_id=...)``."""
+    """Return a logger that takes key-value pairs: ``logger("gateway").info("job accepted", job_id=...)``."""
     log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return log

@@ -1,7 +1,7 @@
-"""Which span of a trace this thread or task works for, as W3C writes it (``traceparent``, www.w3.org/TR/trace-context).
+"""The span that this thread or task works in, as W3C's ``traceparent`` (www.w3.org/TR/trace-context).
 
-A job's row keeps the one of the request that made it, so that whatever works on the job, however late and after
-whichever crash, goes on in the same trace.
+A job's row keeps the ``traceparent`` of the request that created it. So every process that works on the job continues
+the same trace, however late and after any crash.
 """
 
 from collections.abc import Iterator, MutableMapping
@@ -14,13 +14,13 @@ _CURRENT: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
 def current() -> str | None:
-    """The ``traceparent`` to go on from; None where nothing is traced."""
+    """Return the ``traceparent`` of the current span; None if nothing is traced."""
     return _CURRENT.get()
 
 
 @contextmanager
-def working_for(traceparent: str | None) -> Iterator[None]:
-    """Work for this span while the block runs."""
+def working_in_span(traceparent: str | None) -> Iterator[None]:
+    """Make this span the current one while the block runs."""
     token = _CURRENT.set(traceparent)
     try:
         yield
@@ -29,9 +29,9 @@ def working_for(traceparent: str | None) -> Iterator[None]:
 
 
 def add_to_log(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A step of structlog: say which trace a line belongs to.
+    """Add the ids of the current trace and span to a log line. A processor of structlog.
 
-    >>> with working_for("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
+    >>> with working_in_span("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
     ...     add_to_log(None, "info", {"event": "job taken"})["trace_id"]
     '0af7651916cd43dd8448eb211c80319c'
     """

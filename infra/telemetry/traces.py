@@ -1,6 +1,6 @@
-"""Traces for whoever asks for them with the variables of OpenTelemetry. Who does not pays nothing: no SDK is imported.
+"""Traces, if the variables of OpenTelemetry ask for them. Otherwise the SDK is not imported and traces cost nothing.
 
-Spans go out over OTLP/HTTP, in the background; a receiver that is slow or away costs spans, never work.
+Spans are sent over OTLP/HTTP in the background. If the receiver is slow or unavailable, spans are lost; work continues.
 """
 
 import os
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 CLOSE_SECONDS: Final = 2.0
-"""How long a process that ends waits for its last spans to go out."""
+"""How long a process waits at its end until its last spans are sent."""
 
 Value = str | int | float | bool
 Role = Literal["internal", "consumer", "client"]
 
 
 def are_wanted(environ: Mapping[str, str]) -> bool:
-    """Whether the environment names a receiver, and nothing that switches traces off.
+    """Return whether the environment names a receiver and does not switch traces off.
 
     >>> are_wanted({}), are_wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
     (False, True)
@@ -34,7 +34,7 @@ def are_wanted(environ: Mapping[str, str]) -> bool:
 
 
 class Span:
-    """A stretch of time in a trace. One without a provider is nothing, and so is all that begins in it."""
+    """A span of a trace. Without a provider it does nothing, and neither do the spans that begin in it."""
 
     def __init__(self, provider: "TracerProvider | None" = None, span: "OtelSpan | None" = None) -> None:
         self._provider = provider
@@ -42,21 +42,21 @@ class Span:
 
     @property
     def traceparent(self) -> str | None:
-        """For whoever goes on from here, in another thread, process or year."""
+        """The ``traceparent`` of this span, for other threads and processes that continue from it."""
         if self._span is None:
             return None
         context = self._span.get_span_context()
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def begin(self, name: str, **attributes: Value) -> "Span":
-        """A span in this one, from now on."""
+        """Begin a child span now, and return it."""
         if self._provider is None:
             return self
         return _begun(self._provider, name, self.traceparent, "internal", attributes)
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
-        """A span in this one, while the block runs."""
+        """Run the block in a child span, which records the exception that the block raises."""
         inner, fault = self.begin(name), None
         try:
             yield
@@ -68,12 +68,12 @@ class Span:
                 inner.end(fault)
 
     def note(self, **attributes: Value) -> None:
-        """Say more of it."""
+        """Set attributes of the span."""
         if self._span is not None:
             self._span.set_attributes(_named(attributes))
 
     def end(self, fault: str | None = None) -> None:
-        """It ends now; ``fault`` says what went wrong."""
+        """End the span now. ``fault`` says what went wrong; None: nothing."""
         if self._span is None:
             return
         if fault is not None:
@@ -84,29 +84,36 @@ class Span:
 
 
 class Traces:
-    """Where the spans of a process go; without a provider, nowhere."""
+    """Begins the spans of a process. Without a provider they are not recorded."""
 
     def __init__(self, provider: "TracerProvider | None" = None) -> None:
         self.provider = provider
 
     @classmethod
     def from_environment(cls, service_name: str) -> "Traces":
-        """As the variables of OpenTelemetry say. Packages that are missing are a warning: work is worth more."""
+        """Return traces as the variables of OpenTelemetry ask for. Missing packages are logged as a warning."""
         if not are_wanted(os.environ):
             return cls()
         try:
             return cls(_provider(service_name))
         except ImportError as fault:
             hint = "pip install 'secateur[tracing]'"
-            logger("traces").warning("traces are asked for, and packages are missing", fault=str(fault), hint=hint)
+            logger("traces").warning("tracing is requested, but packages are missing", fault=str(fault), hint=hint)
             return cls()
 
     def begin(self, name: str, *, parent: str | None, role: Role = "internal", **attributes: Value) -> Span:
-        """A span from now on, in the trace of ``parent`` (a ``traceparent``), or the first of a trace."""
+        """Begin a span now, and return it.
+
+        Args:
+            name: of the span.
+            parent: the ``traceparent`` of the parent span; None: the span begins a new trace.
+            role: the kind of the span.
+            attributes: of the span, without the prefix ``secateur.``.
+        """
         return Span() if self.provider is None else _begun(self.provider, name, parent, role, attributes)
 
-    def here(self) -> str | None:
-        """The ``traceparent`` of the span that the framework has begun around this code."""
+    def current_traceparent(self) -> str | None:
+        """Return the ``traceparent`` of the span that the framework has begun around this code."""
         if self.provider is None:
             return None
         from opentelemetry.trace import get_current_span
@@ -115,7 +122,10 @@ class Traces:
         return Span(self.provider, span).traceparent if span.get_span_context().is_valid else None
 
     def close(self) -> None:
-        """Send what waits, but not for long: a receiver that is away must not hold up the end of a process."""
+        """Send the remaining spans.
+
+        Wait ``CLOSE_SECONDS`` at most, so that the process ends without the receiver too.
+        """
         if self.provider is not None:
             last = threading.Thread(target=self.provider.shutdown, daemon=True)
             last.start()
@@ -147,5 +157,5 @@ def _begun(
 
 
 def _named(attributes: Mapping[str, Value]) -> dict[str, Value]:
-    """Attributes under a name space of our own."""
+    """Return the attributes with the prefix ``secateur.``."""
     return {f"secateur.{name}": value for name, value in attributes.items()}

@@ -1,4 +1,4 @@
-"""Rows of uploads that come in pieces. Functions work inside the caller's transaction."""
+"""Rows of resumable uploads. Functions work inside the caller's transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +25,19 @@ def create(
     expires_at: datetime,
     now: datetime,
 ) -> ResumableUpload:
-    """Write an upload of which no byte is there yet."""
+    """Write a resumable upload that has no bytes yet.
+
+    Args:
+        session: the caller's transaction.
+        kind: what the upload becomes.
+        owner: to whom it belongs.
+        name: the file name that the user gave.
+        reading: what the user declared about a data set.
+        digest: the announced digest; None: not announced.
+        num_bytes: the announced length.
+        expires_at: when the upload is removed if no more bytes arrive.
+        now: the time of creation.
+    """
     row = ResumableUpload(
         id=new_id("upl"),
         owner=owner,
@@ -44,7 +56,7 @@ def create(
 
 
 def advance(session: Session, upload_id: str, offset: int, *, expires_at: datetime) -> bool:
-    """Remember how many bytes are on the disk. False when the upload was terminated meanwhile."""
+    """Write how many bytes are on the disk. Return False if the upload was terminated meanwhile."""
     moved = (
         update(ResumableUpload)
         .where(ResumableUpload.id == upload_id)
@@ -55,17 +67,17 @@ def advance(session: Session, upload_id: str, offset: int, *, expires_at: dateti
 
 
 def refuse(session: Session, upload_id: str, failure: Failure) -> None:
-    """Remember why an upload became nothing."""
+    """Write why an upload was refused."""
     row = session.get(ResumableUpload, upload_id)
     if row is not None:
         row.failure = failure.model_dump(mode="json")
 
 
 def has_ended(row: ResumableUpload) -> bool:
-    """Whether it is known what became of it."""
+    """Return whether the upload was accepted or refused."""
     return row.upload_id is not None or row.failure is not None
 
 
 def expired(session: Session, *, now: datetime) -> Sequence[ResumableUpload]:
-    """Uploads that waited too long for more bytes, and the memory of old ones that have ended."""
+    """Return uploads that waited too long for more bytes, and old rows of uploads that have ended."""
     return session.scalars(select(ResumableUpload).where(ResumableUpload.expires_at < now)).all()

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, defer
 from infra.db import locks
 from infra.db.pages import newest_first
 from infra.db.tables import Job, Upload
-from infra.jobs import lifecycle
+from infra.jobs import creation
 from secateur.ids import new_id
 from secateur.protocol.keys import LOCAL_OWNER
 from secateur.protocol.states import UploadState
@@ -32,10 +32,23 @@ def register(
     expires_at: datetime | None = None,
     now: datetime,
 ) -> tuple[Upload, Job | None]:
-    """The owner's row for this content, and the check that it needs.
+    """Return the owner's row for this content, and the job that checks it.
 
-    Content that this owner has already, read in the same way, and not rejected keeps its row and needs no check: then
-    the job is None. Its time begins anew. The content is held until the transaction ends: bytes go in place before.
+    If the owner already has the content with the same reading, and it was not rejected, the row is kept and its
+    retention begins anew; no check is needed then, and the job is None. The digest is locked until the transaction
+    ends, so that the caller can put the bytes in place before the commit.
+
+    Args:
+        session: the caller's transaction.
+        kind: model or data set.
+        digest: of the content.
+        num_bytes: of the content.
+        name: the file name that the user gave.
+        format: as the static check of the file recognised it.
+        reading: what the user declared about a data set.
+        owner: to whom the row belongs.
+        expires_at: when the upload is removed; None: never.
+        now: the time of creation.
     """
     same = (Upload.kind == kind, Upload.digest == digest, Upload.reading_digest == reading.digest())
     known = session.scalar(select(Upload).where(Upload.owner == owner, *same).with_for_update())
@@ -46,7 +59,7 @@ def register(
         return known, None
     if known is not None:
         known.state, known.failure = UploadState.CHECKING, None
-        return known, lifecycle.create_check(session, known, now=now)
+        return known, creation.create_check(session, known, now=now)
     upload = Upload(
         id=new_id("mdl" if kind == "model" else "dst"),
         owner=owner,
@@ -63,18 +76,18 @@ def register(
     )
     session.add(upload)
     session.flush()
-    return upload, lifecycle.create_check(session, upload, now=now)
+    return upload, creation.create_check(session, upload, now=now)
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The later of two ends; None is never, which is later than any."""
+    """Return the later of two times of expiry. None means never, and is later than any time."""
     return None if one is None or other is None else max(one, other)
 
 
 def get(session: Session, kind: Kind, upload_id: str, *, hold: bool = False) -> Upload | None:
-    """The model or data set of that id; None also when the id names the other kind.
+    """Return the model or data set with this id; None also if the id belongs to the other kind.
 
-    ``hold`` keeps others who hold it too waiting until the transaction ends: no job is made for what is being deleted.
+    ``hold`` locks the row until the transaction ends, so that no job is created for an upload that is being deleted.
     """
     upload = session.get(Upload, upload_id, with_for_update=hold)
     return upload if upload is not None and upload.kind == kind else None
@@ -88,9 +101,16 @@ def page(
     limit: int,
     after: tuple[datetime, str] | None = None,
 ) -> Sequence[Upload]:
-    """Uploads of an owner, or of all, newest first, that come after the position ``(created_at, id)``.
+    """Return the uploads of an owner, newest first, that come after the position ``(created_at, id)``.
 
-    Without their summaries, of which one may have megabytes: to ask for one is an error.
+    Summaries are not loaded, because one may have megabytes; accessing one is an error.
+
+    Args:
+        session: the caller's transaction.
+        kind: model or data set.
+        owner: None: uploads of all owners.
+        limit: the size of the page.
+        after: the position of the last upload of the page before; None: start at the newest one.
     """
     query = select(Upload).where(Upload.kind == kind).options(defer(Upload.summary, raiseload=True))
     if owner is not None:

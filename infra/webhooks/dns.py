@@ -1,7 +1,7 @@
-"""Names looked up with a time limit. The C library's own look-up cannot be stopped, and may take half a minute.
+"""DNS look-ups with a time limit. The look-up of the C library cannot be stopped, and may take half a minute.
 
-So each runs in a thread of its own that is left behind when it takes too long. How many may be under way is bounded,
-for all together and for each party: whoever names slow name servers only keeps themselves waiting.
+So each look-up runs in a thread of its own, which is abandoned when it takes too long. The number of look-ups under way
+is limited, in total and for each owner: an owner with slow name servers only delays itself.
 """
 
 import socket
@@ -11,22 +11,22 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 TIMEOUT_SECONDS: Final = 5.0
-MOST: Final = 16
-MOST_OF_ONE: Final = 2
+MAX_LOOKUPS: Final = 16
+MAX_LOOKUPS_OF_AN_OWNER: Final = 2
 
-Ask = Callable[[str, int], Sequence[str]]
-"""From a name and a port to addresses as text."""
+Resolve = Callable[[str, int], Sequence[str]]
+"""Returns the addresses of a host name and a port, as text."""
 
 
 class LookupFailed(Exception):
-    """There is no address to be had; the text says why."""
+    """The look-up gave no address; the message says why."""
 
 
-def ask(host: str, port: int) -> Sequence[str]:
-    """Ask the system, for as long as it takes.
+def resolve(host: str, port: int) -> Sequence[str]:
+    """Look up a name through the operating system, without a time limit.
 
     Raises:
-        LookupFailed: it knows no address.
+        LookupFailed: the name has no address.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -36,44 +36,44 @@ def ask(host: str, port: int) -> Sequence[str]:
 
 
 class Lookups:
-    """Asks in threads, few at a time. Used by any number of threads."""
+    """Looks up names in threads, a few at a time. Called by any number of threads."""
 
-    def __init__(self, ask: Ask = ask, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self._ask = ask
+    def __init__(self, resolve: Resolve = resolve, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._resolve = resolve
         self._timeout_seconds = timeout_seconds
         self._under_way: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @property
     def num_under_way(self) -> int:
-        """Those that somebody waits for, and those that were given up and have not ended."""
+        """How many look-ups have not ended, those that were abandoned included."""
         with self._lock:
             return self._under_way.total()
 
-    def find(self, host: str, port: int, *, party: str) -> Sequence[str]:
-        """The addresses of a name.
+    def find(self, host: str, port: int, *, owner: str) -> Sequence[str]:
+        """Return the addresses of a name.
 
         Raises:
-            LookupFailed: there is none, or none in time, or earlier look-ups of this party have not ended yet.
+            LookupFailed: there is no address, or none in time, or earlier look-ups of this owner have not ended yet.
         """
-        self._begin(host, party)
+        self._begin(host, owner)
         found: list[Sequence[str] | Exception] = []
 
         def look() -> None:
             try:
-                found.append(self._ask(host, port))
-            except Exception as fault:  # noqa: BLE001 - whatever it is belongs to who waits
+                found.append(self._resolve(host, port))
+            except Exception as fault:  # noqa: BLE001 - raised again in the waiting thread
                 found.append(fault)
             finally:
                 with self._lock:
-                    self._under_way -= Counter([party])
+                    self._under_way -= Counter([owner])
 
         thread = threading.Thread(target=look, name=f"lookup-{host[:40]}", daemon=True)
         try:
             thread.start()
-        except RuntimeError as fault:  # the system has no room for one more
+        except RuntimeError as fault:  # the system can start no more threads
             with self._lock:
-                self._under_way -= Counter([party])
+                self._under_way -= Counter([owner])
             raise LookupFailed("no look-up could be started") from fault
         thread.join(self._timeout_seconds)
         if not found:
@@ -82,8 +82,8 @@ class Lookups:
             raise found[0]
         return found[0]
 
-    def _begin(self, host: str, party: str) -> None:
+    def _begin(self, host: str, owner: str) -> None:
         with self._lock:
-            if self._under_way[party] >= MOST_OF_ONE or self._under_way.total() >= MOST:
+            if self._under_way[owner] >= MAX_LOOKUPS_OF_AN_OWNER or self._under_way.total() >= MAX_LOOKUPS:
                 raise LookupFailed(f"{host} was not looked up: earlier look-ups have not ended yet")
-            self._under_way[party] += 1
+            self._under_way[owner] += 1

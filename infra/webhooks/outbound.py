@@ -1,8 +1,8 @@
-"""Requests to addresses that users name. Nothing of the operator's own network can be reached by them.
+"""Requests to URLs of users. They cannot reach the operator's own network.
 
-A name is resolved once, every address that it has is judged, and the connection goes to the address that was judged:
-a name that points elsewhere a moment later changes nothing (DNS rebinding). Redirects are never followed. After the
-SSRF prevention cheat sheet of OWASP.
+A name is resolved once, all its addresses are checked, and the connection goes to a checked address. So a name that
+resolves differently a moment later has no effect (DNS rebinding). Redirects are never followed. See the SSRF prevention
+cheat sheet of OWASP.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from infra.webhooks import dns
-from infra.webhooks.dns import Ask, LookupFailed
+from infra.webhooks.dns import LookupFailed, Resolve
 from secateur.errors import WebhookUrlRefused
 
 Targets = Literal["public", "any"]
-"""public: https, and addresses of the internet. any: also http, and the operator's own networks."""
+"""public: https to addresses of the internet. any: also http, and the operator's own networks."""
 
 TIMEOUT_SECONDS: Final = 15.0
-MOST_READ_BYTES: Final = 1024
-"""Of an answer, which is kept for the log; the rest is not read."""
+MAX_READ_BYTES: Final = 1024
+"""How much of an answer is read, for the log of deliveries."""
 
 PORTS: Final = {"https": 443, "http": 80}
 SCHEMES: Final[Mapping[Targets, Sequence[str]]] = {"public": ("https",), "any": ("https", "http")}
@@ -35,27 +35,27 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back of a request."""
+    """The answer to a request."""
 
     status: int
     retry_after: str | None
     text: str
 
 
-class NotReached(Exception):
-    """The request was not answered; the text says why."""
+class Unreachable(Exception):
+    """The request was not answered; the message says why."""
 
 
 def check_url(url: str, targets: Targets) -> None:
-    """Refuse a URL by what can be seen of it without asking anybody.
+    """Check a URL without looking up its name.
 
     Raises:
-        WebhookUrlRefused: with how to mend it.
+        WebhookUrlRefused: the URL is not allowed; says how to fix it.
     """
     try:
         parts, _ = urlsplit(url), httpx.URL(url)
     except (ValueError, httpx.InvalidURL) as fault:
-        raise _refused("cannot be read as one") from fault
+        raise _refused("is not valid") from fault
     schemes = SCHEMES[targets]
     if parts.scheme not in schemes or not parts.hostname:
         raise _refused(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host")
@@ -64,14 +64,14 @@ def check_url(url: str, targets: Targets) -> None:
     try:
         port, address = parts.port, _address(parts.hostname)
     except ValueError as fault:
-        raise _refused("has a port that is none") from fault
+        raise _refused("has an invalid port") from fault
     if port == 0 or (address is not None and not allowed(address, targets)):
         raise _refused("leads to an address that webhooks must not reach")
 
 
-def _refused(what: str) -> WebhookUrlRefused:
+def _refused(reason: str) -> WebhookUrlRefused:
     return WebhookUrlRefused(
-        f"The URL of a webhook {what}.",
+        f"The URL of a webhook {reason}.",
         suggestions=[
             "Use an https:// URL that the internet can reach.",
             "For receivers in your own network the operator sets SECATEUR_WEBHOOK_TARGETS=any.",
@@ -87,7 +87,7 @@ def _address(host: str) -> Address | None:
 
 
 def allowed(address: Address, targets: Targets) -> bool:
-    """Whether webhooks may go there. Link-local addresses, where clouds keep their credentials, never.
+    """Return whether webhooks may be sent to an address. Link-local addresses never: clouds keep credentials there.
 
     >>> [allowed(ipaddress.ip_address(text), "public") for text in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1")]
     [True, False, False]
@@ -105,7 +105,7 @@ def allowed(address: Address, targets: Targets) -> bool:
 
 
 def _inner(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for."""
+    """Return the IPv4 address that an IPv6 address embeds; None if it embeds none."""
     if not isinstance(address, ipaddress.IPv6Address):
         return None
     if address in NAT64:
@@ -113,18 +113,24 @@ def _inner(address: Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets, ask: Ask = dns.ask) -> Answer:
-    """Send a body as JSON to whatever a URL names.
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets, resolve: Resolve = dns.resolve
+) -> Answer:
+    """Send a body as JSON to a URL.
 
     Args:
-        ask: how a name is looked up, once.
+        url: a URL that ``check_url`` accepts.
+        body: the JSON.
+        headers: in addition to the usual ones.
+        targets: which addresses are allowed.
+        resolve: looks up the name, once.
 
     Raises:
-        NotReached: nobody answered in time, or it must not be reached.
+        Unreachable: there was no answer in time, or the address is not allowed.
     """
     named = httpx.URL(url)
     name = named.raw_host.decode()  # names in other alphabets as DNS and TLS spell them
-    there = named.copy_with(host=str(_judged(name, named.port or PORTS[named.scheme], targets, ask)))
+    there = named.copy_with(host=str(_allowed_address(name, named.port or PORTS[named.scheme], targets, resolve)))
     sent = {
         "host": named.netloc.decode(),
         "content-type": "application/json",
@@ -134,31 +140,31 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, targets: Targets,
     try:
         return asyncio.run(_post(there, name, body, sent))
     except TimeoutError as fault:
-        raise NotReached(f"no answer within {TIMEOUT_SECONDS:.0f} seconds") from fault
+        raise Unreachable(f"no answer within {TIMEOUT_SECONDS:.0f} seconds") from fault
     except (httpx.HTTPError, OSError) as fault:
-        raise NotReached(f"{type(fault).__name__}: {str(fault)[:200]}") from fault
+        raise Unreachable(f"{type(fault).__name__}: {str(fault)[:200]}") from fault
 
 
 async def _post(there: httpx.URL, name: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """The time is for all of it: an answer that drips would otherwise last as long as it likes."""
+    """Send the request. One time limit covers all of it, so that a slow answer cannot last for ever."""
     async with (
         asyncio.timeout(TIMEOUT_SECONDS),
         httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client,
         client.stream("POST", there, content=body, headers=headers, extensions={"sni_hostname": name}) as response,
     ):
         text = b""
-        async for piece in response.aiter_raw():
-            text = piece[:MOST_READ_BYTES]
+        async for chunk in response.aiter_raw():
+            text = chunk[:MAX_READ_BYTES]
             break
         return Answer(response.status_code, response.headers.get("retry-after"), text.decode("utf-8", "replace"))
 
 
-def _judged(host: str, port: int, targets: Targets, ask: Ask) -> Address:
+def _allowed_address(host: str, port: int, targets: Targets, resolve: Resolve) -> Address:
     try:
-        found = ask(host, port)
+        found = resolve(host, port)
     except LookupFailed as fault:
-        raise NotReached(str(fault)) from fault
+        raise Unreachable(str(fault)) from fault
     addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
     if not addresses or not all(allowed(address, targets) for address in addresses):
-        raise NotReached(f"{host} leads to an address that webhooks must not reach")
+        raise Unreachable(f"{host} leads to an address that webhooks must not reach")
     return addresses[0]

@@ -1,10 +1,10 @@
-"""Rows of webhooks and of what is to be delivered to them. Functions work inside the caller's transaction.
+"""The outbox: deliveries to webhooks that wait to be sent. Functions work inside the caller's transaction.
 
-A delivery is written in the transaction of the move that it tells of, and taken by compare-and-swap by whoever sends
-it: what happened is told at least once, however often gateways and workers die.
+A delivery is written in the transaction of the change that it reports, and a worker takes it by compare-and-swap before
+it sends it. So every change is delivered at least once, however often gateways and workers die.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,34 +15,30 @@ from sqlalchemy.orm import Session
 from infra.db.pages import newest_first
 from infra.db.tables import Delivery, Job, Upload, Webhook
 from infra.telemetry import trace_context
-from infra.webhooks import signing
-from secateur.errors import QuotaExceeded, RateLimited
+from secateur.errors import RateLimited
 from secateur.ids import new_id
 from secateur.protocol.states import JobState, UploadState
-from secateur.protocol.webhooks import OF_JOBS, OF_UPLOADS, Notice, NoticeType, Subscription
+from secateur.protocol.webhooks import OF_JOBS, OF_UPLOADS, Notice, NoticeType
 
-MOST_WEBHOOKS: Final = 20
-"""Of one owner."""
-
-MOST_PINGS: Final = 60
-"""Of one webhook in an hour; of those only one waits at a time."""
+MAX_PINGS: Final = 60
+"""Most pings of one webhook in an hour. Only one of them waits at a time."""
 
 PAUSES_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 36_000, 50_400, 72_000)
-"""Between two tries of one delivery: ten tries in nearly three days, as Standard Webhooks has it."""
+"""The pauses between the tries of one delivery: ten tries in nearly three days, as Standard Webhooks recommends."""
 
 SENDING_SECONDS: Final = 60.0
-"""How long whoever took a delivery has for it. After that somebody else may take it."""
+"""How long a worker has to send a delivery that it took. After that, another worker may take it."""
 
 KEPT: Final = timedelta(days=30)
-"""How long what was delivered, or given up, stays in the log."""
+"""How long deliveries that have ended stay in the log."""
 
 
 @dataclass(frozen=True)
 class DeliveryAttempt:
-    """How one try of a delivery went."""
+    """The result of one try of a delivery."""
 
     status: int | None
-    """Of the answer; None when there was none."""
+    """The status of the answer; None: there was no answer."""
     said: str
     """The beginning of the answer, or why there was none."""
     seconds: float
@@ -50,74 +46,12 @@ class DeliveryAttempt:
 
     @property
     def arrived(self) -> bool:
+        """Whether the receiver accepted the delivery."""
         return self.status is not None and 200 <= self.status < 300
 
 
-def create(
-    session: Session,
-    *,
-    owner: str,
-    url: str,
-    subscriptions: Iterable[Subscription],
-    description: str,
-    now: datetime,
-) -> Webhook:
-    """Write a new webhook, with a fresh secret.
-
-    Raises:
-        QuotaExceeded: the owner has as many as there may be.
-    """
-    there = session.scalar(select(func.count()).where(Webhook.owner == owner)) or 0
-    if there >= MOST_WEBHOOKS:
-        raise QuotaExceeded(
-            f"{owner} has {there} webhooks; there may be {MOST_WEBHOOKS}.",
-            suggestions=["Delete one: DELETE /v1/webhooks/{webhook_id}."],
-        )
-    webhook = Webhook(
-        id=new_id("whk"),
-        owner=owner,
-        url=url,
-        subscriptions=",".join(sorted(set(subscriptions))),
-        description=description,
-        secret=signing.new_secret(),
-        disabled_because=None,
-        created_at=now,
-    )
-    session.add(webhook)
-    session.flush()
-    return webhook
-
-
-def get(session: Session, webhook_id: str, *, hold: bool = False) -> Webhook | None:
-    """The row. ``hold`` keeps others who hold it waiting."""
-    return session.get(Webhook, webhook_id, with_for_update=hold)
-
-
-def page(
-    session: Session, *, owner: str | None, limit: int, after: tuple[datetime, str] | None = None
-) -> Sequence[Webhook]:
-    """Webhooks, newest first, that come after the position ``(created_at, id)``. ``owner`` None is everybody."""
-    query = select(Webhook)
-    if owner is not None:
-        query = query.where(Webhook.owner == owner)
-    return newest_first(session, Webhook, query, limit=limit, after=after)
-
-
-def rotate(webhook: Webhook, *, grace_seconds: float, now: datetime) -> str:
-    """Give a webhook a new secret. For the grace deliveries are signed with both."""
-    webhook.former_secret, webhook.former_until = webhook.secret, now + timedelta(seconds=grace_seconds)
-    webhook.secret = signing.new_secret()
-    return webhook.secret
-
-
-def secrets_of(webhook: Webhook, *, now: datetime) -> list[str]:
-    """Every secret that receivers may know now, the newest first."""
-    former = webhook.former_secret if webhook.former_until is not None and now < webhook.former_until else None
-    return [webhook.secret, *([former] if former else [])]
-
-
-def tell_job(session: Session, job: Job, *, now: datetime) -> None:
-    """Write what is to be delivered of a job's end. Checks of uploads and trials of sweeps are nobody's business."""
+def queue_job_notice(session: Session, job: Job, *, now: datetime) -> None:
+    """Queue deliveries about the end of a job. There are none for checks of uploads and trials of sweeps."""
     notice = OF_JOBS.get(JobState(job.state))
     if notice is None or job.upload_id is not None or job.parent_id is not None:
         return
@@ -133,12 +67,12 @@ def tell_job(session: Session, job: Job, *, now: datetime) -> None:
         "failure": failure,
         "url": f"/v1/jobs/{job.id}",
     }
-    with trace_context.working_for(job.traceparent or trace_context.current()):
-        _tell(session, job.owner, notice, data, now)
+    with trace_context.working_in_span(job.traceparent or trace_context.current()):
+        _queue_for_subscribers(session, job.owner, notice, data, now)
 
 
-def tell_upload(session: Session, upload: Upload, *, now: datetime) -> None:
-    """Write what is to be delivered of what the check of an upload found."""
+def queue_upload_notice(session: Session, upload: Upload, *, now: datetime) -> None:
+    """Queue deliveries about the result of an upload's check."""
     notice = OF_UPLOADS.get((upload.kind, UploadState(upload.state)))
     if notice is None:
         return
@@ -151,12 +85,16 @@ def tell_upload(session: Session, upload: Upload, *, now: datetime) -> None:
         "failure": failure,
         "url": f"/v1/{upload.kind}s/{upload.id}",
     }
-    _tell(session, upload.owner, notice, data, now)
+    _queue_for_subscribers(session, upload.owner, notice, data, now)
 
 
-def _tell(session: Session, owner: str, notice: NoticeType, data: Mapping[str, Any], now: datetime) -> None:
+def _queue_for_subscribers(
+    session: Session, owner: str, notice: NoticeType, data: Mapping[str, Any], now: datetime
+) -> None:
     mine = select(Webhook).where(Webhook.owner == owner, Webhook.disabled_because.is_(None))
-    held = mine.with_for_update(read=True, key_share=True)  # one that is deleted now would take the move along
+    held = mine.with_for_update(
+        read=True, key_share=True
+    )  # a webhook that is deleted now would make the whole transaction fail
     for webhook in session.scalars(held).all():
         if notice in webhook.subscriptions.split(","):
             queue(session, webhook, notice, data, now=now)
@@ -165,7 +103,15 @@ def _tell(session: Session, owner: str, notice: NoticeType, data: Mapping[str, A
 def queue(
     session: Session, webhook: Webhook, notice: NoticeType, data: Mapping[str, Any], *, now: datetime
 ) -> Delivery:
-    """Write one delivery, due at once."""
+    """Write a delivery that is due at once.
+
+    Args:
+        session: the caller's transaction.
+        webhook: the receiver.
+        notice: the kind of the notice.
+        data: the body of the notice.
+        now: the time of the notice.
+    """
     body = Notice(type=notice, timestamp=now, data=data).model_dump_json()
     delivery = Delivery(
         id=new_id("msg"),
@@ -183,26 +129,26 @@ def queue(
 
 
 def ping(session: Session, webhook: Webhook, *, now: datetime) -> Delivery:
-    """The ping that waits to be delivered; a new one when none does. The caller holds the webhook.
+    """Return the ping that waits to be delivered, or queue one. The caller has locked the webhook.
 
     Raises:
-        RateLimited: there were as many in the last hour as there may be.
+        RateLimited: there were as many pings in the last hour as are allowed.
     """
     mine = (Delivery.webhook_id == webhook.id, Delivery.type == "ping")
     waiting = session.scalar(select(Delivery).where(*mine, Delivery.state == "pending").limit(1))
     if waiting is not None:
         return waiting
     recent = select(func.count()).where(*mine, Delivery.created_at > now - timedelta(hours=1))
-    if (session.scalar(recent) or 0) >= MOST_PINGS:
+    if (session.scalar(recent) or 0) >= MAX_PINGS:
         raise RateLimited(
-            f"{webhook.id} was pinged {MOST_PINGS} times within an hour.",
+            f"{webhook.id} was pinged {MAX_PINGS} times within an hour.",
             suggestions=["Send one of them again: POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver."],
         )
     return queue(session, webhook, "ping", {"webhook_id": webhook.id}, now=now)
 
 
 def again(delivery: Delivery, *, now: datetime) -> None:
-    """Deliver once more, with the same id, as if it had never been tried; what was tried stays in the log."""
+    """Queue a delivery again, with the same id and all its tries. Earlier tries stay in the log."""
     delivery.state, delivery.due_at, delivery.failed_tries = "pending", now, 0
 
 
@@ -212,13 +158,16 @@ def _due(now: datetime) -> ColumnElement[bool]:
 
 
 def owners_due(session: Session, *, now: datetime) -> Sequence[str]:
-    """Owners for whom something is due, who waits longest first. Nothing is locked for it."""
+    """Return the owners with due deliveries, those that wait longest first. No row is locked."""
     waiting = select(Webhook.owner).join(Delivery, Delivery.webhook_id == Webhook.id).where(_due(now))
     return session.scalars(waiting.group_by(Webhook.owner).order_by(func.min(Delivery.due_at))).all()
 
 
 def take(session: Session, owner: str, *, now: datetime) -> tuple[Delivery, Webhook] | None:
-    """Take the owner's delivery that is due longest, for ``SENDING_SECONDS``. Of several who take it one gets it."""
+    """Take the owner's delivery that has been due longest, for ``SENDING_SECONDS``.
+
+    Only one of several workers gets it.
+    """
     mine = Delivery.webhook_id.in_(select(Webhook.id).where(Webhook.owner == owner))
     due = select(Delivery.id).where(_due(now), mine).order_by(Delivery.due_at).limit(1)
     taken = session.execute(
@@ -232,16 +181,20 @@ def take(session: Session, owner: str, *, now: datetime) -> tuple[Delivery, Webh
 
 
 def settle(session: Session, delivery_id: str, tried: DeliveryAttempt, *, jitter: float, now: datetime) -> None:
-    """Write down how a try went: it arrived, or it is tried again later, or it was the last.
+    """Write the result of a try: delivered, to be tried again later, or failed after the last try.
 
     Args:
-        jitter: from 0 to 1, so that those that failed together do not come back together.
+        session: the caller's transaction.
+        delivery_id: of the delivery.
+        tried: the result.
+        jitter: from 0 to 1; changes the pause by up to a tenth, so that failed deliveries are not retried all at once.
+        now: the time of the result.
     """
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
     if delivery is None or delivery.state != "pending":
         return
-    told = {"at": now.isoformat(), "status": tried.status, "said": tried.said, "seconds": round(tried.seconds, 3)}
-    delivery.tries = [*delivery.tries, told][-2 * len(PAUSES_SECONDS) :]
+    entry = {"at": now.isoformat(), "status": tried.status, "said": tried.said, "seconds": round(tried.seconds, 3)}
+    delivery.tries = [*delivery.tries, entry][-2 * len(PAUSES_SECONDS) :]
     if tried.arrived:
         delivery.state = "delivered"
         return
@@ -265,11 +218,11 @@ def _disable(session: Session, webhook_id: str, why: str) -> None:
 def deliveries(
     session: Session, webhook_id: str, *, limit: int, after: tuple[datetime, str] | None = None
 ) -> Sequence[Delivery]:
-    """Deliveries of a webhook, newest first, that come after the position ``(created_at, id)``."""
+    """Return the deliveries of a webhook that come after the position ``(created_at, id)``, newest first."""
     query = select(Delivery).where(Delivery.webhook_id == webhook_id)
     return newest_first(session, Delivery, query, limit=limit, after=after)
 
 
 def forget(session: Session, *, now: datetime) -> None:
-    """Remove what has been in the log long enough."""
+    """Remove deliveries that ended more than ``KEPT`` ago."""
     session.execute(delete(Delivery).where(Delivery.state != "pending", Delivery.created_at < now - KEPT))

@@ -1,4 +1,5 @@
-"""Signatures of webhooks after Standard Webhooks 1.0 (standardwebhooks.com): HMAC-SHA256 over id, time and body."""
+"""Signatures of webhooks according to Standard Webhooks 1.0 (standardwebhooks.com): HMAC-SHA256 over id, time and
+body."""
 
 import base64
 import hashlib
@@ -11,24 +12,25 @@ PREFIX: Final = "whsec_"
 
 
 def new_secret() -> str:
-    """A fresh secret of 24 random bytes, as receivers' libraries take it."""
+    """Return a new secret of 24 random bytes, in the form that libraries of receivers accept."""
     return PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 def headers(message_id: str, timestamp: int, body: bytes, signed_with: Iterable[str]) -> dict[str, str]:
-    """The three headers of a delivery.
+    """Return the three headers of a delivery.
 
     Args:
         message_id: the same for every try of one message.
         timestamp: of this try, in seconds since 1970.
-        signed_with: every secret that is valid: while one replaces another, receivers may know either.
+        body: the exact body that is sent.
+        signed_with: every valid secret. While one replaces another, receivers may know either.
     """
     signatures = (signature(secret, message_id, timestamp, body) for secret in signed_with)
     return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": " ".join(signatures)}
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """``v1,`` and the digest as base64.
+    """Return a signature: ``v1,`` and the digest in base64.
 
     >>> signature("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330,
     ...           b'{"test": 2432232314}')

@@ -69,14 +69,14 @@ def limit(options: argparse.Namespace, settings: Settings) -> None:
     try:
         with database.write() as session:
             row = owner_limits.get(session, options.owner, hold=True)
-            own: dict[str, int | None] = {} if row is None else dict(owner_limits.own(row))
+            own: dict[str, int | None] = {} if row is None else dict(owner_limits.overrides(row))
             named = {name: given[name] for name in NAMES if given[name] is not None}
             own |= {name: None if value == "default" else value for name, value in named.items()}
             _check(own)
             if named:
                 owner_limits.put(session, options.owner, own, now=now())
             session.flush()
-            found = owner_limits.of(session, options.owner, settings=settings)
+            found = owner_limits.effective(session, options.owner, settings=settings)
     except SecateurError as fault:
         raise SystemExit(f"{fault.detail} {' '.join(fault.suggestions)}") from fault
     finally:

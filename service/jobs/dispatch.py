@@ -1,17 +1,15 @@
-"""Waking a worker for a row that is committed already."""
+"""Notifies the workers of a job whose row is committed."""
 
 from infra.db.tables import Job
-from infra.jobs import lifecycle
+from infra.jobs.dispatch import dispatch
 from infra.telemetry.logs import logger
 from secateur.errors import ServiceError
 from service.components import Components
 
 
 def notify_workers(parts: Components, job: Job) -> None:
-    """Send a job's message. Whatever fails, the job is accepted: its row waits for a worker's sweep."""
+    """Publish a job's message. If that fails, the job is still accepted: a worker's reaper publishes it later."""
     try:
-        parts.publisher.publish(job)
-        with parts.database.write() as session:
-            lifecycle.mark_published(session, job.id)
+        dispatch(parts.database, parts.publisher, [job])
     except ServiceError as fault:
-        logger("gateway").warning("message not sent, a sweep will", job=job.id, reason=fault.detail)
+        logger("gateway").warning("message not sent, a reaper will", job=job.id, reason=fault.detail)

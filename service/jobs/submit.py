@@ -16,7 +16,7 @@ from infra.cleanup import retention
 from infra.db import locks
 from infra.db.database import now
 from infra.db.tables import Job, Upload
-from infra.jobs import idempotency, lifecycle, queries
+from infra.jobs import creation, idempotency, queries
 from infra.jobs.idempotency import Known
 from infra.telemetry.logs import logger
 from infra.uploads import uploads
@@ -93,13 +93,13 @@ def _take(parts: Components, order: Order) -> Answer:
         if known is not None:
             return _known(session, order, known)
         _check(session, order)
-        twin = None if order.force else queries.twin(session, owner, order.spec)
+        twin = None if order.force else queries.equivalent_job(session, owner, order.spec)
         if twin is None:
-            limits = owner_limits.of(session, owner, settings=parts.settings)
+            limits = owner_limits.effective(session, owner, settings=parts.settings)
             quotas.check_queue(session, owner, limits)
-            quotas.check_room(session, owner, 0, limits)
+            quotas.check_storage(session, owner, 0, limits)
             expires_at = retention.expiry(parts.settings.keep_jobs_days, now=now())
-        job = twin or lifecycle.create(session, order.spec, owner=owner, expires_at=expires_at)
+        job = twin or creation.create_job(session, order.spec, owner=owner, expires_at=expires_at)
         answer = _answer(session, job, status=202, deduplicated=twin is not None)
         if order.key:
             fingerprint = order.fingerprint()

@@ -107,7 +107,7 @@ class Authentication:
                 _check_own(request)
                 return LOCAL, 0
             key = api_keys.identify(session, _bearer(header), now=at)
-            limits = None if key is None else owner_limits.of(session, key.owner, settings=self._settings)
+            limits = None if key is None else owner_limits.effective(session, key.owner, settings=self._settings)
         if key is None or limits is None:
             raise _Refused("The API key is unknown, expired or revoked.", 'error="invalid_token"')
         if api_keys.is_stale(key, now=at):

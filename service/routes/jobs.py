@@ -224,7 +224,7 @@ def retry_job(parts: UseComponents, caller: UseCaller, job_id: str) -> JobView:
         job = found(queries.get(session, job_id), job_id, caller)
         _check_retryable(job)
         locks.hold(session, "owner", [job.owner])
-        quotas.check_queue(session, job.owner, owner_limits.of(session, job.owner, settings=parts.settings))
+        quotas.check_queue(session, job.owner, owner_limits.effective(session, job.owner, settings=parts.settings))
         submit.held_input(session, caller, "model", str(job.model_id), field="model_id")
         submit.held_input(session, caller, "dataset", str(job.dataset_id), field="dataset_id")
         again = trials.retry(session, job)

@@ -29,8 +29,8 @@ def list_limits(parts: UseComponents, limit: paging.Limit = 50, cursor: After = 
     with parts.database.read() as session:
         rows = owner_limits.page(session, limit=limit + 1, after=cursor)
     shown = rows[:limit]
-    usual = owner_limits.usual(parts.settings)
-    views = tuple(limits_view(row.owner, owner_limits.own(row), usual) for row in shown)
+    usual = owner_limits.defaults(parts.settings)
+    views = tuple(limits_view(row.owner, owner_limits.overrides(row), usual) for row in shown)
     return LimitsPage(data=views, next_cursor=shown[-1].owner if len(rows) > limit else None)
 
 
@@ -56,5 +56,5 @@ def reset_limits(parts: UseComponents, owner: OwnerName) -> None:
 
 
 def _view(parts: Components, owner: str, row: OwnerLimits | None) -> LimitsView:
-    usual: EffectiveLimits = owner_limits.usual(parts.settings)
-    return limits_view(owner, {} if row is None else owner_limits.own(row), usual)
+    usual: EffectiveLimits = owner_limits.defaults(parts.settings)
+    return limits_view(owner, {} if row is None else owner_limits.overrides(row), usual)

@@ -58,7 +58,7 @@ def describe_uploads(parts: UseComponents, caller: UseCaller) -> Response:
 
 def _limits(parts: Components, caller: Caller) -> EffectiveLimits:
     with parts.database.read() as session:
-        return owner_limits.of(session, caller.owner, settings=parts.settings)
+        return owner_limits.effective(session, caller.owner, settings=parts.settings)
 
 
 @router.post(
@@ -79,7 +79,7 @@ def begin_upload(request: Request, parts: UseComponents, caller: UseCaller) -> R
     _tidy(parts)
     with parts.database.write() as session:
         locks.hold(session, "owner", [caller.owner])
-        quotas.check_room(session, caller.owner, num_bytes, limits)
+        quotas.check_storage(session, caller.owner, num_bytes, limits)
         row = resumable.create(
             session,
             wanted.kind,

@@ -151,8 +151,8 @@ async def _take_in(
 def _check_room(parts: Components, owner: str, num_bytes: int) -> EffectiveLimits:
     """Refuse what will not fit before it is sent; what counts is looked at again when it is here."""
     with parts.database.read() as session:
-        limits = owner_limits.of(session, owner, settings=parts.settings)
-        quotas.check_room(session, owner, num_bytes, limits)
+        limits = owner_limits.effective(session, owner, settings=parts.settings)
+        quotas.check_storage(session, owner, num_bytes, limits)
     return limits
 
 

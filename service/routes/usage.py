@@ -18,7 +18,7 @@ def get_usage(parts: UseComponents, caller: UseCaller) -> UsageView:
     with parts.database.read() as session:
         used, limits = (
             quotas.usage(session, caller.owner),
-            owner_limits.of(session, caller.owner, settings=parts.settings),
+            owner_limits.effective(session, caller.owner, settings=parts.settings),
         )
     counts_requests = caller.key_id is not None and limits.requests_per_minute
     return UsageView(

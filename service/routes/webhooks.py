@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from infra.db.database import now
 from infra.db.tables import Delivery, Webhook
-from infra.webhooks import outbox
+from infra.webhooks import outbox, webhooks
 from infra.webhooks.outbound import check_url
 from secateur import errors
 from secateur.ids import kind_of
@@ -43,7 +43,7 @@ def create_webhook(parts: UseComponents, caller: UseCaller, response: Response, 
     """Have notices posted to a URL. The secret that verifies them is in this answer and nowhere else."""
     check_url(wanted.url, parts.settings.webhook_targets)
     with parts.database.write() as session:
-        webhook = outbox.create(session, owner=caller.owner, now=now(), **wanted.model_dump())
+        webhook = webhooks.create(session, owner=caller.owner, now=now(), **wanted.model_dump())
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     return secret_view(webhook)
 
@@ -54,7 +54,7 @@ def list_webhooks(
 ) -> WebhookPage:
     """Webhooks, newest first."""
     with parts.database.read() as session:
-        rows = outbox.page(session, owner=caller.only, limit=limit + 1, after=paging.decode(cursor))
+        rows = webhooks.page(session, owner=caller.only, limit=limit + 1, after=paging.decode(cursor))
     shown, next_cursor = paging.cut(rows, limit)
     return WebhookPage(data=tuple(map(webhook_view, shown)), next_cursor=next_cursor)
 
@@ -93,7 +93,7 @@ def rotate_webhook_secret(
     """Give a webhook a new secret, in this answer and nowhere else. For the grace, deliveries carry both signatures."""
     with parts.database.write() as session:
         webhook = _found(session, caller, webhook_id, hold=True)
-        outbox.rotate(webhook, grace_seconds=rotation.grace_seconds, now=now())
+        webhooks.rotate(webhook, grace_seconds=rotation.grace_seconds, now=now())
         return secret_view(webhook)
 
 
@@ -148,7 +148,7 @@ def redeliver(parts: UseComponents, caller: UseCaller, webhook_id: str, delivery
 
 
 def _found(session: Session, caller: Caller, webhook_id: str, *, hold: bool = False) -> Webhook:
-    webhook = outbox.get(session, webhook_id, hold=hold)
+    webhook = webhooks.get(session, webhook_id, hold=hold)
     if webhook is None or not caller.sees(webhook.owner):
         kind = kind_of(webhook_id)
         named = f" {webhook_id} names {kind}." if kind not in (None, "a webhook") else ""

@@ -100,8 +100,8 @@ def _register(
                 now=at,
             )
             also(session, upload)
-            limits = owner_limits.of(session, wanted.owner, settings=parts.settings)
-            quotas.check_room(session, wanted.owner, 0, limits)  # with the new row counted
+            limits = owner_limits.effective(session, wanted.owner, settings=parts.settings)
+            quotas.check_storage(session, wanted.owner, 0, limits)  # with the new row counted
             from_thread.run(parts.store.keep, staged)
             return upload, check
 

@@ -75,7 +75,7 @@ def under_fire(settings: Settings, *, seed: int, worker: Sequence[str]) -> Itera
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         with machine(settings, Interrupts(), worker=worker) as running:
-            running.keeper.start("worker-jobs-2", [*worker, "--queues", "jobs"])
+            running.processes.start("worker-jobs-2", [*worker, "--queues", "jobs"])
             yield Killer(running, settings.broker, random.Random(seed))
 
 
@@ -98,7 +98,7 @@ def storm(
         num_shots: how often something is killed at most.
         pause_seconds: mean time between two shots. Jobs that take longer than it takes to hit each child get nowhere.
         limit_seconds: after which whatever is not over counts as stuck.
-        say: gets a line for each shot and each thing that the keeper started again.
+        say: gets a line for each shot and each thing that the stack restarted.
         worker: the command of a worker, without its queues.
         job_labels: further labels of each job, which the fake engine goes by.
     """
@@ -136,14 +136,14 @@ def _over(states: Counter[str], num_jobs: int) -> bool:
 
 
 class _Fire:
-    """Shoots when the time has come, and lets the keeper start again what fell."""
+    """Shoots when the time has come, and lets the stack restart what fell."""
 
     def __init__(self, killer: Killer, say: Callable[[str], None], pause_seconds: float, num_shots: int) -> None:
         self._killer, self._say, self._mean, self._left = killer, say, pause_seconds, num_shots
         self._due = time.monotonic() + pause_seconds
 
     def tick(self) -> None:
-        for name in self._killer.machine.tend():
+        for name in self._killer.machine.restart_dead():
             self._say(f"{name} started again")
         if not self._left or time.monotonic() < self._due:
             return
@@ -170,7 +170,7 @@ class _Patient:
         self._http = http
         self._stack = stack
         self._job_labels = job_labels
-        self.meanwhile: Callable[[], object] = stack.tend
+        self.meanwhile: Callable[[], object] = stack.restart_dead
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         while True:

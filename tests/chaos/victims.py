@@ -9,7 +9,6 @@ from typing import Final, Literal
 import psutil
 import redis
 
-from stack.keeper import FIRST_PAUSE_SECONDS
 from stack.machine import Machine
 from tests.waiting import eventually
 from tests.workers import fake_engine
@@ -74,9 +73,9 @@ class Killer:
     def _parts(self, kind: Kind) -> list[psutil.Process]:
         """The living parts whose name begins with the kind's."""
         found = []
-        for part in self.machine.keeper.parts:
+        for part in self.machine.processes.parts:
             if part.name.startswith(kind) and part.process.poll() is None:
-                part.pause_seconds = FIRST_PAUSE_SECONDS  # it is no fault of its own that it died so often
+                part.backoff.reset()  # it is no fault of its own that it died so often
                 with suppress(psutil.NoSuchProcess):
                     found.append(psutil.Process(part.process.pid))
         return found

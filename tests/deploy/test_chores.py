@@ -32,7 +32,7 @@ def test_migrating_makes_the_tables_and_can_be_repeated(database: Database) -> N
 def test_a_worker_of_this_host_that_was_seen_is_healthy(database: Database) -> None:
     """The row that it writes once a sweep is the proof that it still works."""
     with database.write() as session:
-        workers.say_alive(session, f"{socket.gethostname()}-7", queues="checks", now=now())
+        workers.record_heartbeat(session, f"{socket.gethostname()}-7", queues="checks", now=now())
 
     main(["seen"])
 
@@ -40,7 +40,7 @@ def test_a_worker_of_this_host_that_was_seen_is_healthy(database: Database) -> N
 def test_a_worker_of_another_host_does_not_count(database: Database) -> None:
     """Otherwise one living worker would hide all the dead ones."""
     with database.write() as session:
-        workers.say_alive(session, "elsewhere-7", queues="checks", now=now())
+        workers.record_heartbeat(session, "elsewhere-7", queues="checks", now=now())
 
     with pytest.raises(SystemExit, match="no worker of"):
         main(["seen"])

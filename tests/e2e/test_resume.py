@@ -66,7 +66,7 @@ def run(
         job = client.submit(spec, force=True)
         epochs = [_strike(running, client, job.id, kind, attempt) for attempt, kind in enumerate(kills, 1)]
         while (ended := client.job(job.id, wait_seconds=1.0)).state not in FINAL:
-            running.tend()
+            running.restart_dead()
         assert ended.state == "succeeded", ended.failure
         for artifact in client.artifacts(job.id):
             client.download(job.id, artifact, folder)
@@ -78,14 +78,14 @@ def _strike(running: Machine, client: Secateur, job_id: str, kind: str, attempt:
     seen: list[int] = []
 
     def is_in_the_next_epoch() -> bool:
-        running.tend()
+        running.restart_dead()
         job = client.job(job_id)
         if job.attempt == attempt:
             seen.extend(step.epoch for step in job.steps if step.state == "running" and step.epoch is not None)
         return bool(seen) and seen[-1] > seen[0]
 
     assert eventually(is_in_the_next_epoch, within_seconds=120)
-    (part,) = [part for part in running.keeper.parts if part.name == "worker-jobs"]
+    (part,) = [part for part in running.processes.parts if part.name == "worker-jobs"]
     worker = psutil.Process(part.process.pid)
     for victim in [worker] if kind == "worker" else worker.children(recursive=True):
         victim.kill()

@@ -9,7 +9,7 @@ from infra.cleanup import retention
 from infra.db import locks
 from infra.db.database import Database
 from infra.db.tables import Artifact, Job, Upload
-from infra.jobs import lifecycle
+from infra.jobs import creation, lifecycle
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.storage import blobs
 from infra.storage.store import Store
@@ -53,7 +53,7 @@ class Library:
     def running(self, model_id: str = "mdl_" + "0" * 20, *, expires_at: datetime | None = None) -> Job:
         """A job that a worker has."""
         with self.database.write() as session:
-            row = lifecycle.create(session, spec(model_id=model_id), expires_at=expires_at, now=at(0))
+            row = creation.create_job(session, spec(model_id=model_id), expires_at=expires_at, now=at(0))
             held = lifecycle.claim(session, row.id, lease_seconds=LEASE, now=at(0))
         assert held is not None
         return held

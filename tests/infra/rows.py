@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.db.database import Database
 from infra.db.tables import Job, Upload
-from infra.jobs import lifecycle, queries
+from infra.jobs import creation, lifecycle, queries
 from infra.uploads import uploads
 from secateur.specs.reading import Reading
 from secateur.specs.spec import CompressSpec
@@ -31,7 +31,7 @@ def spec(**changes: Any) -> CompressSpec:
 def queued(database: Database, *, seconds: float = 0, **changes: Any) -> str:
     """Write a user's job. Returns its id."""
     with database.write() as session:
-        return lifecycle.create(session, spec(**changes), now=at(seconds)).id
+        return creation.create_job(session, spec(**changes), now=at(seconds)).id
 
 
 def claimed(database: Database, *, seconds: float = 0, **changes: Any) -> tuple[str, int]:

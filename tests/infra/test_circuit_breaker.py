@@ -92,14 +92,14 @@ def test_who_has_no_more_reason_to_wait_leaves_a_call_behind() -> None:
         raise KeyError("cancelled")
 
     with pytest.raises(KeyError, match="cancelled"):
-        call_with_timeout(lambda: answer.wait(PATIENCE), between=told_to_stop)
+        call_with_timeout(lambda: answer.wait(PATIENCE), check=told_to_stop)
 
     assert not answer.is_set()
 
 
 def test_a_call_that_fails_fails_for_who_waits_for_it() -> None:
     with pytest.raises(Unavailable, match="Still nothing"):
-        call_with_timeout(silent, between=lambda: None)
+        call_with_timeout(silent, check=lambda: None)
 
 
 def does(action: Callable[[], object]) -> bool:
@@ -303,6 +303,6 @@ def test_a_transfer_may_take_longer_than_an_answer(real_servers: Servers, s3_url
     with wired_store(real_servers, s3_url) as (store, _):
         digest, size = store.put(tmp_path / "file")
 
-        store.fetch(digest, tmp_path / "copy", between=lambda: pause.wait(0.6))
+        store.fetch(digest, tmp_path / "copy", before_chunk=lambda: pause.wait(0.6))
 
     assert (tmp_path / "copy").stat().st_size == size

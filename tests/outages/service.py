@@ -24,8 +24,8 @@ from infra.db.database import Database
 from infra.settings import Settings
 from secateur.protocol.states import FINAL
 from stack.interrupts import Interrupts
-from stack.keeper import Keeper
 from stack.machine import usable_port
+from stack.processes import Processes
 from tests.plane import trained_on_the_plane
 from tests.waiting import eventually
 from tests.workers import fake_engine
@@ -55,7 +55,7 @@ class Service:
     """What answers at an address, and the processes behind it."""
 
     http: httpx.Client
-    keeper: Keeper
+    processes: Processes
     inputs: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     """Jobs that have succeeded."""
@@ -144,7 +144,7 @@ class Service:
 
     def lives(self) -> None:
         """No process has ended, and the gateway says so whatever else is broken."""
-        self.keeper.check()
+        self.processes.check()
         assert self.ask("GET", "/health/live").status_code == 200
 
     def missing(self) -> set[str]:
@@ -156,14 +156,14 @@ class Service:
     def logs(self) -> str:
         """The last that the processes told, without the requests that waited for them."""
         told = ""
-        for part in self.keeper.parts:
+        for part in self.processes.parts:
             lines = [line for line in part.log.read_text().splitlines() if " GET " not in line]
             told += "\n".join([f"--- {part.name}", *lines[-40:], ""])
         return told
 
     def child(self) -> psutil.Process:
         """The process that runs the job that runs."""
-        worker = next(part for part in self.keeper.parts if part.name == "worker")
+        worker = next(part for part in self.processes.parts if part.name == "worker")
         found = [child for child in psutil.Process(worker.process.pid).children() if _runs_jobs(child)]
         assert len(found) == 1, found
         return found[0]
@@ -224,21 +224,21 @@ def serving(
     logs.mkdir(parents=True, exist_ok=True)
     files = trained_on_the_plane(logs)
     own |= {MODEL_SUMMARY: str(summary_file(files[0]))}
-    keeper = Keeper(logs, os.environ | QUICK | own | environment, Interrupts())
+    processes = Processes(logs, os.environ | QUICK | own | environment, Interrupts())
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
         try:
-            keeper.start("worker", [sys.executable, "-m", worker, "--queues", "checks,jobs"])
-            keeper.start("gateway", [sys.executable, "-m", "service"])
-            service = Service(http, keeper)
+            processes.start("worker", [sys.executable, "-m", worker, "--queues", "checks,jobs"])
+            processes.start("gateway", [sys.executable, "-m", "service"])
+            service = Service(http, processes)
             service.until(lambda: _is_ready(service))
             _fill(service, files)
             yield service
         finally:
-            keeper.stop()
+            processes.stop()
 
 
 def _is_ready(service: Service) -> bool:
-    service.keeper.check()
+    service.processes.check()
     with suppress(httpx.TransportError):
         return service.ask("GET", "/health/ready").status_code == 200
     return False

@@ -5,7 +5,7 @@ from typing import Any
 
 from infra.db.database import now
 from infra.db.tables import Job
-from infra.jobs import lifecycle, steps
+from infra.jobs import creation, lifecycle, steps
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.uploads import uploads
 from secateur.errors import DatasetNotFinite, ModelUnreadable
@@ -84,7 +84,7 @@ def job(running: Running, **changes: Any) -> str:
     needed = {} if {"model_id", "dataset_id"} <= changes.keys() else pair(running).spec()
     spec = CompressSpec.model_validate(needed | {"steps": [PRUNE]} | changes)
     with running.parts.database.write() as session:
-        return lifecycle.create(session, spec, now=now()).id
+        return creation.create_job(session, spec, now=now()).id
 
 
 def take(running: Running, job_id: str) -> Job:

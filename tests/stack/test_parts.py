@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stack.broker import fits_url, socket_for
-from stack.faults import StackFault
-from stack.folder import owned
+from stack.faults import StackError
+from stack.folder import exclusive
 from stack.interrupts import Interrupts
 
 
@@ -70,8 +70,8 @@ def test_the_socket_moves_to_a_short_private_folder_when_its_own_will_not_do(tmp
 
 def test_a_data_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
     """Two brokers on one append-only file would destroy it."""
-    with owned(tmp_path), pytest.raises(StackFault, match="Another service"), owned(tmp_path):
+    with exclusive(tmp_path), pytest.raises(StackError, match="Another service"), exclusive(tmp_path):
         pass
 
-    with owned(tmp_path):
+    with exclusive(tmp_path):
         pass

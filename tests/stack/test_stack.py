@@ -105,7 +105,7 @@ def test_a_stack_starts_heals_and_stops(tmp_path: Path) -> None:
         assert running.process.returncode == 0
         assert f"http://127.0.0.1:{running.port}" in output
         assert "curl" in output
-        assert "worker-checks had died" in output
+        assert "worker-checks has died" in output
         assert gone(family)
     assert {log.name for log in (tmp_path / "logs").iterdir()} == {
         *("broker.log", "gateway.log", "worker-checks.log", "worker-jobs.log")

@@ -17,7 +17,7 @@ import pytest
 from infra.broker import Publisher, celery_app
 from infra.db.database import Database, now
 from infra.db.tables import Artifact, Job, Upload
-from infra.jobs import lifecycle, queries
+from infra.jobs import creation, queries
 from infra.settings import Settings
 from infra.storage.store import Store
 from infra.uploads import uploads
@@ -91,7 +91,7 @@ class Bench:
         """Accept a job on these inputs. Returns its id."""
         spec = SPECS[kind].model_validate({"kind": kind, **inputs, **fields})
         with self.database.write() as session:
-            return lifecycle.create(session, spec, now=now()).id
+            return creation.create_job(session, spec, now=now()).id
 
     def job(self, job_id: str) -> Job:
         with self.database.read() as session:

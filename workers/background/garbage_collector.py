@@ -1,4 +1,4 @@
-"""A thread in every worker that removes what nobody needs: expired things, stray bytes, folders of dead workers."""
+"""A thread in every worker that removes expired rows, bytes without a row, and working folders of dead workers."""
 
 import random
 import threading
@@ -12,30 +12,33 @@ from infra.settings import Settings
 from infra.storage.store import Store
 from infra.telemetry.logs import logger
 from secateur.errors import SecateurError
-from workers.supervision.scratch import tidy
+from workers.supervision.scratch import remove_abandoned
 
 
 @dataclass(frozen=True)
 class Collector:
-    """What is done now and then; ``tick`` does it once."""
+    """Collects garbage; ``tick`` does it once."""
 
     database: Database
     store: Store
     settings: Settings
 
     def tick(self) -> None:
-        """Collect, here and in the store.
+        """Collect garbage in the scratch folder, the database and the store.
 
         Raises:
-            Unavailable: the database or the store does not answer. The next tick goes on.
+            Unavailable: the database or the store does not answer. The next tick continues.
         """
-        tidy(self.settings.scratch)
+        remove_abandoned(self.settings.scratch)
         collect(self.database, self.store, grace_seconds=self.settings.collect_grace_seconds, now=now())
 
 
 @contextmanager
 def collecting(collector: Collector, *, every_seconds: float) -> Iterator[None]:
-    """Collect now and then, in a thread, while the block runs; workers that start together do not do it together."""
+    """Collect garbage in a thread while the block runs.
+
+    The first pause is random, so that workers do not collect at once.
+    """
     ended = threading.Event()
 
     def loop() -> None:
@@ -45,8 +48,8 @@ def collecting(collector: Collector, *, every_seconds: float) -> Iterator[None]:
             try:
                 collector.tick()
             except SecateurError as fault:
-                logger("workers").warning("collection put off", fault=fault.detail)
-            except Exception:  # noqa: BLE001 - a collector that stops at a fault fills the disk
+                logger("workers").warning("collection postponed", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - if the collector stopped, the disk would fill up
                 logger("workers").exception("collection failed")
 
     thread = threading.Thread(target=loop, name="collect", daemon=True)

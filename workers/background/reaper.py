@@ -1,6 +1,6 @@
-"""A thread in every worker that sets right what crashes left behind, and says that this worker is alive.
+"""The reaper: a thread in every worker that recovers from crashes, and writes the heartbeat of this worker.
 
-Any number of workers may sweep at once: each step is a compare-and-swap, and a message sent twice runs a job once.
+Any number of reapers may run at once: each step is a compare-and-swap, and a message sent twice runs a job once.
 """
 
 import math
@@ -17,7 +17,8 @@ from infra.broker import Publisher
 from infra.db import clock, counters
 from infra.db.database import Database
 from infra.db.tables import Job
-from infra.jobs import idempotency, lifecycle, recovery, workers
+from infra.jobs import idempotency, recovery, workers
+from infra.jobs.dispatch import dispatch
 from infra.settings import Settings
 from infra.telemetry.logs import logger
 from secateur.errors import SecateurError, ServiceError
@@ -25,14 +26,14 @@ from secateur.protocol.work import QUEUE_OF, Queue
 from workers.supervision import counters as counted
 
 RESEND_SECONDS = 15.0
-"""A queued job whose message is older may have lost it."""
+"""The age from which the message of a queued job may be lost."""
 
 STALE_SECONDS = 600.0
-"""A message this old is sent again even when its queue is not empty: what waits there may be others'."""
+"""The age from which a message is sent again although its queue is not empty: that may hold messages of other jobs."""
 
 
 class Reaper:
-    """What is done again and again; ``tick`` does it once."""
+    """Recovers jobs and resends messages; ``tick`` does it once."""
 
     def __init__(
         self,
@@ -50,54 +51,44 @@ class Reaper:
         self._queues = ",".join(queues)
         self._sandbox = sandbox
         self._clock = clock
-        self._spare_until = -math.inf
+        self._skip_lost_until = -math.inf
         self._worker_id = f"{socket.gethostname()}-{os.getpid()}"
 
     def tick(self) -> int:
-        """Say that this worker lives, set lapsed jobs right, send what is due. Returns how many messages were sent.
+        """Write a heartbeat, recover jobs, and send the messages that are due. Return how many were sent.
 
         Raises:
-            Unavailable: the database or the broker does not answer. Nothing is lost; the next tick goes on.
+            Unavailable: the database or the broker does not answer. The next tick continues.
         """
         try:
-            due, now = self._set_right()
-        except ServiceError:  # whoever holds a job cannot renew its lease either, and may do so first
-            self._spare_until = self._clock() + self._settings.lease_seconds
+            due, now = self._recover()
+        except ServiceError:  # other workers could not renew their leases either; let them do so first
+            self._skip_lost_until = self._clock() + self._settings.lease_seconds
             raise
-        sent: list[Job] = []
-        try:
-            for job in self._missing(due, now):
-                self._publisher.publish(job)
-                sent.append(job)
-        finally:
-            if sent:
-                with self._database.write() as session:
-                    for job in sent:
-                        lifecycle.mark_published(session, job.id)
-        return len(sent)
+        return dispatch(self._database, self._publisher, self._missing(due, now))
 
-    def _set_right(self) -> tuple[Sequence[Job], datetime]:
-        """The jobs whose messages are due, and what the database's clock shows."""
+    def _recover(self) -> tuple[Sequence[Job], datetime]:
+        """Recover from crashes. Return the jobs whose messages are due, and the time of the database."""
         with self._database.write() as session:
-            workers.say_alive(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
+            workers.record_heartbeat(session, self._worker_id, queues=self._queues, sandbox=self._sandbox)
             lost: list[Job] = []
             due = recovery.recover(
                 session,
                 max_attempts=self._settings.max_attempts,
                 resend_seconds=RESEND_SECONDS,
                 on_lost=lost.append,
-                spare=self._clock() < self._spare_until,
+                skip_lost=self._clock() < self._skip_lost_until,
             )
-            due = quotas.startable(session, due, owner_limits.by(self._settings))
+            due = quotas.startable(session, due, owner_limits.reader(self._settings))
             idempotency.forget(session, older_than_seconds=self._settings.idempotency_seconds)
             now = clock.read(session)
             counters.add(session, counters.merged(map(counted.lost, lost)))
             return due, now
 
     def _missing(self, due: Iterable[Job], now: datetime) -> Iterator[Job]:
-        """Jobs whose message was never sent, or was sent to a queue that is empty now: it cannot be there any more.
+        """Yield the jobs whose message was never sent, is very old, or was sent to a queue that is empty now.
 
-        Without looking, every sweep would add one more message for each job of a long queue.
+        Without this check, every tick would add another message for each job of a long queue.
         """
         waiting: dict[Queue, int] = {}
         for job in due:
@@ -110,29 +101,29 @@ class Reaper:
                 if waiting[queue] == 0:
                     yield job
 
-    def goodbye(self) -> None:
-        """Take this worker off the list of the living."""
+    def remove_heartbeat(self) -> None:
+        """Delete the heartbeat of this worker."""
         with self._database.write() as session:
-            workers.say_goodbye(session, self._worker_id)
+            workers.remove_heartbeat(session, self._worker_id)
 
 
 @contextmanager
-def reaping(sweep: Reaper, *, every_seconds: float) -> Iterator[None]:
-    """Sweep now and then, in a thread, while the block runs."""
+def reaping(reaper: Reaper, *, every_seconds: float) -> Iterator[None]:
+    """Run the reaper in a thread while the block runs."""
     ended = threading.Event()
 
     def loop() -> None:
         while True:
             try:
-                sweep.tick()
+                reaper.tick()
             except SecateurError as fault:
-                logger("workers").warning("sweep put off", fault=fault.detail)
-            except Exception:  # noqa: BLE001 - a sweep that stops at a fault leaves jobs stuck
-                logger("workers").exception("sweep failed")
+                logger("workers").warning("recovery postponed", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - if the reaper stopped, lost jobs would stay lost
+                logger("workers").exception("recovery failed")
             if ended.wait(every_seconds):
                 return
 
-    thread = threading.Thread(target=loop, name="sweep", daemon=True)
+    thread = threading.Thread(target=loop, name="reaper", daemon=True)
     thread.start()
     try:
         yield
@@ -140,4 +131,4 @@ def reaping(sweep: Reaper, *, every_seconds: float) -> Iterator[None]:
         ended.set()
         thread.join()
         with suppress(SecateurError):
-            sweep.goodbye()
+            reaper.remove_heartbeat()

@@ -1,4 +1,4 @@
-"""``python -m workers.child``: the program of the child process."""
+"""``python -m workers.child``: the child process."""
 
 import sys
 

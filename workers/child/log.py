@@ -1,4 +1,4 @@
-"""What the child's own code logs, sent up the pipe as events. Other libraries' lines go to its standard error alone."""
+"""Forwards log lines of our packages to the supervisor as events. Lines of other libraries stay in the child's log."""
 
 import logging
 from collections.abc import Callable
@@ -6,26 +6,26 @@ from collections.abc import Callable
 from secateur.protocol.events import Level
 from secateur.protocol.progress import LogLine
 
-OURS = ("engine", "screening", "workers")
+PACKAGES = ("engine", "screening", "workers")
 
 
-class Upwards(logging.Handler):
-    """Sends lines of INFO and more to the parent."""
+class ForwardingHandler(logging.Handler):
+    """Sends log lines of level INFO and above to the parent."""
 
     def __init__(self, emit: Callable[[LogLine], None]) -> None:
         super().__init__(logging.INFO)
         self._emit = emit
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one line; one that cannot be sent is dropped, as logging does."""
+        """Send one line. A line that cannot be sent is dropped, as in the standard library."""
         try:
             self._emit(LogLine(level=level_of(record.levelno), logger=record.name, message=self.format(record)))
-        except Exception:  # noqa: BLE001 - a line of the log must not fail the job that it tells of
+        except Exception:  # noqa: BLE001 - a log line must not make the job fail
             self.handleError(record)
 
 
 def level_of(number: int) -> Level:
-    """A level of the standard library as one of ours.
+    """Return the level of an event for a level of the standard library.
 
     >>> level_of(logging.CRITICAL), level_of(logging.INFO)
     ('error', 'info')
@@ -33,9 +33,9 @@ def level_of(number: int) -> Level:
     return "error" if number >= logging.ERROR else "warning" if number >= logging.WARNING else "info"
 
 
-def send_up(emit: Callable[[LogLine], None]) -> None:
-    """Let every logger of our packages speak to the parent from now on."""
-    handler = Upwards(emit)
-    for name in OURS:
+def forward_logs(emit: Callable[[LogLine], None]) -> None:
+    """Send the lines of our packages' loggers to the parent from now on."""
+    handler = ForwardingHandler(emit)
+    for name in PACKAGES:
         logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).addHandler(handler)

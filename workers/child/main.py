@@ -1,9 +1,8 @@
 """The child's main: ``python -m workers.child KINDS RULES FD``. The only process that imports the engine.
 
-First it confines itself (``workers.sandbox``), for good. Order of the conversation: import what these kinds of job
-need, say Ready, read one assignment from standard input, send events to FD, exit. So a child can be kept warm before
-there is a job for it. Standard input stays open for as long as the parent lives; its end means that the result is of
-no use to anybody.
+First the process confines itself permanently (``workers.sandbox``). Then it imports what these kinds of job need, sends
+Ready, reads one assignment from standard input, sends events to FD, and exits. So a child can be started before there
+is a job for it. Standard input stays open while the parent lives. When it ends, the child exits.
 """
 
 import logging
@@ -53,8 +52,8 @@ Emit = Callable[[Event], None]
 Run = Callable[[WorkMessage, Emit], Succeeded]
 
 
-class Speaker:
-    """Sends events up the pipe, one line each, and remembers which step is under way."""
+class EventWriter:
+    """Writes events to the pipe, one line each, and remembers which step is running."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
@@ -63,7 +62,7 @@ class Speaker:
         self.step: str | None = None
 
     def emit(self, event: Event) -> None:
-        """Send one event; waits when the parent is slow to read."""
+        """Write one event. Blocks while the parent is slow to read."""
         match event:
             case StepStarted():
                 self.step = event.step
@@ -151,7 +150,7 @@ RUNNERS: dict[str, Callable[[], Run]] = {
     "sweep": _sweeper,
     "search": _searcher,
 }
-"""For each kind of job: imports what it needs, returns what runs it."""
+"""For each kind of job: a function that imports what the kind needs, and returns the function that runs it."""
 
 
 def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
@@ -174,7 +173,7 @@ def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
 
 
 def _checkpoint(order: WorkMessage, assignment: Compress | MeasureSensitivity | Search, emit: Emit) -> "Checkpoint":
-    """Where to go on, and where to keep how far the job is."""
+    """Return the checkpoint to resume from, with the file that later checkpoints are written to."""
     from engine.checkpoint import file
     from engine.checkpoint.sections import Checkpoint
 
@@ -197,10 +196,10 @@ def _as_one_step(run: Run) -> Run:
 
 
 def as_error(fault: BaseException) -> SecateurError:
-    """The error of the tree that tells a user what an exception of the engine means."""
-    if lacks_room(fault):  # first: what could not be written whole looks like a damaged file to who reads it
+    """Return the error of ``secateur.errors`` for an exception of the engine."""
+    if lacks_room(fault):  # first: a file that could not be written completely looks damaged to its reader
         return StorageFull(
-            "The worker's disk has no room for the files of the job.",
+            "The worker's disk has no space for the files of the job.",
             suggestions=["Try again later, or tell the operator: the disk of SECATEUR_SCRATCH_DIR is full."],
         )
     if isinstance(fault, SecateurError):
@@ -220,14 +219,14 @@ def as_error(fault: BaseException) -> SecateurError:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of standard input, which only the parent's death brings; then nothing matters any more."""
+    """Exit at the end of standard input, which ends only when the parent has died."""
     while os.read(0, 1024):
         pass
     os._exit(1)
 
 
 def _limit_processor_time(seconds: float) -> None:
-    """Let the kernel end this process after so many more seconds on all processors together."""
+    """Let the kernel kill this process after ``seconds`` more processor seconds."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = round(used.ru_utime + used.ru_stime + seconds) + 1
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -235,12 +234,12 @@ def _limit_processor_time(seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
 
 
-def serve(kinds: Sequence[str], speaker: Speaker) -> None:
-    """Run one assignment of one of these kinds and tell how it ended."""
+def serve(kinds: Sequence[str], events: EventWriter) -> None:
+    """Run one assignment of one of these kinds, and send how it ended."""
     try:
         runners = {kind: RUNNERS[kind]() for kind in kinds}
-        log.send_up(speaker.emit)
-        speaker.emit(Ready())
+        log.forward_logs(events.emit)
+        events.emit(Ready())
         with open(0, "rb", buffering=0, closefd=False) as stdin:
             line = stdin.readline()
         if not line:
@@ -249,23 +248,23 @@ def serve(kinds: Sequence[str], speaker: Speaker) -> None:
         order = WorkMessage.model_validate_json(line)
         if order.processor_seconds is not None:
             _limit_processor_time(order.processor_seconds)
-        result: Event = runners[order.assignment.kind](order, speaker.emit)
-    except Exception as fault:  # noqa: BLE001 - whatever the engine raises must reach the user as a failure
+        result: Event = runners[order.assignment.kind](order, events.emit)
+    except Exception as fault:  # noqa: BLE001 - every exception of the engine must reach the user as a failure
         traceback.print_exc()
         error = as_error(fault)
         if error.blame == "service":
             logging.getLogger(__name__).error("".join(traceback.format_exception(fault)[-3:]))
-        result = Failed(failure=error.failure(speaker.step))
-    speaker.emit(result)
+        result = Failed(failure=error.failure(events.step))
+    events.emit(result)
 
 
 def confine(rules: str, pipe: int) -> None:
-    """Put this process behind rules, and before it a second one that reads HDF5 files: later none can be started."""
+    """Confine this process. Before that, start a confined process that reads HDF5 files: later none can be started."""
     if rules == "none":
         return
     from engine.importers.formats import probe
     from workers.sandbox.confinement import Confinement, enter
-    from workers.sandbox.identity import die_with
+    from workers.sandbox.identity import die_with_parent
 
     confinement, parent = Confinement.from_json(rules), os.getpid()
 
@@ -274,7 +273,7 @@ def confine(rules: str, pipe: int) -> None:
         with open(os.devnull, "r+b") as nothing:
             for descriptor in range(3):
                 os.dup2(nothing.fileno(), descriptor)
-        die_with(parent)
+        die_with_parent(parent)
         enter(confinement)
 
     probe.stand_by(confine_the_reader)
@@ -282,10 +281,10 @@ def confine(rules: str, pipe: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve one job, then leave at once: native libraries may hang or crash when they are torn down."""
+    """Serve one job, then exit without cleaning up: native libraries may hang or crash when they are torn down."""
     kinds, rules, descriptor = arguments
     confine(rules, int(descriptor))
-    serve(kinds.split(","), Speaker(int(descriptor)))
+    serve(kinds.split(","), EventWriter(int(descriptor)))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,4 +1,4 @@
-"""``python -m workers.sandbox``: which attacks succeed here, with each set of the kernel's parts. Prints a table."""
+"""``python -m workers.sandbox`` prints a table: which attacks succeed on this machine, with each set of parts."""
 
 import sys
 import tempfile
@@ -6,17 +6,22 @@ from pathlib import Path
 
 from workers.sandbox.attack import ATTACKS
 from workers.sandbox.confinement import PARTS, Part
-from workers.sandbox.level import Sandbox, attacked
+from workers.sandbox.level import Sandbox, succeeded_attacks
 
 SETS: tuple[tuple[Part, ...], ...] = ((), ("seccomp",), ("landlock",), PARTS)
 FILE_BYTES = 1 << 30
 
 
 def main() -> int:
-    """Print one row an attack, one column a set. Returns 1 when an attack succeeds against all parts together."""
+    """Print a row for each attack and a column for each set.
+
+    Return 1 if an attack succeeds against all parts together.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
-        succeeded = {parts: attacked(Sandbox("", parts, file_bytes=FILE_BYTES), Path(folder)) for parts in SETS}
+        succeeded = {
+            parts: succeeded_attacks(Sandbox("", parts, file_bytes=FILE_BYTES), Path(folder)) for parts in SETS
+        }
     lines = [
         f"| attack | {' | '.join('+'.join(parts) or 'limits only' for parts in SETS)} |",
         "|---" * (len(SETS) + 1) + "|",

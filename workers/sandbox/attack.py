@@ -1,7 +1,8 @@
-"""Tries to break out: ``python -m workers.sandbox.attack CONFINEMENT CANARIES``. Run by a worker before it takes a job.
+"""Attacks on the sandbox: ``python -m workers.sandbox.attack CONFINEMENT CANARIES``. A worker runs it before its first
+job.
 
-Confines itself as a job would be, tries what hostile code would try, and prints the names of what succeeded. The
-canaries are a folder that any account may read and write, so that only the rules can keep it out.
+The process confines itself like a job, runs what hostile code would run, and prints the names of the attacks that
+succeeded. The canaries are a folder that every account may read and write, so only the rules can protect it.
 """
 
 import ctypes
@@ -20,16 +21,17 @@ from typing import Final
 
 from workers.sandbox.confinement import Confinement, enter
 from workers.sandbox.files import readable
-from workers.sandbox.identity import PR_SET_PDEATHSIG, become
+from workers.sandbox.identity import PR_SET_PDEATHSIG, change_account
 
 SECRET: Final = "secret"
 OURS: Final = Path(__file__).resolve().parents[2]
 
 
 class Target:
-    """What the attacks are aimed at.
+    """The targets of the attacks.
 
-    ``others`` are the worker, and a process of the attacker's own account: a worker that is not root is one too.
+    ``others`` are the worker, and a process in the attacker's account, because a worker that is not root has the same
+    account.
     """
 
     def __init__(self, confinement: Confinement, canaries: Path) -> None:
@@ -41,7 +43,7 @@ class Target:
         self.libc = ctypes.CDLL(None, use_errno=True)
 
     def any_of_others(self, attack: Callable[[int], object]) -> bool:
-        """Whether an attack on one of them is let through."""
+        """Return whether an attack on one of the other processes is allowed."""
         return any(_succeeds(partial(_let_through, attack, pid)) for pid in self.others)
 
 
@@ -51,7 +53,7 @@ def _let_through(attack: Callable[[int], object], pid: int) -> bool:
 
 
 def _sibling(confinement: Confinement) -> int:
-    """Start a process of the account that the attacker will have; it ends with it."""
+    """Start a process in the account of the attacker. It ends together with the attacker. Return its id."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
@@ -59,66 +61,66 @@ def _sibling(confinement: Confinement) -> int:
         return pid
     os.close(writing)
     if confinement.uid is not None:
-        become(confinement.uid, reads_all=False)
+        change_account(confinement.uid, reads_all=False)
     os.read(reading, 1)
     os._exit(0)
 
 
 def read_a_file_outside(target: Target) -> bool:
-    """Anybody's data."""
+    """Read a file outside the own folder, such as data of other users."""
     return bool((target.canaries / SECRET).read_bytes())
 
 
 def list_a_folder_outside(target: Target) -> bool:
-    """Names of other jobs."""
+    """List a folder outside the own one, such as the names of other jobs."""
     return bool(os.listdir(target.canaries))
 
 
 def write_outside(target: Target) -> bool:
-    """Where another job or the worker would find it."""
+    """Create a file that another job or the worker would find."""
     (target.canaries / "written").write_bytes(b"x")
     return True
 
 
 def truncate_outside(target: Target) -> bool:
-    """A way to destroy that opens nothing."""
+    """Destroy a file without opening it."""
     os.truncate(target.canaries / SECRET, 0)
     return True
 
 
 def link_outside(target: Target) -> bool:
-    """A file of others under a name of ours."""
+    """Link another account's file into the own folder."""
     os.link(target.canaries / SECRET, Path(target.confinement.folder) / "linked")
     return True
 
 
 def open_a_socket(target: Target) -> bool:
-    """The way to the network, to the database, to a cloud's metadata."""
+    """Open a socket, which leads to the network, the database, and a cloud's metadata."""
     return any(_succeeds(partial(socket.socket, family)) for family in socket.AddressFamily)
 
 
 def read_the_environment_of_the_worker(target: Target) -> bool:
-    """It holds the passwords."""
+    """Read the environment of the worker, which holds passwords."""
     return bool(Path(f"/proc/{target.parent}/environ").read_bytes())
 
 
 def signal_the_worker(target: Target) -> bool:
-    """Number 0 asks for the right alone."""
+    """Send a signal to the worker. Number 0 only checks the permission."""
     return target.any_of_others(lambda pid: os.kill(pid, 0))
 
 
 def limit_the_worker(target: Target) -> bool:
-    """A worker that may open no file is as good as dead."""
+    """Lower a resource limit of the worker. A worker that may not open files cannot work."""
     return target.any_of_others(lambda pid: resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0)))
 
 
 def bind_the_worker_to_a_processor(target: Target) -> bool:
-    """All processes of an account on one processor are as slow as one."""
+    """Bind the worker to a processor. All processes of an account on one processor are very slow."""
     return target.any_of_others(lambda pid: os.sched_setaffinity(pid, os.sched_getaffinity(pid)))
 
 
 def starve_the_worker(target: Target) -> bool:
-    """Who runs only when nobody else wants to renews no lease."""
+    """Lower the priority of the worker, so that it cannot renew leases in time."""
     idle = os.sched_param(0)
     return any(
         target.any_of_others(call)
@@ -131,12 +133,12 @@ def starve_the_worker(target: Target) -> bool:
 
 
 def list_the_checkout(target: Target) -> bool:
-    """The folder that our packages lie in may hold the data of a service that is run in place, by digest and by job."""
+    """List the checkout, which holds the data of a service that runs in place. Names of files are digests and jobs."""
     return not target.is_installed and any(_succeeds(partial(os.listdir, OURS / name)) for name in ("", "var", "docs"))
 
 
 def start_a_process(target: Target) -> bool:
-    """One that lives on when this one has been killed."""
+    """Start a process that outlives this one."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -145,30 +147,33 @@ def start_a_process(target: Target) -> bool:
 
 
 def run_a_program(target: Target) -> bool:
-    """A shell, say."""
+    """Run a program, such as a shell."""
     return os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}) > 0
 
 
 def outlive_the_worker(target: Target) -> bool:
-    """By asking the kernel not to be killed with it."""
+    """Ask the kernel not to kill this process together with the worker."""
     return int(target.libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)) == 0
 
 
 def read_the_memory_of_the_worker(target: Target) -> bool:
-    """Passwords again. Asked with an address that nothing is at: allowed is what fails for that reason."""
+    """Read the memory of the worker, which holds passwords.
+
+    At an invalid address, an allowed call fails with EFAULT.
+    """
     place = (ctypes.c_size_t * 2)(1, 1)
     read = target.libc.process_vm_readv(target.parent, place, 1, place, 1, 0)
     return read >= 0 or ctypes.get_errno() == errno.EFAULT
 
 
 def become_root(target: Target) -> bool:
-    """Where the worker itself is root, this process must have left that behind."""
+    """Become root, as the worker may be."""
     os.setuid(0)
     return True
 
 
 def write_a_large_file(target: Target) -> bool:
-    """One byte behind the limit, without filling the disk."""
+    """Write one byte beyond the limit, without filling the disk."""
     limit = target.confinement.file_bytes
     if limit is None:
         return False
@@ -178,14 +183,14 @@ def write_a_large_file(target: Target) -> bool:
 
 
 def raise_a_limit(target: Target) -> bool:
-    """What may be raised is no limit."""
+    """Raise a resource limit."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_CORE, unlimited)
     return True
 
 
 def change_a_mode_outside(target: Target) -> bool:
-    """A way to close a store that opens nothing."""
+    """Change the mode of another account's file, which can make a store unreadable."""
     secret = target.canaries / SECRET
     before = secret.stat().st_mode
     secret.chmod(0o600)
@@ -193,7 +198,7 @@ def change_a_mode_outside(target: Target) -> bool:
 
 
 def have_the_kernel_signal_the_worker(target: Target) -> bool:
-    """Whoever owns a pipe is told of its news, by a signal of the asker's choice."""
+    """Make the worker the owner of a pipe. The kernel sends signals about the pipe to its owner."""
     reading, writing = os.pipe()
     fcntl.fcntl(reading, fcntl.F_SETOWN, target.parent)
     os.close(writing)
@@ -233,7 +238,7 @@ def _succeeds(attack: Callable[[], object]) -> bool:
 
 
 def works_inside(target: Target) -> bool:
-    """Whether a job could still do its work: write into its folder, and import what is not imported yet."""
+    """Return whether a job could still work: write into its folder, and import more modules."""
     kept = Path(target.confinement.folder) / "kept"
     kept.write_bytes(b"x")
     import fractions  # noqa: F401
@@ -242,7 +247,11 @@ def works_inside(target: Target) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print what succeeded as a JSON list; a job that could not work either is an exception."""
+    """Print the names of the attacks that succeeded, as a JSON list.
+
+    Raises:
+        RuntimeError: a job could not work under these rules.
+    """
     confinement, canaries = Confinement.from_json(arguments[0]), Path(arguments[1])
     target = Target(confinement, canaries)
     enter(confinement)

@@ -1,6 +1,6 @@
-"""Seccomp: what a process may ask of the kernel. No sockets, no other processes, no signals to others, no ways around.
+"""Seccomp: which system calls a process may make. No sockets, no other processes, no signals to them, no bypasses.
 
-What is refused fails with EPERM, so that libraries which merely try go on without it.
+A refused call fails with EPERM, so that libraries which only try it continue without it.
 """
 
 import errno
@@ -35,30 +35,30 @@ KERNEL: Final = (
     *("capset",),
 )
 TO_THE_CALLER: Final = ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
-"""Calls whose first argument is a process, or 0 for who calls: only 0. By a number a thread of its own cannot be told
-from another process of the same account, which could be bound to one processor, or never be given one again."""
+"""Calls whose first argument is a process, or 0 for the caller. Only 0 is allowed: a filter cannot distinguish a thread
+of this process from another process of the same account, which an attack could bind to one processor or stop."""
 
 TO_ITSELF: Final = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
-"""Calls whose first argument is a process: only this one."""
+"""Calls whose first argument is a process. Only this process is allowed."""
 
 PRETENDED: Final = (
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
     *("utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "fsetxattr"),
     *("removexattr", "lremovexattr", "fremovexattr"),
 )
-"""Calls that seem to succeed and do nothing. Landlock does not cover them, and a worker that is not root shares its
-account with its jobs: one could close the store to everybody. Libraries that copy files expect them to work."""
+"""Calls that report success and do nothing. Landlock does not cover them, and a worker that is not root shares its
+account with its jobs: a job could make the store unreadable. Libraries that copy files expect these calls to work."""
 
 OWNER_OF_SIGNALS: Final = {"fcntl": (8, 10, 15), "ioctl": (0x8901, 0x8902)}
-"""F_SETOWN, F_SETSIG, F_SETOWN_EX, FIOSETOWN, SIOCSPGRP: they let the kernel send signals of one's choice."""
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX, FIOSETOWN, SIOCSPGRP: they make the kernel send any signal to another process."""
 
 CLONE_THREAD: Final = 0x10000
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
 
 
-def loaded() -> Callable[[], None]:
-    """The filter, ready to be applied; libseccomp is looked up now, because later nothing new can be opened.
+def prepare_filter() -> Callable[[], None]:
+    """Return a function that applies the filter. libseccomp is loaded now, because later no new file can be opened.
 
     Raises:
         RuntimeError: libseccomp.so.2 is not installed.
@@ -86,7 +86,7 @@ def loaded() -> Callable[[], None]:
         for name in filter(_exists, TO_THE_CALLER):
             rules.add_rule(refuse, name, pyseccomp.Arg(0, pyseccomp.NE, 0))
         rules.add_rule(refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, CLONE_THREAD, 0))
-        # The flags of clone3 are behind a pointer, which a filter cannot follow. The C library then uses clone.
+        # A filter cannot follow the pointer to the flags of clone3. Without clone3 the C library uses clone.
         rules.add_rule(absent, "clone3")
         for option in (PR_SET_PDEATHSIG, PR_SET_DUMPABLE):
             rules.add_rule(refuse, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))

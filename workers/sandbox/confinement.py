@@ -1,7 +1,7 @@
-"""Puts the calling process behind rules that it cannot leave any more.
+"""Confines the calling process by rules that it cannot remove.
 
-Four layers, each useful when another one is missing: limits on resources, an account without rights, Landlock for
-files and signals, seccomp for everything else that the kernel offers.
+There are four layers, each useful also if another one is missing: resource limits, an account without rights, Landlock
+for files and signals, and seccomp for the other system calls.
 """
 
 import os
@@ -20,12 +20,14 @@ PARTS: Final[tuple[Part, ...]] = ("landlock", "seccomp")
 
 MAX_OPEN_FILES: Final = 4096
 MAX_THREADS: Final = 512
-"""Of one job that has an account of its own, besides ``THREADS_PER_CORE``. TensorFlow on 2 cores starts 11."""
+"""The limit for a job with an account of its own, in addition to ``THREADS_PER_CORE``. TensorFlow on 2 cores starts
+11."""
 THREADS_PER_CORE: Final = 16
 MAX_THREADS_OF_A_SHARED_ACCOUNT: Final = 8192
-"""The kernel counts all threads of an account, those of other jobs and workers too."""
+"""The limit for jobs in the account of the worker: the kernel counts the threads of all its jobs and workers
+together."""
 OOM_SCORE: Final = "600"
-"""When memory runs out, the kernel ends a job before a worker, whose score is 0."""
+"""When memory runs out, the kernel kills a job before a worker, whose score is 0."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class Confinement:
     """The rules for one process.
 
     Attributes:
-        folder: the only place that it may write to.
-        parts: which of the kernel's parts must be used; entering fails when one of them is not there.
-        uid: the account that it changes to, if it may change; needs root.
-        file_bytes: the largest file that it may write.
+        folder: the only folder that the process may write to.
+        parts: the parts of the kernel that must be used. ``enter`` fails if one is missing.
+        uid: the account that the process changes to, which needs root; None: it keeps its account.
+        file_bytes: the largest file that the process may write; None: no limit.
     """
 
     folder: str
@@ -45,12 +47,12 @@ class Confinement:
     file_bytes: int | None = None
 
     def to_json(self) -> str:
-        """As one argument of a command line."""
+        """Return the rules as one argument of a command line."""
         return _AS_JSON.dump_json(self).decode()
 
     @staticmethod
     def from_json(text: str) -> "Confinement":
-        """What ``to_json`` wrote."""
+        """Return the rules that ``to_json`` wrote."""
         return _AS_JSON.validate_json(text)
 
 
@@ -58,13 +60,14 @@ _AS_JSON: TypeAdapter[Confinement] = TypeAdapter(Confinement)
 
 
 def enter(confinement: Confinement) -> None:
-    """Apply the rules to this process, for good. Call it while there is one thread: rules hold for the caller only.
+    """Apply the rules to this process permanently. Call it while there is one thread: rules apply to the caller only.
 
     Raises:
-        OSError, RuntimeError: a part that is asked for is not there; see ``why_missing``.
+        OSError, RuntimeError: a requested part is missing; see ``why_missing``.
     """
-    use_seccomp = calls.loaded() if "seccomp" in confinement.parts else None  # looked up while files can be opened
-    files.know()
+    # libseccomp is looked up now, while files can be opened
+    use_seccomp = calls.prepare_filter() if "seccomp" in confinement.parts else None
+    files.import_packages()
     _limit(confinement)
     readable = files.readable()
     _change_account(confinement, readable)
@@ -77,7 +80,7 @@ def enter(confinement: Confinement) -> None:
 def _change_account(confinement: Confinement, readable: tuple[Path, ...]) -> None:
     if confinement.uid is not None:
         hidden = not files.reachable_by_others((*readable, Path(confinement.folder, "file")))
-        identity.become(confinement.uid, reads_all=hidden)
+        identity.change_account(confinement.uid, reads_all=hidden)
     elif os.getuid() == 0:
         identity.drop_capabilities()
 
@@ -101,12 +104,12 @@ def _limit(confinement: Confinement) -> None:
 
 
 def why_missing(part: Part) -> str | None:
-    """Why a part cannot be used here, for the operator; None when it can."""
+    """Return why a part cannot be used on this machine, for the operator; None if it can."""
     try:
         if part == "landlock":
             files.abi_version()
         else:
-            calls.loaded()
+            calls.prepare_filter()
     except (OSError, RuntimeError, ImportError) as fault:
         return str(fault)
     return None

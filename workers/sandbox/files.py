@@ -1,7 +1,7 @@
-"""Landlock: which files a process may open, and that its signals stay with itself (kernel 5.13 and newer).
+"""Landlock: which files a process may open, and that it can only signal itself (kernel 5.13 and newer).
 
-The own folder is there to read and write; Python, the libraries and the few files of the system that numeric code looks
-at can be read; everything else cannot be opened, whoever owns it.
+A process may read and write its own folder. It may read Python, the libraries and the few system files that numeric
+code needs. It can open no other file, whatever account owns it.
 """
 
 import importlib
@@ -15,12 +15,12 @@ from typing import Final
 
 from landlockpy import AccessFS, Ruleset, Scope, abi_version
 
-__all__ = ["abi_version", "know", "reachable_by_others", "readable", "restrict"]
+__all__ = ["abi_version", "import_packages", "reachable_by_others", "readable", "restrict"]
 
 PACKAGES: Final = ("secateur", "screening", "reporting", "engine", "workers")
-"""Ours that a child imports. Its checkout also holds data when it is run in place, so never the whole of it, not even
-its names, which are digests and jobs. So a package is found only if it was imported before (``know``); what is in it
-can be imported later."""
+"""The packages that a child imports. When it runs from a checkout, that folder also holds data, whose names are digests
+and jobs. So the child may not list the folder: it finds a package only if it was imported before (``import_packages``).
+Modules of the packages can be imported later."""
 
 SYSTEM: Final = (
     "/usr/lib",
@@ -37,7 +37,7 @@ SYSTEM: Final = (
     "/sys/devices/system",
 )
 PROC: Final = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems")
-"""How many processors, how much memory. Not ``/proc`` as a whole: it tells of other processes."""
+"""The number of processors and the memory. ``/proc`` as a whole would reveal other processes."""
 WRITABLE_DEVICES: Final = ("/dev/null",)
 ACCELERATORS: Final = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/kfd", "/dev/dri/*")
 ACCELERATORS_PROC: Final = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")
@@ -52,17 +52,22 @@ WRITE: Final = (
     | AccessFS.REMOVE_DIR
     | AccessFS.REFER
 )
-"""In the own folder. No links, devices, sockets and pipes: whoever collects the files need not meet them."""
+"""The rights in the process's own folder. It may create no links, devices, sockets and pipes there, which the
+supervisor would have to handle."""
 
 
-def know() -> None:
-    """Import the packages, which are empty by themselves. The import system finds none in a folder it may not list."""
+def import_packages() -> None:
+    """Import the packages, which are empty themselves.
+
+    Later the import system cannot find them, because it may not list their
+    parent folder.
+    """
     for name in PACKAGES:
         importlib.import_module(name)
 
 
 def readable() -> tuple[Path, ...]:
-    """Python and its libraries, as this process has them."""
+    """Return the folders of Python and its libraries, as this process uses them."""
     ours = Path(__file__).resolve().parents[2]
     python = {Path(sys.prefix), Path(sys.base_prefix), *(Path(path) for path in sysconfig.get_paths().values())}
     packages = {ours / name for name in PACKAGES}
@@ -76,12 +81,12 @@ def _is_library(entry: Path) -> bool:
 
 
 def reachable_by_others(paths: Iterable[Path]) -> bool:
-    """Whether an account without any rights could get to these paths."""
+    """Return whether an account without any rights could reach these paths."""
     return all(parent.stat().st_mode & stat.S_IXOTH for path in paths for parent in path.parents)
 
 
 def restrict(folder: Path, readable: Iterable[Path]) -> None:
-    """Let this process open what ``readable`` and ``SYSTEM`` name, and write below ``folder``; nothing else.
+    """Restrict this process: it may read ``readable`` and ``SYSTEM``, write below ``folder``, and open nothing else.
 
     Raises:
         OSError: the kernel has no Landlock, or it is switched off.
@@ -110,7 +115,7 @@ def _allow(rules: Ruleset, path: Path, access: AccessFS) -> None:
 
 
 def _allow_in_proc(rules: Ruleset, path: Path) -> None:
-    """A rule is about an inode, and ``/proc`` makes new ones when it has forgotten; what is held open it remembers."""
+    """Allow a path in ``/proc``. A rule applies to an inode, and ``/proc`` keeps an inode only while it is open."""
     if path.exists():
         os.open(path, os.O_PATH)
         _allow(rules, path, READ)

@@ -1,4 +1,4 @@
-"""From root to an account that owns nothing. Capabilities by the raw system call: one structure, no library."""
+"""Changes from root to an account that owns nothing. Capabilities are set by the raw system call, without a library."""
 
 import ctypes
 import os
@@ -24,10 +24,11 @@ class _Data(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
-def can_change() -> bool:
-    """Whether this process may give others accounts and folders of their own, and end them. Not every root may.
+def may_change_accounts() -> bool:
+    """Return whether this process may give children accounts and folders of their own, and end them.
 
-    Needs the capabilities to change owners, to signal, and to change groups and users (0, 5, 6 and 7).
+    It needs the capabilities to change owners, to signal, and to change groups and users (0, 5, 6 and 7). Root has them
+    in most containers, but not in all.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
@@ -35,30 +36,34 @@ def can_change() -> bool:
     return False
 
 
-def become(uid: int, *, reads_all: bool) -> None:
-    """Change to an account, in groups of its own, without any capability. Needs root.
+def change_account(uid: int, *, reads_all: bool) -> None:
+    """Change to an account in a group of its own, without capabilities. Needs root.
 
     Args:
-        reads_all: keep the right to read files whoever owns them. For a Python inside somebody's home, and only where
-            Landlock says which files those are.
+        uid: the id of the account and of its group.
+        reads_all: keep the right to read all files. For a Python inside a user's home folder, and only together with
+            Landlock, which restricts the files.
     """
     _prctl(PR_SET_KEEPCAPS, 1)
-    if reads_all:  # else access(2), by which TensorFlow looks for files, would leave the right aside
+    if reads_all:  # without it access(2), which TensorFlow uses to find files, ignores the right
         _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     _set_capabilities(1 << CAP_DAC_READ_SEARCH if reads_all else 0)
-    die_with(os.getppid())  # the kernel forgets it when the account changes
+    die_with_parent(os.getppid())  # the kernel forgets it when the account changes
 
 
 def drop_capabilities() -> None:
-    """Stay the account that this is, without its capabilities: limits can no longer be raised."""
+    """Drop the capabilities of this account, so that limits can no longer be raised."""
     _set_capabilities(0)
 
 
-def die_with(parent: int) -> None:
-    """Be killed when the thread that started this process ends. Ends it at once when the parent is gone already."""
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when the thread that started it ends.
+
+    Exit if the parent has already ended.
+    """
     _prctl(PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

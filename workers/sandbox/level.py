@@ -1,4 +1,4 @@
-"""How well jobs are confined here: found out by trying to break out, before the first job is taken."""
+"""How well this machine confines jobs, measured by attacks before the first job is taken."""
 
 import json
 import os
@@ -20,7 +20,7 @@ Mode = Literal["require", "prefer", "off"]
 
 FIRST_UID: Final = 61_184
 NUM_UIDS: Final = 4_336
-"""The range that systemd gives to services without an account of their own: no person is in it."""
+"""The range of systemd for services without an account of their own. No user is in it."""
 
 ATTACK_SECONDS: Final = 60.0
 FULL: Final = "+".join(PARTS)
@@ -28,12 +28,14 @@ FULL: Final = "+".join(PARTS)
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What jobs on this machine are confined by.
+    """The confinement of jobs on this machine.
 
     Attributes:
-        level: for people: ``landlock+seccomp``, or what there is of it and which attacks succeeded; ``off``.
+        level: for people: ``landlock+seccomp``, or the available parts and the attacks that succeeded; or ``off``.
+        parts: the parts of the kernel that are used.
         weaknesses: the attacks that succeeded.
-        missing: why a part of the kernel's cannot be used, by part.
+        missing: why a part of the kernel cannot be used, for each missing part.
+        file_bytes: the largest file that a job may write; None: no limit.
     """
 
     level: str
@@ -43,17 +45,20 @@ class Sandbox:
     file_bytes: int | None = None
 
     def confinement(self, folder: Path, number: int) -> Confinement | None:
-        """The rules for a child in its folder; None when there are to be none. Children of other numbers are others."""
+        """Return the rules for a child in its folder; None if the sandbox is off.
+
+        ``number`` selects the child's account.
+        """
         if self.level == "off":
             return None
-        uid = FIRST_UID + (os.getpid() * 31 + number) % NUM_UIDS if identity.can_change() else None
+        uid = FIRST_UID + (os.getpid() * 31 + number) % NUM_UIDS if identity.may_change_accounts() else None
         if "landlock" not in self.parts and not files.reachable_by_others((*files.readable(), folder / "file")):
-            uid = None  # it would need the right to read all files, which Landlock alone could narrow
+            uid = None  # it would need the right to read all files, and only Landlock could restrict that
         return Confinement(str(folder), self.parts, uid, self.file_bytes)
 
 
-def give(folder: Path, confinement: Confinement | None) -> None:
-    """Make a folder, and what was put into it, the child's own. Only root can, and only then is it needed."""
+def hand_over(folder: Path, confinement: Confinement | None) -> None:
+    """Give a folder and its content to the child's account. Needed only if the worker is root."""
     if confinement is None or confinement.uid is None:
         return
     for parent, folders, names in os.walk(folder):
@@ -61,8 +66,13 @@ def give(folder: Path, confinement: Confinement | None) -> None:
             os.chown(Path(parent, name), confinement.uid, confinement.uid, follow_symlinks=False)
 
 
-def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
-    """Choose the strongest confinement that there is, and try to break it.
+def prepare_sandbox(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
+    """Choose the strongest confinement that the kernel offers, and attack it.
+
+    Args:
+        mode: whether a sandbox is required, preferred or off.
+        scratch: a folder for the attacks.
+        file_bytes: the largest file that a job may write; None: no limit.
 
     Raises:
         SandboxMissing: the mode is ``require``, and a part is missing or an attack succeeded.
@@ -73,7 +83,7 @@ def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
     parts = tuple(part for part in PARTS if reasons[part] is None)
     missing = tuple(f"{part}: {why}" for part, why in reasons.items() if why is not None)
     found = Sandbox("", parts, missing=missing, file_bytes=file_bytes)
-    weaknesses = attacked(found, scratch)
+    weaknesses = succeeded_attacks(found, scratch)
     level = "+".join(parts) or "limits"
     if weaknesses:
         level += f" (weak: {', '.join(weaknesses)})"
@@ -82,12 +92,16 @@ def prepared(mode: Mode, scratch: Path, *, file_bytes: int | None) -> Sandbox:
     return Sandbox(level, parts, weaknesses, missing, file_bytes)
 
 
-def attacked(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
-    """The attacks that succeed under these rules."""
+def succeeded_attacks(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
+    """Run all attacks in a confined process, and return the names of those that succeed.
+
+    Raises:
+        SandboxMissing: the confined process cannot work at all.
+    """
     with _surroundings(scratch) as (own, canaries):
         confinement = sandbox.confinement(own, 0)
         assert confinement is not None
-        give(own, confinement)
+        hand_over(own, confinement)
         command = [sys.executable, "-P", "-s", "-m", "workers.sandbox.attack", confinement.to_json(), str(canaries)]
         packages = str(Path(__file__).resolve().parents[2])
         done = subprocess.run(
@@ -110,7 +124,7 @@ def attacked(sandbox: Sandbox, scratch: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _surroundings(scratch: Path) -> Iterator[tuple[Path, Path]]:
-    """A folder for the attacker, and one beside it whose permissions keep nobody out."""
+    """Create a folder for the attacker, and a folder beside it that every account may read and write."""
     with tempfile.TemporaryDirectory(prefix="attack-", dir=scratch) as folder:
         root, own, canaries = Path(folder), Path(folder, "own"), Path(folder, "canaries")
         root.chmod(0o711)

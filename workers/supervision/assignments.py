@@ -1,4 +1,4 @@
-"""From a job row to what a child must be given: its assignment, and the blobs that the assignment names."""
+"""Builds the assignment of a child from the row of its job, with the blobs that the assignment names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,40 +36,40 @@ from secateur.specs.spec import CompressSpec
 from secateur.specs.sweep import SweepSpec
 
 CHECK_SECONDS: Final = 600.0
-"""How long the check of an upload may run; a user's job says so itself."""
+"""How long the check of an upload may run. Jobs of users have their own limit."""
 
 OUT: Final = "out"
 EARLIER: Final = "earlier.npz"
-"""How far an earlier attempt of the job was."""
+"""The checkpoint of an earlier attempt."""
 
 BASELINE: Final = "baseline.npz"
-"""The original as a sweep measured it, for its trials."""
+"""The original model as its sweep measured it, for the trials."""
 
 MAX_KNOWN: Final = 8
-"""How many earlier measurements a child is given to choose from, the newest."""
+"""How many earlier measurements a child gets, the newest."""
 
 SUMMARIES: Final[Mapping[str, type[BaseModel]]] = {"check_model": ModelSummary, "check_dataset": DatasetSummary}
-"""What a child must have found out, by kind of job. Kinds that are not here leave files instead."""
+"""The type of the summary that a check leaves, by kind of job. Other kinds leave files instead."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """All that a child needs. ``inputs`` and ``known`` map file names in its folder to digests in the store."""
+    """What a child needs. ``inputs`` and ``known`` map names of files in its folder to digests in the store."""
 
     assignment: Assignment
     inputs: Mapping[str, str]
     max_runtime_seconds: float
     known: Mapping[str, str] = field(default_factory=dict)
-    """Earlier measurements: welcome, not needed."""
+    """Files that the child uses if they are there: earlier measurements, a checkpoint."""
     children: Sequence[CompressSpec] = ()
-    """The trials that this job makes when the child has succeeded; then it waits for them."""
+    """The trials that a sweep fans out into when the child has succeeded."""
 
 
 def work_of(session: Session, job: Job) -> Work:
-    """What this job's child must be given.
+    """Return what the child of this job needs.
 
     Raises:
-        NotFound, InputRejected: the model or the data set is gone, or turned out to be unusable.
+        NotFound, InputRejected: the model or the data set was deleted, or rejected by its check.
     """
     return _WORK[job.kind](session, job)
 
@@ -81,7 +81,7 @@ def _check_model(session: Session, job: Job) -> Work:
 
 
 def _model_name(upload: Upload) -> str:
-    """The model's name in the child's folder: its ending tells how to read it."""
+    """Return the model's file name in the child's folder. Its suffix says how to read it."""
     return f"model{PurePosixPath(upload.name.lower()).suffix}"
 
 
@@ -93,7 +93,7 @@ def _check_dataset(session: Session, job: Job) -> Work:
 
 
 def _dataset_name(upload: Upload) -> str:
-    """The data set's name in the child's folder: its ending tells how to read it."""
+    """Return the data set's file name in the child's folder. Its suffix says how to read it."""
     return "data" + PurePosixPath(upload.name.lower()).suffix
 
 
@@ -115,7 +115,7 @@ def _compress(session: Session, job: Job) -> Work:
 
 
 def _measured(make: type[MeasureSensitivity | Search], session: Session, job: Job) -> Work:
-    """Of a job that measures layers: what earlier jobs have measured is always welcome."""
+    """Return the work of a job that measures layers, with the measurements of earlier jobs."""
     spec = SPECS[job.kind].model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     known = _known(session, job, model, dataset)
@@ -126,13 +126,13 @@ def _measured(make: type[MeasureSensitivity | Search], session: Session, job: Jo
 
 
 def _files(model: Upload, dataset: Upload) -> dict[str, Any]:
-    """What every assignment that leaves files says of them."""
+    """Return the fields of an assignment that name its files."""
     names = {"model": _model_name(model), "dataset": _dataset_name(dataset), "out": OUT}
     return names | {"reading": Reading.model_validate(dataset.reading)}
 
 
 def _resume(job: Job) -> dict[str, Any]:
-    """What an assignment says of an earlier attempt."""
+    """Return the field of an assignment that names the checkpoint to resume from."""
     return {"earlier": next(iter(_checkpoint(job)), None)}
 
 
@@ -160,7 +160,7 @@ def _sweep(session: Session, job: Job) -> Work:
 
 
 def _ended(session: Session, trials: Sequence[Job]) -> tuple[tuple[EndedTrial, ...], dict[str, str]]:
-    """The trials as a child is told of them, and the reports that it is given."""
+    """Return the ended trials, and the names and digests of their reports."""
     ended, inputs = [], dict[str, str]()
     for job in trials:
         report = _artifacts(session, job.id, "report.json")
@@ -183,7 +183,7 @@ def _inputs(session: Session, spec: CompressSpec | SensitivitySpec | SweepSpec |
 
 def _known(session: Session, job: Job, model: Upload, dataset: Upload) -> dict[str, str]:
     contents = {"model_digest": model.digest, "dataset_digest": dataset.digest}
-    digests = queries.left_behind(session, "sensitivity.json", owner=job.owner, **contents, limit=MAX_KNOWN)
+    digests = queries.artifact_digests(session, "sensitivity.json", owner=job.owner, **contents, limit=MAX_KNOWN)
     return {f"sensitivity_{number}.json": digest for number, digest in enumerate(digests)}
 
 

@@ -1,6 +1,6 @@
-"""The work of one attempt at one job: fetch its inputs, run a child, watch over it, store its files.
+"""One attempt at a job: fetch its inputs, run a child, watch over it, store its files.
 
-Everything that can happen becomes a value, an ``AttemptEnd``; writing it down is the supervisor's business.
+Every way in which an attempt can end is a value, an ``AttemptEnd``, which the supervisor writes.
 """
 
 import os
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from infra.backoff import Backoff
 from infra.db.database import Database, now
 from infra.db.tables import Job
 from infra.jobs.lifecycle import Outcome
@@ -33,17 +34,16 @@ from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
 from workers.supervision.checkpoints import CheckpointPolicy, Checkpoints
 from workers.supervision.children import ChildLease, Children
 from workers.supervision.lease import Lease
-from workers.supervision.outputs import Bounds
+from workers.supervision.outputs import OutputLimits
 from workers.supervision.process import ChildExit
 from workers.supervision.step_spans import StepSpans
 
-LISTEN_SECONDS = 0.2
+EVENT_SECONDS = 0.2
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
-"""Between two tries to reach a database or a store that does not answer the pause doubles up to this."""
 
-SPARE_SECONDS: Final = 60.0
-"""Processor seconds beyond what all processors have in the runtime: imports, and work under way when time is up."""
+EXTRA_CPU_SECONDS: Final = 60.0
+"""Processor seconds in addition to the runtime on all processors, for imports and work under way when time is up."""
 
 T = TypeVar("T")
 
@@ -51,14 +51,14 @@ T = TypeVar("T")
 class StopReason(Enum):
     """Why the worker itself ended an attempt."""
 
-    LOST = "the lease went to another worker, or the job is gone"
-    CANCELLED = "its user cancelled it"
-    RUNTIME_EXCEEDED = "it ran longer than it may"
-    DRAINED = "this worker is shutting down"
+    LOST = "another worker holds the job, or the job was deleted"
+    CANCELLED = "the user cancelled the job"
+    RUNTIME_EXCEEDED = "the job ran longer than its limit"
+    DRAINED = "the worker is shutting down"
 
 
 class Stopped(Exception):
-    """Leaves an attempt's work early."""
+    """Ends the work of an attempt early."""
 
     def __init__(self, why: StopReason) -> None:
         super().__init__(why.value)
@@ -67,7 +67,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class FannedOut:
-    """The first half of a job that goes on as many."""
+    """The first half of a sweep has ended, and its trials can be written."""
 
     outcome: Outcome
     children: Sequence[CompressSpec]
@@ -78,19 +78,19 @@ AttemptEnd = Outcome | FannedOut | ChildExit | StopReason
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What every attempt of a worker works with."""
+    """What all attempts of a worker use."""
 
     database: Database
     store: Store
     draining: threading.Event
     children: Children
-    bounds: Bounds = field(default_factory=Bounds)
+    limits: OutputLimits = field(default_factory=OutputLimits)
     keeping: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     traces: Traces = field(default_factory=Traces)
 
 
 class Attempt:
-    """The work of one attempt, from fetching its inputs to storing its files."""
+    """One attempt, from fetching its inputs to storing its files."""
 
     def __init__(self, context: WorkerContext, job: Job, lease: Lease, span: Span) -> None:
         self._context = context
@@ -98,15 +98,15 @@ class Attempt:
         self._lease = lease
         self.checkpoints = Checkpoints(context.database, context.store, job, context.keeping)
         self._span = span
-        self._steps = StepSpans(span, [step.name for step in lease.record.steps])
+        self._steps = StepSpans(span, [step.name for step in lease.recorder.steps])
         self._deadline: float | None = None
         self.announced: tuple[str, ...] = ()
-        """The digests of files that are stored, or were about to be."""
+        """The digests of files that were stored, or announced to be stored."""
 
-    def ending(self) -> AttemptEnd:
-        """Do the work; tell how it ended. Whatever a user or an outage did comes back as a value."""
+    def run(self) -> AttemptEnd:
+        """Do the work, and return how it ended. Faults of users and outages are values too, not exceptions."""
         try:
-            work = self._patiently(self._read_work)
+            work = self._retry(self._read_work)
             self._deadline = time.monotonic() + work.max_runtime_seconds
             self._steps.begin("child")
             with self._context.children.lease_child(work.assignment.kind) as leased:
@@ -127,7 +127,7 @@ class Attempt:
             if lacks_room(fault):
                 return failed(WorkDiskFull(), self._lease)
             return ChildExit(f"could not be started: {fault.strerror}")
-        except Exception as fault:  # noqa: BLE001 - a job that nobody ends would be tried for ever
+        except Exception as fault:  # noqa: BLE001 - a job without an end would be retried for ever
             logger("workers").exception("unexpected error", job_id=self._job.id)
             return failed(InternalError(f"{type(fault).__name__}: {fault}"), self._lease)
         finally:
@@ -140,27 +140,27 @@ class Attempt:
     def _fetch(self, work: Work, folder: Path) -> None:
         try:
             for name, digest in work.inputs.items():
-                self._patiently(self._copy(digest, folder / name))
+                self._retry(self._copy(digest, folder / name))
         except InternalError:
-            self._patiently(self._read_work)  # bytes that are gone because their upload was refused or deleted since
+            self._retry(self._read_work)  # fails with the reason if the upload was rejected or deleted meanwhile
             raise
         for name, digest in work.known.items():
-            with suppress(InternalError):  # lost: then it is measured again
-                self._patiently(self._copy(digest, folder / name))
+            with suppress(InternalError):  # the file is lost: the child measures again
+                self._retry(self._copy(digest, folder / name))
 
     def _copy(self, digest: str, path: Path) -> Callable[[], None]:
-        return partial(self._context.store.fetch, digest, path, between=self._go_on)
+        return partial(self._context.store.fetch, digest, path, before_chunk=self._check_stop)
 
     def _listen(self, leased: ChildLease, work: Work) -> Succeeded | Outcome | ChildExit | StopReason:
-        while (stop := self._stop()) is None:
-            match leased.child.next_event(LISTEN_SECONDS):
+        while (stop := self._stop_reason()) is None:
+            match leased.child.next_event(EVENT_SECONDS):
                 case None:
                     continue
                 case ChildExit() as child_exit:
                     return child_exit
                 case Ready():
                     self._steps.end("child")
-                    seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + SPARE_SECONDS
+                    seconds = work.max_runtime_seconds * (os.cpu_count() or 1) + EXTRA_CPU_SECONDS
                     leased.child.assign(
                         WorkMessage(
                             assignment=work.assignment,
@@ -169,23 +169,27 @@ class Attempt:
                         )
                     )
                 case Saved():
-                    self.checkpoints.take(leased.folder, steps=self._lease.record.steps, between=self._go_on)
+                    self.checkpoints.take(
+                        leased.folder, steps=self._lease.recorder.steps, before_chunk=self._check_stop
+                    )
                 case Succeeded() as result:
                     return result
                 case Failed(failure=failure):
                     return Outcome(JobState.FAILED, failure)
                 case event:
-                    self._lease.record.tell(event)
-                    self._steps.tell(event)
+                    self._lease.recorder.record_event(event)
+                    self._steps.record_event(event)
         return stop
 
     def _keep(self, result: Succeeded, work: Work, folder: Path) -> Outcome | FannedOut:
         expected = SUMMARIES.get(self._job.kind)
         summary = None if expected is None else outputs.summary(folder, expected)
-        collect = partial(outputs.collect, announce=self._announce, bounds=self._context.bounds, between=self._go_on)
-        files = self._patiently(
+        collect = partial(
+            outputs.collect, announce=self._announce, limits=self._context.limits, before_chunk=self._check_stop
+        )
+        files = self._retry(
             lambda: collect(self._context.store, folder / OUT, result.files),
-            worth=(Unavailable, StorageFull),  # the work is done: better to wait for room than to throw it away
+            retried_faults=(Unavailable, StorageFull),  # the work is done: wait for disk space instead of discarding it
         )
         outcome = Outcome(JobState.SUCCEEDED, files=files, summary=summary)
         return FannedOut(outcome, work.children) if work.children else outcome
@@ -195,24 +199,27 @@ class Attempt:
             blobs.hold(session, self._job.id, digests, now=now())
         self.announced = tuple(digests)
 
-    def _patiently(self, action: Callable[[], T], *, worth: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
-        """Try until nothing fails that is worth the wait, or there is a reason to stop."""
-        pause = FIRST_PAUSE_SECONDS
-        while (stop := self._stop()) is None:
+    def _retry(self, action: Callable[[], T], *, retried_faults: tuple[type[ServiceError], ...] = (Unavailable,)) -> T:
+        """Call ``action`` until it raises none of ``retried_faults``, and return its result.
+
+        Raises:
+            Stopped: there is a reason to stop.
+        """
+        backoff = retry_backoff()
+        while (stop := self._stop_reason()) is None:
             try:
                 return action()
-            except worth as fault:
+            except retried_faults as fault:
                 logger("workers").warning("waiting", job_id=self._job.id, fault=fault.detail)
-                self._context.draining.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                self._context.draining.wait(backoff.next_pause_seconds())
         raise Stopped(stop)
 
-    def _go_on(self) -> None:
-        """Leave the work at once when there is a reason to stop. Asked between pieces of files."""
-        if (stop := self._stop()) is not None:
+    def _check_stop(self) -> None:
+        """Raise ``Stopped`` if there is a reason to stop. Called before each chunk of a transfer."""
+        if (stop := self._stop_reason()) is not None:
             raise Stopped(stop)
 
-    def _stop(self) -> StopReason | None:
+    def _stop_reason(self) -> StopReason | None:
         if self._lease.lost:
             return StopReason.LOST
         if self._lease.state == JobState.CANCELLING:
@@ -222,7 +229,12 @@ class Attempt:
         return StopReason.DRAINED if self._context.draining.is_set() else None
 
 
+def retry_backoff() -> Backoff:
+    """Return the pauses between two tries to reach a database or a store that does not answer."""
+    return Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+
+
 def failed(fault: SecateurError, lease: Lease) -> Outcome:
-    """The ending of a job that failed in the step that is under way."""
-    running = next((step.name for step in lease.record.steps if step.state == StepState.RUNNING), None)
+    """Return the outcome of a job that failed in the step that is running."""
+    running = next((step.name for step in lease.recorder.steps if step.state == StepState.RUNNING), None)
     return Outcome(JobState.FAILED, fault.failure(running))

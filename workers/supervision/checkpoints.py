@@ -1,4 +1,4 @@
-"""Takes what a running job keeps of itself into the store, so that its next attempt can go on from there."""
+"""Stores the checkpoints of a running job, from which its next attempt resumes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,77 +21,79 @@ from workers.supervision import outputs
 FILE: Final = ProducedFile(name=CHECKPOINT, media_type="application/octet-stream")
 
 
-LEAST_PAUSE_SECONDS: Final = 0.1
-"""Between two that are taken, whatever a child does."""
+MIN_PAUSE_SECONDS: Final = 0.1
+"""The least time between two checkpoints that are stored, whatever a child does."""
 
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """How often a job keeps how far it is, at most, and how much that may be; None: it does not."""
+    """The least time between two checkpoints, and the largest checkpoint. ``every_seconds`` None: no checkpoints."""
 
     every_seconds: float | None = 5.0
     max_bytes: int = 8 * 1024**3
 
 
 class Checkpoints:
-    """Those of one attempt, and the one that it began with. Only the newest is kept."""
+    """The checkpoints of one attempt, and the one that it resumed from. Only the newest is kept."""
 
     def __init__(self, database: Database, store: Store, job: Job, keeping: CheckpointPolicy) -> None:
         self._database, self._store, self._job = database, store, job
-        self._bounds = outputs.Bounds(num_files=1, num_bytes=keeping.max_bytes)
-        self._pause = max(LEAST_PAUSE_SECONDS, (keeping.every_seconds or 0.0) / 2)
+        self._limits = outputs.OutputLimits(num_files=1, num_bytes=keeping.max_bytes)
+        self._pause = max(MIN_PAUSE_SECONDS, (keeping.every_seconds or 0.0) / 2)
         self._newest = job.checkpoint_digest
         self._stored = set[str]() if self._newest is None else {self._newest}
         self._not_before, self._is_warned = 0.0, False
 
-    def take(self, folder: Path, *, steps: tuple[StepProgress, ...], between: Callable[[], None]) -> None:
-        """Take the file from the folder of a living child, which makes no other before this one is gone.
+    def take(self, folder: Path, *, steps: tuple[StepProgress, ...], before_chunk: Callable[[], None]) -> None:
+        """Store the checkpoint in the folder of a running child, which writes no other before this file is removed.
 
-        One that cannot be kept, or comes too soon after another, is dropped: the job goes on, and an attempt after it
-        begins further back.
+        A checkpoint that cannot be stored, or comes too soon after another, is dropped. The job continues, and its next
+        attempt resumes from an earlier checkpoint.
 
         Args:
-            between: asked before each piece that is hashed or copied; what it raises ends the work.
+            folder: of the child.
+            steps: the steps at the time of the checkpoint.
+            before_chunk: called before each chunk that is hashed or copied. An exception that it raises ends the work.
         """
         try:
             if time.monotonic() < self._not_before:
                 return
             self._not_before = time.monotonic() + self._pause
             (file,) = outputs.collect(
-                self._store, folder, [FILE], announce=self._announce, bounds=self._bounds, between=between
+                self._store, folder, [FILE], announce=self._announce, limits=self._limits, before_chunk=before_chunk
             )
             with self._database.write() as session:
                 kept = checkpoints.keep(session, self._job.id, self._job.attempt, file, steps=steps)
         except SecateurError as fault:
-            if not self._is_warned:  # once: a child may make as many as it likes
+            if not self._is_warned:  # once: a child may write any number of checkpoints
                 logger("workers").warning("checkpoint not kept", job_id=self._job.id, fault=fault.detail)
             self._is_warned = True
             return
         finally:
-            with suppress(OSError):  # whatever the child has put there instead
+            with suppress(OSError):  # the child may have put a folder there
                 (folder / CHECKPOINT).unlink()
         if kept:
             self._newest = file.digest
             self._remove(self._stored - {file.digest})
 
-    def forget_if_it_led_nowhere(self) -> None:
-        """Let the next attempt begin anew, when this one went on from a checkpoint and died before it made another.
+    def forget_unless_renewed(self) -> None:
+        """Remove the checkpoint that this attempt resumed from, if the attempt died before it wrote another.
 
-        Whatever it died of may lie in that file, and would be met by every attempt after it.
+        The cause may be in the checkpoint, and would end every later attempt. The next one begins from the start.
         """
         if self._newest is not None and self._newest == self._job.checkpoint_digest:
             with suppress(SecateurError), self._database.write() as session:
                 checkpoints.forget(session, self._job.id, self._job.attempt)
 
     def remove_unneeded(self) -> None:
-        """Remove the newest too, if the job does not need it any more. Call it when the attempt has ended.
+        """Remove the stored checkpoints that the job does not need any more. Call it when the attempt has ended.
 
-        One that was being stored when the work had to stop goes as well.
+        That includes a checkpoint that was being stored when the attempt stopped.
         """
         self._remove(self._stored)
 
     def _remove(self, digests: set[str]) -> None:
-        with suppress(SecateurError):  # then the collector finds it
+        with suppress(SecateurError):  # the garbage collector removes it later
             blobs.remove_unneeded(self._database, self._store, digests)
             self._stored &= {self._newest}
 

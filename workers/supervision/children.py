@@ -1,8 +1,8 @@
-"""The children of a worker: each in a folder of its own, confined, and, where wanted, started before its job is there.
+"""The children of a worker: each has a folder of its own, is confined, and may be started before there is a job.
 
-Importing the engine takes seconds. So one child per slot waits with all imports done; a job gets it at once, and the
-next one is started when that has ended, because two would fight for the processors. All that wait are started by one
-thread that lives as long as the worker: the kernel kills a child when the thread that started it ends.
+Importing the engine takes seconds. So one child per slot waits with all imports done, and a job gets it at once. The
+next child is started when that job has ended, because two would compete for the processors. One thread, which lives as
+long as the worker, starts all waiting children: the kernel kills a child when the thread that started it ends.
 """
 
 import itertools
@@ -14,21 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from infra.backoff import Backoff
 from infra.telemetry.logs import logger
 from secateur.protocol.work import WorkKind
 from workers.sandbox.confinement import Confinement
-from workers.sandbox.level import Sandbox, give
+from workers.sandbox.level import Sandbox, hand_over
 from workers.supervision import fonts
 from workers.supervision.assignments import OUT
 from workers.supervision.process import Child, child_command
 from workers.supervision.scratch import remove
 
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
-"""After a child that died while it waited; the pause doubles."""
+"""The pauses after a waiting child has died."""
 
 LIGHT: Final[frozenset[WorkKind]] = frozenset({"check_dataset"})
-"""Kinds that import little: started anew they are sooner ready than a child that is still importing everything."""
+"""Kinds that import little: a new child is ready sooner than one that is still importing everything."""
 
 OFF: Final = Sandbox("off", parts=())
 
@@ -37,20 +38,23 @@ Command = Callable[[Sequence[WorkKind], Confinement | None], Sequence[str]]
 
 @dataclass(frozen=True)
 class ChildLease:
-    """A child with its folder."""
+    """A child with its folder and its rules."""
 
     child: Child
     folder: Path
     confinement: Confinement | None
 
     def admit(self) -> None:
-        """Make what was put into the folder the child's."""
-        give(self.folder, self.confinement)
+        """Give the files that were put into the folder to the child's account."""
+        hand_over(self.folder, self.confinement)
 
 
 @dataclass
 class Children:
-    """Lends children to jobs. Many threads may call ``lease_child``; ``kept_warm`` keeps children waiting."""
+    """Leases children to jobs.
+
+    Any number of threads may call ``lease_child``; ``kept_warm`` starts children in advance.
+    """
 
     root: Path
     sandbox: Sandbox = OFF
@@ -59,19 +63,20 @@ class Children:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _waiting: list[ChildLease] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _looked_at: threading.Event = field(default_factory=threading.Event)
-    _num_lent: int = 0
+    _changed: threading.Event = field(default_factory=threading.Event)
+    _num_leased: int = 0
     _fonts: Mapping[str, bytes] = field(default_factory=dict)
 
     @contextmanager
     def lease_child(self, kind: WorkKind) -> Iterator[ChildLease]:
-        """A child for a job of this kind: one that waits, else a new one. Nothing of it is left at the end.
+        """Give a child for a job of this kind: a waiting one, or a new one. The child and its folder are removed at the
+        end.
 
         Raises:
-            OSError: the system has no room for one more process.
+            OSError: the system can start no more processes.
         """
         with self._lock:
-            self._num_lent += 1
+            self._num_leased += 1
             leased = self._best_for(kind)
             if leased is not None:
                 self._waiting.remove(leased)
@@ -84,19 +89,19 @@ class Children:
                     _end(leased)
             finally:
                 with self._lock:
-                    self._num_lent -= 1
-                self._looked_at.set()
+                    self._num_leased -= 1
+                self._changed.set()
 
     def _best_for(self, kind: WorkKind) -> ChildLease | None:
         alive = [leased for leased in self._waiting if not leased.child.has_exited()]
-        ready = [leased for leased in alive if leased.child.has_spoken()]
+        ready = [leased for leased in alive if leased.child.has_event()]
         return next(iter(ready or ([] if kind in LIGHT else alive)), None)
 
     @contextmanager
     def kept_warm(
         self, kinds: Sequence[WorkKind], *, slots: int, draining: threading.Event | None = None
     ) -> Iterator[None]:
-        """Keep a child waiting for each slot that has no job, while the block runs and no drain has begun."""
+        """Keep a child waiting for each slot without a job, while the block runs and the worker is not draining."""
         ended = threading.Event()
         unwanted = draining or ended
         thread = threading.Thread(target=self._keep, args=(kinds, slots, ended, unwanted), name="children", daemon=True)
@@ -105,35 +110,37 @@ class Children:
             yield
         finally:
             ended.set()
-            self._looked_at.set()
+            self._changed.set()
             thread.join()
 
     def _keep(self, kinds: Sequence[WorkKind], slots: int, ended: threading.Event, unwanted: threading.Event) -> None:
-        pause, not_before = FIRST_PAUSE_SECONDS, 0.0
+        backoff, not_before = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), 0.0
         while not ended.is_set():
             with self._lock:
                 dead = [leased for leased in self._waiting if leased.child.has_exited()]
                 self._waiting = [leased for leased in self._waiting if leased not in dead]
-                wanted = slots - self._num_lent - len(self._waiting)
+                wanted = slots - self._num_leased - len(self._waiting)
                 self._learn_fonts()
             for leased in dead:
-                logger("workers").warning("a waiting child died", how=leased.child.how_it_died())
+                logger("workers").warning("a waiting child died", how=leased.child.exit_reason())
                 _end(leased)
-                not_before = time.monotonic() + pause
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                not_before = time.monotonic() + backoff.next_pause_seconds()
             if wanted > 0 and not unwanted.is_set() and time.monotonic() >= not_before:
                 self._add(kinds)
             else:
-                self._looked_at.wait(LOOK_SECONDS)
-                self._looked_at.clear()
+                self._changed.wait(POLL_SECONDS)
+                self._changed.clear()
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for leased in waiting:
             _end(leased)
 
     def _learn_fonts(self) -> None:
-        """Held by the lock, so that none of those that wait gets a job meanwhile."""
-        ready = () if self._fonts else (leased for leased in self._waiting if leased.child.has_spoken())
+        """Read the list of fonts of a waiting child.
+
+        Call it with the lock held, so that the child gets no job meanwhile.
+        """
+        ready = () if self._fonts else (leased for leased in self._waiting if leased.child.has_event())
         self._fonts = next(filter(None, (fonts.font_lists(leased.folder) for leased in ready)), self._fonts)
 
     def _add(self, kinds: Sequence[WorkKind]) -> None:
@@ -141,7 +148,7 @@ class Children:
             leased = self._start(kinds)
         except OSError as fault:
             logger("workers").warning("no child could be started", fault=str(fault))
-            self._looked_at.wait(LOOK_SECONDS)
+            self._changed.wait(POLL_SECONDS)
             return
         with self._lock:
             self._waiting.append(leased)
@@ -154,7 +161,7 @@ class Children:
             folder.chmod(0o700)
             fonts.write_font_lists(self._fonts, folder)
             confinement = self.sandbox.confinement(folder, number)
-            give(folder, confinement)
+            hand_over(folder, confinement)
             child = Child.spawn(self.command(kinds, confinement), folder=folder, memory_bytes=self.memory_bytes)
         except OSError:
             remove(folder)

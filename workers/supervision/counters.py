@@ -1,4 +1,4 @@
-"""What an attempt at a job adds to the counts of the service: how it ended, how long it waited and ran."""
+"""What an attempt adds to the counters of the service: how it ended, how long it waited and ran."""
 
 import re
 
@@ -11,7 +11,14 @@ from workers.supervision.process import ChildExit
 
 
 def attempt(job: Job, ending: AttemptEnd, *, ran_seconds: float, is_written: bool) -> dict[Key, float]:
-    """The counts of one attempt. The wait is that for the first: a job that is tried again did not wait, it failed."""
+    """Return the counts of one attempt. Only the first attempt of a job counts as a wait.
+
+    Args:
+        job: the row, as the worker claimed it.
+        ending: how the attempt ended.
+        ran_seconds: how long the attempt ran.
+        is_written: whether the end was written; otherwise the attempt counts as lost.
+    """
     counts: list[dict[Key, float]] = [
         {("attempts", (job.kind, ending_of(ending) if is_written else "lost")): 1.0},
         counters.observed("job_run_seconds", (job.kind,), ran_seconds),
@@ -25,12 +32,12 @@ def attempt(job: Job, ending: AttemptEnd, *, ran_seconds: float, is_written: boo
 
 
 def lost(job: Job) -> dict[Key, float]:
-    """The counts of an attempt whose worker fell silent."""
+    """Return the counts of an attempt whose lease has expired."""
     return {("attempts", (job.kind, "worker_lost")): 1.0}
 
 
 def ending_of(ending: AttemptEnd) -> str:
-    """How an attempt ended, in a word that a graph can be drawn by."""
+    """Return how an attempt ended, as a label of the metric."""
     match ending:
         case FannedOut():
             return "fanned_out"
@@ -43,7 +50,7 @@ def ending_of(ending: AttemptEnd) -> str:
 
 
 def cause_of(child_exit: ChildExit) -> str:
-    """Why a child died, in a word: a signal, ``exit``, ``broke_protocol`` or ``not_started``.
+    """Return why a child died, as a label of the metric: a signal, ``exit``, ``broke_protocol`` or ``not_started``.
 
     >>> cause_of(ChildExit("was killed by SIGKILL, as the system does")), cause_of(ChildExit("exited with code 1"))
     ('SIGKILL', 'exit')

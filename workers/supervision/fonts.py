@@ -1,7 +1,7 @@
-"""The list of fonts that matplotlib makes in each new home, taken from a child that waits and given to those after it.
+"""Copies matplotlib's list of fonts from a waiting child to later children.
 
-To make it takes a second or two of a processor. A child that waits has read nothing of any upload yet, so what it made
-is as good as what the next one would make; and it is the list of fonts that its rules let it read.
+Matplotlib creates the list in each new home folder, which takes a second or two of processor time. A waiting child has
+not read any upload yet, so its list can be trusted. It contains the fonts that the sandbox lets children read.
 """
 
 import os
@@ -17,7 +17,10 @@ MAX_BYTES: Final = 4 << 20
 
 
 def font_lists(home: Path) -> Mapping[str, bytes]:
-    """The lists in a child's home, by name; none when it has not made one. Only plain files of a likely size."""
+    """Return the lists in a child's home folder by name; empty if there is none.
+
+    Only plain files of a plausible size.
+    """
     found = {}
     for path in sorted((home / CACHE).glob(PATTERN))[:2]:
         with suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
@@ -28,7 +31,7 @@ def font_lists(home: Path) -> Mapping[str, bytes]:
 
 
 def write_font_lists(lists: Mapping[str, bytes], home: Path) -> None:
-    """Put lists into the home of a child that has not been started yet."""
+    """Write lists into the home folder of a child that has not been started yet."""
     if lists:
         (home / CACHE).mkdir(parents=True)
     for name, content in lists.items():

@@ -1,7 +1,7 @@
-"""Becomes another program, one that cannot outlive whoever started it.
+"""Executes another program that cannot outlive its parent.
 
-Runs as a script between fork and exec: the limits must be set inside the new process, and running Python
-between fork and exec of a process with threads can dead-lock.
+It runs as a script of its own, because limits must be set in the new process, and running Python between fork and exec
+in a process with threads can deadlock.
 """
 
 import ctypes
@@ -15,18 +15,18 @@ PR_SET_PDEATHSIG = 1
 
 
 def wrap(command: Sequence[str], *, memory_bytes: int | None = None) -> list[str]:
-    """The command line that runs ``command`` bound to the life of the calling *thread*.
+    """Return the command line that runs ``command`` until the calling *thread* ends.
 
-    The kernel sends the signal when the thread that forked ends, so call ``Popen`` from one that stays.
+    The kernel kills the process when the thread that forked it ends, so call ``Popen`` in a thread that stays alive.
     """
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(memory_bytes or 0), *command]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Tie this process to its parent, set its limits, become the command."""
+    """Bind this process to its parent, set its limits, and execute the command."""
     parent, memory_bytes, *command = arguments
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before the kernel was asked to tell us
+    if os.getppid() != int(parent):  # the parent ended before prctl was called
         os._exit(1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if int(memory_bytes):

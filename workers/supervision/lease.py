@@ -1,7 +1,7 @@
-"""Holding a job: a thread renews the lease and saves progress, whatever the rest of the worker is busy with.
+"""The lease of a job. A thread renews it and saves progress, independently of the other threads of the worker.
 
-A database that does not answer is asked again, for as long as it takes: every write names its attempt, so
-the worst that a late one can do is to find that the job has gone to somebody else.
+If the database does not answer, the thread tries again at every heartbeat. Every write names its attempt, so a late
+write changes nothing if another worker has claimed the job.
 """
 
 import threading
@@ -17,10 +17,10 @@ from workers.supervision.recorder import Recorder
 
 
 class Lease:
-    """The right to write one attempt of one job. What its ``record`` is told is saved at the next heartbeat."""
+    """The right to write one attempt of one job. The next heartbeat saves what its ``recorder`` has recorded."""
 
     def __init__(self, database: Database, job: Job, *, lease_seconds: float, heartbeat_seconds: float) -> None:
-        self.record = Recorder(steps.steps_of(job))
+        self.recorder = Recorder(steps.steps_of(job))
         self.state: JobState | None = JobState.RUNNING
         self._database = database
         self._job = job
@@ -39,23 +39,23 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether the job is no longer ours: nothing may be written any more."""
+        """Whether this worker no longer holds the job, and may not write it any more."""
         return self.state is None
 
     def _beat(self) -> None:
         while not self.lost and not self._ended.wait(self._heartbeat_seconds):
             try:
                 self._renew()
-            except Exception as fault:  # noqa: BLE001 - a heart that stops at a fault loses the job
+            except Exception as fault:  # noqa: BLE001 - if the thread stopped, the job would be lost
                 logger("workers").warning("lease not renewed", job_id=self._job.id, fault=str(fault))
 
     def _renew(self) -> None:
-        with self.record.to_write() as entries, self._database.write() as session:
+        with self.recorder.to_write() as entries, self._database.write() as session:
             self.state = lifecycle.renew(
                 session,
                 self._job.id,
                 self._job.attempt,
-                steps=self.record.steps,
+                steps=self.recorder.steps,
                 lease_seconds=self._lease_seconds,
                 entries=entries,
             )

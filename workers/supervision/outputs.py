@@ -1,7 +1,7 @@
-"""Takes a finished child's files into the store: only those it announced, only plain files, only from its folder.
+"""Stores the files of a child: only those that it announced, only plain files, only from its folder.
 
-Each is opened once and looked at through what was opened; links of either kind are refused, so nothing of others can be
-passed off as a job's own. How many there are and how much they hold is bounded before the first byte is read.
+Each file is opened once and checked through the open descriptor. Symbolic and hard links are refused, so a job cannot
+pass off the files of others as its own. The number and the size of the files are checked before any byte is read.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 from pydantic import BaseModel, ValidationError
 
 from infra.jobs.lifecycle import StoredFile
-from infra.storage.digests import Between, digest_of
+from infra.storage.digests import BeforeChunk, digest_of
 from infra.storage.store import Store
 from secateur.errors import InternalError, OutputsTooLarge
 from secateur.protocol.progress import ProducedFile
@@ -24,18 +24,18 @@ from secateur.reports.summaries import MAX_BYTES
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PLAIN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Without waiting, as a pipe that nobody writes to would make its reader."""
+"""Without blocking: to open a pipe without a writer would block."""
 
 
 class RejectedOutput(InternalError):
-    """A child said what cannot be so. Its job is not tried again: what broke its process once may be a trick."""
+    """A child announced files that are not as it says. Its job is not retried, because the child may be hostile."""
 
     retryable = False
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """How many files a job may leave, and how many bytes in all of them."""
+class OutputLimits:
+    """The most files that a job may produce, and the most bytes in all of them."""
 
     num_files: int = 256
     num_bytes: int = 64 * 1024**3
@@ -47,35 +47,42 @@ def collect(
     files: Sequence[ProducedFile],
     *,
     announce: Callable[[Sequence[str]], None],
-    bounds: Bounds,
-    between: Between,
+    limits: OutputLimits,
+    before_chunk: BeforeChunk,
 ) -> tuple[StoredFile, ...]:
-    """Put the announced files into the store, each as long as it is now: a child that lives may change them.
+    """Store the announced files, each with its length at the time of the call: a living child may still change them.
 
     Args:
-        announce: told the digests before any is stored, so that nobody removes what has no row yet.
-        between: asked before each piece that is hashed or copied; what it raises ends the work.
+        store: where the files go.
+        out: the folder of the files.
+        files: what the child announced.
+        announce: called with the digests before any file is stored, so that no collector removes bytes without a row.
+        limits: of the number and the size of the files.
+        before_chunk: called before each chunk that is hashed or copied. An exception that it raises ends the work.
 
     Raises:
-        RejectedOutput: a file is missing, named twice, not a plain file, or known by another name too; or too many.
-        OutputsTooLarge: the files hold more bytes than they may.
-        Unavailable, StorageFull: as the store says.
+        RejectedOutput: a file is missing, announced twice, not a plain file, or has a second name. Or there are too
+            many.
+        OutputsTooLarge: the files hold more bytes than allowed.
+        Unavailable, StorageFull: the store does not answer, or is full.
     """
     names = [file.name for file in files]
     if len(set(names)) != len(names):
         raise RejectedOutput("The job's process announced a file twice.")
-    if len(names) > bounds.num_files:
-        raise RejectedOutput(f"The job's process announced {len(names)} files; {bounds.num_files} are allowed.")
+    if len(names) > limits.num_files:
+        raise RejectedOutput(f"The job's process announced {len(names)} files; {limits.num_files} are allowed.")
     with ExitStack() as opened:
         folder = opened.enter_context(_folder(out))
         found = [opened.enter_context(_plain(folder, name)) for name in names]
         sizes = [os.fstat(file.fileno()).st_size for file in found]
-        if sum(sizes) > bounds.num_bytes:
-            raise _too_large(sum(sizes), bounds.num_bytes)
-        digests = [digest_of(file, num_bytes=size, between=between) for file, size in zip(found, sizes, strict=True)]
+        if sum(sizes) > limits.num_bytes:
+            raise _too_large(sum(sizes), limits.num_bytes)
+        digests = [
+            digest_of(file, num_bytes=size, before_chunk=before_chunk) for file, size in zip(found, sizes, strict=True)
+        ]
         announce(digests)
         for file, digest, size in zip(found, digests, sizes, strict=True):
-            store.put_open(file, digest, num_bytes=size, between=between)
+            store.put_open(file, digest, num_bytes=size, before_chunk=before_chunk)
         return tuple(
             StoredFile(file.name, file.media_type, digest, size)
             for file, digest, size in zip(files, digests, sizes, strict=True)
@@ -83,19 +90,19 @@ def collect(
 
 
 def summary(folder: Path, expected: type[BaseModel]) -> Mapping[str, Any]:
-    """What a check left as its finding, in the child's folder, as it goes into a row.
+    """Return the result of a check from the child's folder, as the upload's row stores it.
 
     Raises:
-        RejectedOutput: there is no such file, or it is no plain one, or larger than may be, or says something else.
+        RejectedOutput: the file is missing, not a plain file, too large, or not a summary of the expected type.
     """
     with _folder(folder) as opened, _plain(opened, SUMMARY) as file:
         text = file.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
-        raise RejectedOutput(f"The process that ran the check found out more than {MAX_BYTES} bytes.")
+        raise RejectedOutput(f"The process that ran the check left a summary of more than {MAX_BYTES} bytes.")
     try:
         return expected.model_validate_json(text).model_dump(mode="json")
     except ValidationError as fault:
-        raise RejectedOutput("The process that ran the check found out something else than was asked.") from fault
+        raise RejectedOutput("The process that ran the check left a summary of another type than expected.") from fault
 
 
 @contextmanager
@@ -111,7 +118,7 @@ def _folder(out: Path) -> Iterator[int]:
 
 
 def _plain(folder: int, name: str) -> IO[bytes]:
-    """Open a file that has one name only: a second one could be that of somebody else's file."""
+    """Open a plain file without a second hard link, which could be the file of another owner."""
     try:
         file = os.fdopen(os.open(name, PLAIN, dir_fd=folder), "rb")
     except OSError as fault:

@@ -1,6 +1,6 @@
-"""A child process that runs one job: started clean, listened to, and ended with all that it started.
+"""A child process that runs one job. It starts with a clean environment, and ends with all processes that it started.
 
-Whatever the child does (dies, floods, lies, hangs, leaves children of its own), the caller gets a value.
+Whatever the child does (it dies, floods, lies, hangs, starts processes), the caller gets a value.
 """
 
 import os
@@ -23,11 +23,12 @@ from workers.sandbox.confinement import Confinement
 from workers.supervision import launch
 
 LINE_BYTES = 4 << 20
-"""Longest event that is read. ``secateur.report_limits`` keeps every event shorter; a longer one is a flood."""
+"""The longest event that is read. ``secateur.report_limits`` keeps every event shorter; a longer one breaks the
+protocol."""
 
 LOG_NAME = "child.log"
 MAX_LOG_BYTES = 64 << 20
-"""What a child may print. More is a flood, which would fill the disk."""
+"""Most bytes that a child may print. More would fill the disk."""
 
 TAIL_BYTES = 2000
 PASSED_ON = (
@@ -42,13 +43,13 @@ PASSED_ON = (
     "TF_NUM_INTEROP_THREADS",
 )
 _CHUNK_BYTES = 1 << 16
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _CLOSED_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class ChildExit:
-    """Why a child left no result. ``broke_protocol`` tells that it broke the protocol and was not believed any more."""
+    """How a child ended without a result. ``broke_protocol``: the supervisor ended it because it broke the protocol."""
 
     how: str
     log_tail: str = ""
@@ -56,15 +57,15 @@ class ChildExit:
 
 
 def child_command(kinds: Sequence[WorkKind], confinement: Confinement | None) -> list[str]:
-    """The program that runs a job of one of these kinds. ``-P``: its folder must not be a place to import from."""
+    """Return the command that runs a job of one of these kinds. ``-P``: modules in its folder must not be imported."""
     rules = "none" if confinement is None else confinement.to_json()
     return [sys.executable, "-P", "-s", "-m", "workers.child", ",".join(kinds), rules]
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """What a child may know: no address and no secret of the broker, the database or the store.
+    """Return the environment of a child. It contains no address and no secret of the broker, the database or the store.
 
-    TensorFlow computes with oneDNN on every CPU, unless the operator says otherwise: by itself it asks for AVX-512.
+    TensorFlow uses oneDNN on every CPU, unless the operator sets it otherwise. Its own default requires AVX-512.
     """
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     packages = str(Path(__file__).resolve().parents[2])
@@ -80,7 +81,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
 
 
 class Child:
-    """One running child. Not thread-safe: one thread starts it, listens to it and ends it."""
+    """One running child. Not thread-safe: one thread starts it, reads its events and ends it."""
 
     def __init__(self, process: subprocess.Popen[bytes], events: int, log: IO[bytes]) -> None:
         assert process.stdin is not None
@@ -96,10 +97,10 @@ class Child:
 
     @classmethod
     def spawn(cls, command: Sequence[str], *, folder: Path, memory_bytes: int | None = None) -> "Child":
-        """Start a child in its own session, folder and environment; it learns the pipe of its events as last argument.
+        """Start a child in its own session, folder and environment. Its last argument is the pipe for its events.
 
         Raises:
-            OSError: the system has no room for one more process.
+            OSError: the system can start no more processes.
         """
         reading, writing = os.pipe()
         try:
@@ -129,40 +130,40 @@ class Child:
         return self._process.pid
 
     def assign(self, order: WorkMessage) -> None:
-        """Hand over the job. It is sent while events are awaited, so a child that does not read blocks nobody."""
+        """Assign the job. ``next_event`` sends it, so a child that does not read blocks no thread."""
         self._unsent = memoryview(order.model_dump_json().encode() + b"\n")
 
-    def has_spoken(self) -> bool:
-        """Whether an event waits to be read."""
+    def has_event(self) -> bool:
+        """Return whether an event waits to be read."""
         return bool(self._lines) or bool(select.select([self._events], [], [], 0)[0])
 
     def next_event(self, timeout_seconds: float) -> Event | ChildExit | None:
-        """The next event, or how the child ended without a result, or None when nothing came in time."""
+        """Return the next event, or how the child ended without a result; None if nothing came in time."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             if self._lines:
-                return self._understand(self._lines.popleft())
+                return self._parse(self._lines.popleft())
             if len(self._partial) > LINE_BYTES:
                 return self._exit(f"sent more than {LINE_BYTES} bytes without ending the line", broke_protocol=True)
             if os.fstat(self._log.fileno()).st_size > MAX_LOG_BYTES:
                 return self._exit(f"printed more than {MAX_LOG_BYTES} bytes", broke_protocol=True)
             left = deadline - time.monotonic()
             if self._closed_at is None:
-                exited = self.has_exited()  # asked before reading, so that its last words are not lost
-                received = self._pump(0.0 if exited else min(max(left, 0.0), _LOOK_SECONDS))
+                exited = self.has_exited()  # checked before reading, so that the last events are not lost
+                received = self._pump(0.0 if exited else min(max(left, 0.0), _POLL_SECONDS))
                 if exited and not received:
-                    return self._exit(self.how_it_died())
+                    return self._exit(self.exit_reason())
             elif self.has_exited():
-                return self._exit(self.how_it_died())
+                return self._exit(self.exit_reason())
             elif time.monotonic() > self._closed_at + _CLOSED_GRACE_SECONDS:
-                return self._exit("closed its pipe and lived on without a word", broke_protocol=True)
+                return self._exit("closed its pipe and did not exit", broke_protocol=True)
             else:
                 time.sleep(min(max(left, 0.0), 0.01))
             if left <= 0 and not self._lines:
                 return None
 
     def kill(self, *, grace_seconds: float = 1.0) -> None:
-        """End the child and every process of its session's group: asked first, then by force. May be called twice."""
+        """End the child and its process group, with SIGTERM and then SIGKILL. May be called twice."""
         if self._gone:
             return
         self._gone = True
@@ -170,7 +171,7 @@ class Child:
         deadline = time.monotonic() + grace_seconds
         while not self.has_exited() and time.monotonic() < deadline:
             time.sleep(0.01)
-        self._signal(signal.SIGKILL)  # before it is reaped: until then nobody else can get its number
+        self._signal(signal.SIGKILL)  # before it is reaped: until then its process id is not reused
         self._process.wait()
         os.close(self._events)
         self._log.close()
@@ -184,11 +185,11 @@ class Child:
             return
 
     def has_exited(self) -> bool:
-        """Whether the child is dead, without reaping it."""
+        """Return whether the child has exited, without reaping it."""
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def how_it_died(self) -> str:
-        """For people. Call it when it has exited."""
+    def exit_reason(self) -> str:
+        """Return how the child ended, for people. Call it after the child has exited."""
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         if ended.si_code == os.CLD_EXITED:
@@ -212,7 +213,7 @@ class Child:
         except BlockingIOError:
             return
         except BrokenPipeError:
-            self._unsent = memoryview(b"")  # it is dying; how is about to be seen
+            self._unsent = memoryview(b"")  # the child is ending; the next look says how
 
     def _receive(self) -> bool:
         try:
@@ -226,25 +227,25 @@ class Child:
         self._lines.extend(lines)
         return True
 
-    def _understand(self, line: bytes) -> Event | ChildExit:
+    def _parse(self, line: bytes) -> Event | ChildExit:
         try:
             return EVENT.validate_json(line)
         except ValidationError as fault:
             kinds = ", ".join(sorted({error["type"] for error in fault.errors()}))
-            return self._exit(f"sent what is no event ({kinds})", broke_protocol=True)
+            return self._exit(f"sent an invalid event ({kinds})", broke_protocol=True)
 
     def _exit(self, how: str, *, broke_protocol: bool = False) -> ChildExit:
         return ChildExit(how, log_tail=_end_of(self._log), broke_protocol=broke_protocol)
 
 
 def _end_of(log: IO[bytes]) -> str:
-    """The last words, by the file that was given out: another one may lie under its name by now, or a link."""
+    """Return the end of a log through its open file: the child may have replaced or linked the file of that name."""
     size = os.fstat(log.fileno()).st_size
     return os.pread(log.fileno(), TAIL_BYTES, max(0, size - TAIL_BYTES)).decode(errors="replace")
 
 
 def tail(log: Path) -> str:
-    """The end of a log file of our own, as text; empty when it cannot be read."""
+    """Return the end of a log file as text; empty if it cannot be read. Not for files that a child can replace."""
     try:
         with log.open("rb") as file:
             return _end_of(file)

@@ -1,7 +1,7 @@
-"""What a child tells, folded into the steps of its job and into the events that the next heartbeat writes.
+"""Records the events of a child: as the steps of its job, and as the entries that the next heartbeat writes.
 
-However much a child says, a heartbeat writes little: of how far a step is, one event a second; of all else, a bounded
-number. Used by two threads, one that listens and one that writes.
+A heartbeat writes a limited amount, whatever a child sends: one event per second about the progress of a step, and a
+limited number of others. Two threads use it: one reads the child's events, the other writes heartbeats.
 """
 
 import threading
@@ -16,11 +16,11 @@ from secateur.protocol.progress import Event, LogLine, StepAdvanced, StepFinishe
 
 PROGRESS_SECONDS: Final = 1.0
 MAX_PENDING: Final = 200
-"""Events between two heartbeats. What is told beyond that is counted, not kept."""
+"""Most events between two heartbeats. Further events are counted, not kept."""
 
 
 class Recorder:
-    """The steps of one attempt, and its events that are not written yet."""
+    """The steps of one attempt, and the events that are not written yet."""
 
     def __init__(self, steps: tuple[StepProgress, ...], clock: Callable[[], float] = time.monotonic) -> None:
         self._steps = steps
@@ -30,14 +30,15 @@ class Recorder:
         self._pending: list[tuple[float, Entry]] = []
         self._left_out = 0
         self._advance: tuple[float, Entry] | None = None
-        self._told_at = -PROGRESS_SECONDS
+        self._progress_at = -PROGRESS_SECONDS
 
     @property
     def steps(self) -> tuple[StepProgress, ...]:
+        """The steps with their progress."""
         return self._steps
 
-    def tell(self, event: Event) -> None:
-        """Take in one event of the child. What changes nothing leaves no trace; unplanned steps neither."""
+    def record_event(self, event: Event) -> None:
+        """Record an event of the child. Events that change nothing, and those of unplanned steps, are ignored."""
         with self._lock:
             before, self._steps = self._steps, advance(self._steps, event)
             match event:
@@ -50,20 +51,20 @@ class Recorder:
                 case StepStarted() | StepFinished() if self._steps != before:
                     self._flush_progress()
                     step = next(step for step in self._steps if step.name == event.step)
-                    told = step.model_dump(mode="json", include={"state", "seconds", "message"}, exclude_none=True)
-                    self._note(Entry("step", {"step": step.name} | told))
+                    changed = step.model_dump(mode="json", include={"state", "seconds", "message"}, exclude_none=True)
+                    self._note(Entry("step", {"step": step.name} | changed))
 
-    def note(self, entry: Entry) -> None:
-        """Add an event of the worker's own."""
+    def add_entry(self, entry: Entry) -> None:
+        """Add an event of the worker itself."""
         with self._lock:
             self._note(entry)
 
     @contextmanager
     def to_write(self) -> Iterator[list[Entry]]:
-        """The events that are due, for one writer at a time; forgotten when the block ends without an error."""
+        """Give the events to write, to one writer at a time. They are removed if the block ends without an error."""
         with self._writing:
             with self._lock:
-                if self._clock() >= self._told_at + PROGRESS_SECONDS:
+                if self._clock() >= self._progress_at + PROGRESS_SECONDS:
                     self._flush_progress()
                 now, taken, left_out = self._clock(), len(self._pending), self._left_out
                 due = [replace(entry, age_seconds=now - at) for at, entry in self._pending]
@@ -78,7 +79,7 @@ class Recorder:
     def _flush_progress(self) -> None:
         if self._advance is not None:
             self._pending.append(self._advance)
-            self._told_at, self._advance = self._clock(), None
+            self._progress_at, self._advance = self._clock(), None
 
     def _note(self, entry: Entry) -> None:
         if len(self._pending) < MAX_PENDING:

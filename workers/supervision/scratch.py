@@ -1,4 +1,4 @@
-"""Working folders of running jobs. Whatever a dead worker left behind, the next one removes."""
+"""Working folders of running jobs. Each worker removes the folders of dead workers."""
 
 import fcntl
 import os
@@ -16,15 +16,16 @@ FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def scratch(root: Path) -> Iterator[Path]:
-    """A folder for one worker process, removed at the end; also removes those of workers that are no more.
+    """Create a folder for one worker process, and remove it at the end of the block. Remove those of dead workers
+    first.
 
-    A worker holds a lock on its own folder for as long as it lives, so a folder that can be locked is nobody's.
+    A worker holds a lock on its folder while it lives. So a folder that can be locked is abandoned.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):  # one at a time, so that nobody takes a folder for abandoned while it is being made
+    with _locked(root):  # one worker at a time: a folder is not locked yet while it is being created
         _remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
-        folder.chmod(0o711)  # a child may have an account of its own, and must get to its own folder
+        folder.chmod(0o711)  # a child in an account of its own must reach its folder below this one
         lock = _open_lock(folder)
         fcntl.flock(lock, fcntl.LOCK_EX)
     with lock:
@@ -34,8 +35,8 @@ def scratch(root: Path) -> Iterator[Path]:
             remove(folder)
 
 
-def tidy(root: Path) -> None:
-    """Remove the folders of workers that are no more."""
+def remove_abandoned(root: Path) -> None:
+    """Remove the folders of dead workers."""
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root):
         _remove_abandoned(root)
@@ -64,10 +65,10 @@ def _open_lock(folder: Path) -> IO[str]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and all in it, however deep it is and whatever permissions a job took away. Never raises.
+    """Remove a folder with its content, at any depth and with any permissions. Never raises.
 
-    Folders are lifted to the top before they are emptied: neither long paths nor deep nesting come in the way, and no
-    link is followed. What the system refuses to remove stays, for the next worker to try.
+    Inner folders are moved to the top before they are emptied, so long paths and deep nesting are no problem. Links are
+    not followed. What the system refuses to remove is left for the next worker.
     """
     with suppress(OSError):
         folder.chmod(0o700)
@@ -82,7 +83,7 @@ def remove(folder: Path) -> None:
 
 
 def _flatten(top: int, name: str) -> None:
-    """Remove an entry of the top folder; of one that is a folder, lift the folders in it and remove the rest."""
+    """Remove an entry of the top folder. If it is a folder, move its inner folders to the top and remove the rest."""
     if _unlinked(name, top):
         return
     os.chmod(name, 0o700, dir_fd=top)
@@ -90,7 +91,7 @@ def _flatten(top: int, name: str) -> None:
     try:
         for each in os.listdir(inner):
             if not _unlinked(each, inner):
-                os.chmod(each, 0o700, dir_fd=inner)  # to move a folder is to write into it
+                os.chmod(each, 0o700, dir_fd=inner)  # moving a folder needs the right to write to it
                 os.rename(each, f"lifted-{secrets.token_hex(8)}", src_dir_fd=inner, dst_dir_fd=top)
     finally:
         os.close(inner)
@@ -98,7 +99,7 @@ def _flatten(top: int, name: str) -> None:
 
 
 def _unlinked(name: str, parent: int) -> bool:
-    """Whether it was no folder, and is gone."""
+    """Remove an entry unless it is a folder. Return whether it was removed."""
     if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         return False
     os.unlink(name, dir_fd=parent)

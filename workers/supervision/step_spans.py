@@ -1,4 +1,4 @@
-"""The stretches of an attempt as spans of its job's trace, made by the worker: the child itself reaches no network."""
+"""The steps of an attempt as spans of the job's trace. The worker records them, because a child has no network."""
 
 from collections.abc import Collection
 
@@ -7,28 +7,29 @@ from secateur.protocol.progress import Event, StepFinished, StepStarted
 
 
 class StepSpans:
-    """What is under way in one attempt. Called by one thread."""
+    """The open spans of one attempt. Called by one thread."""
 
     def __init__(self, attempt: Span, steps: Collection[str]) -> None:
-        """Begin.
+        """Begin without open spans.
 
         Args:
-            steps: the names of those that are planned; what a child tells of others leaves no trace.
+            attempt: the span of the attempt.
+            steps: the names of the planned steps. Events of other steps are ignored.
         """
         self._attempt, self._planned = attempt, frozenset(steps)
         self._open: dict[str, Span] = {}
 
     def begin(self, name: str) -> None:
-        """It begins now; once more, if it had begun before."""
-        self._end(name, "begun anew")
+        """Begin a span now. An open span with this name ends first."""
+        self._end(name, "begun again")
         self._open[name] = self._attempt.begin(name)
 
     def end(self, name: str) -> None:
-        """It has ended well, now."""
+        """End a span now, without a fault."""
         self._end(name, None)
 
-    def tell(self, event: Event) -> None:
-        """Take in one event of the child: a step is as long as the time between its two events."""
+    def record_event(self, event: Event) -> None:
+        """Begin or end the span of a step, by an event of the child."""
         match event:
             case StepStarted() if event.step in self._planned:
                 self.begin(f"step {event.step}")
@@ -36,7 +37,7 @@ class StepSpans:
                 self.end(f"step {event.step}")
 
     def close(self, fault: str) -> None:
-        """Nothing more comes; what has not ended did not end well."""
+        """End all open spans with this fault."""
         for name in tuple(self._open):
             self._end(name, fault)
 

@@ -1,7 +1,7 @@
-"""Brings one attempt at one job to its end: claim it, let it be worked on, write down how that ended.
+"""Runs one attempt at a job: claim the job, run the attempt, write how it ended.
 
-One function turns each ending into one transaction. If that cannot be written, the lease lapses and somebody
-else tries: a job is never lost.
+One function turns each ending into one transaction. If it cannot be written, the lease expires and another worker tries
+again, so a job is never lost.
 """
 
 import math
@@ -18,33 +18,33 @@ from infra.db import counters
 from infra.db.tables import Job, Upload
 from infra.jobs import lifecycle
 from infra.jobs import trials as sweep_trials
+from infra.jobs.dispatch import dispatch
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
 from infra.settings import Settings
 from infra.storage import blobs
 from infra.telemetry.logs import logger
-from infra.telemetry.trace_context import working_for
+from infra.telemetry.trace_context import working_in_span
 from infra.telemetry.traces import Span, Value
 from secateur.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
 from secateur.protocol.progress import StepProgress
 from secateur.protocol.states import JobState, StepState, UploadState
 from workers.supervision import counters as counted
 from workers.supervision.attempt import (
-    FIRST_PAUSE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
     Attempt,
     AttemptEnd,
     FannedOut,
     StopReason,
     WorkerContext,
     failed,
+    retry_backoff,
 )
 from workers.supervision.lease import Lease
 from workers.supervision.outputs import RejectedOutput
 from workers.supervision.process import ChildExit
 
-LAST_WORDS_SECONDS = 5.0
-"""How long a worker that must go tries to tell a database that does not answer."""
+FINAL_WRITE_SECONDS = 5.0
+"""How long a draining worker tries to write an ending if the database does not answer."""
 
 
 Entries = Sequence[Entry]
@@ -52,29 +52,29 @@ Entries = Sequence[Entry]
 
 @dataclass(frozen=True)
 class Supervisor:
-    """Runs jobs. Called by any number of threads, each of which stays until its job has ended."""
+    """Runs jobs. Any number of threads may call ``run``, which returns when the attempt has ended."""
 
     context: WorkerContext
     publisher: Publisher
     settings: Settings
 
     def run(self, job_id: str) -> None:
-        """Take the job if it still waits, and bring this attempt to its end.
+        """Claim the job if it is still queued, and run one attempt.
 
         Raises:
-            Unavailable: the database does not answer; the job waits on, and a sweep sends it again.
+            Unavailable: the database does not answer. The job stays queued, and a reaper sends its message again.
         """
         if self.context.draining.is_set():
             return
         with self.context.database.write() as session:
             job = quotas.claim(
-                session, job_id, owner_limits.by(self.settings), lease_seconds=self.settings.lease_seconds
+                session, job_id, owner_limits.reader(self.settings), lease_seconds=self.settings.lease_seconds
             )
         if job is None:
             return
-        told: dict[str, Value] = {"job": job.id, "kind": job.kind, "attempt": job.attempt}
-        span = self.context.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **told)
-        with working_for(span.traceparent):
+        attributes: dict[str, Value] = {"job": job.id, "kind": job.kind, "attempt": job.attempt}
+        span = self.context.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **attributes)
+        with working_in_span(span.traceparent):
             ending = self._attempt(job, span)
             span.note(ending=_name(ending))
             span.end(None if isinstance(ending, FannedOut) or _name(ending) == JobState.SUCCEEDED else _name(ending))
@@ -86,23 +86,23 @@ class Supervisor:
         times = {"lease_seconds": self.settings.lease_seconds, "heartbeat_seconds": self.settings.heartbeat_seconds}
         with Lease(self.context.database, job, **times) as lease:
             attempt = Attempt(self.context, job, lease, span)
-            ending = attempt.ending()
+            ending = attempt.run()
             if isinstance(ending, ChildExit):
                 log.warning("child died", how=ending.how, log_tail=ending.log_tail)
-                lease.record.note(_exit_entry(ending))
+                lease.recorder.add_entry(_exit_entry(ending))
             if isinstance(ending, ChildExit) or _is_our_fault(ending):
-                attempt.checkpoints.forget_if_it_led_nowhere()
+                attempt.checkpoints.forget_unless_renewed()
             written = self._settle(job, lease, ending)
             attempt.checkpoints.remove_unneeded()
         log.info("job left", ending=_name(ending), written=written)
         if isinstance(ending, StopReason) and attempt.announced:
-            with suppress(SecateurError):  # then the collector finds what was stored and has no row
+            with suppress(SecateurError):  # the garbage collector removes stored files without a row
                 blobs.remove_unneeded(self.context.database, self.context.store, attempt.announced)
-        with suppress(SecateurError):  # a count that is missing is not worth a wait
+        with suppress(SecateurError):  # a missing count is not worth waiting for
             self._count(counted.attempt(job, ending, ran_seconds=time.monotonic() - began, is_written=written))
         if written:
-            with suppress(SecateurError):  # then a sweep of some worker notices
-                self._wake_next(job.owner)
+            with suppress(SecateurError):  # a reaper does it later
+                self._dispatch_next(job.owner)
         return ending
 
     def _count(self, counts: Mapping[counters.Key, float]) -> None:
@@ -110,12 +110,12 @@ class Supervisor:
             counters.add(session, counts)
 
     def _settle(self, job: Job, lease: Lease, ending: AttemptEnd) -> bool:
-        """Write an ending. False when the job was no longer ours to end."""
+        """Write an ending. Return False if this worker no longer holds the job."""
         match ending:
             case StopReason.LOST:
                 return False
             case StopReason.DRAINED:
-                gone = self._give_back(job, lease, "drained", "The worker was told to stop.")
+                gone = self._give_back(job, lease, "drained", "The worker is shutting down.")
                 return gone or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case StopReason.CANCELLED:
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
@@ -126,35 +126,38 @@ class Supervisor:
                 return self._finish(job, lease, failed(fault, lease))
             case ChildExit() if job.charged < self.settings.max_attempts:
                 if self._give_back(job, lease, "child_died", f"Its process {ending.how}."):
-                    self._publish(job)
+                    self._dispatch(job)
                     return True
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
             case ChildExit():
                 return self._finish(job, lease, failed(_crashed(ending, job), lease))
             case Outcome(failure=Failure(blame="service", retryable=True) as failure) if (
                 job.charged < self.settings.max_attempts
-            ):  # a sweep sends it, not we: what broke should have a moment to recover
+            ):  # not dispatched here: a reaper does it later, when the fault may be gone
                 again = self._give_back(job, lease, "service_fault", f"{failure.code}: {failure.detail}")
                 return again or self._finish(job, lease, ending)
             case FannedOut():
-                return self._spread(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
+                return self._fan_out(job, lease, ending) or self._finish(job, lease, Outcome(JobState.CANCELLED))
             case Outcome():
                 return self._finish(job, lease, ending)
 
-    def _give_back(self, job: Job, lease: Lease, why: lifecycle.Why, detail: str) -> bool:
-        """Queue the job for another attempt. False when it is not running: then it was being cancelled, or is lost."""
+    def _give_back(self, job: Job, lease: Lease, why: lifecycle.RequeueReason, detail: str) -> bool:
+        """Return the job to the queue. Return False if it is not running, because it was cancelled or is lost."""
 
         def write(session: Session, entries: Entries) -> bool:
             return lifecycle.requeue(session, job.id, job.attempt, why=why, detail=detail, entries=entries)
 
         return self._write(lease, write)
 
-    def _spread(self, job: Job, lease: Lease, ending: FannedOut) -> bool:
-        """Let go of the job until the trials that it is made of have ended. False as for ``_give_back``."""
+    def _fan_out(self, job: Job, lease: Lease, ending: FannedOut) -> bool:
+        """Write the trials of a sweep, and release it until they have ended.
+
+        Return False if the sweep is not running.
+        """
         trials: list[Job] = []
 
         def write(session: Session, entries: Entries) -> bool:
-            steps = lease.record.steps
+            steps = lease.recorder.steps
             trials[:] = sweep_trials.fan_out(
                 session, job, ending.outcome, ending.children, steps=steps, entries=entries
             )
@@ -162,72 +165,69 @@ class Supervisor:
 
         written = self._write(lease, write)
         for trial in trials if written else ():
-            self._publish(trial)
+            self._dispatch(trial)
         return written
 
     def _finish(self, job: Job, lease: Lease, outcome: Outcome) -> bool:
-        steps = lease.record.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.record.steps)
+        steps = lease.recorder.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.recorder.steps)
 
         def write(session: Session, entries: Entries) -> bool:
             return lifecycle.finish(session, job.id, job.attempt, outcome, steps=steps, entries=entries)
 
         written = self._write(lease, write)
         if written and job.parent_id is not None:
-            with suppress(SecateurError):  # then a sweep of some worker notices
-                self._wake_parent(job)
+            with suppress(SecateurError):  # a reaper does it later
+                self._notify_parent(job)
         if written and job.upload_id is not None and outcome.state == JobState.FAILED:
-            with suppress(SecateurError):  # bytes that nobody needs; the next refusal of the same content removes them
+            with suppress(SecateurError):  # the garbage collector removes the bytes later
                 self._drop_rejected(job.upload_id)
         return written
 
-    def _wake_parent(self, job: Job) -> None:
+    def _notify_parent(self, job: Job) -> None:
         with self.context.database.write() as session:
             sweep_trials.record_trial(session, job)
             parent = sweep_trials.due_parent(session, job)
         if parent is not None:
-            self._publish(parent)
+            self._dispatch(parent)
 
-    def _wake_next(self, owner: str) -> None:
-        """Send the job that was not taken because its owner had as many running as allowed."""
+    def _dispatch_next(self, owner: str) -> None:
+        """Dispatch a job that was not claimed because its owner had as many running jobs as allowed."""
         with self.context.database.read() as session:
-            limits = owner_limits.of(session, owner, settings=self.settings)
+            limits = owner_limits.effective(session, owner, settings=self.settings)
             waiting = quotas.next_in_line(session, owner, limits)
         if waiting is not None:
-            self._publish(waiting)
+            self._dispatch(waiting)
 
     def _write(self, lease: Lease, write: Callable[[Session, Entries], bool]) -> bool:
-        """Write until the database takes it, the job is lost, or this worker must go.
+        """Write an ending. Retry until it is written, the job is lost, or the worker has drained for too long.
 
-        What no database would take is raised: the lease lapses, and ``max_attempts`` bounds the tries.
+        A fault that a retry cannot fix is raised: the lease expires, and ``max_attempts`` limits the attempts.
         """
-        pause, until = FIRST_PAUSE_SECONDS, math.inf
+        backoff, until = retry_backoff(), math.inf
         while not lease.lost:
             try:
-                with lease.record.to_write() as entries, self.context.database.write() as session:
+                with lease.recorder.to_write() as entries, self.context.database.write() as session:
                     return write(session, entries)
             except ServiceError as fault:
                 logger("workers").warning("ending not written yet", fault=fault.detail)
             if self.context.draining.is_set():
-                until = min(until, time.monotonic() + LAST_WORDS_SECONDS)
+                until = min(until, time.monotonic() + FINAL_WRITE_SECONDS)
                 if time.monotonic() > until:
                     return False
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            time.sleep(backoff.next_pause_seconds())
         return False
 
     def _drop_rejected(self, upload_id: str) -> None:
-        """Delete the bytes of a rejected upload, unless somebody has uploaded them again by now."""
+        """Delete the bytes of a rejected upload, unless they were uploaded again meanwhile."""
         with self.context.database.read() as session:
             upload = session.get(Upload, upload_id)
         if upload is not None and upload.state == UploadState.REJECTED:
             blobs.remove_unneeded(self.context.database, self.context.store, [upload.digest])
 
-    def _publish(self, job: Job) -> None:
-        """Wake a worker at once; if that fails, a sweep does it later."""
+    def _dispatch(self, job: Job) -> None:
+        """Notify a worker at once. If that fails, a reaper does it later."""
         with suppress(Unavailable):
-            self.publisher.publish(job)
-            with self.context.database.write() as session:
-                lifecycle.mark_published(session, job.id)
+            dispatch(self.context.database, self.publisher, [job])
 
 
 def _is_our_fault(ending: AttemptEnd) -> bool:
@@ -235,26 +235,26 @@ def _is_our_fault(ending: AttemptEnd) -> bool:
 
 
 def _exit_entry(child_exit: ChildExit) -> Entry:
-    """What a child that died left in its log."""
+    """Return the event with the end of the log of a child that died."""
     return Entry("log", {"message": child_exit.log_tail or f"It {child_exit.how}.", "logger": "stderr"}, "warning")
 
 
 def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
-    """Steps of a job that ended early: the one under way did not make it."""
+    """Return the steps of a job that ended early: the running step has failed."""
     halt = {"state": StepState.FAILED, "eta_seconds": None}
     return tuple(step.model_copy(update=halt) if step.state == StepState.RUNNING else step for step in steps)
 
 
 def _runtime_exceeded() -> RuntimeExceeded:
     return RuntimeExceeded(
-        "The job was still running when its limits.max_runtime_seconds had passed.",
+        "The job ran longer than its limits.max_runtime_seconds.",
         suggestions=["Raise limits.max_runtime_seconds, or ask for less: fewer epochs, sparsities or samples."],
     )
 
 
 def _crashed(child_exit: ChildExit, job: Job) -> WorkerCrashed:
     return WorkerCrashed(
-        f"The process that ran the job {child_exit.how}; so ended the last of {job.charged} attempts.",
+        f"The process that ran the job {child_exit.how}, in the last of {job.charged} attempts.",
         suggestions=["Try a smaller training.batch_size: running out of memory is the most common reason."],
     )
 
@@ -262,7 +262,7 @@ def _crashed(child_exit: ChildExit, job: Job) -> WorkerCrashed:
 def _name(ending: AttemptEnd) -> str:
     match ending:
         case FannedOut():
-            return f"spread into {len(ending.children)} trials"
+            return f"fanned out into {len(ending.children)} trials"
         case Outcome():
             return ending.state if ending.failure is None else f"{ending.state}: {ending.failure.code}"
         case ChildExit():

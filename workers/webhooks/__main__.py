@@ -1,4 +1,4 @@
-"""``python -m workers.webhooks``: the program that delivers webhooks."""
+"""``python -m workers.webhooks``: delivers webhooks."""
 
 from workers.webhooks.process import main
 

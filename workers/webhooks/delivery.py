@@ -1,7 +1,7 @@
-"""Threads in every worker process that deliver webhooks.
+"""Delivers webhooks, in a few threads of every worker process.
 
-Any number of workers may do it: each delivery is taken by compare-and-swap. A few threads, of which no owner may keep
-more than two busy, so that receivers that take their time do not keep those of others waiting.
+Any number of workers may deliver, because each delivery is taken by compare-and-swap. One owner may occupy two threads
+at most, so that slow receivers do not delay the deliveries of other owners.
 """
 
 import random
@@ -19,19 +19,19 @@ from infra.db.tables import Delivery, Webhook
 from infra.telemetry import trace_context
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Span, Traces, Value
-from infra.webhooks import outbound, outbox, signing
+from infra.webhooks import outbound, outbox, signing, webhooks
 from infra.webhooks.dns import Lookups
 from infra.webhooks.outbox import DeliveryAttempt
 from secateur.errors import SecateurError
 from workers.webhooks.fair_scheduler import FairScheduler
 
 NUM_THREADS: Final = 6
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
 
 
 class WebhookDelivery:
-    """Delivers what is due; ``deliver`` does it once."""
+    """Delivers what is due; ``deliver`` sends one delivery."""
 
     def __init__(
         self,
@@ -44,17 +44,17 @@ class WebhookDelivery:
         self._targets = targets
         self._lookups = lookups or Lookups()
         self._traces = traces or Traces()
-        self._turns = FairScheduler()
+        self._scheduler = FairScheduler()
 
     def deliver(self) -> bool:
-        """Take one delivery and try it. False when none was due, or only for owners who keep enough of us busy.
+        """Take one delivery and try it. Return False if none is due, or only for owners that occupy enough threads.
 
         Raises:
-            Unavailable: the database does not answer. What was sent meanwhile is sent again, with the same id.
+            Unavailable: the database does not answer. If the delivery was sent, it is sent again with the same id.
         """
         with self._database.read() as session:
             waiting = outbox.owners_due(session, now=now())
-        with self._turns.turn(waiting) as owner:
+        with self._scheduler.turn(waiting) as owner:
             return owner is not None and self._deliver_for(owner)
 
     def _deliver_for(self, owner: str) -> bool:
@@ -63,9 +63,13 @@ class WebhookDelivery:
         if taken is None:
             return False
         delivery, webhook = taken
-        told: dict[str, Value] = {"delivery": delivery.id, "webhook": webhook.id, "tries_before": len(delivery.tries)}
-        span = self._traces.begin(f"deliver {delivery.type}", parent=delivery.traceparent, role="client", **told)
-        with trace_context.working_for(span.traceparent):
+        attributes: dict[str, Value] = {
+            "delivery": delivery.id,
+            "webhook": webhook.id,
+            "tries_before": len(delivery.tries),
+        }
+        span = self._traces.begin(f"deliver {delivery.type}", parent=delivery.traceparent, role="client", **attributes)
+        with trace_context.working_in_span(span.traceparent):
             tried = self._try(delivery, webhook)
             _end(span, tried)
             with self._database.write() as session:
@@ -76,36 +80,39 @@ class WebhookDelivery:
 
     def _try(self, delivery: Delivery, webhook: Webhook) -> DeliveryAttempt:
         body, at, began = delivery.body.encode(), now(), time.monotonic()
-        signed = signing.headers(delivery.id, int(at.timestamp()), body, outbox.secrets_of(webhook, now=at))
+        signed = signing.headers(delivery.id, int(at.timestamp()), body, webhooks.secrets_of(webhook, now=at))
         try:
-            ask = partial(self._lookups.find, party=webhook.owner)
-            answer = outbound.post(webhook.url, body, signed, targets=self._targets, ask=ask)
-        except outbound.NotReached as fault:
+            resolve = partial(self._lookups.find, owner=webhook.owner)
+            answer = outbound.post(webhook.url, body, signed, targets=self._targets, resolve=resolve)
+        except outbound.Unreachable as fault:
             return DeliveryAttempt(None, str(fault), time.monotonic() - began)
-        except Exception as fault:  # noqa: BLE001 - a delivery that nobody settles would be tried each minute for ever
+        except Exception as fault:  # noqa: BLE001 - a delivery without a result would be tried each minute for ever
             logger("webhooks").exception("unexpected error", delivery=delivery.id)
             return DeliveryAttempt(None, f"{type(fault).__name__}: {str(fault)[:200]}", time.monotonic() - began)
         return DeliveryAttempt(
-            answer.status, answer.text, time.monotonic() - began, wanted_pause(answer.retry_after, now=now())
+            answer.status, answer.text, time.monotonic() - began, retry_after_seconds_of(answer.retry_after, now=now())
         )
 
     def forget(self) -> None:
-        """Remove what has been in the log long enough."""
+        """Remove old deliveries from the log."""
         with self._database.write() as session:
             outbox.forget(session, now=now())
 
 
 def _end(span: Span, tried: DeliveryAttempt) -> None:
-    """Say how a try went. What a receiver answered in words is for the owner of the webhook, not for the operator."""
+    """End the span with the result of a try.
+
+    The text of the answer is for the webhook's owner, not for the operator.
+    """
     if tried.status is not None:
         span.note(status=tried.status)
     span.end(None if tried.arrived else "not reached" if tried.status is None else f"status {tried.status}")
 
 
-def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, as a number or as a date; None when it is neither.
+def retry_after_seconds_of(retry_after: str | None, *, now: datetime) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for, as a number or a date; None if it is neither.
 
-    >>> wanted_pause("120", now=datetime.now(UTC))
+    >>> retry_after_seconds_of("120", now=datetime.now(UTC))
     120.0
     """
     if retry_after is None:
@@ -121,7 +128,7 @@ def wanted_pause(retry_after: str | None, *, now: datetime) -> float | None:
 
 @contextmanager
 def delivering(deliverer: WebhookDelivery) -> Iterator[None]:
-    """Deliver, in threads, while the block runs. What is being sent at its end is sent to its end."""
+    """Deliver in threads while the block runs. At its end, deliveries under way have a second to finish."""
     ended = threading.Event()
 
     def loop(is_first: bool) -> None:
@@ -134,10 +141,10 @@ def delivering(deliverer: WebhookDelivery) -> Iterator[None]:
                 if deliverer.deliver():
                     continue
             except SecateurError as fault:
-                logger("webhooks").warning("put off", fault=fault.detail)
-            except Exception:  # noqa: BLE001 - a loop that stops at a fault tells nobody anything
+                logger("webhooks").warning("delivery postponed", fault=fault.detail)
+            except Exception:  # noqa: BLE001 - if the loop stopped, nothing would be delivered any more
                 logger("webhooks").exception("delivery failed")
-            ended.wait(LOOK_SECONDS)
+            ended.wait(POLL_SECONDS)
 
     threads = [
         threading.Thread(target=loop, args=[number == 0], name=f"webhooks-{number}", daemon=True)

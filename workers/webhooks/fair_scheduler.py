@@ -1,4 +1,7 @@
-"""Whose turn it is: nobody has more than a few at once; next comes who has the fewest and waited longest."""
+"""Fair scheduling: next is the owner with the fewest tasks under way, of those the one that has waited longest.
+
+No owner has more than a few tasks under way.
+"""
 
 import itertools
 import threading
@@ -11,7 +14,7 @@ MOST_AT_ONCE: Final = 2
 
 
 class FairScheduler:
-    """Shared by threads that each do one thing for one party at a time."""
+    """Chooses owners for threads that each do one task at a time. Called by any number of threads."""
 
     def __init__(self, most_at_once: int = MOST_AT_ONCE) -> None:
         self._most_at_once = most_at_once
@@ -22,29 +25,29 @@ class FairScheduler:
 
     @contextmanager
     def turn(self, waiting: Sequence[str]) -> Iterator[str | None]:
-        """Who is served while the block runs; None when all who wait have as many under way as anybody may.
+        """Give the owner whose task is done in the block; None if all waiting owners have as many under way as allowed.
 
         >>> turns = FairScheduler(most_at_once=1)
         >>> with turns.turn(["ann", "bob"]) as first, turns.turn(["ann", "bob"]) as second:
         ...     print(first, second)
         ann bob
         """
-        party = self._take(waiting)
+        owner = self._take(waiting)
         try:
-            yield party
+            yield owner
         finally:
-            if party is not None:
+            if owner is not None:
                 with self._lock:
-                    self._under_way -= Counter([party])
+                    self._under_way -= Counter([owner])
 
     def _take(self, waiting: Sequence[str]) -> str | None:
         with self._lock:
-            free = [party for party in waiting if self._under_way[party] < self._most_at_once]
+            free = [owner for owner in waiting if self._under_way[owner] < self._most_at_once]
             if not free:
                 return None
-            party = min(free, key=lambda party: (self._under_way[party], self._served.get(party, 0)))
-            self._under_way[party] += 1
-            remembered = {*waiting, *self._under_way}  # whoever does not wait now needs no place in the line
+            owner = min(free, key=lambda owner: (self._under_way[owner], self._served.get(owner, 0)))
+            self._under_way[owner] += 1
+            remembered = {*waiting, *self._under_way}  # other owners lose their place in the order
             self._served = {name: at for name, at in self._served.items() if name in remembered}
-            self._served[party] = next(self._numbers)
-            return party
+            self._served[owner] = next(self._numbers)
+            return owner

@@ -1,7 +1,7 @@
 """``python -m workers.webhooks``: a process that delivers webhooks and runs no jobs. SIGTERM ends it.
 
-For installations whose workers have no way out, since they load strangers' models. It needs the database and a way out,
-neither broker nor store nor engine.
+For installations whose workers have no access to the network, because they load models of strangers. The process needs
+the database and outgoing connections, but no broker, store or engine.
 """
 
 import os
@@ -20,7 +20,7 @@ from workers.webhooks.delivery import WebhookDelivery, delivering
 
 
 def main() -> None:
-    """Deliver until told to stop, and say now and then that somebody does."""
+    """Deliver until a signal, and write heartbeats."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -32,20 +32,20 @@ def main() -> None:
     traces = Traces.from_environment("secateur-courier")
     with delivering(WebhookDelivery(database, settings.webhook_targets, traces=traces)):
         while True:
-            _tell(database, name, is_alive=True)
+            _heartbeat(database, name, is_alive=True)
             if stop.wait(settings.sweep_seconds):
                 break
     traces.close()
-    _tell(database, name, is_alive=False)
+    _heartbeat(database, name, is_alive=False)
     database.close()
 
 
-def _tell(database: Database, name: str, *, is_alive: bool) -> None:
+def _heartbeat(database: Database, name: str, *, is_alive: bool) -> None:
     try:
         with database.write() as session:
             if is_alive:
-                workers.say_alive(session, name, queues="")  # it takes from none
+                workers.record_heartbeat(session, name, queues="")  # it serves no queue
             else:
-                workers.say_goodbye(session, name)
+                workers.remove_heartbeat(session, name)
     except SecateurError as fault:
-        logger("webhooks").warning("put off", fault=fault.detail)
+        logger("webhooks").warning("heartbeat postponed", fault=fault.detail)

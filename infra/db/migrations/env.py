@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs the migrations on the connection that ``infra.db.database`` hands over."""
+"""Alembic's entry point: runs the migrations on the connection that ``infra.db.database`` passes."""
 
 from alembic import context
 

@@ -14,7 +14,6 @@ from infra.db.tables.work import (
     Upload,
     Worker,
 )
-from infra.db.utc import UtcDateTime  # migrations know it by this module
 
 __all__ = [
     "ApiKey",
@@ -30,7 +29,6 @@ __all__ = [
     "Table",
     "Tally",
     "Upload",
-    "UtcDateTime",
     "Webhook",
     "Worker",
 ]

@@ -1,4 +1,4 @@
-"""Who may do what, and whom they want to be told."""
+"""Tables of API keys, limits of owners, webhooks and their deliveries."""
 
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,9 @@ from infra.telemetry import trace_context
 
 
 class ApiKey(Table):
-    """What a caller proves itself with. Of the secret only the digest is here, and that of the one it replaced.
+    """An API key. The row holds the digest of its secret, and the digest of the secret before that, but no secret.
 
-    ``owner`` is whose things the key works on; ``scopes`` are names with commas between.
+    The key gives access to the uploads and jobs of ``owner``. ``scopes`` are names separated by commas.
     """
 
     __tablename__ = "api_keys"
@@ -39,7 +39,7 @@ class ApiKey(Table):
 
 
 class OwnerLimits(Table):
-    """What one owner may use where that is not what the settings say; null: it is. 0 is any amount."""
+    """The limits of one owner that differ from the settings. Null: as the settings say. 0: no limit."""
 
     __tablename__ = "owner_limits"
 
@@ -53,9 +53,9 @@ class OwnerLimits(Table):
 
 
 class Webhook(Table):
-    """Where an owner wants to be told. ``subscriptions`` are kinds of notices with commas between.
+    """A URL of an owner that notices are sent to. ``subscriptions`` are kinds of notices separated by commas.
 
-    The secrets stand here as they are: to sign takes the secret itself.
+    The secrets are stored in clear text, because signing needs the secret itself.
     """
 
     __tablename__ = "webhooks"
@@ -74,9 +74,10 @@ class Webhook(Table):
 
 
 class Delivery(Table):
-    """One notice for one webhook: its exact body, how each try went, and when the next one is due.
+    """One notice for one webhook: its exact body, the result of each try, and when the next try is due.
 
-    ``traceparent`` is the span of what it tells of: of a job, the one that the job was made in.
+    ``traceparent`` is the span that the notice belongs to. For a notice about a job it is the span of the request that
+    created the job.
     """
 
     __tablename__ = "deliveries"

@@ -1,4 +1,4 @@
-"""What all tables have in common."""
+"""The base class of all tables: names of constraints, and column types."""
 
 from datetime import datetime
 from typing import Any

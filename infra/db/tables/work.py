@@ -1,4 +1,4 @@
-"""Uploads, jobs, what jobs leave, and who runs them."""
+"""Tables of uploads, jobs, the files and events of jobs, and workers."""
 
 from datetime import datetime
 from typing import Any
@@ -22,8 +22,8 @@ from secateur.protocol.keys import LOCAL_OWNER
 class Upload(Table):
     """A model or a data set. Its bytes are in the store under ``digest``, shared by all rows with that digest.
 
-    ``reading`` holds what was declared of a data set: other declarations make another one of the same bytes. Rows are
-    an owner's own: whether somebody else has the same bytes is nobody's business.
+    ``reading`` holds what the user declared about a data set. The same bytes with another declaration are another data
+    set. Each row belongs to one owner, and does not reveal whether other owners have the same bytes.
     """
 
     __tablename__ = "uploads"
@@ -49,9 +49,10 @@ class Upload(Table):
 
 
 class ResumableUpload(Table):
-    """An upload that comes in pieces. Its bytes so far are a file of the gateway; ``offset`` of them are on the disk.
+    """An upload in several requests. The gateway keeps its bytes in a file, of which ``offset`` bytes are on the disk.
 
-    In the end ``upload_id`` names the model or data set that it became, or ``failure`` tells why it became none.
+    When the upload has ended, ``upload_id`` names the model or data set made from it, or ``failure`` says why there is
+    none.
     """
 
     __tablename__ = "resumable_uploads"
@@ -72,14 +73,14 @@ class ResumableUpload(Table):
 
 
 class Job(Table):
-    """A piece of work for a worker: a user's job, or the check of an upload (``upload_id``).
+    """Work for a worker: a user's job, or the check of an upload (``upload_id``).
 
-    ``attempt`` is the fencing token: every write of a worker names the attempt that it holds. ``charged`` counts those
-    that ``max_attempts`` bounds: an attempt that a worker gave back because it shut down is not among them. A trial
-    of a sweep has the sweep's job as ``parent_id`` and its number among the trials as ``position``. ``last_event``
-    is the number of the newest of its events. ``checkpoint_digest`` is that of a file from which the next attempt
-    goes on, and ``checkpoint_steps`` are the steps as they were then. ``traceparent`` is the span that the job was
-    made in, if it was traced.
+    ``attempt`` is the fencing token: every write of a worker names the attempt that the worker holds. ``charged``
+    counts the attempts that ``max_attempts`` limits. It leaves out attempts that a worker gave back because it shut
+    down. A trial of a sweep has the sweep's job as ``parent_id`` and its number among the trials as ``position``.
+    ``last_event`` is the number of the newest event. ``checkpoint_digest`` names the file that the next attempt resumes
+    from, and ``checkpoint_steps`` are the steps at that time. ``traceparent`` is the span in which the job was created,
+    if the request was traced.
     """
 
     __tablename__ = "jobs"
@@ -119,7 +120,7 @@ class Job(Table):
 
 
 class JobLabel(Table):
-    """One label of a job, as a row so that every database can filter by it."""
+    """One label of a job. It is a row of its own so that every database can filter by it."""
 
     __tablename__ = "job_labels"
     __table_args__ = (Index(None, "key", "value"),)
@@ -130,7 +131,7 @@ class JobLabel(Table):
 
 
 class JobEventRow(Table):
-    """One thing that happened to a job; ``number`` counts from 1 within the job."""
+    """One event of a job. ``number`` counts from 1 within the job."""
 
     __tablename__ = "job_events"
 
@@ -144,7 +145,7 @@ class JobEventRow(Table):
 
 
 class IdempotencyKey(Table):
-    """What a caller's Idempotency-Key stood for. ``status`` is null while the answer is not out yet."""
+    """The job that a request with an Idempotency-Key created. ``status`` is null until the request was answered."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)
@@ -159,7 +160,7 @@ class IdempotencyKey(Table):
 
 
 class Artifact(Table):
-    """A file that a job left for its user."""
+    """A file that a job produced for its user."""
 
     __tablename__ = "artifacts"
 
@@ -171,7 +172,10 @@ class Artifact(Table):
 
 
 class BlobHold(Table):
-    """Bytes that a job's files will have, from before they are stored until their rows are written."""
+    """A digest that a job's files will have.
+
+    It keeps the bytes in the store until the rows of the files are written.
+    """
 
     __tablename__ = "blob_holds"
 
@@ -181,7 +185,7 @@ class BlobHold(Table):
 
 
 class Worker(Table):
-    """A worker process that is alive, or was when it last said so."""
+    """A worker process and the time of its last heartbeat."""
 
     __tablename__ = "workers"
 
@@ -192,7 +196,7 @@ class Worker(Table):
 
 
 class Tally(Table):
-    """A count over all workers that only grows, also when the jobs that it counts are deleted."""
+    """A counter over all workers. It only grows, also when the jobs that it counts are deleted."""
 
     __tablename__ = "tallies"
 

@@ -13,7 +13,7 @@ SETTINGS = Settings(
 
 def found(database: Database, owner: str) -> EffectiveLimits:
     with database.read() as session:
-        return owner_limits.of(session, owner, settings=SETTINGS)
+        return owner_limits.effective(session, owner, settings=SETTINGS)
 
 
 def test_an_owner_without_a_row_may_use_what_the_settings_say(database: Database) -> None:

@@ -11,7 +11,7 @@ from infra.accounts.quotas import Usage
 from infra.db import locks
 from infra.db.database import Database
 from infra.db.tables import Job
-from infra.jobs import lifecycle, recovery
+from infra.jobs import creation, lifecycle, recovery
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.uploads import uploads
 from secateur.errors import QuotaExceeded
@@ -39,7 +39,7 @@ def upload(database: Database, owner: str, num_bytes: int, content: str) -> None
 
 def queued(database: Database, owner: str, *, seconds: float = 0) -> str:
     with database.write() as session:
-        return lifecycle.create(session, spec(), owner=owner, now=at(seconds)).id
+        return creation.create_job(session, spec(), owner=owner, now=at(seconds)).id
 
 
 def claim(database: Database, job_id: str, limits: Usage) -> Job | None:
@@ -77,11 +77,11 @@ def test_the_last_byte_fits_and_the_next_does_not(database: Database) -> None:
     limits = replace(NONE, stored_bytes=100)
 
     with database.read() as session:
-        quotas.check_room(session, "ann", 10, limits)
-        quotas.check_room(session, "bob", 100, limits)
-        quotas.check_room(session, "ann", 1000, NONE)
+        quotas.check_storage(session, "ann", 10, limits)
+        quotas.check_storage(session, "bob", 100, limits)
+        quotas.check_storage(session, "ann", 1000, NONE)
         with pytest.raises(QuotaExceeded, match="stores 90 bytes; 11 more"):
-            quotas.check_room(session, "ann", 11, limits)
+            quotas.check_storage(session, "ann", 11, limits)
 
 
 def test_of_many_who_take_the_last_places_in_the_queue_at_once_just_as_many_get_one(database: Database) -> None:
@@ -93,7 +93,7 @@ def test_of_many_who_take_the_last_places_in_the_queue_at_once_just_as_many_get_
             with database.write() as session:
                 locks.hold(session, "owner", ["ann"])
                 quotas.check_queue(session, "ann", limits)
-                lifecycle.create(session, spec(), owner="ann", now=at(0))
+                creation.create_job(session, spec(), owner="ann", now=at(0))
         except QuotaExceeded:
             return False
         return True

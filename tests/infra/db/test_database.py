@@ -1,9 +1,11 @@
 """Migrations, transactions, and faults as errors of our tree, on both databases."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
-from infra.db.database import Database, now
+from infra.db.database import MIGRATIONS, Database, now
 from infra.db.tables import Job, Table, Upload, Worker
 from infra.jobs import workers
+from infra.uploads import uploads
 from secateur.errors import InvalidRequest, Unavailable
 from secateur.specs.reading import Reading
 
@@ -28,7 +31,7 @@ def fresh(database_url: str) -> Iterator[Database]:
 
 
 def test_the_migrations_make_what_the_models_say(fresh: Database) -> None:
-    """Otherwise a new installation differs from one that was upgraded."""
+    """Queries are written against the models, and run against the tables that the migrations made."""
     with fresh.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
 
@@ -47,7 +50,7 @@ def test_the_comparison_sees_a_missing_column(fresh: Database) -> None:
 def test_migrating_twice_keeps_what_is_there(database: Database) -> None:
     """Every process of an installation may migrate when it starts."""
     with database.write() as session:
-        workers.say_alive(session, "w1", queues="jobs", now=now())
+        workers.record_heartbeat(session, "w1", queues="jobs", now=now())
 
     database.migrate()
 
@@ -55,41 +58,40 @@ def test_migrating_twice_keeps_what_is_there(database: Database) -> None:
         assert session.scalars(select(Worker.id)).all() == ["w1"]
 
 
-def test_uploads_of_an_older_version_keep_their_checks_and_say_how_they_are_read(database_url: str) -> None:
-    """Before 0003 an upload knew its scale alone; SQLite makes the table anew, which must not take its jobs along."""
-    old = Database(database_url)
-    old.migrate("0002")
-    upload = {"kind": "dataset", "digest": "sha256:d", "num_bytes": 1, "name": "d.npz", "format": "npz", "at": now()}
-    with old.engine.begin() as connection:
-        for number, scale in enumerate(("none", "1/255")):
-            connection.execute(
-                text(
-                    "INSERT INTO uploads (id, kind, digest, num_bytes, name, format, scale, state, created_at)"
-                    " VALUES (:id, :kind, :digest, :num_bytes, :name, :format, :scale, 'ready', :at)"
-                ),
-                upload | {"id": f"dst_{number}", "scale": scale},
-            )
-            connection.execute(
-                text(
-                    "INSERT INTO jobs (id, kind, state, upload_id, spec, steps, attempt, created_at)"
-                    " VALUES (:id, 'check_dataset', 'succeeded', :upload, '{}', '[]', 1, :at)"
-                ),
-                {"id": f"job_{number}", "upload": f"dst_{number}", "at": now()},
-            )
+REBUILD = """
+from alembic import op
 
-    old.migrate()
+revision = "rebuild"
+down_revision = "0015"
 
-    with old.read() as session:
-        found = {row.id: (row.reading, row.reading_digest) for row in session.scalars(select(Upload))}
-        checks = session.scalars(select(Job.upload_id).order_by(Job.id)).all()
-    readings = (Reading(), Reading(scale="1/255"))
-    assert found == {f"dst_{number}": (each.declared(), each.digest()) for number, each in enumerate(readings)}
-    assert checks == ["dst_0", "dst_1"]
-    with old.write() as session:
-        session.delete(session.get(Upload, "dst_0"))
-    with old.read() as session:
-        assert session.scalars(select(Job.id)).all() == ["job_1"], "rows that refer to it go with an upload again"
-    old.close()
+
+def upgrade():
+    with op.batch_alter_table("uploads") as table:
+        table.drop_constraint("uq_uploads_owner_kind_digest_reading_digest", type_="unique")
+"""
+
+
+def test_a_migration_that_rebuilds_a_table_keeps_the_rows_that_refer_to_it(
+    fresh: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SQLite changes a constraint by copying the table. Dropping the old one must not delete the checks of uploads."""
+    with fresh.write() as session:
+        register = partial(uploads.register, num_bytes=1, name="m.keras", format="keras", reading=Reading(), now=now())
+        made = [register(session, "model", digest=digest) for digest in ("sha256:a", "sha256:b")]
+        checks = sorted(check.id for _, check in made if check is not None)
+    folder = shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+    (folder / "versions" / "rebuild.py").write_text(REBUILD)
+    monkeypatch.setattr("infra.db.database.MIGRATIONS", folder)
+
+    fresh.migrate()
+
+    assert not inspect(fresh.engine).get_unique_constraints("uploads")
+    with fresh.read() as session:
+        assert session.scalars(select(Job.id).order_by(Job.id)).all() == checks
+    with fresh.write() as session:
+        session.delete(session.get(Upload, made[0][0].id))
+    with fresh.read() as session:
+        assert len(session.scalars(select(Job.id)).all()) == 1, "a deleted upload takes its check with it again"
 
 
 def test_processes_that_start_together_can_all_migrate(database_url: str) -> None:
@@ -112,7 +114,7 @@ def test_processes_that_start_together_can_all_migrate(database_url: str) -> Non
 def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
     def fail_half_way() -> None:
         with database.write() as session:
-            workers.say_alive(session, "w1", queues="jobs", now=now())
+            workers.record_heartbeat(session, "w1", queues="jobs", now=now())
             session.flush()
             raise ZeroDivisionError
 
@@ -127,7 +129,7 @@ def test_times_come_back_as_they_went_in(database: Database) -> None:
     """SQLite forgets time zones, PostgreSQL has one of its own; leases, cursors and HTTP's dates depend on them."""
     at = now()
     with database.write() as session:
-        workers.say_alive(session, "w1", queues="jobs", now=at)
+        workers.record_heartbeat(session, "w1", queues="jobs", now=at)
 
     with database.read() as session:
         seen_at = session.scalars(select(Worker.seen_at)).one()
@@ -137,7 +139,7 @@ def test_times_come_back_as_they_went_in(database: Database) -> None:
 def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:
     """A list must not stand still while an upload is written."""
     with database.write() as session:
-        workers.say_alive(session, "w1", queues="jobs", now=now())
+        workers.record_heartbeat(session, "w1", queues="jobs", now=now())
         session.flush()
 
         with database.read() as other:
@@ -187,11 +189,11 @@ def test_workers_are_alive_for_a_while_after_they_said_so(database: Database) ->
 
     at = now()
     with database.write() as session:
-        workers.say_alive(session, "silent", queues="jobs", now=at - timedelta(seconds=31))
-        workers.say_alive(session, "here", queues="checks,jobs", now=at - timedelta(seconds=90))
-        workers.say_alive(session, "here", queues="checks,jobs", now=at)
-        workers.say_alive(session, "gone", queues="jobs", now=at)
-        workers.say_goodbye(session, "gone")
+        workers.record_heartbeat(session, "silent", queues="jobs", now=at - timedelta(seconds=31))
+        workers.record_heartbeat(session, "here", queues="checks,jobs", now=at - timedelta(seconds=90))
+        workers.record_heartbeat(session, "here", queues="checks,jobs", now=at)
+        workers.record_heartbeat(session, "gone", queues="jobs", now=at)
+        workers.remove_heartbeat(session, "gone")
 
     with database.read() as session:
         assert [worker.id for worker in workers.alive(session, within_seconds=30, now=at)] == ["here"]

@@ -166,11 +166,11 @@ def test_one_query_tells_how_far_several_jobs_are(database: Database) -> None:
     (first, _), second = claimed(database), queued(database)
 
     with database.read() as session:
-        found = events.pulses(session, [first, second, "job_" + "0" * 20])
+        found = events.event_positions(session, [first, second, "job_" + "0" * 20])
 
     assert found == {
-        first: events.Pulse(2, JobState.RUNNING),
-        second: events.Pulse(1, JobState.QUEUED),
+        first: events.EventPosition(2, JobState.RUNNING),
+        second: events.EventPosition(1, JobState.QUEUED),
     }
 
 

@@ -113,7 +113,7 @@ def test_files_of_earlier_jobs_are_found_by_the_content_of_their_inputs(database
 
     with database.read() as session:
         digests = {"model_digest": model.digest, "dataset_digest": data.digest}
-        found = queries.left_behind(session, "curves.json", owner="local", **digests, limit=3)
+        found = queries.artifact_digests(session, "curves.json", owner="local", **digests, limit=3)
 
     assert found == ("sha256:scaled", "sha256:old", "sha256:new")
 
@@ -126,7 +126,7 @@ def test_what_somebody_else_measured_on_the_same_content_is_not_found(database: 
     with database.read() as session:
         digests = {"model_digest": model.digest, "dataset_digest": data.digest}
         owners = {
-            owner: queries.left_behind(session, "curves.json", owner=owner, **digests, limit=3)
+            owner: queries.artifact_digests(session, "curves.json", owner=owner, **digests, limit=3)
             for owner in ("local", "somebody")
         }
 

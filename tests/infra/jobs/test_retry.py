@@ -27,7 +27,7 @@ def retry(database: Database, job_id: str, *, seconds: float = 20) -> list[str]:
         return [row.id for row in sweep_trials.retry(session, found, now=at(seconds))]
 
 
-def give_back(database: Database, job_id: str, attempt: int, why: lifecycle.Why) -> bool:
+def give_back(database: Database, job_id: str, attempt: int, why: lifecycle.RequeueReason) -> bool:
     with database.write() as session:
         return lifecycle.requeue(session, job_id, attempt, why=why, now=at(5))
 
@@ -106,7 +106,7 @@ def test_an_attempt_that_was_drained_is_not_charged(database: Database) -> None:
 
 
 @pytest.mark.parametrize("why", ["child_died", "worker_lost", "service_fault"])
-def test_every_other_end_of_an_attempt_is_charged(database: Database, why: lifecycle.Why) -> None:
+def test_every_other_end_of_an_attempt_is_charged(database: Database, why: lifecycle.RequeueReason) -> None:
     job_id, attempt = claimed(database)
 
     assert give_back(database, job_id, attempt, why)

@@ -15,9 +15,9 @@ def test_totals_count_all_that_there_is(database: Database, store: Store) -> Non
     library.leave(library.running(), "same", "files")
     library.running()
     with database.write() as session:
-        workers.say_alive(session, "w1", queues="jobs", sandbox="landlock+seccomp", now=at(60))
-        workers.say_alive(session, "w2", queues="jobs,checks", sandbox="off", now=at(60))
-        workers.say_alive(session, "gone", queues="jobs", sandbox="off", now=at(0))
+        workers.record_heartbeat(session, "w1", queues="jobs", sandbox="landlock+seccomp", now=at(60))
+        workers.record_heartbeat(session, "w2", queues="jobs,checks", sandbox="off", now=at(60))
+        workers.record_heartbeat(session, "gone", queues="jobs", sandbox="off", now=at(0))
 
     with database.read() as session:
         found = totals.read(session, workers_within_seconds=30, now=at(60))

@@ -2,7 +2,7 @@
 
 from infra.db.database import Database
 from infra.db.tables import Job
-from infra.jobs import lifecycle, queries
+from infra.jobs import creation, lifecycle, queries
 from infra.jobs import steps as job_steps
 from infra.jobs import trials as sweep_trials
 from infra.jobs.lifecycle import Outcome, StoredFile
@@ -26,7 +26,7 @@ def spread(database: Database, parent: Job) -> list[str]:
 def begun(database: Database) -> tuple[Job, list[str]]:
     """A sweep whose first half is over, and its trials."""
     with database.write() as session:
-        parent_id = lifecycle.create(session, SPEC, now=at(0)).id
+        parent_id = creation.create_job(session, SPEC, now=at(0)).id
     parent = claim(database, parent_id, seconds=1)
     assert parent is not None
     return parent, spread(database, parent)
@@ -93,7 +93,7 @@ def test_a_late_heartbeat_does_not_take_it_back(database: Database) -> None:
 
 def test_an_attempt_that_lost_the_job_makes_no_trials(database: Database) -> None:
     with database.write() as session:
-        parent_id = lifecycle.create(session, SPEC, now=at(0)).id
+        parent_id = creation.create_job(session, SPEC, now=at(0)).id
     late = claim(database, parent_id, seconds=0)
     sweep(database, seconds=LEASE + 1)
     assert claim(database, parent_id, seconds=LEASE + 2) is not None

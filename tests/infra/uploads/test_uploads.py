@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from infra.cleanup import retention
 from infra.db.database import Database
 from infra.db.tables import Job, Upload
-from infra.jobs import lifecycle, queries
+from infra.jobs import creation, lifecycle, queries
 from infra.jobs.lifecycle import Outcome
 from infra.storage import blobs
 from infra.storage.store import Store
@@ -175,7 +175,7 @@ def test_who_deletes_an_upload_waits_for_the_job_that_is_being_made_for_it(datab
             assert uploads.get(session, "model", row.id, hold=True) is not None
             has_begun.set()
             time.sleep(0.2)
-            lifecycle.create(session, spec(model_id=row.id), now=at(1))
+            creation.create_job(session, spec(model_id=row.id), now=at(1))
 
     thread = threading.Thread(target=accept)
     thread.start()

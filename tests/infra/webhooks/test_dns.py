@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from infra.webhooks.dns import MOST, MOST_OF_ONE, LookupFailed, Lookups, ask
+from infra.webhooks.dns import MAX_LOOKUPS, MAX_LOOKUPS_OF_AN_OWNER, LookupFailed, Lookups, resolve
 from tests.waiting import eventually
 
 
@@ -35,9 +35,9 @@ def server() -> Iterator[NameServer]:
 def test_a_name_is_found_or_not(server: NameServer) -> None:
     lookups = Lookups(server)
 
-    assert lookups.find("quick.example", 443, party="ann") == ["93.184.215.14"]
+    assert lookups.find("quick.example", 443, owner="ann") == ["93.184.215.14"]
     with pytest.raises(LookupFailed, match="never heard"):
-        lookups.find("none.example", 443, party="ann")
+        lookups.find("none.example", 443, owner="ann")
     assert eventually(lambda: lookups.num_under_way == 0, within_seconds=10)
 
 
@@ -46,24 +46,24 @@ def test_who_names_slow_servers_waits_in_vain_and_alone(server: NameServer) -> N
     lookups = Lookups(server, timeout_seconds=0.05)
     for number in range(10):
         with pytest.raises(LookupFailed):
-            lookups.find(f"slow-{number}.example", 443, party="mallory")
+            lookups.find(f"slow-{number}.example", 443, owner="mallory")
 
-    assert len(server.asked) == lookups.num_under_way == MOST_OF_ONE
-    assert Lookups(server).find("quick.example", 443, party="ann") == ["93.184.215.14"]
+    assert len(server.asked) == lookups.num_under_way == MAX_LOOKUPS_OF_AN_OWNER
+    assert Lookups(server).find("quick.example", 443, owner="ann") == ["93.184.215.14"]
     server.may_answer.set()
     assert eventually(lambda: lookups.num_under_way == 0, within_seconds=10)
 
 
 def test_there_are_never_more_than_so_many_under_way(server: NameServer) -> None:
     lookups = Lookups(server, timeout_seconds=0.01)
-    for number in range(2 * MOST):
+    for number in range(2 * MAX_LOOKUPS):
         with pytest.raises(LookupFailed):
-            lookups.find("slow.example", 443, party=f"owner-{number}")
+            lookups.find("slow.example", 443, owner=f"owner-{number}")
 
-    assert lookups.num_under_way == MOST
+    assert lookups.num_under_way == MAX_LOOKUPS
 
 
 def test_the_system_is_asked_for_real() -> None:
-    assert set(ask("localhost", 80)) & {"127.0.0.1", "::1"}
+    assert set(resolve("localhost", 80)) & {"127.0.0.1", "::1"}
     with pytest.raises(LookupFailed, match="has no address"):
-        ask("a" * 64 + ".example", 80)
+        resolve("a" * 64 + ".example", 80)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.webhooks import outbound
-from infra.webhooks.outbound import NotReached, check_url, post
+from infra.webhooks.outbound import Unreachable, check_url, post
 from secateur.errors import WebhookUrlRefused
 
 
@@ -65,14 +65,14 @@ def named(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
 def test_a_name_that_leads_inside_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     named(monkeypatch, ["127.0.0.1"])
 
-    with pytest.raises(NotReached, match="must not reach"):
+    with pytest.raises(Unreachable, match="must not reach"):
         post("https://rebind.example/", b"{}", {}, targets="public")
 
 
 def test_one_address_of_several_that_leads_inside_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     named(monkeypatch, ["93.184.215.14", "10.0.0.1"])
 
-    with pytest.raises(NotReached, match="must not reach"):
+    with pytest.raises(Unreachable, match="must not reach"):
         post("https://rebind.example/", b"{}", {}, targets="public")
 
 
@@ -105,7 +105,7 @@ def receiver() -> Any:
     server.server_close()
 
 
-def test_the_connection_goes_to_the_address_that_was_judged(receiver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_goes_to_the_address_that_was_checked(receiver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked a second time the name would lead elsewhere: it must not be asked."""
     named(monkeypatch, ["127.0.0.1"])
     port = receiver.server_address[1]
@@ -113,7 +113,7 @@ def test_the_connection_goes_to_the_address_that_was_judged(receiver: Any, monke
     answer = post(f"http://receiver.example:{port}/200", b"hi", {}, targets="any")
 
     assert (answer.status, answer.retry_after, answer.text[:3]) == (200, "7", "xxx")
-    assert len(answer.text) <= outbound.MOST_READ_BYTES
+    assert len(answer.text) <= outbound.MAX_READ_BYTES
     assert Receiver.came == [("/200", f"receiver.example:{port}", b"hi")]
 
 
@@ -127,7 +127,7 @@ def test_a_redirect_is_an_answer_and_not_a_way(receiver: Any) -> None:
 def test_nobody_there_is_told_as_such() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(NotReached, match="ConnectError"):
+        with pytest.raises(Unreachable, match="ConnectError"):
             post(f"http://127.0.0.1:{taken.getsockname()[1]}/", b"", {}, targets="any")
 
 
@@ -150,7 +150,7 @@ def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
         stopped = Event()
         thread = Thread(target=drip, daemon=True)
         thread.start()
-        with pytest.raises(NotReached, match="no answer within"):
+        with pytest.raises(Unreachable, match="no answer within"):
             post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"", {}, targets="any")
         stopped.set()
         thread.join(timeout=20)

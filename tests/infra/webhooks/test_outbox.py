@@ -9,8 +9,9 @@ from infra.db.database import Database
 from infra.db.tables import Delivery, Webhook
 from infra.jobs import lifecycle
 from infra.jobs.lifecycle import Outcome
-from infra.webhooks import outbox
-from infra.webhooks.outbox import MOST_PINGS, MOST_WEBHOOKS, PAUSES_SECONDS, SENDING_SECONDS, DeliveryAttempt
+from infra.webhooks import outbox, webhooks
+from infra.webhooks.outbox import MAX_PINGS, PAUSES_SECONDS, SENDING_SECONDS, DeliveryAttempt
+from infra.webhooks.webhooks import MAX_WEBHOOKS
 from secateur.errors import NotFound, QuotaExceeded, RateLimited
 from secateur.protocol.keys import LOCAL_OWNER
 from secateur.protocol.states import JobState
@@ -26,7 +27,7 @@ ARRIVED, BROKEN, GONE = (
 
 def webhook(database: Database, *subscriptions: Subscription, owner: str = LOCAL_OWNER) -> Webhook:
     with database.write() as session:
-        return outbox.create(
+        return webhooks.create(
             session,
             owner=owner,
             url="https://example.com/",
@@ -218,14 +219,14 @@ def test_redelivery_begins_anew_and_keeps_the_log(database: Database) -> None:
 
 def test_both_secrets_sign_while_one_replaces_the_other(database: Database) -> None:
     hook = webhook(database)
-    old, new = hook.secret, outbox.rotate(hook, grace_seconds=60, now=at(0))
+    old, new = hook.secret, webhooks.rotate(hook, grace_seconds=60, now=at(0))
 
-    assert outbox.secrets_of(hook, now=at(59)) == [new, old]
-    assert outbox.secrets_of(hook, now=at(60)) == [new]
+    assert webhooks.secrets_of(hook, now=at(59)) == [new, old]
+    assert webhooks.secrets_of(hook, now=at(60)) == [new]
 
 
 def test_an_owner_has_so_many_webhooks_and_no_more(database: Database) -> None:
-    for _ in range(MOST_WEBHOOKS):
+    for _ in range(MAX_WEBHOOKS):
         webhook(database)
 
     with pytest.raises(QuotaExceeded):
@@ -242,12 +243,12 @@ def test_only_one_ping_waits_at_a_time_and_so_many_go_in_an_hour(database: Datab
             return outbox.ping(session, session.get_one(Webhook, hook.id), now=at(seconds)).id
 
     assert ping(0) == ping(1)
-    for number in range(MOST_PINGS - 1):
+    for number in range(MAX_PINGS - 1):
         settle(database, ping(number), DeliveryAttempt(200, "", 0.1), number)
-    last = ping(MOST_PINGS)
-    settle(database, last, DeliveryAttempt(200, "", 0.1), MOST_PINGS)
+    last = ping(MAX_PINGS)
+    settle(database, last, DeliveryAttempt(200, "", 0.1), MAX_PINGS)
     with pytest.raises(RateLimited, match="60 times"):
-        ping(MOST_PINGS)
+        ping(MAX_PINGS)
 
     assert ping(3602) != last, "an hour after the first"
 

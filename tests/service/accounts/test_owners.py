@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from infra.db.database import now
-from infra.jobs import lifecycle
+from infra.jobs import creation, lifecycle
 from infra.jobs import trials as sweep_trials
 from infra.jobs.lifecycle import Outcome
 from secateur.protocol.states import JobState
@@ -159,7 +159,7 @@ def test_of_two_owners_of_the_same_bytes_one_deletes_and_the_other_keeps_them(st
 def test_trials_belong_to_whom_their_sweep_belongs(keyed: Running, ann: Party) -> None:
     with keyed.parts.database.write() as session:
         spec = CompressSpec.model_validate(ann.spec())
-        sweep = lifecycle.create(session, spec, owner="ann", now=now())
+        sweep = creation.create_job(session, spec, owner="ann", now=now())
         held = lifecycle.claim(session, sweep.id, lease_seconds=60, now=now())
         assert held is not None
         trials = sweep_trials.fan_out(session, held, Outcome(JobState.SUCCEEDED), [spec, spec], steps=(), now=now())

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from infra.jobs.events import Pulse
+from infra.jobs.events import EventPosition
 from secateur.protocol.events import JobEvent
 from secateur.protocol.states import JobState
 from service.event_feed import MAX_RECENT, Channel
@@ -10,8 +10,8 @@ from service.event_feed import MAX_RECENT, Channel
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def pulse(last: int) -> Pulse:
-    return Pulse(last, JobState.RUNNING)
+def pulse(last: int) -> EventPosition:
+    return EventPosition(last, JobState.RUNNING)
 
 
 def log(first: int, last: int) -> list[JobEvent]:

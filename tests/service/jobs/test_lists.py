@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.jobs import lifecycle
+from infra.jobs import creation
 from secateur.specs.spec import CompressSpec
 from tests.service.conftest import Running
 from tests.service.inputs import job, pair, succeed, take, upload
@@ -43,7 +43,7 @@ def test_rows_of_the_same_instant_are_neither_lost_nor_doubled(fresh: Running) -
     at = datetime(2026, 1, 1, tzinfo=UTC)
     spec = CompressSpec.model_validate(pair(fresh).spec())
     with fresh.parts.database.write() as session:
-        job_ids = {lifecycle.create(session, spec, now=at).id for _ in range(7)}
+        job_ids = {creation.create_job(session, spec, now=at).id for _ in range(7)}
 
     pages = walk(fresh, "/v1/jobs", limit=3)
 

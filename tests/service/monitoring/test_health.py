@@ -27,7 +27,7 @@ OK = dict.fromkeys(("database", "broker", "store", *(f"worker:{queue}" for queue
 def see(gateway: Running, worker: str, queues: str, *, sandbox: str = "", seconds_ago: float = 0) -> None:
     seen_at = now() - timedelta(seconds=seconds_ago)
     with gateway.parts.database.write() as session:
-        workers.say_alive(session, worker, queues=queues, sandbox=sandbox, now=seen_at)
+        workers.record_heartbeat(session, worker, queues=queues, sandbox=sandbox, now=seen_at)
 
 
 def test_with_everything_there_the_service_is_ready(fresh: Running) -> None:

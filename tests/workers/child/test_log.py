@@ -14,9 +14,9 @@ from workers.child import log
 def lines() -> Iterator[list[LogLine]]:
     """What was sent up; at the end the loggers are as they were."""
     sent: list[LogLine] = []
-    loggers = [logging.getLogger(name) for name in log.OURS]
+    loggers = [logging.getLogger(name) for name in log.PACKAGES]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    log.send_up(sent.append)
+    log.forward_logs(sent.append)
     yield sent
     for logger, level, handlers in before:
         logger.setLevel(level)

@@ -11,7 +11,7 @@ from secateur.errors import SandboxMissing
 from workers.sandbox import level
 from workers.sandbox.attack import ATTACKS
 from workers.sandbox.confinement import PARTS
-from workers.sandbox.level import FULL, Sandbox, prepared
+from workers.sandbox.level import FULL, Sandbox, prepare_sandbox
 
 LIMIT = 1 << 30
 FILES = {"read_a_file_outside", "list_a_folder_outside", "write_outside", "truncate_outside", "link_outside"}
@@ -26,7 +26,7 @@ def scratch(tmp_path: Path) -> Path:
 
 def test_no_attack_succeeds_and_a_job_could_work(scratch: Path) -> None:
     """Eighteen ways out, each tried by a process that is confined as a job is."""
-    sandbox = prepared("require", scratch, file_bytes=LIMIT)
+    sandbox = prepare_sandbox("require", scratch, file_bytes=LIMIT)
 
     assert (sandbox.level, sandbox.weaknesses, sandbox.missing) == (FULL, (), ())
     assert list(scratch.iterdir()) == [], "the attack left something behind"
@@ -43,12 +43,12 @@ def test_each_part_stops_attacks_that_the_other_does_not(
     scratch: Path, parts: tuple[level.Part, ...], lost: set[str]
 ) -> None:
     """An attack that fails anyway would say nothing about the part that it is meant for."""
-    assert lost <= set(level.attacked(Sandbox("", parts, file_bytes=LIMIT), scratch))
+    assert lost <= set(level.succeeded_attacks(Sandbox("", parts, file_bytes=LIMIT), scratch))
 
 
 def test_without_any_part_nearly_everything_succeeds(scratch: Path) -> None:
     """The attacks work: what stops them above is the sandbox. Limits on resources hold all the same."""
-    succeeded = set(level.attacked(Sandbox("", (), file_bytes=LIMIT), scratch))
+    succeeded = set(level.succeeded_attacks(Sandbox("", (), file_bytes=LIMIT), scratch))
 
     assert succeeded >= FILES | CALLS
     assert not succeeded & {"write_a_large_file", "raise_a_limit"}
@@ -64,7 +64,7 @@ def without_seccomp(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_part_that_is_missing_is_named_and_the_rest_is_used(scratch: Path, without_seccomp: str) -> None:
     """``prefer`` starts, and says at every look what is missing."""
-    sandbox = prepared("prefer", scratch, file_bytes=LIMIT)
+    sandbox = prepare_sandbox("prefer", scratch, file_bytes=LIMIT)
 
     assert sandbox.parts == ("landlock",)
     assert sandbox.missing == (f"seccomp: {without_seccomp}",)
@@ -77,14 +77,14 @@ def test_a_worker_that_requires_the_sandbox_is_refused_with_what_is_missing(
 ) -> None:
     """Whoever runs it must not believe that strangers' models are confined when they are not."""
     with pytest.raises(SandboxMissing, match=without_seccomp) as caught:
-        prepared("require", scratch, file_bytes=LIMIT)
+        prepare_sandbox("require", scratch, file_bytes=LIMIT)
 
     assert any("apt-get install libseccomp2" in suggestion for suggestion in caught.value.suggestions)
 
 
 def test_off_is_off(scratch: Path) -> None:
     """For machines where the kernel has neither part and all uploads are one's own."""
-    sandbox = prepared("off", scratch, file_bytes=LIMIT)
+    sandbox = prepare_sandbox("off", scratch, file_bytes=LIMIT)
 
     assert sandbox.confinement(scratch, 0) is None
 
@@ -116,7 +116,7 @@ def test_a_child_finds_its_own_files_in_somebodys_home(tmp_path: Path) -> None:
     (folder / "weights").write_text("1")
     home.chmod(0o700)
     confinement = Sandbox(FULL, PARTS).confinement(folder, 1)
-    level.give(folder, confinement)
+    level.hand_over(folder, confinement)
     assert confinement is not None
 
     command = [sys.executable, "-P", "-s", "-c", LOOK, confinement.to_json(), str(folder / "weights")]

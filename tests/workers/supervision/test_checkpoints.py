@@ -87,7 +87,7 @@ def test_one_that_is_being_stored_while_the_job_is_cancelled_goes_too(bench: Ben
     kept = Checkpoints(bench.database, bench.store, job, CheckpointPolicy())
     (bench.scratch / "checkpoint.npz").write_bytes(b"far")
 
-    kept.take(bench.scratch, steps=(), between=lambda: None)
+    kept.take(bench.scratch, steps=(), before_chunk=lambda: None)
     was_stored = bench.has_blob(b"far")
     with bench.database.write() as session:
         assert lifecycle.finish(session, job_id, job.attempt, Outcome(JobState.CANCELLED), steps=())
@@ -106,7 +106,7 @@ def test_one_that_comes_too_soon_after_another_is_dropped(bench: Bench) -> None:
     kept = Checkpoints(bench.database, bench.store, job, CheckpointPolicy(every_seconds=3600))
     for content in (b"far", b"farther"):
         (bench.scratch / "checkpoint.npz").write_bytes(content)
-        kept.take(bench.scratch, steps=(), between=lambda: None)
+        kept.take(bench.scratch, steps=(), before_chunk=lambda: None)
 
     assert bench.has_blob(b"far")
     assert not bench.has_blob(b"farther")

@@ -13,9 +13,9 @@ from infra.storage.store import Store
 from secateur.errors import InternalError, OutputsTooLarge
 from secateur.protocol.progress import ProducedFile
 from tests.backing import Backing, stored
-from workers.supervision.outputs import Bounds, RejectedOutput, collect
+from workers.supervision.outputs import OutputLimits, RejectedOutput, collect
 
-ANY = Bounds()
+ANY = OutputLimits()
 
 
 class Enough(Exception):
@@ -26,11 +26,11 @@ def after(num_pieces: int) -> Callable[[], None]:
     """Wants so many pieces and no more."""
     left = iter(range(num_pieces))
 
-    def between() -> None:
+    def before_chunk() -> None:
         if next(left, None) is None:
             raise Enough
 
-    return between
+    return before_chunk
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def out(tmp_path: Path) -> Path:
 
 
 def take(
-    store: Store, out: Path, *names: str, bounds: Bounds = ANY, between: Callable[[], object] = lambda: None
+    store: Store, out: Path, *names: str, limits: OutputLimits = ANY, before_chunk: Callable[[], object] = lambda: None
 ) -> list[str]:
     """Collect files of these names. Returns the digests that were announced."""
     announced: list[str] = []
     files = [ProducedFile(name=name, media_type="x/y") for name in names]
-    collect(store, out, files, announce=announced.extend, bounds=bounds, between=between)
+    collect(store, out, files, announce=announced.extend, limits=limits, before_chunk=before_chunk)
     return announced
 
 
@@ -97,7 +97,7 @@ def test_more_files_than_allowed_are_not_believed(store: Store, out: Path) -> No
         (out / name).write_bytes(b"x")
 
     with pytest.raises(RejectedOutput, match=r"3 files; 2 are"):
-        take(store, out, *"abc", bounds=Bounds(num_files=2))
+        take(store, out, *"abc", limits=OutputLimits(num_files=2))
 
 
 def test_a_file_that_is_named_twice_is_not_believed(store: Store, out: Path) -> None:
@@ -114,7 +114,7 @@ def test_files_that_are_too_large_together_are_refused_unread(store: Store, out:
     (out / "small").write_bytes(b"x")
 
     with pytest.raises(OutputsTooLarge, match=f"{(1 << 40) + 1} bytes; {1 << 40} are"):
-        take(store, out, "hole", "small", bounds=Bounds(num_bytes=1 << 40), between=after(0))
+        take(store, out, "hole", "small", limits=OutputLimits(num_bytes=1 << 40), before_chunk=after(0))
 
 
 @pytest.mark.parametrize("num_pieces", [2, 7], ids=["while it is hashed", "while it is stored"])
@@ -125,7 +125,7 @@ def test_nothing_is_left_of_what_is_wanted_no_longer(
     (out / "model").write_bytes(b"m" * (5 * CHUNK_BYTES))
 
     with pytest.raises(Enough):
-        take(store, out, "model", between=after(num_pieces))
+        take(store, out, "model", before_chunk=after(num_pieces))
 
     assert stored(settings) == set()
 
@@ -144,6 +144,6 @@ def test_fetching_ends_with_the_reason_for_it(store: Store, tmp_path: Path) -> N
     digest, _ = store.put(tmp_path / "data")
 
     with pytest.raises(Enough):
-        store.fetch(digest, tmp_path / "copy", between=after(2))
+        store.fetch(digest, tmp_path / "copy", before_chunk=after(2))
 
     assert (tmp_path / "copy").stat().st_size < 6 * CHUNK_BYTES

@@ -107,7 +107,7 @@ def test_a_child_dies_with_its_worker(tmp_path: Path) -> None:
 
 
 def test_a_child_whose_worker_died_before_it_could_tell_the_kernel_does_not_start(tmp_path: Path) -> None:
-    """Between fork and the kernel's promise there is a moment in which the parent can be gone already."""
+    """BeforeChunk fork and the kernel's promise there is a moment in which the parent can be gone already."""
     witness = tmp_path / "started"
     command = launch.wrap(["touch", str(witness)])
     command[command.index(str(os.getpid()))] = "1"

@@ -39,8 +39,8 @@ def advanced(progress: float) -> StepAdvanced:
 
 
 def test_steps_are_told_when_they_begin_and_end_and_folded_into_the_list(record: Recorder) -> None:
-    record.tell(StepStarted(step="prune"))
-    record.tell(StepFinished(step="prune", seconds=2.0, message="half is gone"))
+    record.record_event(StepStarted(step="prune"))
+    record.record_event(StepFinished(step="prune", seconds=2.0, message="half is gone"))
 
     assert [entry.body for entry in taken(record)] == [
         {"step": "prune", "state": "running"},
@@ -50,13 +50,13 @@ def test_steps_are_told_when_they_begin_and_end_and_folded_into_the_list(record:
 
 
 def test_of_progress_the_newest_is_written_once_a_second(record: Recorder, clock: Clock) -> None:
-    record.tell(advanced(0.1))
-    record.tell(advanced(0.2))
+    record.record_event(advanced(0.1))
+    record.record_event(advanced(0.2))
     first = taken(record)
-    record.tell(advanced(0.3))
+    record.record_event(advanced(0.3))
     clock.now += 0.5
     too_soon = taken(record)
-    record.tell(advanced(0.4))
+    record.record_event(advanced(0.4))
     clock.now += 0.5
     second = taken(record)
 
@@ -66,23 +66,23 @@ def test_of_progress_the_newest_is_written_once_a_second(record: Recorder, clock
 
 
 def test_how_far_a_step_came_is_told_before_its_end(record: Recorder) -> None:
-    record.tell(StepStarted(step="prune"))
-    record.tell(advanced(0.9))
-    record.tell(StepFinished(step="prune", seconds=1.0))
+    record.record_event(StepStarted(step="prune"))
+    record.record_event(advanced(0.9))
+    record.record_event(StepFinished(step="prune", seconds=1.0))
 
     assert [entry.kind for entry in taken(record)] == ["step", "progress", "step"]
 
 
 def test_what_was_not_planned_or_changes_nothing_is_not_told(record: Recorder) -> None:
-    record.tell(StepStarted(step="prune"))
-    record.tell(StepStarted(step="prune"))
-    record.tell(StepStarted(step="mine bitcoin"))
+    record.record_event(StepStarted(step="prune"))
+    record.record_event(StepStarted(step="prune"))
+    record.record_event(StepStarted(step="mine bitcoin"))
 
     assert len(taken(record)) == 1
 
 
 def test_what_could_not_be_written_is_written_the_next_time_with_its_age(record: Recorder, clock: Clock) -> None:
-    record.tell(LogLine(level="warning", logger="engine", message="a layer is left alone"))
+    record.record_event(LogLine(level="warning", logger="engine", message="a layer is left alone"))
 
     with pytest.raises(ZeroDivisionError), record.to_write():
         raise ZeroDivisionError
@@ -96,7 +96,7 @@ def test_what_could_not_be_written_is_written_the_next_time_with_its_age(record:
 
 def test_a_flood_is_counted_and_not_kept(record: Recorder) -> None:
     for number in range(MAX_PENDING + 50):
-        record.tell(LogLine(message=str(number)))
+        record.record_event(LogLine(message=str(number)))
 
     entries = taken(record)
 

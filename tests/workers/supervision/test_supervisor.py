@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from infra.db.database import now
 from infra.jobs import lifecycle, recovery
-from infra.storage.digests import Between
+from infra.storage.digests import BeforeChunk
 from infra.storage.store import Store
 from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
@@ -137,7 +137,7 @@ def test_a_check_that_finds_more_than_an_event_holds_makes_its_upload_ready(benc
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        pytest.param("wrong_summary", "something else than was asked", id="something else"),
+        pytest.param("wrong_summary", "another type than expected", id="something else"),
         pytest.param("find_too_much", "more than 8388608 bytes", id="more than may be"),
         pytest.param("find_nothing", "left no file of that name", id="nothing"),
         pytest.param("find_what_is_not_its_own", "left no file of that name", id="a link"),
@@ -211,14 +211,19 @@ def test_a_job_that_is_cancelled_while_its_files_are_stored_leaves_none(bench: B
 
     class Stuck(Store):
         def put_open(
-            self, file: IO[bytes], digest: str, *, num_bytes: int | None = None, between: Between = lambda: None
+            self,
+            file: IO[bytes],
+            digest: str,
+            *,
+            num_bytes: int | None = None,
+            before_chunk: BeforeChunk = lambda: None,
         ) -> int:
             file.seek(0)
             while file.read() == b"two":
                 file.seek(0)
                 has_begun.set()
-                between()
-            return super().put_open(file, digest, num_bytes=num_bytes, between=between)
+                before_chunk()
+            return super().put_open(file, digest, num_bytes=num_bytes, before_chunk=before_chunk)
 
     has_begun = threading.Event()
     bench.store = Stuck.from_url(bench.settings.store)
@@ -369,7 +374,7 @@ def test_a_draining_worker_waits_only_so_long_for_the_database(
     bench: Bench, backing: Backing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It must go; the lease will lapse and another worker takes the job."""
-    monkeypatch.setattr(supervisor, "LAST_WORDS_SECONDS", 0.5)
+    monkeypatch.setattr(supervisor, "FINAL_WRITE_SECONDS", 0.5)
     job_id = bench.compress()
     thread = bench.start("hang", job_id)
 

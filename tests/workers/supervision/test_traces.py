@@ -13,7 +13,7 @@ from infra.db.tables import Delivery
 from infra.jobs import lifecycle
 from infra.telemetry import trace_context
 from infra.telemetry.traces import Span, Traces
-from infra.webhooks import outbox
+from infra.webhooks import webhooks
 from service.app import create_app
 from tests.otlp import Collector, Received, collecting
 from tests.service.conftest import serving
@@ -73,7 +73,7 @@ def test_each_try_to_tell_of_a_job_is_in_its_trace(bench: Bench, collector: Coll
     """Whoever asks why nobody was told sees when, which status came, and nothing of what a receiver said."""
     subscribed(bench, receiver)
     receiver.answers = [500]
-    with trace_context.working_for(CLIENT):
+    with trace_context.working_in_span(CLIENT):
         job_id = finished(bench)
     traces = Traces.from_environment("secateur-worker")
     deliverer = WebhookDelivery(bench.database, "any", traces=traces)
@@ -98,13 +98,13 @@ def test_each_try_to_tell_of_a_job_is_in_its_trace(bench: Bench, collector: Coll
 def test_a_job_that_another_trace_ends_is_told_of_in_its_own(bench: Bench, receiver: Receiver) -> None:
     """Cancelling is a request of its own, perhaps of somebody else."""
     with bench.database.write() as session:
-        outbox.create(
+        webhooks.create(
             session, owner="local", url=receiver.url, subscriptions=["job.cancelled"], description="", now=now()
         )
-    with trace_context.working_for(CLIENT):
+    with trace_context.working_in_span(CLIENT):
         job_id = bench.compress()
 
-    with trace_context.working_for(OTHER), bench.database.write() as session:
+    with trace_context.working_in_span(OTHER), bench.database.write() as session:
         lifecycle.cancel(session, job_id)
 
     with bench.database.read() as session:
@@ -141,7 +141,7 @@ def test_a_receiver_that_is_away_costs_nobody_anything(bench: Bench, monkeypatch
 
 def test_lines_of_the_log_say_which_trace_they_belong_to() -> None:
     """So that one leads to the other."""
-    with trace_context.working_for(CLIENT):
+    with trace_context.working_in_span(CLIENT):
         line = trace_context.add_to_log(None, "info", {"event": "job taken"})
 
     assert line == {"event": "job taken", "trace_id": TRACE, "span_id": CLIENT_SPAN}

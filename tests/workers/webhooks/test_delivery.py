@@ -18,14 +18,14 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from infra.db.database import now
 from infra.db.tables import Delivery, Webhook
-from infra.jobs import lifecycle
+from infra.jobs import creation, lifecycle
 from infra.jobs.lifecycle import Outcome
-from infra.webhooks import outbox
+from infra.webhooks import outbox, webhooks
 from infra.webhooks.dns import Lookups
 from secateur.protocol.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
-from workers.webhooks.delivery import LOOK_SECONDS, NUM_THREADS, WebhookDelivery, delivering, wanted_pause
+from workers.webhooks.delivery import NUM_THREADS, POLL_SECONDS, WebhookDelivery, delivering, retry_after_seconds_of
 from workers.webhooks.fair_scheduler import MOST_AT_ONCE
 
 
@@ -63,7 +63,7 @@ def receiver() -> Iterator[Receiver]:
 
 def subscribed(bench: Bench, receiver: Receiver, owner: str = "local") -> Webhook:
     with bench.database.write() as session:
-        return outbox.create(
+        return webhooks.create(
             session,
             owner=owner,
             url=receiver.url,
@@ -76,7 +76,7 @@ def subscribed(bench: Bench, receiver: Receiver, owner: str = "local") -> Webhoo
 def finished(bench: Bench) -> str:
     """A user's job that ended well. Returns its id."""
     with bench.database.write() as session:
-        job_id = lifecycle.create(session, spec(labels={"run": "7"})).id
+        job_id = creation.create_job(session, spec(labels={"run": "7"})).id
         job = lifecycle.claim(session, job_id, lease_seconds=30)
         assert job is not None
         assert lifecycle.finish(session, job_id, job.attempt, Outcome(JobState.SUCCEEDED), steps=())
@@ -109,7 +109,7 @@ def test_the_end_of_a_job_arrives_and_verifies(bench: Bench, receiver: Receiver)
 def test_while_a_secret_is_replaced_either_verifies(bench: Bench, receiver: Receiver) -> None:
     hook = subscribed(bench, receiver)
     with bench.database.write() as session:
-        new = outbox.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
+        new = webhooks.rotate(session.get_one(Webhook, hook.id), grace_seconds=60, now=now())
     finished(bench)
 
     WebhookDelivery(bench.database, "any").deliver()
@@ -200,7 +200,7 @@ def test_a_receiver_that_never_answers_keeps_only_its_owner_waiting(
         silent.settimeout(10)
         for _ in range(MOST_AT_ONCE):
             connections.enter_context(silent.accept()[0])
-        silent.settimeout(2 * LOOK_SECONDS)
+        silent.settimeout(2 * POLL_SECONDS)
         with pytest.raises(TimeoutError):  # by now every thread has looked for work
             connections.enter_context(silent.accept()[0])
         hook = due(bench, "bob", receiver.url, 3)
@@ -225,12 +225,12 @@ def test_names_that_nobody_answers_for_hold_up_their_owner_alone(bench: Bench, r
     hook = due(bench, "bob", receiver.url.replace("127.0.0.1", "quick.example"), 1)
     may_answer = threading.Event()
 
-    def ask(host: str, port: int) -> list[str]:
+    def resolve(host: str, port: int) -> list[str]:
         if host == "slow.example":
             may_answer.wait(30)
         return ["127.0.0.1"]
 
-    lookups = Lookups(ask, timeout_seconds=0.1)
+    lookups = Lookups(resolve, timeout_seconds=0.1)
     deliverer = WebhookDelivery(bench.database, "any", lookups)
     while deliverer.deliver():
         pass
@@ -252,7 +252,7 @@ def test_names_that_nobody_answers_for_hold_up_their_owner_alone(bench: Bench, r
     ],
 )
 def test_a_wanted_pause_is_a_number_or_a_date(given: Any, seconds: float | None) -> None:
-    assert wanted_pause(given, now=datetime(2030, 1, 1, tzinfo=UTC)) == seconds
+    assert retry_after_seconds_of(given, now=datetime(2030, 1, 1, tzinfo=UTC)) == seconds
 
 
 def test_what_nobody_thought_of_is_a_try_that_failed(bench: Bench, receiver: Receiver) -> None:

@@ -12,7 +12,7 @@ import pytest
 from infra.db.database import now
 from infra.db.tables import Delivery
 from infra.jobs import workers
-from infra.webhooks import outbox
+from infra.webhooks import outbox, webhooks
 from tests.workers.conftest import Bench, eventually
 from tests.workers.webhooks.test_delivery import Receiver, receiver
 
@@ -38,7 +38,7 @@ def running(bench: Bench, module: str, **settings: str) -> Iterator[subprocess.P
 def notice(bench: Bench, url: str) -> str:
     """Queue a ping. Returns the delivery's id."""
     with bench.database.write() as session:
-        webhook = outbox.create(
+        webhook = webhooks.create(
             session, owner="local", url=url, subscriptions=("job.succeeded",), description="", now=now()
         )
         return outbox.queue(session, webhook, "ping", {}, now=now()).id

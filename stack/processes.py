@@ -1,6 +1,6 @@
-"""Starts processes, starts those again that die, and stops all of them. None outlives this process.
+"""Starts the processes of a stack, restarts those that die, and stops them. None outlives this process.
 
-Each part has a session of its own, so that Ctrl-C in the terminal reaches only us and parts stop in order.
+Each part has a session of its own, so that Ctrl-C in the terminal reaches only this process, and parts stop in order.
 """
 
 import os
@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack.faults import StackFault
+from infra.backoff import Backoff
+from stack.faults import StackError
 from stack.interrupts import Interrupts
 from workers.supervision import launch
 from workers.supervision.process import tail
 
 GRACE_SECONDS = 25.0
 STEADY_SECONDS = 60.0
-"""A part that lived this long has started well: its next restart waits no longer than its first."""
+"""After this time the back-off of a part begins again with its first pause."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 
 
@@ -31,12 +32,12 @@ class Part:
     process: subprocess.Popen[bytes]
     log: Path
     started_at: float
-    pause_seconds: float = FIRST_PAUSE_SECONDS
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
     due_at: float | None = field(default=None)
 
 
-class Keeper:
-    """The parts of a stack. Not thread-safe: parts end with the thread that started them."""
+class Processes:
+    """The processes of a stack. Not thread-safe: a process ends with the thread that started it."""
 
     def __init__(self, logs: Path, environment: Mapping[str, str], interrupts: Interrupts) -> None:
         logs.mkdir(parents=True, exist_ok=True)
@@ -46,33 +47,37 @@ class Keeper:
         self.parts: list[Part] = []
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start one more part."""
+        """Start a part."""
         log = self._logs / f"{name}.log"
-        with self._interrupts.held():  # a process that is not in the list would not be stopped
+        with (
+            self._interrupts.held()
+        ):  # an interrupt between start and append would leave a process that is never stopped
             self.parts.append(Part(name, command, self._spawn(command, log), log, time.monotonic()))
 
     def check(self) -> None:
-        """Raise ``StackFault`` if a part has ended; for the time before everything runs."""
+        """Raise ``StackError`` if a part has ended. Call it while the stack starts."""
         for part in self.parts:
             if part.process.poll() is not None:
-                raise StackFault(
+                raise StackError(
                     f"The {part.name} ended with code {part.process.returncode} while it was starting.",
                     f"Its log is {part.log}.",
                     tail(part.log),
                 )
 
-    def tend(self) -> list[str]:
-        """Start parts again that have died, each after a pause that doubles. Returns the names of those started."""
+    def restart_dead(self) -> list[str]:
+        """Restart parts that have died, each after the pause of its back-off.
+
+        Return the names of the restarted parts.
+        """
         restarted = []
         for part in self.parts:
             if part.process.poll() is None:
                 continue
             now = time.monotonic()
             if part.due_at is None:
-                steady = now - part.started_at > STEADY_SECONDS
-                part.pause_seconds = FIRST_PAUSE_SECONDS if steady else part.pause_seconds
-                part.due_at = now + part.pause_seconds
-                part.pause_seconds = min(2 * part.pause_seconds, LONGEST_PAUSE_SECONDS)
+                if now - part.started_at > STEADY_SECONDS:
+                    part.backoff.reset()
+                part.due_at = now + part.backoff.next_pause_seconds()
             elif now >= part.due_at:
                 with self._interrupts.held():
                     part.process = self._spawn(part.command, part.log)
@@ -81,7 +86,7 @@ class Keeper:
         return restarted
 
     def stop(self) -> None:
-        """Stop all parts, the newest first; by force when that takes long, or when a signal comes meanwhile."""
+        """Stop all parts, the newest first. Kill a part if it takes too long, or if another signal arrives."""
         before = self._interrupts.count
         while self.parts:
             part = self.parts[-1]
@@ -106,14 +111,14 @@ class Keeper:
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it is dead, without reaping it, so that its number is still its own."""
+    """Return whether a process has exited, without reaping it, so that its process id is not reused."""
     if process.returncode is not None:
         return True
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal a part and all that share its session's group, unless it was reaped: its number may be another's."""
+    """Signal the process group of a part, unless the part was reaped and its process id may be reused."""
     if process.returncode is None:
         try:
             os.killpg(process.pid, number)
