@@ -135,4 +135,4 @@ class Run:
 
     def probe(self) -> Inputs:
         """A few inputs to compare a file with its Keras model."""
-        return self.context.feed(self.context.data.test.x[: BATCH])
+        return self.context.feed(self.context.data.test.x[:BATCH])
