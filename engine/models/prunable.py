@@ -102,6 +102,20 @@ def prunable_kernels(model: Any) -> list[Kernel]:
     return list(found.values())
 
 
+def other_weights(model: Any) -> dict[str, Any]:
+    """The trainable matrices of a model that pruning leaves alone, by layer and variable: zeros in them are kept.
+
+    Biases and scales are left out, where a zero is an ordinary value.
+    """
+    pruned = {id(kernel.variable) for kernel in prunable_kernels(model)}
+    return {
+        f"{place.name}/{number}": variable
+        for place in places(model)
+        for number, variable in enumerate(place.layer.trainable_weights)
+        if len(variable.shape) > 1 and id(variable) not in pruned
+    }
+
+
 def output_layers(model: Any) -> set[int]:
     """Ids of the layers that make the model's outputs: the last ones with a kernel before each output."""
     found: set[int] = set()

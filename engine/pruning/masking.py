@@ -5,7 +5,7 @@ cannot revive a weight, there is no wrapper layer, and nothing needs stripping. 
 builds the training function, so ``Masks`` must be made before ``compile``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.checkpoint.sections import Section
 from engine.models.layout import Layout
-from engine.models.prunable import Kernel
+from engine.models.prunable import Kernel, other_weights, prunable_kernels
 
 
 class _Masked(keras.constraints.Constraint):  # type: ignore[misc]
@@ -30,8 +30,18 @@ class _Masked(keras.constraints.Constraint):  # type: ignore[misc]
 class Masks:
     """One mask per kernel, and per bias. They live as long as the job, so that no later training revives a weight."""
 
-    def __init__(self, kernels: Sequence[Kernel]) -> None:
-        """Watch these kernels; zeros that they have already count as cut."""
+    @classmethod
+    def of(cls, model: Any) -> "Masks":
+        """Masks for the kernels of a model that can be pruned; zeros in its other weights are kept too."""
+        return cls(prunable_kernels(model), other_weights(model))
+
+    def __init__(self, kernels: Sequence[Kernel], others: Mapping[str, Any] | None = None) -> None:
+        """Watch these kernels; zeros that they have already count as pruned.
+
+        Args:
+            kernels: what steps may prune.
+            others: further variables by name, whose zeros are kept and whose other values no step prunes.
+        """
         self._kernels = {kernel.name: kernel for kernel in kernels}
         self._masks: dict[str, Any] = {}
         self._bias_masks: dict[str, Any] = {}
@@ -40,6 +50,12 @@ class Masks:
             if kernel.bias is not None:
                 bias = _numpy(kernel.bias)  # of a unit without weights, 0 means that the unit is gone
                 self._bias_masks[name] = _watch(kernel.bias, kernel.alive(self.mask(name)) | (bias != 0))
+        self._others = dict(others or {})
+        self._kept: dict[str, Any] = {}
+        """The masks of other variables that have zeros."""
+        for name, variable in self._others.items():
+            if not (there := _numpy(variable) != 0).all():
+                self._kept[name] = _watch(variable, there)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,6 +98,18 @@ class Masks:
         bias.assign(values * alive)
         return values
 
+    def restore_zeros(self) -> None:
+        """Set the zeros of weights that no step prunes again, after training that did not know of them."""
+        for name, mask in self._kept.items():
+            self._others[name].assign(self._others[name] * mask)
+
+    def num_zeros(self) -> tuple[int, int]:
+        """Zeros in all watched weights, those included that no step prunes, and how many weights there are."""
+        masks = [*map(self.mask, self.names), *map(_numpy, self._kept.values())]
+        zeros = sum(mask.size - int(np.count_nonzero(mask)) for mask in masks)
+        dense = sum(int(np.prod(variable.shape)) for name, variable in self._others.items() if name not in self._kept)
+        return zeros, dense + sum(mask.size for mask in masks)
+
     def is_trainable(self, name: str) -> bool:
         """Whether training changes a kernel."""
         return bool(self._kernels[name].variable.trainable)
@@ -97,7 +125,8 @@ class Masks:
     def state_dict(self) -> Section:
         """All masks, of kernels and of biases, as they are."""
         kernels = {f"kernel/{name}": self.mask(name) for name in self._masks}
-        return kernels | {f"bias/{name}": _numpy(mask) != 0 for name, mask in self._bias_masks.items()}
+        biases = {f"bias/{name}": _numpy(mask) != 0 for name, mask in self._bias_masks.items()}
+        return kernels | biases | {f"kept/{name}": _numpy(mask) != 0 for name, mask in self._kept.items()}
 
     def load_state_dict(self, section: Section) -> None:
         """Load the masks of a model with the same kernels. The weights are not changed."""
@@ -105,6 +134,12 @@ class Masks:
             mask.assign(section[f"kernel/{name}"].astype(np.float32))
         for name, mask in self._bias_masks.items():
             mask.assign(section[f"bias/{name}"].astype(np.float32))
+        for name, variable in self._others.items():
+            kept = section.get(f"kept/{name}")
+            if name in self._kept:
+                self._kept[name].assign(np.ones(variable.shape, np.float32) if kept is None else kept)
+            elif kept is not None:
+                self._kept[name] = _watch(variable, kept)
 
     def sparsity(self, names: Sequence[str] | None = None) -> float:
         """Share of zeros in kernels together: in those named, else in all."""

@@ -92,8 +92,8 @@ def _solve(target: Target, equations: NormalEquations, masks: Masks, sparsity: f
     num_inputs = kernel.shape[1]
     dense = np.pad(kernel.astype(np.float64), ((0, 0), (0, int(target.has_bias_row)), (0, 0)))
     within = np.ones_like(dense, dtype=np.bool_)
-    if target.name in masks.names:
-        within[:, :num_inputs] = rows.grouped(target.layer, masks.mask(target.name))
+    pruned = target.name in masks.names
+    within[:, :num_inputs] = rows.grouped(target.layer, masks.mask(target.name)) if pruned else kernel != 0
     if sparsity > 0:
         choose = partial(_choose, target.name, num_inputs, within, sparsity, cut)
         solve = cut_whole_units if cut.whole_units else cut_and_solve
@@ -101,7 +101,7 @@ def _solve(target: Target, equations: NormalEquations, masks: Masks, sparsity: f
     else:
         found = cut_and_solve(equations, dense, within, None)
     weights = rows.ungrouped(target.layer, found[:, :num_inputs].astype(np.float32))
-    if target.name in masks.names:
+    if pruned:
         masks.set(target.name, weights)
     else:
         rows.weights_of(target.layer).assign(weights)

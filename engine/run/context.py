@@ -14,7 +14,6 @@ from engine.data.split import Dataset
 from engine.evaluation import measure
 from engine.export.export import Export
 from engine.models.predict import BATCH
-from engine.models.prunable import prunable_kernels
 from engine.objectives.objectives import Aim
 from engine.parts import Inputs
 from engine.pruning.masking import Masks
@@ -82,7 +81,7 @@ class Run:
         return Run(
             replace(self.context, recipe=recipe),
             model,
-            Masks(prunable_kernels(model)),
+            Masks.of(model),
             list(self.notes),
             suggestions=self.suggestions,
         )

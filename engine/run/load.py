@@ -15,7 +15,6 @@ from engine.evaluation.chance import check_baseline
 from engine.importers import load_model
 from engine.inspection import summary as model_summary
 from engine.models.predict import predict
-from engine.models.prunable import prunable_kernels
 from engine.notes import Notes
 from engine.objectives.objectives import Objectives, aim_of
 from engine.pruning.masking import Masks
@@ -28,6 +27,9 @@ from secateur.specs.sensitivity import SensitivityRecipe
 from secateur.specs.spec import Recipe
 from secateur.specs.sweep import SweepRecipe
 from secateur.validation.fit import check_fit
+
+BROUGHT = 0.01
+"""Share of zeros in an uploaded model's kernels from which the report mentions them."""
 
 
 def load(
@@ -91,7 +93,12 @@ def load(
         teacher_held_out=said[1] if said else None,
         checkpoint=checkpoint or Checkpoint(),
     )
-    masks = Masks(prunable_kernels(keras_model))
+    masks = Masks.of(keras_model)
+    zeros, total = masks.num_zeros()
+    if zeros > BROUGHT * total:
+        notes.append(
+            f"The uploaded model has {zeros:,} zeros in its kernels ({zeros / total:.0%}); every step keeps them."
+        )
     return Run(context, keras_model, masks, notes, suggestions=hint.suggestions if hint else ())
 
 

@@ -10,7 +10,6 @@ from engine.checkpoint.sections import Section, as_array, bytes_as_array, from_a
 from engine.export import saved_export
 from engine.importers import load_model
 from engine.models import model as models
-from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.model_state import load_model_state, model_state
 from engine.run.context import Run
@@ -46,7 +45,7 @@ def load_run_state(section: Section, run: Run) -> None:
     """Load the state into a job that was just loaded, or whose model has the same layers."""
     if STRUCTURE in section:
         run.model = _layers(section[STRUCTURE])
-        run.masks = Masks(prunable_kernels(run.model))
+        run.masks = Masks.of(run.model)
     load_model_state(section, run.model, run.masks)
     about = from_array(section["about"])
     run.targets, run.num_groups = about["targets"], about["num_groups"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from engine.arrays import Mask
 from engine.checkpoint.sections import as_array, from_array
-from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import plan as cuts_of
 from engine.run.context import Run
@@ -96,7 +95,7 @@ def resume_rounds(run: Run, rounds: ChannelRounds) -> int:
     rounds.alive = section["alive"]
     rounds.now = narrow(rounds.first, rounds.alive)
     run.model = rounds.now.trace.model
-    run.masks = Masks(prunable_kernels(run.model))
+    run.masks = Masks.of(run.model)
     load_run_state(section, run)
     return int(from_array(section["round"]))
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from engine.arrays import Mask
 from engine.inspection.summary import summarise
-from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.run.context import Run
 from engine.steps.channel_rounds import (
@@ -172,7 +171,7 @@ def _cut(
     rounds.now, rounds.alive = narrow(now, kept), kept
     small = rounds.now.trace.model
     assert small.count_params() == rounds.costs.params(kept), "what was planned was built"
-    masks = Masks(prunable_kernels(small))
+    masks = Masks.of(small)
     if step.reconstruct:
         notes = solve_readers(now, kept, small, masks, samples, lambda share: on_progress((1 + share) / 2))
     else:

@@ -133,6 +133,7 @@ def prune(run: Run, step: Prune, name: str, on_advance: Callable[[Advance], None
         sparsity=lambda: _sparsity(pruned, run.masks.names),
     )
     bring_back(pruned, run.model)
+    run.masks.restore_zeros()
     check_finite(run.model, name)
     for layer in run.masks.names:
         kernel = _kernel(pruned.layers[layer])
