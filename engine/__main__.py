@@ -154,7 +154,7 @@ def inspect(
     with stderr_to(Path(os.devnull)):
         reading = from_command(scale, declare or ())
         summary = inspect_dataset(file, reading) if _is_dataset(file, reading) else inspect_model(file)
-    tell(summary, to=console, as_json=as_json)
+    print_summary(summary, to=console, as_json=as_json)
 
 
 def _is_dataset(file: Path, reading: Reading) -> bool:
@@ -165,7 +165,7 @@ def _is_dataset(file: Path, reading: Reading) -> bool:
     return file.suffix.lower() in ACCEPTED["dataset"]
 
 
-def tell(summary: ModelSummary | DatasetSummary, *, to: Console, as_json: bool = False) -> None:
+def print_summary(summary: ModelSummary | DatasetSummary, *, to: Console, as_json: bool = False) -> None:
     """Print a summary: tables for a model in a terminal, JSON otherwise, so that a script need not ask for it."""
     if isinstance(summary, ModelSummary) and to.is_terminal and not as_json:
         to.print(model_table(summary))

@@ -9,7 +9,7 @@ from secateur.errors import InputShapeMismatch
 
 
 @contextmanager
-def samples_blamed() -> Iterator[None]:
+def attribute_errors_to_samples() -> Iterator[None]:
     """Turn TensorFlow's word for an impossible input into one that a user understands.
 
     Raises:

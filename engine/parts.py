@@ -61,7 +61,7 @@ def arrays_of(inputs: Inputs) -> tuple[Array, ...]:
     return inputs.each if isinstance(inputs, Parts) else (inputs,)
 
 
-def given(inputs: Any) -> Any:
+def as_model_input(inputs: Any) -> Any:
     """What Keras takes: the array of one input, a list for several. Tensors pass as they are."""
     return list(inputs.each) if isinstance(inputs, Parts) else inputs
 
@@ -74,30 +74,30 @@ def output_names(model: Any) -> tuple[str, ...]:
     )
 
 
-def said_by(model: Any, said: Any) -> Outputs:
+def named_outputs(model: Any, said: Any) -> Outputs:
     """What a model said as arrays, by the names of its outputs where there are several."""
     if not isinstance(said, list | tuple):
         return np.asarray(said)
-    return side_by_side(output_names(model), [np.asarray(array) for array in said])
+    return by_output(output_names(model), [np.asarray(array) for array in said])
 
 
-def side_by_side(names: Sequence[str], arrays: Sequence[Array]) -> Array | Parts[Array]:
+def by_output(names: Sequence[str], arrays: Sequence[Array]) -> Array | Parts[Array]:
     """One array as it is, several as parts.
 
-    >>> side_by_side(("a",), [np.array([1, 2])])
+    >>> by_output(("a",), [np.array([1, 2])])
     array([1, 2])
     """
     return arrays[0] if len(arrays) == 1 else Parts(tuple(names), tuple(arrays))
 
 
-def behind_one_another(pieces: Iterable[Inputs]) -> Inputs:
+def concatenated(pieces: Iterable[Inputs]) -> Inputs:
     """Pieces of the same kind as one, in their order.
 
     >>> pieces = [Parts(("a", "b"), (np.array([1]), np.array([2])))] * 2
-    >>> behind_one_another(pieces).each
+    >>> concatenated(pieces).each
     (array([1, 1]), array([2, 2]))
     """
     found = list(pieces)
     names = found[0].names if isinstance(found[0], Parts) else ("",)
     columns = zip(*map(arrays_of, found), strict=True)
-    return side_by_side(names, [np.concatenate(column) for column in columns])
+    return by_output(names, [np.concatenate(column) for column in columns])

@@ -101,7 +101,7 @@ def speeds(model: Path, data: Path) -> dict[str, float]:
     import keras
 
     from engine.data.feed import Feed, training_batches
-    from engine.data.order import Order
+    from engine.data.order import SampleOrder
     from engine.data.read import read
     from engine.data.rows import Rows
     from secateur.specs.reading import Reading
@@ -113,7 +113,7 @@ def speeds(model: Path, data: Path) -> dict[str, float]:
     for _ in range(2):
         for name, x in (("streamed", train.x), ("in_memory", train.x[:])):
             network = keras.models.load_model(model)
-            batches = training_batches(feed, x, train.y, order=Order(len(x), 128, seed=0))
+            batches = training_batches(feed, x, train.y, order=SampleOrder(len(x), 128, seed=0))
             network.fit(batches.take(4), verbose=0)  # compiles
             began = time.monotonic()
             network.fit(batches, verbose=0)

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from engine.arrays import Array
-from engine.data.order import Order, asked_each_time
+from engine.data.order import SampleOrder, asked_each_time
 from engine.data.rows import Samples, Stored, stored_parts
 from engine.parts import Inputs, Outputs, Parts, arrays_of
 from secateur.reports.summaries import TensorInfo
@@ -113,7 +113,7 @@ class Feeds:
             yield self(samples[start : start + size])
 
 
-def training_batches(feed: Feeding, x: Samples, y: Outputs, *, order: Order) -> Any:
+def training_batches(feed: Feeding, x: Samples, y: Outputs, *, order: SampleOrder) -> Any:
     """A split as ``tf.data``, each time in the order of the epoch that ``order`` stands at.
 
     Only places are shuffled, so that every order is equally likely however large the samples are; a batch reads its

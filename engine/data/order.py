@@ -13,7 +13,7 @@ from engine.arrays import Array
 
 
 @dataclass
-class Order:
+class SampleOrder:
     """The orders of a training. ``epoch`` is set when one begins; datasets ask when an iteration over them begins."""
 
     num_samples: int
@@ -25,7 +25,7 @@ class Order:
     def places(self) -> Array:
         """The samples' places in the order of this epoch, every order equally likely.
 
-        >>> Order(5, 2, seed=7).places(), Order(5, 2, seed=7, epoch=1).places()
+        >>> SampleOrder(5, 2, seed=7).places(), SampleOrder(5, 2, seed=7, epoch=1).places()
         (array([2, 0, 4, 1, 3]), array([3, 0, 2, 1, 4]))
         """
         return np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)

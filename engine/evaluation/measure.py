@@ -9,8 +9,8 @@ from engine.data.rows import Samples
 from engine.export import litert, tflite_file
 from engine.export.export import Export
 from engine.models.predict import BATCH, predict
-from engine.objectives.objectives import Aim, Objectives
-from engine.parts import Inputs, Outputs, Parts, behind_one_another
+from engine.objectives.objectives import AnyObjective, Objectives
+from engine.parts import Inputs, Outputs, Parts, concatenated
 from secateur.reports.report import Quality, Variant
 
 AT_ONCE = 2 * BATCH
@@ -19,10 +19,10 @@ AT_ONCE = 2 * BATCH
 
 def outputs_of(model: Any, feed: Feeding, samples: Samples) -> Outputs:
     """Outputs of a Keras model for all stored samples, in order; inputs are made a few batches at a time."""
-    return behind_one_another(predict(model, inputs) for inputs in feed.batches(samples, AT_ONCE))
+    return concatenated(predict(model, inputs) for inputs in feed.batches(samples, AT_ONCE))
 
 
-def quality(aim: Aim, labels: Outputs, outputs: Outputs, original: Outputs) -> Quality:
+def quality(aim: AnyObjective, labels: Outputs, outputs: Outputs, original: Outputs) -> Quality:
     """The metric of a file over a split.
 
     Args:
@@ -39,7 +39,7 @@ def quality(aim: Aim, labels: Outputs, outputs: Outputs, original: Outputs) -> Q
     )
 
 
-def qualities(objective: Aim, labels: Outputs, outputs: Outputs, original: Outputs) -> dict[str, Quality]:
+def qualities(objective: AnyObjective, labels: Outputs, outputs: Outputs, original: Outputs) -> dict[str, Quality]:
     """The same for each output that has labels, of a model with several."""
     if not isinstance(objective, Objectives):
         return {}

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Sequence
 
 from engine.evaluation import measure
-from engine.objectives.objectives import Aim, Objectives
+from engine.objectives.objectives import AnyObjective, Objectives
 from engine.parts import Outputs, Parts
 from secateur.reports.report import OutputQuality, Quality
 from secateur.specs.metrics import in_words
 from secateur.text import words
 
 
-def table(aim: Aim, labels: Outputs, baseline: measure.Baseline, outputs: Outputs) -> tuple[OutputQuality, ...]:
+def table(
+    aim: AnyObjective, labels: Outputs, baseline: measure.Baseline, outputs: Outputs
+) -> tuple[OutputQuality, ...]:
     """Every output before and after; nothing for a model with one.
 
     Args:

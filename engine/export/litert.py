@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from engine.arrays import Array
 from engine.models import portable
-from engine.parts import Inputs, Outputs, Parts, arrays_of, behind_one_another, output_names, side_by_side
+from engine.parts import Inputs, Outputs, Parts, arrays_of, by_output, concatenated, output_names
 from secateur.errors import ConversionFailed
 from secateur.reports.report import Latency
 from secateur.specs.spec import Scheme
@@ -126,11 +126,11 @@ class Runner:
             self._interpreter.set_tensor(details["index"], array)
         self._interpreter.invoke()
         found = [np.array(self._interpreter.get_tensor(details["index"])) for details in self._outputs]
-        return side_by_side(self._names, found)
+        return by_output(self._names, found)
 
     def predict(self, batches: Iterable[Inputs]) -> Outputs:
         """Outputs for all batches, in order, as one array."""
-        return behind_one_another(outputs for batch in batches for outputs in self._outputs_of(batch))
+        return concatenated(outputs for batch in batches for outputs in self._outputs_of(batch))
 
     def _outputs_of(self, batch: Inputs) -> list[Outputs]:
         """Outputs for a batch in one run, or sample by sample if the file does not take several."""

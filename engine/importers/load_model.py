@@ -10,7 +10,7 @@ import numpy as np
 from engine.importers import read
 from engine.importers.read import Loaded
 from engine.importers.standard_form import standard_form
-from engine.models.model import plain
+from engine.models.model import float32_model
 from secateur.errors import ModelUnreadable, SecateurError
 
 
@@ -48,4 +48,4 @@ def load(path: Path) -> Loaded:
                 f"Weight {variable.path!r} holds NaN or infinity.", suggestions=["Train the model again; it diverged."]
             )
     model, notes = standard_form(model)
-    return replace(loaded, model=plain(model), notes=(*loaded.notes, *notes))
+    return replace(loaded, model=float32_model(model), notes=(*loaded.notes, *notes))

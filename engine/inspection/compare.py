@@ -34,7 +34,7 @@ def compared(loaded: Loaded, path: Path) -> str | None:
     except Exception as fault:  # noqa: BLE001 - tf_keras raises every kind; that it cannot is no fault of the model
         reason = str(fault).strip().splitlines()
         return f"not compared: tf_keras cannot run it ({reason[0][:160] if reason else type(fault).__name__})"
-    return judged(difference, "tf_keras", loaded.model)
+    return comparison_in_words(difference, "tf_keras", loaded.model)
 
 
 def _with_signature(model: Any, path: Path) -> str:
@@ -49,10 +49,12 @@ def _with_signature(model: Any, path: Path) -> str:
     if not set(wanted) <= set(theirs) or len(wanted) != len(theirs):
         return f"not compared: the serving signature calls its outputs {', '.join(sorted(theirs))[:100]}"
     ours = keras.tree.flatten(model(inputs[0] if len(inputs) == 1 else inputs, training=False))
-    return judged(outputs_difference(ours, [theirs[name] for name in wanted]), "its serving signature", model)
+    return comparison_in_words(
+        outputs_difference(ours, [theirs[name] for name in wanted]), "its serving signature", model
+    )
 
 
-def judged(difference: float, other: str, model: Any) -> str:
+def comparison_in_words(difference: float, other: str, model: Any) -> str:
     """The difference in words. Raises: TranslationDisagrees: it is too large."""
     if difference == float("inf"):
         return f"not compared: outputs on random inputs are not finite, in ours or in {other}"

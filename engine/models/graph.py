@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.parts import Inputs, given
+from engine.parts import Inputs, as_model_input
 
 MAX_FRONTIER_BYTES = 2**30
 """What the activations kept at a frontier may take; without room, they are computed again for each layer."""
@@ -80,14 +80,14 @@ def graph_of(model: Any) -> Graph:
         return Graph((), (), ())
     slots = {id(tensor): number for number, tensor in enumerate(functional.inputs)}
     inputs = tuple(slots.values())
-    book = _Book(len(slots), {slots[id(tensor)]: tuple(tensor.shape) for tensor in functional.inputs})
+    book = _Slots(len(slots), {slots[id(tensor)]: tuple(tensor.shape) for tensor in functional.inputs})
     calls = tuple(_calls(functional, slots, book))
     outputs = tuple(slots[id(tensor)] for tensor in functional.outputs)
     return Graph(inputs, calls, outputs, book.shapes, tuple(book.entries))
 
 
 @dataclass
-class _Book:
+class _Slots:
     """What is known over all nested models: free slots, shapes, and where nested models begin."""
 
     free: int
@@ -106,7 +106,7 @@ def _functional(model: Any) -> Any | None:
     return inner if hasattr(inner, "_nodes_by_depth") else None
 
 
-def _calls(functional: Any, slots: dict[int, int], book: _Book) -> Iterator[Call]:
+def _calls(functional: Any, slots: dict[int, int], book: _Slots) -> Iterator[Call]:
     """Calls of one model; ``slots`` knows its inputs and learns its other tensors."""
     for depth in sorted(functional._nodes_by_depth, reverse=True):
         for node in functional._nodes_by_depth[depth]:
@@ -202,7 +202,7 @@ class Walk:
 
 def _standard(functional: Any, batch: Inputs) -> list[Any]:
     """A batch in the type and rank that the model itself would give it."""
-    return list(functional._standardize_inputs(given(batch)))
+    return list(functional._standardize_inputs(as_model_input(batch)))
 
 
 def _num_bytes(values: dict[int, Any]) -> int:

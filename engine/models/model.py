@@ -9,7 +9,7 @@ import keras
 from engine.models.prunable import places
 
 
-def plain(model: Any) -> Any:
+def float32_model(model: Any) -> Any:
     """The same network in float32 and with bare inputs and outputs: what LiteRT, masks and measurements need."""
     config = model.get_compile_config()
     if any(place.layer.compute_dtype != "float32" for place in places(model) if place.layer.weights):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from engine.faults import samples_blamed
-from engine.parts import Inputs, Outputs, given, said_by
+from engine.faults import attribute_errors_to_samples
+from engine.parts import Inputs, Outputs, as_model_input, named_outputs
 
 BATCH = 256
 """Samples that are computed at a time."""
@@ -11,5 +11,5 @@ BATCH = 256
 
 def predict(model: Any, inputs: Inputs) -> Outputs:
     """Outputs of a Keras model."""
-    with samples_blamed():
-        return said_by(model, model.predict(given(inputs), batch_size=BATCH, verbose=0))
+    with attribute_errors_to_samples():
+        return named_outputs(model, model.predict(as_model_input(inputs), batch_size=BATCH, verbose=0))

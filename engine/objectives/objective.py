@@ -110,7 +110,7 @@ class Objective:
         powers = np.exp(flat - flat.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
-    def goodness(self, labels: Array, outputs: Array) -> float:
+    def score_to_maximize(self, labels: Array, outputs: Array) -> float:
         """The same, turned so that higher is better whatever the metric."""
         return self.score(labels, outputs) * (1.0 if self.higher_is_better else -1.0)
 

@@ -1,7 +1,7 @@
-"""What is wanted of a model with several outputs: of each its own loss and metric, and one whose metric counts.
+"""Losses and metrics of a model with several outputs, of which one is evaluated.
 
-Whoever measures a model under way asks an ``Aim`` for the objective that is judged and for its part of the outputs, and
-need not know how many there are.
+Code that measures a model asks an ``AnyObjective`` for the objective of the evaluated output and for its part of the
+outputs, so that it works for any number of outputs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +105,7 @@ class Objectives:
         return {"loss": losses, "loss_weights": weights}
 
 
-class Aim(Protocol):
+class AnyObjective(Protocol):
     """What is wanted of a model: an ``Objective`` where it has one output, else ``Objectives``."""
 
     @property
@@ -143,12 +143,14 @@ class Aim(Protocol):
         """Labels in the form that the loss takes."""
 
 
-def judged_name(aim: Aim) -> str:
+def judged_name(aim: AnyObjective) -> str:
     """Of the output that is judged; empty where there is one."""
     return aim.judged if isinstance(aim, Objectives) else ""
 
 
-def aim_of(model: Any, names: Sequence[str], kinds: Mapping[str, LabelKind], wanted: spec.Objective) -> Aim:
+def objective_of(
+    model: Any, names: Sequence[str], kinds: Mapping[str, LabelKind], wanted: spec.Objective
+) -> AnyObjective:
     """What is wanted of a model.
 
     Args:

@@ -9,7 +9,7 @@ import keras
 
 from engine.checkpoint.sections import Checkpoint
 from engine.evaluation import measure
-from engine.faults import samples_blamed
+from engine.faults import attribute_errors_to_samples
 from engine.pipeline.clock import Clock
 from engine.pipeline.preflight import check_steps
 from engine.pipeline.report import make_report
@@ -105,7 +105,7 @@ def carry_out(run: Run, before: measure.Baseline, *, out: Path, clock: Clock, kn
     known = [out / layer_sensitivity.FILE.name, *known]
     for number, (name, step) in list(enumerate(zip(names, steps, strict=True)))[done:]:
         keras.utils.set_random_seed(run.context.recipe.seed)  # independent of earlier steps and of the process
-        with clock.step(name) as message, step_checkpoint(run, number, out), samples_blamed():
+        with clock.step(name) as message, step_checkpoint(run, number, out), attribute_errors_to_samples():
             match step:
                 case Prune():
                     advance = clock.advance(name)

@@ -14,7 +14,7 @@ from engine.models.following_batchnorm import batchnorm_behind
 from engine.models.graph import Walk, graph_of
 from engine.models.layout import Layout, depthwise_half
 from engine.models.prunable import SEPARABLE, Kernel, num_groups
-from engine.parts import Inputs, Outputs, given
+from engine.parts import Inputs, Outputs, as_model_input
 
 Batch = tuple[Inputs, Outputs]
 """Model inputs, and labels as the loss takes them."""
@@ -36,7 +36,7 @@ class Observer:
         for x, y in self.batches():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                loss = keras.ops.mean(self.loss(y, self.model(given(x), training=False)))
+                loss = keras.ops.mean(self.loss(y, self.model(as_model_input(x), training=False)))
             found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             yield {
                 kernel.name: kernel.layout.matrix(np.asarray(gradient))

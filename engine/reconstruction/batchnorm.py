@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from engine.models.prunable import places
-from engine.parts import Inputs, given
+from engine.parts import Inputs, as_model_input
 
 MAX_BATCHES = 60
 
@@ -64,7 +64,7 @@ def reestimate(model: Any, batches: Iterable[Inputs], *, forward: Forward | None
         for layer in layers:
             layer.trainable = True  # a frozen one would run in inference mode and keep its statistics
         for seen, batch in enumerate(batches):
-            forward(given(batch), tf.constant(seen / (seen + 1), tf.float32))
+            forward(as_model_input(batch), tf.constant(seen / (seen + 1), tf.float32))
     finally:
         for layer, momentum, trainable in zip(layers, momenta, frozen, strict=True):
             layer.momentum, layer.trainable = momentum, trainable

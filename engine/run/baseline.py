@@ -13,7 +13,7 @@ from engine.evaluation import measure
 from engine.export import saved_export
 from engine.export.export import check_same, export
 from engine.objectives.objectives import judged_name
-from engine.parts import arrays_of, output_names, side_by_side
+from engine.parts import arrays_of, by_output, output_names
 from engine.run.context import Run
 from secateur.protocol.progress import ProducedFile
 from secateur.reports.report import Quality, Variant
@@ -53,7 +53,7 @@ def from_state_dict(run: Run, section: Section) -> measure.Baseline | None:
         return measure.Baseline(
             saved_export.from_state_dict(run.model, section),
             Quality.model_validate(about["quality"]),
-            side_by_side(names, [section[f"outputs_{place}"] for place in range(len(names))]),
+            by_output(names, [section[f"outputs_{place}"] for place in range(len(names))]),
             {name: Quality.model_validate(each) for name, each in about["by_output"].items()},
         )
     except (KeyError, TypeError, ValueError):  # not a section that we wrote

@@ -14,7 +14,7 @@ from engine.data.split import Dataset
 from engine.evaluation import measure
 from engine.export.export import Export
 from engine.models.predict import BATCH
-from engine.objectives.objectives import Aim
+from engine.objectives.objectives import AnyObjective
 from engine.parts import Inputs
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Batch, Observer
@@ -41,7 +41,7 @@ class RunContext:
     recipe: Recipe
     data: Dataset
     feed: Feeding
-    objective: Aim
+    objective: AnyObjective
     learning_rate: float
     """The learning rate that the uploaded model was trained with, or a default."""
     teacher: Array | None = None
@@ -128,7 +128,7 @@ class Run:
         def quality() -> float:
             outputs = measure.outputs_of(self.model, self.context.feed, held_out.x)
             aim = self.context.objective
-            return aim.head.goodness(aim.of(held_out.y), aim.of(outputs))
+            return aim.head.score_to_maximize(aim.of(held_out.y), aim.of(outputs))
 
         reestimate_if_better(self.model, inputs, judge=quality)
 

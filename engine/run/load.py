@@ -16,7 +16,7 @@ from engine.importers import load_model
 from engine.inspection import summary as model_summary
 from engine.models.predict import predict
 from engine.notes import Notes
-from engine.objectives.objectives import Objectives, aim_of
+from engine.objectives.objectives import Objectives, objective_of
 from engine.pruning.masking import Masks
 from engine.run.context import Run, RunContext
 from engine.training.distillation import asks
@@ -63,7 +63,7 @@ def load(
     data = split(contents, validation_share=recipe.data.validation_share, seed=recipe.seed)
     feed = feeding_of(summary.inputs, recipe.data.scale or reading.scale)
     kinds = contents.label_kinds or {"": contents.label_kind}
-    objective = aim_of(keras_model, outputs, kinds, recipe.objective)
+    objective = objective_of(keras_model, outputs, kinds, recipe.objective)
     fail = recipe.on_chance_baseline == "fail"
     hint = check_baseline(
         lambda x: objective.of(predict(keras_model, x)),

@@ -164,15 +164,15 @@ class Bench:
         """The metric, with BatchNorm re-estimated on training batches if that improves it."""
         scores: list[float] = []
 
-        def goodness() -> float:
-            scores.append(self.run.context.objective.head.goodness(self.y, _outputs(self.run, self.x)))
+        def score_to_maximize() -> float:
+            scores.append(self.run.context.objective.head.score_to_maximize(self.y, _outputs(self.run, self.x)))
             return scores[-1]
 
         batches = self.run.context.feed.batches(
             _training_samples(self.run), self.run.context.recipe.training.batch_size
         )
-        reestimate_if_better(self.run.model, batches, judge=goodness, forward=self.forward)
-        best = max(scores or [goodness()])
+        reestimate_if_better(self.run.model, batches, judge=score_to_maximize, forward=self.forward)
+        best = max(scores or [score_to_maximize()])
         return best if self.run.context.objective.higher_is_better else -best
 
 

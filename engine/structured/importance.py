@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.arrays import Array
-from engine.parts import Inputs, Outputs, given
+from engine.parts import Inputs, Outputs, as_model_input
 from engine.pruning.criterion import bn_scale, fpgm, l1_norm, l2_norm, taylor_of_units
 from engine.pruning.observe import Batch
 from engine.structured.coupling import Dim, Role
@@ -64,7 +64,7 @@ def _gradients(model: Any, variables: Sequence[Any], loss: Any, x: Inputs, y: Ou
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
-        found = keras.ops.mean(loss(y, model(given(x), training=False)))
+        found = keras.ops.mean(loss(y, model(as_model_input(x), training=False)))
     gradients = tape.gradient(found, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in gradients]  # an embedding's has used rows only
 

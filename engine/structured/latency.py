@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from engine.checkpoint.sections import Section, as_array, from_array
 from engine.export import litert
 from engine.models.graph import graph_of
-from engine.parts import Inputs, side_by_side
+from engine.parts import Inputs, by_output
 from engine.structured.layer_timing import Dim, Row, full, rows_of
 from secateur.errors import ConversionFailed
 from secateur.specs.spec import Scheme
@@ -210,7 +210,7 @@ def _noise(model: Any) -> Inputs:
         size = (4, *(size or 1 for size in tensor.shape[1:]))
         values = np.random.default_rng(0).normal(size=size) if "float" in tensor.dtype else np.zeros(size)
         drawn.append(values.astype(tensor.dtype))
-    return side_by_side([tensor.name for tensor in model.inputs], drawn)
+    return by_output([tensor.name for tensor in model.inputs], drawn)
 
 
 def _narrow(size: int, step: int) -> int:

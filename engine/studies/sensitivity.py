@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.checkpoint.sections import Checkpoint, bytes_as_array
 from engine.evaluation.host import host
-from engine.faults import samples_blamed
+from engine.faults import attribute_errors_to_samples
 from engine.inspection import summary
 from engine.pipeline.runner import Runner
 from engine.run.context import Run
@@ -71,7 +71,7 @@ def measure_sensitivity(
 
     with (
         clock.step("sensitivity") as message,
-        samples_blamed(),
+        attribute_errors_to_samples(),
         runner.saving(curves=lambda: {"file": bytes_as_array(file.read_bytes())}),
     ):
         cutting, listen = choose(run, recipe.prune), clock.advance("sensitivity")

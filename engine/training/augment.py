@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from engine.data.order import Order, asked_each_time
+from engine.data.order import SampleOrder, asked_each_time
 from secateur.specs.training import Augment
 
 
-def augmented(batches: Any, augment: Augment, *, order: Order) -> Any:
+def augmented(batches: Any, augment: Augment, *, order: SampleOrder) -> Any:
     """Batches with augmented images; the other elements of the tuples stay unchanged.
 
     Args:

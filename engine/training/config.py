@@ -86,7 +86,7 @@ SHAPES: Final[Mapping[RateSchedule, Callable[[float], float]]] = {
 class EpochScore:
     """The score of an epoch on held-out samples: the metric first, then the loss."""
 
-    goodness: float
+    score_to_maximize: float
     """The metric, negated if lower is better."""
     loss: float
 
@@ -97,7 +97,7 @@ class EpochScore:
         >>> EpochScore(0.9, 0.4).beats(best), EpochScore(0.9, 0.5).beats(best), EpochScore(0.8, 0.1).beats(None)
         (True, False, True)
         """
-        return other is None or (self.goodness, -self.loss) > (other.goodness, -other.loss)
+        return other is None or (self.score_to_maximize, -self.loss) > (other.score_to_maximize, -other.loss)
 
 
 class EpochSelection:
@@ -130,9 +130,9 @@ class EpochSelection:
         self._last = epoch
         if step < self._since:
             return False
-        goodness = 0.0 if self._by_loss else self._sign * float(logs["val_metric"])
-        score = EpochScore(goodness, float(logs["val_loss"]))
-        if np.isfinite((score.goodness, score.loss)).all() and score.beats(self.best_score):
+        score_to_maximize = 0.0 if self._by_loss else self._sign * float(logs["val_metric"])
+        score = EpochScore(score_to_maximize, float(logs["val_loss"]))
+        if np.isfinite((score.score_to_maximize, score.loss)).all() and score.beats(self.best_score):
             self.best, self.best_score = epoch, score
             return True
         patience, best = self._config.patience, self.best

@@ -7,7 +7,7 @@ from typing import Any
 from engine.checkpoint.sections import Checkpoint
 from engine.data.feed import Feeding
 from engine.data.split import Dataset
-from engine.objectives.objectives import Aim
+from engine.objectives.objectives import AnyObjective
 from engine.pruning.masking import Masks
 from engine.pruning.schedule import Cut
 from engine.training.config import TrainingConfig
@@ -48,7 +48,7 @@ class TrainingContext:
     model: Any
     data: Dataset
     feed: Feeding
-    objective: Aim
+    objective: AnyObjective
     masks: Masks
     config: TrainingConfig
     training: Training

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from engine.data.feed import ordered_batches, training_batches
-from engine.data.order import Order
-from engine.faults import samples_blamed
-from engine.objectives.objectives import Aim, Objectives
-from engine.parts import said_by
+from engine.data.order import SampleOrder
+from engine.faults import attribute_errors_to_samples
+from engine.objectives.objectives import AnyObjective, Objectives
+from engine.parts import named_outputs
 from engine.training.augment import augmented
 from engine.training.callbacks import (
     BestWeightsCallback,
@@ -136,7 +136,7 @@ def _compiled(context: TrainingContext) -> Iterator[None]:
         model.compile_from_config(own)
 
 
-def _compile(model: Any, objective: Aim, distillation: Distillation | None, optimizer: Any) -> None:
+def _compile(model: Any, objective: AnyObjective, distillation: Distillation | None, optimizer: Any) -> None:
     if isinstance(objective, Objectives):
         model.compile(optimizer=optimizer, **objective.compiling(), jit_compile=False)
         return
@@ -160,10 +160,10 @@ def fit(context: TrainingContext, callbacks: Sequence[Any], *, epochs: range) ->
     held_out = ordered_batches(feed, validation.x, rows, batch_size=max(training.batch_size, 256))
 
     def measure(epoch: int, logs: dict[str, Any]) -> None:
-        outputs = model.predict(held_out, verbose=0)
-        logs["val_metric"] = objective.head.score(objective.of(validation.y), objective.of(said_by(model, outputs)))
+        outputs = named_outputs(model, model.predict(held_out, verbose=0))
+        logs["val_metric"] = objective.head.score(objective.of(validation.y), objective.of(outputs))
 
-    order = Order(len(context.data.train), training.batch_size, context.seed)
+    order = SampleOrder(len(context.data.train), training.batch_size, context.seed)
 
     def start_epoch(epoch: int, logs: Any = None) -> None:
         order.epoch = epoch
@@ -171,7 +171,7 @@ def fit(context: TrainingContext, callbacks: Sequence[Any], *, epochs: range) ->
     library = keras if isinstance(model, keras.Model) else import_module("tf_keras")
     hook = library.callbacks.LambdaCallback
     metered = isinstance(objective, Objectives) or objective.head.keras_metric() is None
-    with samples_blamed():
+    with attribute_errors_to_samples():
         model.fit(
             _batches(context, order),
             epochs=epochs.stop,
@@ -187,7 +187,7 @@ def fit(context: TrainingContext, callbacks: Sequence[Any], *, epochs: range) ->
         )
 
 
-def _batches(context: TrainingContext, order: Order) -> Any:
+def _batches(context: TrainingContext, order: SampleOrder) -> Any:
     """Training batches: inputs, the rows that the loss takes, and the sample weights if classes are weighted."""
     feed, objective, training = context.feed, context.objective, context.training
     distillation, train_split = context.distillation, context.data.train

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.data.feed import Feed, ordered_batches, training_batches
-from engine.data.order import Order
+from engine.data.order import SampleOrder
 from engine.data.rows import Rows, scratch_file
 from secateur.specs.scale import MeanDeviation
 
@@ -49,7 +49,7 @@ def test_training_sees_what_measuring_sees_each_sample_once_an_epoch() -> None:
     x = np.arange(40, dtype=np.uint8).reshape(10, 4)
     feed = Feed("1/255", (4, 1), "float32")
 
-    order = Order(10, 4, seed=3)
+    order = SampleOrder(10, 4, seed=3)
     batches = training_batches(feed, x, np.arange(10), order=order)
     first = [(inputs.numpy(), labels.numpy()) for inputs, labels in batches]
     order.epoch = 1
@@ -69,7 +69,7 @@ def test_an_epoch_has_the_same_order_whatever_was_read_before() -> None:
     feed = Feed("none", (4,), "float32")
 
     def orders(epochs: list[int]) -> dict[int, list[float]]:
-        order = Order(10, 4, seed=3)
+        order = SampleOrder(10, 4, seed=3)
         batches = training_batches(feed, x, np.arange(10), order=order)
         next(iter(batches))  # as Keras does to see shapes
         found = {}

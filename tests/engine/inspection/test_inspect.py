@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from engine.__main__ import app, tell
+from engine.__main__ import app, print_summary
 from engine.inspection.inspect import inspect_dataset, inspect_model
 from engine.inspection.summary import summarise
 from secateur.reports.summaries import ModelSummary
@@ -27,7 +27,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shown(summary: ModelSummary, *, in_terminal: bool, as_json: bool = False) -> str:
     console = Console(file=io.StringIO(), width=120, force_terminal=in_terminal, color_system=None)
-    tell(summary, to=console, as_json=as_json)
+    print_summary(summary, to=console, as_json=as_json)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -62,7 +62,7 @@ def test_a_data_set_is_told_as_json_everywhere(tmp_path: Path) -> None:
     (tmp_path / "data.npz").write_bytes(good_npz())
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
 
-    tell(inspect_dataset(tmp_path / "data.npz", Reading()), to=console)
+    print_summary(inspect_dataset(tmp_path / "data.npz", Reading()), to=console)
 
     assert json.loads(console.file.getvalue())["format"] == "npz"  # type: ignore[attr-defined]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.data.feed import Feed, Feeds, ordered_batches, training_batches
-from engine.data.order import Order
+from engine.data.order import SampleOrder
 from engine.data.rows import Rows, scratch_file
 from engine.export import litert
 from engine.models.predict import predict
@@ -168,7 +168,7 @@ def test_training_sees_what_measuring_sees_of_every_input() -> None:
     feeds = Feeds((Feed("1/255", (4,), "float32"), Feed("none", (1,), "int32")))
     samples = Parts(("pixels", "words"), (pixels, rows))
 
-    shuffled = list(training_batches(feeds, samples, np.arange(10), order=Order(10, 4, seed=3)))
+    shuffled = list(training_batches(feeds, samples, np.arange(10), order=SampleOrder(10, 4, seed=3)))
     ordered = list(ordered_batches(feeds, samples, np.arange(10), batch_size=4))
 
     fed = feeds(samples[:])

@@ -12,7 +12,7 @@ from engine.export import litert
 from engine.importers.load_model import load_model
 from engine.inspection.summary import summarise
 from engine.models.predict import predict
-from engine.objectives.objectives import Objectives, aim_of
+from engine.objectives.objectives import Objectives, objective_of
 from engine.parts import Parts
 from engine.pipeline.compress import compress
 from engine.run import baseline
@@ -198,7 +198,7 @@ def test_losses_and_weights_come_from_the_compile_config_unless_they_are_given()
     kinds: Any = {"light": "values", "bar": "classes"}
     wanted = Objective.model_validate({"outputs": {"light": {"loss": "mean_squared_error", "weight": 0.5}}})
 
-    own, given = (aim_of(make_model(), ("light", "bar"), kinds, each) for each in (Objective(), wanted))
+    own, given = (objective_of(make_model(), ("light", "bar"), kinds, each) for each in (Objective(), wanted))
 
     assert isinstance(own, Objectives)
     assert isinstance(given, Objectives)
@@ -213,7 +213,7 @@ def test_losses_and_weights_come_from_the_compile_config_unless_they_are_given()
 
 
 def test_the_loss_is_the_weighted_sum_of_the_losses_of_outputs_with_labels() -> None:
-    aim = aim_of(make_model(), ("light", "bar"), {"light": "values"}, Objective())
+    aim = objective_of(make_model(), ("light", "bar"), {"light": "values"}, Objective())
     labels = aim.encode(Parts(("light",), (np.zeros((2, 4), np.float32),)))
 
     total = aim.loss(labels, [np.full((2, 4), 0.5, np.float32), np.full((2, 4), 0.25, np.float32)])
@@ -238,7 +238,7 @@ def test_outputs_that_come_by_key_come_in_order(tmp_path: Path) -> None:
     said = predict(loaded, Parts(("alpha", "zeta"), (np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32))))
     assert isinstance(said, Parts)
     assert said.named("both").tolist() == [[1.0, 1.0]]
-    aim = aim_of(loaded, ("same", "both"), {"same": "values", "both": "values"}, Objective())
+    aim = objective_of(loaded, ("same", "both"), {"same": "values", "both": "values"}, Objective())
     assert [each.loss_name for each in aim.all] == ["mean_absolute_error", "mean_squared_error"]
 
 

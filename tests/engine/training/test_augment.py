@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from engine.data.order import Order
+from engine.data.order import SampleOrder
 from engine.training.augment import augmented, changed
 from secateur.specs.training import Augment
 
@@ -32,7 +32,9 @@ def test_flips_happen_only_on_request_and_to_about_half_of_the_images() -> None:
 def test_labels_stay_with_their_images_and_equal_seeds_change_equally() -> None:
     def batches(seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
         given = tf.data.Dataset.from_tensor_slices((IMAGES, [7, 8])).repeat(8).batch(2)
-        return [(x.numpy(), y.numpy()) for x, y in augmented(given, Augment(shift=0.25), order=Order(16, 2, seed))]
+        return [
+            (x.numpy(), y.numpy()) for x, y in augmented(given, Augment(shift=0.25), order=SampleOrder(16, 2, seed))
+        ]
 
     first, again, other = batches(0), batches(0), batches(1)
 
