@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from engine.evaluation.host import host
-from engine.export.litert import Runner, convert, latencies
+from engine.export.litert import Runner, convert
+from engine.export.timing import time_files
 from engine.structured.groups import channels_of
 from engine.structured.planning import cuttable, plan
 from engine.structured.savings import Costs, group_infos
@@ -49,7 +50,7 @@ def main() -> None:
             gone.append(share)
         for scheme in ("none", "int8"):
             runners = [Runner(convert(each, scheme, calibration=inputs)) for each in models]
-            measured = latencies(runners, inputs, max_seconds=20.0)
+            measured = time_files(runners, inputs, max_seconds=20.0).latencies()
             results.append(
                 {
                     "network": model.name,

@@ -30,7 +30,8 @@ import numpy as np
 from engine.arrays import Array
 from engine.data.feed import Feed
 from engine.evaluation.host import host
-from engine.export.litert import Runner, convert, latencies
+from engine.export.litert import Runner, convert
+from engine.export.timing import time_files
 from engine.importers.load_model import load_model
 from engine.models.costs import num_macs
 from engine.models.model import copy_of, save_model
@@ -219,7 +220,8 @@ def speeds(bench: Bench, names: list[str]) -> dict[str, Row]:
         for name, model in models.items()
         for scheme in ("none", "int8")
     }
-    measured = latencies([Runner(content) for content in files.values()], calibration, max_seconds=300.0)
+    runners = [Runner(content) for content in files.values()]
+    measured = time_files(runners, calibration, max_seconds=300.0).latencies()
     median = dict(zip(files, (latency.p50_ms for latency in measured), strict=True))
     found: dict[str, Row] = {name: {} for name in models}
     for (name, scheme), latency in zip(files, measured, strict=True):

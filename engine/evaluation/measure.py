@@ -6,12 +6,13 @@ from typing import Any
 
 from engine.data.feed import Feeding
 from engine.data.rows import Samples
-from engine.export import litert, tflite_file
+from engine.export import tflite_file
 from engine.export.export import Export
+from engine.export.timing import time_files
 from engine.models.predict import BATCH, predict
 from engine.objectives.objectives import AnyObjective, Objectives
 from engine.parts import Inputs, Outputs, Parts, concatenated
-from secateur.reports.report import Quality, Variant
+from secateur.reports.report import Interval, Quality, Variant
 
 AT_ONCE = 2 * BATCH
 """Samples made into inputs at a time, so that a split is never scaled as a whole."""
@@ -70,10 +71,15 @@ class Baseline:
     """The quality of each output that has labels, of a model with several."""
 
 
-def variants(measured: Sequence[tuple[Export, Quality]], inputs: Inputs) -> tuple[Variant, ...]:
-    """Every export with its quality and its speed; latencies are taken in turn, on these inputs."""
-    speeds = litert.latencies([exported.runner for exported, _ in measured], inputs)
-    return tuple(
+def variants(measured: Sequence[tuple[Export, Quality]], inputs: Inputs) -> tuple[tuple[Variant, ...], Interval]:
+    """Every export with its quality and its latency, and how many times as fast the last one is as the first.
+
+    Args:
+        measured: the exports and their qualities.
+        inputs: samples whose latency is measured, one at a time.
+    """
+    timings = time_files([exported.runner for exported, _ in measured], inputs)
+    found = tuple(
         Variant(
             name=exported.name,
             scheme=exported.scheme,
@@ -86,5 +92,6 @@ def variants(measured: Sequence[tuple[Export, Quality]], inputs: Inputs) -> tupl
             weight_bytes=tflite_file.bytes_by_type(exported.runner.content),
             operations=tflite_file.operations(exported.runner.content),
         )
-        for (exported, found), speed in zip(measured, speeds, strict=True)
+        for (exported, found), speed in zip(measured, timings.latencies(), strict=True)
     )
+    return found, timings.speedup()

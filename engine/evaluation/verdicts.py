@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from secateur.reports.report import GroupCut, Variant
+from secateur.reports.report import GroupCut, Interval, Variant
 from secateur.reports.summaries import TestedOn
 from secateur.specs.metrics import in_words
 from secateur.text import words
@@ -27,6 +27,7 @@ TINY_MS = 0.1
 def verdicts(
     baseline: Variant,
     result: Variant,
+    speedup: Interval,
     *,
     target: float | None,
     groups: Sequence[GroupCut] = (),
@@ -44,7 +45,7 @@ def verdicts(
         *_size(baseline, result, target),
         *_format(result),
         *_channels(baseline, result, groups),
-        *_speed(baseline, result, target, cut=any(group.after < group.before for group in groups)),
+        *_speed(baseline, result, speedup, target, cut=any(group.after < group.before for group in groups)),
     )
 
 
@@ -113,12 +114,23 @@ def _gone(before: int, after: int) -> str:
     return words.percent(1 - after / before)
 
 
-def _speed(baseline: Variant, result: Variant, target: float | None, *, cut: bool) -> Iterator[str]:
-    before, after = baseline.latency.p50_ms, result.latency.p50_ms
-    changed = not 1 / FASTER < before / after < FASTER
-    said = words.times(before, after, "faster", "slower") if changed else "about the same"
-    speed = f"Speed: {said} on this CPU, one sample at a time on one thread."
-    yield " ".join([speed, *(_earned(baseline, result) if cut else ())])
+def _speed(baseline: Variant, result: Variant, speedup: Interval, target: float | None, *, cut: bool) -> Iterator[str]:
+    """Whether the result is faster, as far as the measurement can tell.
+
+    Args:
+        baseline: the original.
+        result: the result.
+        speedup: of the result, with its interval.
+        target: the sparsity that was asked for; None when no weights were pruned.
+        cut: whether channels were removed.
+    """
+    if words.cannot_tell(speedup):
+        yield f"Speed: cannot tell on this host, whose timings vary too much: {words.times_interval(speedup)}."
+    else:
+        changed = not 1 / FASTER < speedup.value < FASTER
+        said = words.speed(speedup) if changed else "about the same"
+        speed = f"Speed: {said} on this CPU, one sample at a time on one thread."
+        yield " ".join([speed, *(_earned(baseline, result) if cut else ())])
     if target:
         rest = "fewer channels or the number format" if cut else "the number format"
         yield (

@@ -5,7 +5,6 @@ A ``.tflite`` file that was damaged on purpose can end the process that opens it
 
 import contextlib
 import io
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -19,10 +18,7 @@ from engine.arrays import Array
 from engine.models import portable
 from engine.parts import Inputs, Outputs, Parts, arrays_of, by_output, concatenated, output_names
 from secateur.errors import ConversionFailed
-from secateur.reports.report import Latency
 from secateur.specs.spec import Scheme
-
-WARMUP_RUNS = 20
 
 
 def convert(model: Any, scheme: Scheme, *, calibration: Inputs, float_tensors: Sequence[str] = ()) -> bytes:
@@ -180,26 +176,3 @@ def check_opens(content: bytes, sample: Inputs) -> None:
 def runner_of(model: Any, content: bytes) -> Runner:
     """A file that was made of a model, loaded."""
     return Runner(content, [tensor.name for tensor in model.inputs], output_names(model))
-
-
-def latencies(
-    runners: Sequence[Runner], inputs: Inputs, *, num_runs: int = 200, max_seconds: float = 20.0
-) -> list[Latency]:
-    """Wall time of single samples through each file, the files taking turns so that a busy host slows all alike."""
-    times: list[list[float]] = [[] for _ in runners]
-    deadline = time.monotonic() + max_seconds
-    for index in range(WARMUP_RUNS + num_runs):
-        place = index % len(inputs)
-        sample = inputs[place : place + 1]
-        for runner, taken in zip(runners, times, strict=True):
-            start = time.perf_counter()
-            runner.run(sample)
-            taken.append((time.perf_counter() - start) * 1000)
-        if time.monotonic() > deadline:
-            break
-    return [_percentiles(np.array(taken[min(WARMUP_RUNS, len(taken) // 2) :])) for taken in times]
-
-
-def _percentiles(milliseconds: Array) -> Latency:
-    p50, p95 = np.percentile(milliseconds, (50, 95))
-    return Latency(p50_ms=float(p50), p95_ms=float(p95), num_runs=len(milliseconds))

@@ -39,7 +39,7 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
     by_column = columnwise.columns(aim.head, *map(aim.of, (run.context.data.test.y, baseline.outputs, outputs)))
     rare = tuple(classwise.rare_class_verdicts(classes))
     by_output = outputwise.table(aim, run.context.data.test.y, baseline, outputs)
-    before, after = measure.variants([(baseline.exported, baseline.quality), (result, found)], run.probe())
+    (before, after), speedup = measure.variants([(baseline.exported, baseline.quality), (result, found)], run.probe())
     data, groups_cut = run.context.data, tuple(run.groups.values())
     return Report(
         model_name=run.model.name,
@@ -47,6 +47,7 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
         spec=run.context.recipe,
         baseline=before,
         result=after,
+        speedup=speedup,
         target_sparsity=target,
         delivered_sparsity=delivered,
         tested_on=data.tested_on,
@@ -59,7 +60,7 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
         verdicts=(
             *rare,
             *columnwise.column_verdicts(by_column),
-            *verdicts(before, after, target=target, groups=groups_cut, tested_on=data.tested_on),
+            *verdicts(before, after, speedup, target=target, groups=groups_cut, tested_on=data.tested_on),
             *classwise.class_verdicts(classes),
             *outputwise.output_verdicts(by_output),
         ),

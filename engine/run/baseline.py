@@ -62,7 +62,7 @@ def from_state_dict(run: Run, section: Section) -> measure.Baseline | None:
 
 def save(run: Run, baseline: measure.Baseline, path: Path) -> Variant:
     """Save a baseline for the trials of a sweep. Returns it with its latency, for the report of the sweep."""
-    (variant,) = measure.variants([(baseline.exported, baseline.quality)], run.probe())
+    (variant,), _ = measure.variants([(baseline.exported, baseline.quality)], run.probe())
     seen = {"model_name": run.model.name, "variant": variant.model_dump(mode="json")}
     np.savez(path, allow_pickle=False, seen=as_array(seen), **state_dict(run, baseline))
     return variant

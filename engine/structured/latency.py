@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from engine.checkpoint.sections import Section, as_array, from_array
 from engine.export import litert
+from engine.export.timing import time_files
 from engine.models.graph import graph_of
 from engine.parts import Inputs, by_output
 from engine.structured.layer_timing import Dim, Row, full, rows_of
@@ -199,7 +200,7 @@ def _num_elements(model: Any) -> int:
 def _milliseconds(model: Any, scheme: Scheme, inputs: Inputs) -> float:
     """The median of single samples."""
     runner = litert.runner_of(model, litert.convert(model, scheme, calibration=inputs))
-    (found,) = litert.latencies([runner], inputs, num_runs=NUM_RUNS, max_seconds=MAX_SECONDS)
+    (found,) = time_files([runner], inputs, num_runs=NUM_RUNS, max_seconds=MAX_SECONDS).latencies()
     return found.p50_ms
 
 

@@ -170,6 +170,10 @@ class Report(Frozen):
     spec: Recipe
     baseline: Variant
     result: Variant
+    speedup: Interval | None = Field(
+        default=None,
+        description="How many times as fast the result is as the baseline, from runs in turn, with a 95 % interval.",
+    )
     target_sparsity: float | None = Field(default=None, description="Of the pruned kernels together.")
     delivered_sparsity: float | None = Field(default=None, description="The same, counted in the .tflite file.")
     tested_on: TestedOn = Field(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from secateur.reports.report import Report
+from secateur.reports.report import Interval, Report
 from secateur.specs.spec import Scheme
 from secateur.text import words
 
@@ -36,8 +36,7 @@ def lines(report: Report) -> tuple[Line, ...]:
         _count("Parameters", before.num_params, after.num_params),
         *([_count("Parameters that are not zero", *nonzero)] if has_zeros(report) else []),
         *_macs(report),
-        _latency("Latency, median", before.latency.p50_ms, after.latency.p50_ms, headline=True),
-        _latency("Latency, 95th percentile", before.latency.p95_ms, after.latency.p95_ms),
+        *_latencies(report),
         Line("Number format", SCHEMES[before.scheme], SCHEMES[after.scheme], ""),
     )
 
@@ -51,6 +50,9 @@ def lost_channels(report: Report) -> bool:
     """Whether the result has fewer channels than the model that was uploaded."""
     return any(group.after < group.before for group in report.groups)
 
+
+QUIET: Final = 1.5
+"""95th percentile over median under which a host counts as quiet."""
 
 STRAY: Final = 0.01
 """Share of zeros in a kernel under which nobody has put them there."""
@@ -126,10 +128,36 @@ def _macs(report: Report) -> tuple[Line, ...]:
     return (line,)
 
 
-def _latency(label: str, before: float, after: float, *, headline: bool = False) -> Line:
-    change = words.times(before, after, "faster", "slower")
-    tone = _tone(before, after)
-    return Line(label, words.milliseconds(before), words.milliseconds(after), change, tone, headline=headline)
+def _latencies(report: Report) -> tuple[Line, ...]:
+    """Medians with the interval of their ratio; 95th percentiles are compared on a quiet host only."""
+    before, after, speedup = report.baseline.latency, report.result.latency, report.speedup
+    if speedup is None:  # a report from before intervals were measured
+        ratio = before.p50_ms / after.p50_ms
+        speedup = Interval(value=ratio, low=ratio, high=ratio)
+        change = words.times(before.p50_ms, after.p50_ms, "faster", "slower")
+    else:
+        change = words.speed(speedup)
+    level = speedup.low <= 1 <= speedup.high or abs(speedup.value - 1) < words.ABOUT_EQUAL
+    tone: Tone = "same" if level else "better" if speedup.value > 1 else "worse"
+    quiet = all(each.p95_ms < QUIET * each.p50_ms for each in (before, after)) and not words.cannot_tell(speedup)
+    tail = words.times(before.p95_ms, after.p95_ms, "faster", "slower") if quiet else "not compared: noisy host"
+    return (
+        Line(
+            "Latency, median",
+            words.milliseconds(before.p50_ms),
+            words.milliseconds(after.p50_ms),
+            change,
+            tone,
+            headline=True,
+        ),
+        Line(
+            "Latency, 95th percentile",
+            words.milliseconds(before.p95_ms),
+            words.milliseconds(after.p95_ms),
+            tail,
+            _tone(before.p95_ms, after.p95_ms) if quiet else "same",
+        ),
+    )
 
 
 def _tone(before: float, after: float) -> Tone:

@@ -13,6 +13,10 @@ ABOUT_EQUAL: Final = 0.02
 """Ratios this near to one are told as no change: gzip and latency waver by as much."""
 
 
+WIDE: Final = 1.5
+"""Upper over lower end of an interval of a ratio from which nothing can be said."""
+
+
 def one_line(text: str, *, most: int) -> str:
     """A stranger's text where there is room for a few words: no line ends, nothing that is not seen, not too long.
 
@@ -235,6 +239,35 @@ def times(before: float, after: float, less: str = "smaller", more: str = "large
     if abs(ratio - 1) < ABOUT_EQUAL:
         return "about the same" if before != after else "unchanged"
     return f"{_three_digits(ratio)}{TIMES} {less}" if ratio > 1 else f"{_three_digits(1 / ratio)}{TIMES} {more}"
+
+
+def speed(ratio: Interval) -> str:
+    """How many times faster something became, with the 95 % interval.
+
+    >>> values = ((2, 1.9, 2.1), (1, 0.97, 1.02), (1, 0.5, 3))
+    >>> fast, level, wide = (Interval(value=value, low=low, high=high) for value, low, high in values)
+    >>> speed(fast).replace(TIMES, "x"), speed(level).replace(TIMES, "x"), speed(wide).replace(TIMES, "x")
+    ('2.00x faster (1.90 to 2.10)', 'about the same (0.970x to 1.02x)', 'cannot tell on this host (0.500x to 3.00x)')
+    """
+    if cannot_tell(ratio):
+        return f"cannot tell on this host ({times_interval(ratio)})"
+    if ratio.low <= 1 <= ratio.high:
+        return f"about the same ({times_interval(ratio)})"
+    if ratio.value > 1:
+        value, low, high, word = ratio.value, ratio.low, ratio.high, "faster"
+    else:
+        value, low, high, word = 1 / ratio.value, 1 / ratio.high, 1 / ratio.low, "slower"
+    return f"{_three_digits(value)}{TIMES} {word} ({_three_digits(low)} to {_three_digits(high)})"
+
+
+def times_interval(ratio: Interval) -> str:
+    """The ends of the interval of a ratio."""
+    return f"{_three_digits(ratio.low)}{TIMES} to {_three_digits(ratio.high)}{TIMES}"
+
+
+def cannot_tell(ratio: Interval) -> bool:
+    """Whether the interval of a ratio holds 1 and is too wide to call both sides the same."""
+    return ratio.low <= 1 <= ratio.high and ratio.high > WIDE * ratio.low
 
 
 def whole(spared: str | None) -> str:

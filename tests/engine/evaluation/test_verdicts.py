@@ -35,8 +35,17 @@ def variant(
     )
 
 
-def said(before: Variant, after: Variant, target: float | None = None, groups: Sequence[GroupCut] = ()) -> str:
-    return " ".join(verdicts(before, after, target=target, groups=groups)).replace("\N{NO-BREAK SPACE}", " ")
+def said(
+    before: Variant,
+    after: Variant,
+    target: float | None = None,
+    groups: Sequence[GroupCut] = (),
+    spread: float = 0.01,
+) -> str:
+    ratio = before.latency.p50_ms / after.latency.p50_ms
+    speedup = Interval(value=ratio, low=ratio * (1 - spread), high=ratio / (1 - spread))
+    found = verdicts(before, after, speedup, target=target, groups=groups)
+    return " ".join(found).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def group(name: str, before: int, after: int) -> GroupCut:
@@ -85,6 +94,20 @@ def test_nothing_is_said_of_zeros_where_none_were_made() -> None:
 def test_small_differences_in_latency_are_not_called_a_speed_up() -> None:
     assert "about the same" in said(variant(p50=1.0), variant(p50=0.9))
     assert "slower" in said(variant(p50=1.0), variant(p50=1.5))
+
+
+def test_noise_is_not_told_as_a_fact() -> None:
+    """A busy host said 12.5 times faster, of the same float graph."""
+    assert "cannot tell on this host" in said(variant(p50=1.0), variant(p50=0.8), spread=0.4)
+    assert "5.00× faster (3.00 to 8.33)" in said(variant(p50=1.0), variant(p50=0.2), spread=0.4)
+
+
+def test_a_scheme_that_changed_nothing_is_told() -> None:
+    untouched = variant(scheme="dynamic").model_copy(update={"weight_bytes": {"float32": 400}})
+    half = variant(scheme="dynamic").model_copy(update={"weight_bytes": {"float32": 400, "int8": 100}})
+
+    assert "dynamic quantised nothing" in said(variant(), untouched)
+    assert "50 % of the weights are still float32" in said(variant(), half)
 
 
 def test_channels_that_went_are_counted_with_what_went_with_them() -> None:
