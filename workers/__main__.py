@@ -66,7 +66,9 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
         keeping = CheckpointPolicy(
             settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes
         )
-        context = WorkerContext(database, store, draining, children, bounds, keeping, traces)
+        context = WorkerContext(
+            database, store, draining, children, bounds, keeping, traces, cost_bounds=settings.cost_bounds
+        )
         supervisor = Supervisor(context, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from screening.costs import limited_to
 from secateur.disk_full import lacks_room
 from secateur.errors import InternalError, OutOfMemory, SecateurError, StorageFull
 from secateur.protocol.progress import (
@@ -249,7 +250,8 @@ def serve(kinds: Sequence[str], speaker: Speaker) -> None:
         order = WorkMessage.model_validate_json(line)
         if order.processor_seconds is not None:
             _limit_processor_time(order.processor_seconds)
-        result: Event = runners[order.assignment.kind](order, speaker.emit)
+        with limited_to(order.cost_bounds):
+            result: Event = runners[order.assignment.kind](order, speaker.emit)
     except Exception as fault:  # noqa: BLE001 - whatever the engine raises must reach the user as a failure
         traceback.print_exc()
         error = as_error(fault)

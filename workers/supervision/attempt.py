@@ -24,6 +24,7 @@ from infra.telemetry.logs import logger
 from infra.telemetry.traces import Span, Traces
 from secateur.disk_full import lacks_room
 from secateur.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
+from secateur.protocol.cost_bounds import DEFAULT, CostBounds
 from secateur.protocol.progress import Failed, Ready, Saved, Succeeded
 from secateur.protocol.states import JobState, StepState
 from secateur.protocol.work import WorkMessage
@@ -87,6 +88,7 @@ class WorkerContext:
     bounds: Bounds = field(default_factory=Bounds)
     keeping: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     traces: Traces = field(default_factory=Traces)
+    cost_bounds: CostBounds = DEFAULT
 
 
 class Attempt:
@@ -166,6 +168,7 @@ class Attempt:
                             assignment=work.assignment,
                             processor_seconds=seconds,
                             checkpoint_seconds=self._context.keeping.every_seconds,
+                            cost_bounds=self._context.cost_bounds,
                         )
                     )
                 case Saved():
