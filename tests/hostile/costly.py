@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from tests.badfiles import BadUpload, hdf5_file, keras_file, layer, old_dense, sequential
+from tests.hostile.costly_data import DATA
 from tests.hostile.files import EVERYTHING, HOSTILE
 
 COST: Final = "upload_too_costly"
@@ -179,6 +180,6 @@ MODELS: Final = [
 """Models: calls in models in models, weights that no file holds, tensors of terabytes."""
 
 
-COSTLY: Final = [*MODELS]
+COSTLY: Final = [*MODELS, *DATA]
 ALL_HOSTILE: Final = [*HOSTILE, *COSTLY]
 ALL: Final = [*EVERYTHING, *COSTLY]

@@ -54,13 +54,13 @@ def check_cost(file: pa.parquet.ParquetFile, used: Sequence[str], *, file_bytes:
     """Hold rows, columns and unpacked bytes of the footer against the size of the file.
 
     Raises:
-        TableUnusable: one of the columns holds lists or structures.
+        TableUnusable: one of the columns holds lists, structures or blocks of bytes.
         UploadTooCostly: the columns become far more than the file holds.
     """
     schema = file.schema_arrow
     for name in used:
         kind = schema.field(name).type
-        if pa.types.is_nested(kind):
+        if pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise TableUnusable(
                 f"Column {name!r} is of type {kind}; features must be numbers.",
                 errors=[FieldError(field=name, messages=(f"of type {kind}",))],
@@ -95,7 +95,8 @@ def pieces(file: pa.parquet.ParquetFile, used: Sequence[str], *, file_bytes: int
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _spelt_bytes(column: pa.Array) -> int:
