@@ -71,7 +71,10 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(default=3, ge=1, description="Runs of one job before it fails for good.")
     job_memory_bytes: int | None = Field(
-        default=None, description="Limit on the data memory of a job's process. Default: no limit."
+        default=None,
+        ge=0,
+        description="Limit on the data memory of a job's process; 0: none. Default: a slot's share of the memory of "
+        "the machine, or of its control group; none where there is an NVIDIA GPU.",
     )
     job_file_bytes: int | None = Field(
         default=64 * 1024**3, gt=0, description="Largest file that a job's process may write."

@@ -25,6 +25,7 @@ from workers.sandbox.level import FULL, Sandbox, prepared
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
+from workers.supervision.memory import limit_of
 from workers.supervision.outputs import Bounds
 from workers.supervision.process import child_command
 from workers.supervision.scratch import scratch
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
     kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
     with scratch(settings.scratch) as folder, ExitStack() as opened:
         sandbox = _sandbox(settings, folder)
-        children = Children(folder, sandbox, settings.job_memory_bytes, command)
+        children = Children(folder, sandbox, limit_of(settings.job_memory_bytes, slots=options.slots), command)
         sweep = Reaper(database, publisher, settings, options.queues, sandbox=sandbox.level)
         opened.enter_context(reaping(sweep, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
