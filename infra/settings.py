@@ -70,6 +70,12 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="How often lost jobs and lost messages are looked for."
     )
     max_attempts: int = Field(default=3, ge=1, description="Runs of one job before it fails for good.")
+    check_seconds: float = Field(
+        default=180.0, gt=0, description="How long the check of an upload may take, besides the time for its bytes."
+    )
+    check_bytes_per_second: float = Field(
+        default=2_000_000.0, gt=0, description="One second more for so many bytes of the upload."
+    )
     job_memory_bytes: int | None = Field(
         default=None,
         ge=0,

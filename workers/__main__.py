@@ -22,10 +22,11 @@ from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
 from workers.background.reaper import Reaper, reaping
 from workers.sandbox.level import FULL, Sandbox, prepared
+from workers.sandbox.memory import limit_of
+from workers.supervision.assignments import CheckTime
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
-from workers.supervision.memory import limit_of
 from workers.supervision.outputs import Bounds
 from workers.supervision.process import child_command
 from workers.supervision.scratch import scratch
@@ -68,7 +69,15 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
             settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes
         )
         context = WorkerContext(
-            database, store, draining, children, bounds, keeping, traces, cost_bounds=settings.cost_bounds
+            database,
+            store,
+            draining,
+            children,
+            bounds,
+            keeping,
+            traces,
+            cost_bounds=settings.cost_bounds,
+            check_time=CheckTime(settings.check_seconds, settings.check_bytes_per_second),
         )
         supervisor = Supervisor(context, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)

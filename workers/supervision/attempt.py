@@ -30,7 +30,7 @@ from secateur.protocol.states import JobState, StepState
 from secateur.protocol.work import WorkMessage
 from secateur.specs.spec import CompressSpec
 from workers.supervision import outputs
-from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
+from workers.supervision.assignments import OUT, SUMMARIES, CheckTime, Work, work_of
 from workers.supervision.checkpoints import CheckpointPolicy, Checkpoints
 from workers.supervision.children import ChildLease, Children
 from workers.supervision.lease import Lease
@@ -89,6 +89,7 @@ class WorkerContext:
     keeping: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     traces: Traces = field(default_factory=Traces)
     cost_bounds: CostBounds = DEFAULT
+    check_time: CheckTime = field(default_factory=CheckTime)
 
 
 class Attempt:
@@ -137,7 +138,7 @@ class Attempt:
 
     def _read_work(self) -> Work:
         with self._context.database.read() as session:
-            return work_of(session, self._job)
+            return work_of(session, self._job, check_time=self._context.check_time)
 
     def _fetch(self, work: Work, folder: Path) -> None:
         try:

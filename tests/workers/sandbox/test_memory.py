@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.supervision.memory import LEAST_BYTES, RESERVED_BYTES, limit_of
+from workers.sandbox.memory import LEAST_BYTES, RESERVED_BYTES, limit_of
 
 GIB = 1 << 30
 
