@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import keras
+import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from engine.importers.refusals import unreadable
@@ -53,9 +54,10 @@ def without_compiling(config: Any) -> Any:
 
 @contextmanager
 def _without_arrays() -> Iterator[None]:
+    """Variables get no values, and what layers compute while they are built becomes a graph that is not run."""
     pending = list(global_state.get_global_attribute(PENDING) or ())
     try:
-        with keras.StatelessScope(initialize_variables=False):
+        with keras.StatelessScope(initialize_variables=False), tf.Graph().as_default():
             yield
     finally:
         global_state.set_global_attribute(PENDING, pending)

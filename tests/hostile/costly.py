@@ -154,6 +154,10 @@ MODELS: Final = [
         ),
         "model_unreadable",
     ),
+    _checked(
+        "means-of-two-billion",
+        sequential(layer("RepeatVector", n=2 * 10**9), layer("Normalization", axis=[1], mean=0.5, variance=1.0)),
+    ),
     _checked("up-sampling", _of_layers(layer("UpSampling2D", size=[20_000, 20_000]), shape=(4, 4, 1))),
     _checked("up-sampling-of-any-size", _of_layers(layer("UpSampling2D", size=[2_000, 2_000]), shape=(None, None, 1))),
     _checked("padding", _of_layers(layer("ZeroPadding1D", padding=[0, 10**9]), shape=(4, 1))),
