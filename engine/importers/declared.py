@@ -5,7 +5,7 @@ memory, so that a config that asks for more weights than its file holds costs no
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,6 +19,13 @@ from screening.costs import bounds, too_costly
 
 SPARE_VALUES: Final = 1 << 20
 """Weights that a model may declare beyond those of its file: what is missing is then named by the loader."""
+
+COPIES: Final = 3
+"""How often Keras may make a weight while it builds a layer: Bidirectional builds layers that it then copies.
+
+Beside the weights of the model, all variables are counted: layers that a file lists are built even if nothing calls
+them.
+"""
 
 PENDING: Final = "uninitialized_variables"
 
@@ -36,13 +43,18 @@ def check(make: Callable[[], Any], *, num_values: int) -> None:
     """
     with _without_arrays():
         model = make()
-        declared = sum(math.prod(map(int, weight.shape)) for weight in model.weights)
+        made = _num_values(global_state.get_global_attribute(PENDING) or ())
+        declared = max(_num_values(model.weights), made // COPIES)
         if declared > num_values + SPARE_VALUES:
             raise unreadable(
                 f"The layers of the model declare {declared} weights, but the file holds only {num_values} numbers."
             )
         if getattr(model, "inputs", None):
             _check_footprint(footprint(model))
+
+
+def _num_values(variables: Iterable[Any]) -> int:
+    return sum(math.prod(map(int, variable.shape)) for variable in variables)
 
 
 def without_compiling(config: Any) -> Any:
@@ -56,6 +68,7 @@ def without_compiling(config: Any) -> Any:
 def _without_arrays() -> Iterator[None]:
     """Variables get no values, and what layers compute while they are built becomes a graph that is not run."""
     pending = list(global_state.get_global_attribute(PENDING) or ())
+    global_state.set_global_attribute(PENDING, [])
     try:
         with keras.StatelessScope(initialize_variables=False), tf.Graph().as_default():
             yield

@@ -17,6 +17,7 @@ from engine.importers.saved import Saved
 from engine.models import portable, sequential
 from screening import screen
 from screening.archive import Archive
+from screening.models import sizes
 from screening.models.keras_file import WEIGHTS, config_of, version_of
 
 READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {
@@ -83,6 +84,7 @@ def model_of(saved: Saved) -> Any:
     built = _built(saved)
     put(saved.weights, built, old_slopes=saved.major < 3)
     if saved.compiled:
+        sizes.check_metrics(saved.compiled)
         compile_as(built.model, saved.compiled)
     return built.model
 

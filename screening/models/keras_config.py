@@ -65,6 +65,8 @@ def check(config: Any, *, num_weight_bytes: int, old: bool = False) -> None:
                 raise _unreadable(f"The model has more than {MAX_LAYERS} layers.")
             inner = place.value.get("config")
             num_values += sizes.num_values(place.value["class_name"], inner) if isinstance(inner, dict) else 0
+        elif place.key in sizes.METRICS:
+            sizes.check_metric(place.key, place.value)
         elif place.key in sizes.SHAPES:
             sizes.check_shape(place.key, place.value, _shown(place.layer))
     sizes.check_weights(num_values, num_weight_bytes=num_weight_bytes)

@@ -42,6 +42,13 @@ VALUES: Final[Mapping[str, Callable[[Settings], int]]] = {
 """How many weights a layer of a class has at least. Classes with a ``kernel_size`` count as convolutions."""
 
 
+METRICS: Final[Mapping[str, Callable[[int], int]]] = {
+    "num_classes": lambda count: 4 * count**2,
+    "num_thresholds": lambda count: 1024 * count,
+}
+"""Bytes that metrics take for a number of their settings. Thresholds are numbers of Python, in several lists."""
+
+
 def num_values(class_name: str, settings: Settings) -> int:
     """How many weights a layer declares at least.
 
@@ -86,6 +93,38 @@ def check_shape(key: str, shape: Any, layer: str) -> None:
             f"at most {bounds().activation_bytes} are accepted.",
             "SECATEUR_MAX_ACTIVATION_BYTES",
             "Use smaller inputs or fewer channels.",
+        )
+
+
+def check_metrics(config: Any) -> None:
+    """Hold what metrics count against the bounds: thresholds one by one, classes against classes.
+
+    Args:
+        config: how a model was compiled, of any Keras; everything in it is looked at.
+
+    Raises:
+        UploadTooCostly: a metric would make a table that is too large.
+    """
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+            for key in METRICS.keys() & value.keys():
+                check_metric(key, value[key])
+
+
+def check_metric(key: str, value: Any) -> None:
+    """The same for one number of a config. Raises: UploadTooCostly."""
+    num_bytes = METRICS[key](_number(value))
+    if num_bytes > bounds().activation_bytes:
+        raise too_costly(
+            f"A metric declares {key}={_few(_number(value))}, for which it takes {_few(num_bytes)} bytes; at most "
+            f"{bounds().activation_bytes} are accepted.",
+            "SECATEUR_MAX_ACTIVATION_BYTES",
+            "Save the model without its metrics: model.compile(optimizer, loss).",
         )
 
 

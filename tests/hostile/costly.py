@@ -5,6 +5,7 @@ arrays.
 """
 
 import io
+import json
 from functools import cache
 from typing import Any, Final
 
@@ -84,6 +85,25 @@ def empty_weights() -> bytes:
     return buffer.getvalue()
 
 
+def with_strangers() -> Any:
+    """A model with a layer that is built while it is read, and never called."""
+    model = functional("f", called_on(layer("ReLU", name="r"), ("in", 0)), output=("r", 0))
+    stranger = layer("Dense", name="d", units=100) | {"build_config": {"input_shape": [None, 10**7]}}
+    model["config"]["layers"].append(stranger | {"name": "d", "inbound_nodes": []})
+    return model
+
+
+def trained_with(metric: dict[str, Any]) -> bytes:
+    """A model of Keras 2 that was compiled with a metric."""
+    import h5py
+
+    buffer = io.BytesIO(hdf5_file())
+    with h5py.File(buffer, "r+") as file:
+        compiled = {"optimizer_config": {"class_name": "SGD", "config": {}}, "loss": "mse", "metrics": [metric]}
+        file.attrs["training_config"] = json.dumps(compiled)
+    return buffer.getvalue()
+
+
 def deep_dense(units: int, count: int) -> dict[str, Any]:
     """A network of Keras 2 whose kernels have the square of the units."""
     model = old_dense(units=units)
@@ -154,6 +174,15 @@ MODELS: Final = [
         ),
         "model_unreadable",
     ),
+    _keras(
+        "thresholds-of-a-metric",
+        sequential(compile_config={"metrics": [layer("AUC", module="keras.metrics", num_thresholds=2 * 10**9)]}),
+    ),
+    _keras(
+        "classes-of-a-metric",
+        sequential(compile_config={"metrics": [layer("MeanIoU", module="keras.metrics", num_classes=10**6)]}),
+    ),
+    _checked("layer-that-is-not-called", with_strangers(), "model_unreadable"),
     _checked(
         "means-of-two-billion",
         sequential(layer("RepeatVector", n=2 * 10**9), layer("Normalization", axis=[1], mean=0.5, variance=1.0)),
@@ -179,6 +208,14 @@ MODELS: Final = [
     _checked("unrolled", _of_layers(layer("LSTM", units=1, unroll=True), shape=(10**5, 1))),
     _checked("steps-in-time", _of_layers(layer("TimeDistributed", name="t", layer=layer("ReLU")), shape=(10**5, 1))),
     _h5("h5-calls-of-one-layer", old_nodes(20_000)),
+    BadUpload(
+        "h5-thresholds-of-a-metric",
+        "model",
+        "model.h5",
+        lambda: trained_with({"class_name": "AUC", "config": {"num_thresholds": 2 * 10**9}}),
+        COST,
+        "check",
+    ),
     _h5("h5-dense-of-dense", deep_dense(units=600, count=9), "model_unreadable"),
 ]
 """Models: calls in models in models, weights that no file holds, tensors of terabytes."""
