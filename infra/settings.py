@@ -1,10 +1,18 @@
 """Every setting. ``Settings()`` reads the environment (``SECATEUR_...``); importing the module does not."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from secateur.protocol.cost_bounds import CostBounds
+
+
+def _bound(name: str) -> Any:
+    """A setting that is a bound on what an upload may cost."""
+    field = CostBounds.model_fields[name]
+    return Field(default=field.default, ge=1, description=field.description)
 
 
 class Settings(BaseSettings):
@@ -23,6 +31,13 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1 << 20, gt=0, description="Largest body of a request that is no upload.")
     idempotency_seconds: float = Field(default=86_400.0, gt=0, description="How long an Idempotency-Key is remembered.")
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0, description="Largest upload that is accepted.")
+    max_layer_calls: int = _bound("layer_calls")
+    max_activation_bytes: int = _bound("activation_bytes")
+    max_sample_macs: int = _bound("sample_macs")
+    max_table_columns: int = _bound("table_columns")
+    max_data_values: int = _bound("data_values")
+    max_line_bytes: int = _bound("line_bytes")
+    max_inflation: int = _bound("inflation")
 
     quota_stored_bytes: int = Field(default=100 * 1024**3, ge=0, description="Bytes that an owner may store; 0: any.")
     quota_queued_jobs: int = Field(default=1000, ge=0, description="Jobs that an owner may have queued; 0: any number.")
@@ -59,8 +74,17 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="How often workers look for lost jobs and lost messages."
     )
     max_attempts: int = Field(default=3, ge=1, description="Attempts at one job before it fails permanently.")
+    check_seconds: float = Field(
+        default=180.0, gt=0, description="How long the check of an upload may take, besides the time for its bytes."
+    )
+    check_bytes_per_second: float = Field(
+        default=2_000_000.0, gt=0, description="One second more for so many bytes of the upload."
+    )
     job_memory_bytes: int | None = Field(
-        default=None, description="Limit on the data memory of a job's process. Default: no limit."
+        default=None,
+        ge=0,
+        description="Limit on the data memory of a job's process; 0: none. Default: a slot's share of the memory of "
+        "the machine, or of its control group; none where there is an NVIDIA GPU.",
     )
     job_file_bytes: int | None = Field(
         default=64 * 1024**3, gt=0, description="Largest file that a job's process may write."
@@ -100,6 +124,11 @@ class Settings(BaseSettings):
         made = self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
         prefix = self.model_config["env_prefix"]
         return {f"{prefix}{name.upper()}": str(value) for name, value in made.items()}
+
+    @property
+    def cost_bounds(self) -> CostBounds:
+        """What the check of one upload may cost."""
+        return CostBounds(**{name: getattr(self, f"max_{name}") for name in CostBounds.model_fields})
 
     @property
     def database(self) -> str:

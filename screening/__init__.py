@@ -29,6 +29,9 @@ _FILES: Final[dict[str, Callable[[IO[bytes]], object]]] = {
 }
 """The rules of each format that is none."""
 
+_WHOLE: Final[dict[str, Callable[[IO[bytes]], object]]] = {"csv": table.check_lines, "tfrecord": tfrecord.check_lengths}
+"""What is checked by reading all of a file."""
+
 
 def format_of(kind: Kind, name: str) -> str:
     """The format that a file's name promises, such as ``"keras"`` or ``"hdf5"`` for models and ``"npz"`` for data.
@@ -47,18 +50,22 @@ def screen(kind: Kind, name: str, file: IO[bytes], *, inflate: bool = False) -> 
 
     Args:
         file: seekable; read here and there, so that a remote file costs little.
-        inflate: also unpack every member in small pieces and compare its checksum. Reads all of the file.
+        inflate: also unpack every member in small pieces and compare its checksum, and measure every line or record.
+            Reads all of the file.
 
     Raises:
         UnsupportedFormat: by its name or by the version of Keras that wrote it.
         UploadEmpty, ArchiveUnreadable, ArchiveUnsafe: it is no zip archive that can be read in safety.
         ModelUnreadable, ModelClassRefused: the archive is no Keras model, or names classes that could run code.
         DatasetPickled, DatasetArrayMissing, DatasetLengthsDiffer, DatasetArrayUnusable: its arrays do not fit.
+        UploadTooCostly: it asks for more work or memory than the bounds in force allow (``screening.costs``).
         ImagesUnusable, TableUnusable, RecordsUnusable: it does not look like images in folders, a table, records.
     """
     promised = format_of(kind, name)
     if promised in _FILES:
         _FILES[promised](file)
+        if inflate and promised in _WHOLE:
+            _WHOLE[promised](file)
         return promised
     with Archive(file, limits=IMAGES if promised == "images" else FEW) as archive:
         _ARCHIVES[promised](archive)

@@ -114,6 +114,7 @@ class Archive:
         if len(members) > limits.members:
             raise _unsafe(f"The archive has {len(members)} members; at most {limits.members} are accepted.")
         _check_members(members, num_bytes=self._source.num_bytes, directory_start=self._zip.start_dir)
+        self.num_bytes = self._source.num_bytes
         self.sizes: dict[str, int] = {info.filename: info.file_size for info in self._zip.infolist()}
 
     def __enter__(self) -> Self:

@@ -46,6 +46,7 @@
     │   │   ├── TableUnusable            table_unusable
     │   │   ├── ImagesUnusable           images_unusable
     │   │   ├── RecordsUnusable          records_unusable
+    │   │   ├── UploadTooCostly          upload_too_costly
     │   │   └── SummaryTooLarge          summary_too_large
     │   └── SpecMismatch                 the spec does not fit this model or this data
     │       ├── InputRejected            input_rejected
@@ -382,6 +383,11 @@ class ImagesUnusable(UploadRefused):
 class RecordsUnusable(UploadRefused):
     code = "records_unusable"
     title = "The records of the file cannot be used"
+
+
+class UploadTooCostly(UploadRefused):
+    code = "upload_too_costly"
+    title = "The upload asks for more work or memory than a file of its kind may"
 
 
 class SummaryTooLarge(UploadRefused):

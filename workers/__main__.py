@@ -22,6 +22,8 @@ from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
 from workers.background.reaper import Reaper, reaping
 from workers.sandbox.level import FULL, Sandbox, prepare_sandbox
+from workers.sandbox.memory import limit_of
+from workers.supervision.assignments import CheckTime
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
     kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
     with scratch(settings.scratch) as folder, ExitStack() as opened:
         sandbox = _sandbox(settings, folder)
-        children = Children(folder, sandbox, settings.job_memory_bytes, command)
+        children = Children(folder, sandbox, limit_of(settings.job_memory_bytes, slots=options.slots), command)
         reaper = Reaper(database, publisher, settings, options.queues, sandbox=sandbox.level)
         opened.enter_context(reaping(reaper, every_seconds=settings.sweep_seconds))
         opened.enter_context(collecting(Collector(database, store, settings), every_seconds=settings.collect_seconds))
@@ -66,7 +68,17 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
         keeping = CheckpointPolicy(
             settings.checkpoint_seconds if settings.checkpoint_bytes else None, settings.checkpoint_bytes
         )
-        context = WorkerContext(database, store, draining, children, limits, keeping, traces)
+        context = WorkerContext(
+            database,
+            store,
+            draining,
+            children,
+            limits,
+            keeping,
+            traces,
+            cost_bounds=settings.cost_bounds,
+            check_time=CheckTime(settings.check_seconds, settings.check_bytes_per_second),
+        )
         supervisor = Supervisor(context, publisher, settings)
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()

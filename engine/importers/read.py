@@ -11,14 +11,16 @@ from typing import Any, Final
 
 import keras
 
+from engine.importers import declared
 from engine.importers.compiled import compile_as
 from engine.importers.formats import hdf5, keras2, savedmodel
 from engine.importers.rebuild.graph import Built, build
 from engine.importers.rebuild.weights import put
 from engine.importers.saved import Saved
-from engine.models import portable
+from engine.models import portable, sequential
 from screening import screen
 from screening.archive import Archive
+from screening.models import sizes
 from screening.models.keras_file import CONFIG, METADATA, WEIGHTS, config_of, has_private_modules, version_of
 
 READERS: Final[Mapping[str, Callable[[Path], Saved]]] = {
@@ -47,11 +49,12 @@ def load(path: Path) -> Loaded:
         UploadRefused: one of its kinds, when the file cannot be used.
     """
     portable.install()
+    sequential.install()
     with path.open("rb") as file:
         form = screen("model", path.name, file, inflate=True)
         version = _version(file) if form == "keras" else ""
     if version.startswith("3."):
-        _check_weights(path)
+        _check_declared(path)
         with _readable(path) as file:
             return Loaded(keras.saving.load_model(file, safe_mode=True), form, version)
     saved = READERS[form](path)
@@ -59,13 +62,16 @@ def load(path: Path) -> Loaded:
     return Loaded(model_of(saved), form, saved.version, notes if saved.wrapped else ())
 
 
-def _check_weights(path: Path) -> None:
-    """Hold the weights in an archive against the rules, and read them where that may fail, before Keras does."""
+def _check_declared(path: Path) -> None:
+    """Hold the weights in an archive against the rules, read them where that may fail, and hold the config against
+    them, before Keras makes arrays."""
     with path.open("rb") as file, Archive(file) as archive, tempfile.NamedTemporaryFile(suffix=".h5") as weights:
         archive.copy(WEIGHTS, weights)
         weights.flush()
-        with hdf5.opened(Path(weights.name)):
-            return
+        with hdf5.opened(Path(weights.name)) as content:
+            num_values = hdf5.num_values(content)
+        config = declared.without_compiling(config_of(archive))
+    declared.check(lambda: keras.saving.deserialize_keras_object(config, safe_mode=True), num_values=num_values)
 
 
 @contextmanager
@@ -95,12 +101,20 @@ def model_of(saved: Saved) -> Any:
 
     Raises:
         ModelClassRefused: a layer has no counterpart in Keras 3. ModelUnreadable: config and weights do not fit.
+        UploadTooCostly: see ``declared``.
     """
-    built = build(saved.config) if saved.major < 3 else _as_keras_3(saved.config)
+    num_values = sum(named.array.size for arrays in saved.weights.values() for named in arrays)
+    declared.check(lambda: _built(saved).model, num_values=num_values)
+    built = _built(saved)
     put(saved.weights, built, old_slopes=saved.major < 3)
     if saved.compiled:
+        sizes.check_metrics(saved.compiled)
         compile_as(built.model, saved.compiled)
     return built.model
+
+
+def _built(saved: Saved) -> Built:
+    return build(saved.config) if saved.major < 3 else _as_keras_3(declared.without_compiling(saved.config))
 
 
 def _as_keras_3(config: Any) -> Built:

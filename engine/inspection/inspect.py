@@ -4,6 +4,7 @@ from pathlib import Path
 
 from engine.data.read import read
 from engine.data.summary import summarise
+from screening import screen
 from secateur.reports.summaries import DatasetSummary, ModelSummary
 from secateur.specs.reading import Reading
 
@@ -15,6 +16,8 @@ def inspect_model(path: Path) -> ModelSummary:
         UploadRefused: one of its kinds, when the file cannot be used.
         TranslationDisagrees: it computes something else than its file did.
     """
+    with path.open("rb") as file:
+        screen("model", path.name, file)  # what it refuses need not wait for Keras
     from engine.importers import load_model
     from engine.inspection import summary  # Keras takes seconds to import, and a data set does not need it
     from engine.inspection.compare import compared

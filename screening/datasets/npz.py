@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from screening.archive import Archive
+from screening.costs import check_inflation
 from screening.datasets.npy import NUMERIC_KINDS, ArrayHeader, read_header
 from screening.datasets.npz_names import ArrayName, parts_of, wanted
 from secateur.errors import (
@@ -16,6 +17,7 @@ from secateur.errors import (
     FieldError,
 )
 
+LABEL_BYTES: Final = 8
 _SAVEZ: Final = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
 _VAL_AS_TEST: Final = "Name x_val and y_val x_test and y_test: each job holds out samples of its own to choose by."
 _PARTS: Final = {"x": "input", "y": "output"}
@@ -28,6 +30,7 @@ def check(archive: Archive) -> None:
         ArchiveUnreadable, ArchiveUnsafe: a member is no array, or another one than its header says.
         DatasetPickled: an array holds Python objects. DatasetArrayMissing: one of the required arrays is not there.
         DatasetLengthsDiffer: a split has not as many samples as labels. DatasetArrayUnusable: see the detail.
+        UploadTooCostly: it has too many values for a file of its size.
     """
     headers = {name: _header(archive, f"{name}.npy") for name in _names(archive)}
     for letter in "xy":
@@ -40,6 +43,7 @@ def check(archive: Archive) -> None:
     for name in names:
         _check_length(name, arrays)
         _check_same_shape(name, arrays)
+    _check_cost(arrays, archive.num_bytes)
 
 
 def _check_parts(letter: str, parts: tuple[str, ...]) -> None:
@@ -143,6 +147,19 @@ def _check_same_shape(name: ArrayName, arrays: Mapping[ArrayName, ArrayHeader]) 
             f"{expected}; all splits must agree.",
             "Prepare every split in the same way and save them again.",
         )
+
+
+def _check_cost(arrays: Mapping[ArrayName, ArrayHeader], file_bytes: int) -> None:
+    """Samples are kept as they are, labels in eight bytes each."""
+    sizes = {name: math.prod(header.shape) for name, header in arrays.items()}
+    check_inflation(
+        f"The data set of {len(arrays)} arrays",
+        num_values=sum(sizes.values()),
+        num_bytes=sum(
+            size * (LABEL_BYTES if name.letter == "y" else arrays[name].itemsize) for name, size in sizes.items()
+        ),
+        file_bytes=file_bytes,
+    )
 
 
 def _unusable(name: str, detail: str, suggestion: str) -> DatasetArrayUnusable:

@@ -1,10 +1,13 @@
-"""The look of tables: the first line of a csv, both ends of a parquet file. Nothing is parsed."""
+"""The look of tables: the lines of a csv, both ends of a parquet file. Nothing is parsed."""
 
 from typing import IO, Final
 
+from screening.costs import bounds, check_inflation, too_costly
 from secateur.errors import TableUnusable, UploadEmpty
 
 MAX_HEADER_BYTES: Final = 1 << 20
+PIECE_BYTES: Final = 1 << 20
+_NEWLINE: Final = b"\n"
 PARQUET: Final = b"PAR1"
 _SIGNATURES: Final = {
     b"PK": "a zip archive",
@@ -21,7 +24,7 @@ def check_csv(file: IO[bytes]) -> None:
     """Check the first line: text in UTF-8 that ends within a mebibyte, with something in it.
 
     Raises:
-        UploadEmpty: no bytes. TableUnusable: it is no csv.
+        UploadEmpty: no bytes. TableUnusable: it is no csv. UploadTooCostly: it names too many columns.
     """
     _refuse_empty(file)
     file.seek(0)
@@ -37,6 +40,47 @@ def check_csv(file: IO[bytes]) -> None:
         raise _no_csv(f"its first line does not end within {MAX_HEADER_BYTES} bytes")
     if not text.strip():
         raise _no_csv("its first line is empty")
+    check_columns(line.count(b",") + 1)
+
+
+def check_columns(count: int) -> None:
+    """Hold the number of columns against the bounds.
+
+    Raises:
+        UploadTooCostly: there are too many.
+    """
+    if count > bounds().table_columns:
+        raise too_costly(
+            f"The table has {count} columns; at most {bounds().table_columns} are accepted.",
+            "SECATEUR_MAX_TABLE_COLUMNS",
+            "Save samples of many numbers as an array: numpy.savez.",
+        )
+
+
+def check_lines(file: IO[bytes]) -> None:
+    """Measure the lines of a csv that passed ``check_csv``: their length, and how many cells they can hold.
+
+    Raises:
+        UploadTooCostly: a line is too long, or there are too many cells.
+    """
+    limit = bounds().line_bytes
+    num_bytes, num_lines, length = file.seek(0, 2), 0, 0
+    file.seek(0)
+    columns = file.readline(MAX_HEADER_BYTES).count(b",") + 1
+    file.seek(0)
+    while piece := bytes(file.read(min(PIECE_BYTES, limit))).replace(b"\r", _NEWLINE):
+        num_lines += piece.count(_NEWLINE)
+        first = piece.find(_NEWLINE)
+        longest = length + (len(piece) if first < 0 else first)
+        if longest > limit:
+            raise too_costly(
+                f"Line {num_lines - piece.count(_NEWLINE) + 1} has more than {limit} bytes.",
+                "SECATEUR_MAX_LINE_BYTES",
+                "Put each sample on a line of its own, or save long ones as an array: numpy.savez.",
+            )
+        length = longest if first < 0 else len(piece) - 1 - piece.rfind(_NEWLINE)
+    cells = min(num_lines * columns, num_bytes)  # a cell takes a byte, and a comma or the end of its line another
+    check_inflation(f"The table of {columns} columns", num_values=cells, num_bytes=4 * cells, file_bytes=num_bytes)
 
 
 def check_parquet(file: IO[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The frame of a TFRecord file: the length of its first record, and that length's checksum. Nothing is parsed."""
+"""The frame of a TFRecord file: the lengths of its records, and the checksum of the first. Nothing is parsed."""
 
 import struct
 from typing import IO, Final
@@ -6,6 +6,9 @@ from typing import IO, Final
 from secateur.errors import RecordsUnusable, UploadEmpty
 
 _POLYNOMIAL: Final = 0x82F63B78
+FRAME_BYTES: Final = 16
+"""Around each record: its length before it, and a checksum of both."""
+
 _WRITE: Final = "Write it with tf.io.TFRecordWriter, without compression."
 
 
@@ -51,3 +54,27 @@ def check(file: IO[bytes]) -> None:
             f"The first record has {length} bytes, the file {num_bytes}: it is cut short.",
             suggestions=["Upload it again; if that fails too, the file on your side is damaged."],
         )
+
+
+def check_lengths(file: IO[bytes]) -> int:
+    """Walk from record to record. Returns the bytes of the longest one.
+
+    TensorFlow makes room for as many bytes as a record says it has, before it reads them.
+
+    Raises:
+        RecordsUnusable: a record is longer than what is left of the file.
+    """
+    num_bytes, place, number, longest = file.seek(0, 2), 0, 0, 0
+    while place < num_bytes:
+        number += 1
+        file.seek(place)
+        head = file.read(8)
+        length = int.from_bytes(head, "little")
+        place += length + FRAME_BYTES
+        if len(head) < 8 or place > num_bytes:
+            raise RecordsUnusable(
+                f"Record {number} is cut short or damaged: it says that it has {length} bytes, and the file ends.",
+                suggestions=["Write the file again, or upload it again if it is whole on your side."],
+            )
+        longest = max(longest, length)
+    return longest

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from screening.models import keras_legacy, tfmot_wrappers
+from screening.models import calls, keras_legacy, sizes, tfmot_wrappers
 from screening.models.keras_builtins import builtins
 from secateur.errors import FieldError, ModelClassRefused, ModelUnreadable
 
@@ -48,10 +48,11 @@ def check(config: Any, *, num_weight_bytes: int, old: bool = False) -> None:
     Raises:
         ModelClassRefused: it names a class that is not built into Keras, or one that can run code or read files.
         ModelUnreadable: it is no config of a model, or promises a model that the weights cannot fill.
+        UploadTooCostly: it calls its layers too often, or declares tensors that are too large.
     """
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise _unreadable("The config describes no model.")
-    num_layers = 0
+    num_layers = num_values = 0
     for place in _walk(config, old):
         if isinstance(place.value, str):
             _check_text(place)
@@ -62,6 +63,14 @@ def check(config: Any, *, num_weight_bytes: int, old: bool = False) -> None:
             num_layers += _is_layer(place.value, old)
             if num_layers > MAX_LAYERS:
                 raise _unreadable(f"The model has more than {MAX_LAYERS} layers.")
+            inner = place.value.get("config")
+            num_values += sizes.num_values(place.value["class_name"], inner) if isinstance(inner, dict) else 0
+        elif place.key in sizes.METRICS:
+            sizes.check_metric(place.key, place.value)
+        elif place.key in sizes.SHAPES:
+            sizes.check_shape(place.key, place.value, _shown(place.layer))
+    sizes.check_weights(num_values, num_weight_bytes=num_weight_bytes)
+    calls.check(config)
 
 
 def _walk(config: Any, old: bool) -> Iterator[_Place]:

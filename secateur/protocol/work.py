@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 from secateur.errors import Failure
 from secateur.frozen import Frozen
 from secateur.ids import JobId
+from secateur.protocol.cost_bounds import DEFAULT, CostBounds
 from secateur.protocol.states import JobState
 from secateur.specs.reading import Reading
 from secateur.specs.search import SearchSpec
@@ -126,7 +127,8 @@ ASSIGNMENT: TypeAdapter[Assignment] = TypeAdapter(Assignment)
 
 
 class WorkMessage(Frozen):
-    """What a child is told, once: its work, and how much processor time, on all processors together, it may take.
+    """What a child is told, once: its work, how much processor time, on all processors together, it may take, and what
+    the files that it reads may cost.
 
     Where ``checkpoint_seconds`` is set, it keeps how far it is so often at most.
     """
@@ -134,3 +136,4 @@ class WorkMessage(Frozen):
     assignment: Assignment
     processor_seconds: float | None = None
     checkpoint_seconds: float | None = None
+    cost_bounds: CostBounds = DEFAULT

@@ -53,6 +53,7 @@ UPLOAD_ERRORS = responses(
     errors.DatasetLengthsDiffer,
     errors.ReadingMismatch,
     errors.TableUnusable,
+    errors.UploadTooCostly,
     errors.ImagesUnusable,
     errors.RecordsUnusable,
     errors.Unavailable,

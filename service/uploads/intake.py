@@ -18,6 +18,7 @@ from infra.db.tables import Job, Upload
 from infra.storage.store import Staged
 from infra.telemetry.logs import logger
 from infra.uploads import uploads
+from screening.costs import limited_to
 from secateur.specs.reading import Reading
 from service.components import Components
 from service.jobs.dispatch import notify_workers
@@ -74,7 +75,7 @@ async def store_upload(
 
 
 def _screen(parts: Components, wanted: UploadRequest, staged: Staged) -> str:
-    with parts.store.open_staged(staged) as file:
+    with parts.store.open_staged(staged) as file, limited_to(parts.settings.cost_bounds):
         return screening.screen(wanted.kind, wanted.name, file)
 
 

@@ -28,12 +28,14 @@ from secateur.specs.reading import Reading
 from stack.broker import broker_command, broker_url, socket_for
 from tests import waiting
 from tests.backing import Backing
+from workers.supervision.assignments import CheckTime
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children
 from workers.supervision.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
+CHECK_TIME = CheckTime()
 
 
 def fake(behaviour: str) -> list[str]:
@@ -54,10 +56,15 @@ class Bench:
     scratch: Path
     draining: threading.Event = field(default_factory=threading.Event)
 
-    def supervisor(self, behaviour: str) -> Supervisor:
+    def supervisor(self, behaviour: str, *, check_time: CheckTime = CHECK_TIME) -> Supervisor:
         children = Children(self.scratch, command=lambda kinds, rules: fake(behaviour))
         context = WorkerContext(
-            self.database, self.store, self.draining, children, keeping=CheckpointPolicy(every_seconds=0.0)
+            self.database,
+            self.store,
+            self.draining,
+            children,
+            keeping=CheckpointPolicy(every_seconds=0.0),
+            check_time=check_time,
         )
         return Supervisor(context, Publisher(celery_app(self.settings.broker)), self.settings)
 

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from screening.costs import limited_to
 from secateur.disk_full import lacks_room
 from secateur.errors import InternalError, OutOfMemory, SecateurError, StorageFull
 from secateur.protocol.progress import (
@@ -248,7 +249,8 @@ def serve(kinds: Sequence[str], events: EventWriter) -> None:
         order = WorkMessage.model_validate_json(line)
         if order.processor_seconds is not None:
             _limit_processor_time(order.processor_seconds)
-        result: Event = runners[order.assignment.kind](order, events.emit)
+        with limited_to(order.cost_bounds):
+            result: Event = runners[order.assignment.kind](order, events.emit)
     except Exception as fault:  # noqa: BLE001 - every exception of the engine must reach the user as a failure
         traceback.print_exc()
         error = as_error(fault)

@@ -35,9 +35,6 @@ from secateur.specs.sensitivity import SensitivitySpec
 from secateur.specs.spec import CompressSpec
 from secateur.specs.sweep import SweepSpec
 
-CHECK_SECONDS: Final = 600.0
-"""How long the check of an upload may run. Jobs of users have their own limit."""
-
 OUT: Final = "out"
 EARLIER: Final = "earlier.npz"
 """The checkpoint of an earlier attempt."""
@@ -53,6 +50,22 @@ SUMMARIES: Final[Mapping[str, type[BaseModel]]] = {"check_model": ModelSummary, 
 
 
 @dataclass(frozen=True)
+class CheckTime:
+    """How long the check of an upload may take: a small file gets a short time, however much it asks for."""
+
+    base_seconds: float = 180.0
+    bytes_per_second: float = 2e6
+
+    def seconds(self, num_bytes: int) -> float:
+        """The time for the check of a file of so many bytes.
+
+        >>> CheckTime(base_seconds=180, bytes_per_second=2e6).seconds(20_000_000)
+        190.0
+        """
+        return self.base_seconds + num_bytes / self.bytes_per_second
+
+
+@dataclass(frozen=True)
 class Work:
     """What a child needs. ``inputs`` and ``known`` map names of files in its folder to digests in the store."""
 
@@ -65,19 +78,23 @@ class Work:
     """The trials that a sweep fans out into when the child has succeeded."""
 
 
-def work_of(session: Session, job: Job) -> Work:
+def work_of(session: Session, job: Job, *, check_time: CheckTime) -> Work:
     """Return what the child of this job needs.
+
+    Args:
+        check_time: how long the check of an upload may run; a user's job says so itself.
 
     Raises:
         NotFound, InputRejected: the model or the data set was deleted, or rejected by its check.
     """
-    return _WORK[job.kind](session, job)
+    check = _CHECKS.get(job.kind)
+    return _WORK[job.kind](session, job) if check is None else check(session, job, check_time)
 
 
-def _check_model(session: Session, job: Job) -> Work:
+def _check_model(session: Session, job: Job, check_time: CheckTime) -> Work:
     upload = _upload(session, "model", job.upload_id, field="model_id")
     name = _model_name(upload)
-    return Work(CheckModel(model=name), {name: upload.digest}, CHECK_SECONDS)
+    return Work(CheckModel(model=name), {name: upload.digest}, check_time.seconds(upload.num_bytes))
 
 
 def _model_name(upload: Upload) -> str:
@@ -85,11 +102,12 @@ def _model_name(upload: Upload) -> str:
     return f"model{PurePosixPath(upload.name.lower()).suffix}"
 
 
-def _check_dataset(session: Session, job: Job) -> Work:
+def _check_dataset(session: Session, job: Job, check_time: CheckTime) -> Work:
     upload = _upload(session, "dataset", job.upload_id, field="dataset_id")
     name = _dataset_name(upload)
     reading = Reading.model_validate(upload.reading)
-    return Work(CheckDataset(dataset=name, reading=reading), {name: upload.digest}, CHECK_SECONDS)
+    assignment = CheckDataset(dataset=name, reading=reading)
+    return Work(assignment, {name: upload.digest}, check_time.seconds(upload.num_bytes))
 
 
 def _dataset_name(upload: Upload) -> str:
@@ -187,9 +205,11 @@ def _known(session: Session, job: Job, model: Upload, dataset: Upload) -> dict[s
     return {f"sensitivity_{number}.json": digest for number, digest in enumerate(digests)}
 
 
-_WORK: Final[dict[str, Callable[[Session, Job], Work]]] = {
+_CHECKS: Final[dict[str, Callable[[Session, Job, CheckTime], Work]]] = {
     "check_model": _check_model,
     "check_dataset": _check_dataset,
+}
+_WORK: Final[dict[str, Callable[[Session, Job], Work]]] = {
     "compress": _compress,
     "sensitivity": partial(_measured, MeasureSensitivity),
     "sweep": _sweep,

@@ -25,12 +25,13 @@ from infra.telemetry.logs import logger
 from infra.telemetry.traces import Span, Traces
 from secateur.disk_full import lacks_room
 from secateur.errors import InternalError, SecateurError, ServiceError, StorageFull, Unavailable
+from secateur.protocol.cost_bounds import DEFAULT, CostBounds
 from secateur.protocol.progress import Failed, Ready, Saved, Succeeded
 from secateur.protocol.states import JobState, StepState
 from secateur.protocol.work import WorkMessage
 from secateur.specs.spec import CompressSpec
 from workers.supervision import outputs
-from workers.supervision.assignments import OUT, SUMMARIES, Work, work_of
+from workers.supervision.assignments import OUT, SUMMARIES, CheckTime, Work, work_of
 from workers.supervision.checkpoints import CheckpointPolicy, Checkpoints
 from workers.supervision.children import ChildLease, Children
 from workers.supervision.lease import Lease
@@ -87,6 +88,8 @@ class WorkerContext:
     limits: OutputLimits = field(default_factory=OutputLimits)
     keeping: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     traces: Traces = field(default_factory=Traces)
+    cost_bounds: CostBounds = DEFAULT
+    check_time: CheckTime = field(default_factory=CheckTime)
 
 
 class Attempt:
@@ -135,7 +138,7 @@ class Attempt:
 
     def _read_work(self) -> Work:
         with self._context.database.read() as session:
-            return work_of(session, self._job)
+            return work_of(session, self._job, check_time=self._context.check_time)
 
     def _fetch(self, work: Work, folder: Path) -> None:
         try:
@@ -166,6 +169,7 @@ class Attempt:
                             assignment=work.assignment,
                             processor_seconds=seconds,
                             checkpoint_seconds=self._context.keeping.every_seconds,
+                            cost_bounds=self._context.cost_bounds,
                         )
                     )
                 case Saved():

@@ -30,6 +30,7 @@ from secateur.errors import Failure, RuntimeExceeded, SecateurError, ServiceErro
 from secateur.protocol.progress import StepProgress
 from secateur.protocol.states import JobState, StepState, UploadState
 from workers.supervision import counters as counted
+from workers.supervision.assignments import SUMMARIES
 from workers.supervision.attempt import (
     Attempt,
     AttemptEnd,
@@ -120,7 +121,7 @@ class Supervisor:
             case StopReason.CANCELLED:
                 return self._finish(job, lease, Outcome(JobState.CANCELLED))
             case StopReason.RUNTIME_EXCEEDED:
-                return self._finish(job, lease, failed(_runtime_exceeded(), lease))
+                return self._finish(job, lease, failed(_runtime_exceeded(job), lease))
             case ChildExit(broke_protocol=True):
                 fault = RejectedOutput(f"The process that ran the job {ending.how}.")
                 return self._finish(job, lease, failed(fault, lease))
@@ -245,7 +246,15 @@ def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
     return tuple(step.model_copy(update=halt) if step.state == StepState.RUNNING else step for step in steps)
 
 
-def _runtime_exceeded() -> RuntimeExceeded:
+def _runtime_exceeded(job: Job) -> RuntimeExceeded:
+    if job.kind in SUMMARIES:
+        return RuntimeExceeded(
+            "The check of the upload took longer than a file of its size may take.",
+            suggestions=[
+                "Upload a smaller model or data set: fewer layers, samples or columns.",
+                "Or ask the operator to raise SECATEUR_CHECK_SECONDS.",
+            ],
+        )
     return RuntimeExceeded(
         "The job ran longer than its limits.max_runtime_seconds.",
         suggestions=["Raise limits.max_runtime_seconds, or ask for less: fewer epochs, sparsities or samples."],

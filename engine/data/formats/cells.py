@@ -1,6 +1,8 @@
 """Cells of a table as numbers or text; what is neither is told by column and row. Rows count from 1, without header."""
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,13 +42,23 @@ def header_of(path: Path) -> list[str]:
 def _wrong_header(names: list[str]) -> str | None:
     if not any(names):
         return "The file begins with an empty line; a header was expected."
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_repeated(names)
     if twice is not None:
         return f"Two columns are named {twice[:80]!r}."
     if all(map(_is_number, names)):
         return f"The first line holds numbers ({', '.join(names[:5])}); a header was expected."
     separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
     return None if separator is None else f"The cells are separated by {separator!r}, not by commas."
+
+
+def first_repeated(names: Sequence[str]) -> str | None:
+    """The first name that comes again, if one does.
+
+    >>> first_repeated(["a", "b", "a"])
+    'a'
+    """
+    counts = Counter(names)
+    return next((name for name in names if counts[name] > 1), None)
 
 
 def _is_number(cell: str) -> bool:

@@ -2,7 +2,8 @@
 
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from engine.data.labels import as_declared
 from engine.data.rows import RowWriter, Stored
 from engine.data.split import Contents
 from screening.archive import IMAGES, Archive
+from screening.costs import check_inflation
 from screening.datasets.images import Member, members_of
 from secateur.errors import ImagesUnusable
 from secateur.specs.reading import Reading
@@ -35,7 +37,7 @@ def read(path: Path, reading: Reading) -> Contents:
     with path.open("rb") as file, Archive(file, limits=IMAGES) as archive:
         members = members_of(archive)
         named = ((member.name, b"".join(archive.pieces(member.name))) for member in members)
-        x = decode_all(named, reading)
+        x = decode_all(named, reading, check=partial(_check_cost, reading, len(members), archive.num_bytes))
     classes = np.array([member.label for member in members])
     y, names = as_declared(classes, reading, where=lambda at: f"The class of {members[at].name[:80]!r}")
     return Contents("images", divide(x, y, splits=_splits(members), reading=reading), "classes", "text", names)
@@ -45,8 +47,24 @@ def _splits(members: list[Member]) -> Array | None:
     return None if members[0].split is None else np.array([member.split for member in members])
 
 
-def decode_all(images: Iterable[tuple[str, bytes]], reading: Reading) -> Stored:
+def _check_cost(reading: Reading, count: int, file_bytes: int, image: Array) -> None:
+    """Hold all images against the file, once the first tells the size of each; a declared size is the user's wish."""
+    size = int(image.nbytes)
+    check_inflation(
+        f"The data set of {count} images of shape {image.shape}",
+        num_values=count * size,
+        num_bytes=count * size if reading.image_size is None else 0,
+        file_bytes=file_bytes,
+    )
+
+
+def decode_all(
+    images: Iterable[tuple[str, bytes]], reading: Reading, *, check: Callable[[Array], None] = lambda _: None
+) -> Stored:
     """All images as rows, shape (n, height, width, channels), uint8; each comes with a name for errors.
+
+    Args:
+        check: is given the first one, and raises when so many of its size are too many.
 
     Raises:
         ImagesUnusable: one is broken, or of another size than the first where no size is declared.
@@ -56,6 +74,7 @@ def decode_all(images: Iterable[tuple[str, bytes]], reading: Reading) -> Stored:
         for name, content in images:
             image = decode(content, name, reading)
             if writer is None:
+                check(image)
                 writer, first = RowWriter(image.shape, np.uint8), name
                 shape = image.shape
             if image.shape != shape:

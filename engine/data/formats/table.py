@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
 
 from engine.arrays import Array
+from engine.data.formats import parquet
 from engine.data.formats.cells import header_of, numbers, text
 from engine.data.formats.pool import SPLITS, divide
 from engine.data.formats.writing import SamplesWriter
@@ -24,9 +24,6 @@ from secateur.specs.reading import Reading
 
 BLOCK_BYTES: Final = 16 << 20
 """Of a csv that is parsed at a time; a row must fit."""
-
-BATCH_ROWS: Final = 16_384
-"""Of a parquet file, parsed at a time."""
 
 Piece = Mapping[str, pa.Array]
 
@@ -40,6 +37,17 @@ class Columns:
     label: str
     split: str | None
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """All features once."""
+        return tuple(dict.fromkeys(name for listed in self.inputs.values() for name in listed))
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """All columns that are read."""
+        beside = (self.label,) if self.split is None else (self.label, self.split)
+        return tuple(dict.fromkeys((*self.features, *beside)))
+
 
 def read_csv(path: Path, reading: Reading) -> Contents:
     """The splits of a csv in UTF-8, with a header, cells separated by commas.
@@ -48,23 +56,22 @@ def read_csv(path: Path, reading: Reading) -> Contents:
         ColumnMissing, TableUnusable, DatasetNotFinite, DatasetLabelsInvalid, DatasetSplitEmpty: what is wrong, where.
     """
     names = header_of(path)
-    return _contents("csv", _csv_pieces(path, names), names, reading)
+    return _contents("csv", _csv_pieces(path, names), _columns(names, reading), reading)
 
 
 def read_parquet(path: Path, reading: Reading) -> Contents:
     """The splits of a parquet file of plain columns.
 
     Raises:
-        as ``read_csv``.
+        as ``read_csv``. UploadTooCostly: by its footer it becomes far more than it holds.
     """
     try:
-        with pa.parquet.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
-            if len(set(names)) < len(names):
-                twice = next(name for name in names if names.count(name) > 1)
-                raise TableUnusable(f"Two columns are named {twice[:80]!r}.", suggestions=["Rename one of them."])
-            batches = ({name: batch[name] for name in names} for batch in file.iter_batches(BATCH_ROWS))
-            return _contents("parquet", batches, names, reading)
+        with parquet.opened(path) as file:
+            names = parquet.names_of(file)
+            columns = _columns(names, reading)
+            used = columns.used
+            parquet.check_cost(file, used, file_bytes=path.stat().st_size)
+            return _contents("parquet", parquet.pieces(file, used, file_bytes=path.stat().st_size), columns, reading)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
         raise TableUnusable(
             f"The parquet file is damaged: {_short(fault)}.",
@@ -110,12 +117,11 @@ def _short(fault: BaseException) -> str:
     return " ".join(str(fault).split())[:300].rstrip(".")
 
 
-def _contents(format: DatasetFormat, pieces: Iterator[Piece], names: list[str], reading: Reading) -> Contents:
-    columns = _columns(names, reading)
+def _contents(format: DatasetFormat, pieces: Iterator[Piece], columns: Columns, reading: Reading) -> Contents:
     labels: list[pa.Array] = []
     splits: list[Array] = []
     row = 0
-    features = tuple(dict.fromkeys(name for listed in columns.inputs.values() for name in listed))
+    features = columns.features
     with SamplesWriter() as writer:
         for piece in pieces:
             samples = {name: numbers(piece[name], column=name, first_row=row) for name in features}

@@ -1,5 +1,6 @@
 """``.tfrecord``: records of ``tf.train.Example``, whose features are declared. Parsed once, in pieces, to rows."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from engine.data.formats.pool import SPLITS, divide
 from engine.data.formats.writing import SamplesWriter
 from engine.data.labels import as_declared, encode_labels, label_kind
 from engine.data.split import Contents
+from screening.datasets.tfrecord import check_lengths
 from secateur.errors import DatasetNotFinite, FieldError, RecordsUnusable
 from secateur.specs.reading import Feature, Reading, sample_features
 
@@ -28,6 +30,7 @@ def read(path: Path, reading: Reading) -> Contents:
         RecordsUnusable, ImagesUnusable, DatasetNotFinite, DatasetLabelsInvalid, DatasetSplitEmpty: what and where.
     """
     inputs = sample_features(reading)
+    _check_shapes(path, reading.features)
     labels, splits, row = list[Array](), list[str](), 0
     with SamplesWriter() as writer:
         for parsed in _batches(path, reading.features):
@@ -45,6 +48,16 @@ def read(path: Path, reading: Reading) -> Contents:
     kind = label_kind([y], reading.labels)
     found = divide(stored, encode_labels(y, kind), splits=np.array(splits) if splits else None, reading=reading)
     return Contents("tfrecord", found, kind, "text" if raw.dtype.kind == "U" else str(raw.dtype), classes)
+
+
+def _check_shapes(path: Path, features: Mapping[str, Feature]) -> None:
+    """TensorFlow makes room for what is declared before it looks at what is there: a byte for each number at least."""
+    with path.open("rb") as file:
+        longest = check_lengths(file)
+    for name, feature in features.items():
+        count = math.prod(feature.shape)
+        if count > longest:
+            raise _unusable(0, name, f"was declared with {count} values; the longest record has {longest} bytes")
 
 
 def _sample(

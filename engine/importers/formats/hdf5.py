@@ -116,6 +116,13 @@ def numbers(dataset: Any) -> Any:
     return np.asarray(dataset[()])
 
 
+def num_values(file: Any) -> int:
+    """How many numbers all arrays of an open file have together."""
+    sizes: list[int] = []
+    file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+    return sum(sizes)
+
+
 def _text(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 

@@ -138,15 +138,14 @@ class _Graph:
         names = set(self._calls)
         for node in self._nodes:
             self._make(node)
-        waiting = [(name, call) for name, calls in self._calls.items() for call in calls]
+        waiting = [(name, number, call) for name, calls in self._calls.items() for number, call in enumerate(calls)]
         while waiting:
             left = []
-            for name, call in waiting:
-                number = self._calls[name].index(call)
+            for name, number, call in waiting:
                 if len(self._results[name]) == number and all(map(self._is_there, references(call))):
                     self._call(name, call)
                 else:
-                    left.append((name, call))
+                    left.append((name, number, call))
             if len(left) == len(waiting):
                 raise unreadable(f"Layer {left[0][0][:80]!r} is fed by something that is not in the model.")
             waiting = left

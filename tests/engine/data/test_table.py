@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from engine.data.read import read
 from engine.data.summary import summarise
-from secateur.errors import UploadRefused
+from screening.costs import limited_to
+from secateur.errors import UploadRefused, UploadTooCostly
+from secateur.protocol.cost_bounds import CostBounds
 from secateur.specs.reading import Reading
 
 ROWS = [(0.5, 1, "cat"), (1.5, 2, "dog"), (2.5, 3, "cat"), (3.5, 4, "dog"), (4.5, 5, "cat"), (5.5, 6, "dog")]
@@ -213,3 +215,47 @@ def test_an_input_that_reads_no_feature_is_named(column: str, tmp_path: Path) ->
         read(csv_file(tmp_path, GOOD), Reading.model_validate({"inputs": {"body": [column]}}))
 
     assert caught.value.errors[0].field == "inputs.body"
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
+def test_text_of_a_parquet_file_is_spelt_out_in_every_batch(kind: pa.DataType, tmp_path: Path) -> None:
+    """It is read as a dictionary first: each row group has its own, and words in other places."""
+    words = ["cat", "dog", "bird"] * 30
+    label = pa.array(words).dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else pa.array(words, kind)
+    columns = {"weight": pa.array([str(number) for number in range(90)]), "label": label, "unused": [[1]] * 90}
+    pq.write_table(pa.table(columns), tmp_path / "pets.parquet", row_group_size=7)
+
+    contents = read(tmp_path / "pets.parquet", Reading(inputs={"body": ["weight"]}))
+
+    assert contents.classes == ("bird", "cat", "dog")
+    train, test = (contents.splits[name] for name in ("train", "test"))
+    assert len(train) + len(test) == 90
+
+
+@pytest.mark.parametrize(
+    ("bounds", "setting"),
+    [
+        pytest.param(CostBounds(line_bytes=20), "SECATEUR_MAX_LINE_BYTES", id="a line"),
+        pytest.param(CostBounds(table_columns=2), "SECATEUR_MAX_TABLE_COLUMNS", id="columns"),
+        pytest.param(CostBounds(data_values=8), "SECATEUR_MAX_DATA_VALUES", id="cells"),
+    ],
+)
+def test_each_bound_on_a_table_names_its_setting(bounds: CostBounds, setting: str, tmp_path: Path) -> None:
+    """Three columns; lines of at most 23 bytes."""
+    (tmp_path / "pets.csv").write_text("weight,age,label\n" + "1.25,2,a dog of some age\n" * 6)
+
+    with limited_to(bounds), pytest.raises(UploadTooCostly) as refusal:
+        read(tmp_path / "pets.csv", Reading())
+
+    assert setting in refusal.value.suggestions[-1]
+
+
+def test_a_line_as_long_as_the_bound_passes_wherever_pieces_end(tmp_path: Path) -> None:
+    """Lines are measured in pieces of the bound's size, so that every line lies across two of them."""
+    lines = ["weight,label", *(f"{number}.125,{'ab'[number % 2]}" for number in range(20, 60))]
+    (tmp_path / "pets.csv").write_text("\n".join(lines) + "\n")
+
+    with limited_to(CostBounds(line_bytes=12)):
+        contents = read(tmp_path / "pets.csv", Reading())
+
+    assert sum(map(len, contents.splits.values())) == 40

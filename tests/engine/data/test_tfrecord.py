@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data.read import read
-from secateur.errors import UploadRefused
+from secateur.errors import RecordsUnusable, UploadRefused
 from secateur.specs.reading import Reading
 from tests.engine.data.test_images import picture
 
@@ -148,3 +148,12 @@ def test_inputs_that_cannot_be_read_are_told_by_name(declared: dict[str, Any], f
         read(record_file(tmp_path, raw()), Reading.model_validate({"features": RAW} | declared))
 
     assert caught.value.errors[0].field == field
+
+
+def test_a_shape_that_no_record_can_hold_is_refused_before_room_is_made_for_it(tmp_path: Path) -> None:
+    """TensorFlow would make room for 256 records of it, 4 TB, before it looks at the first."""
+    features = {"image": {"encoding": "list", "shape": [1 << 32], "dtype": "int64"}, "label": {"dtype": "int64"}}
+    path = record_file(tmp_path, [{"image": [1, 2], "label": [number % 2]} for number in range(4)])
+
+    with pytest.raises(RecordsUnusable, match="declared with 4294967296 values"):
+        read(path, Reading.model_validate({"features": features}))

@@ -338,6 +338,16 @@ def test_what_an_unfinished_job_needs_cannot_be_deleted(fresh: Running) -> None:
     assert [answer.status_code for answer in allowed] == [204, 204]
 
 
+def test_the_operator_moves_the_bounds_on_what_an_upload_may_cost(start: Start) -> None:
+    """One call of a layer is less than the smallest model has."""
+    with start(max_layer_calls=1) as gateway:
+        answer = gateway.http.post("/v1/models?name=a.keras", content=model_file("costly"))
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "upload_too_costly")
+        assert "SECATEUR_MAX_LAYER_CALLS" in answer.json()["suggestions"][-1]
+        assert gateway.stored() == set()
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_an_id_of_the_other_kind_is_not_found_and_told_apart(method: str, gateway: Running) -> None:
     dataset = gateway.http.post("/v1/datasets?name=a.npz", content=dataset_file(14)).json()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from secateur.errors import ArchiveUnreadable, NothingToPrune
+from secateur.protocol.cost_bounds import DEFAULT, CostBounds
 from secateur.protocol.progress import Event, Failed, Ready, StepFinished, StepStarted, Succeeded
 from secateur.protocol.work import SUMMARY, Assignment, CheckDataset, CheckModel, WorkKind, WorkMessage
 from secateur.reports.summaries import DatasetSummary
@@ -17,7 +18,7 @@ from workers.child.main import as_error
 from workers.supervision.process import Child, ChildExit, child_command
 
 
-def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[Event]:
+def conversation(kind: WorkKind, assignment: Assignment, folder: Path, bounds: CostBounds = DEFAULT) -> list[Event]:
     """All that a child says about its one job."""
     child, said = Child.spawn(child_command((kind,), None), folder=folder), list[Event]()
     try:
@@ -30,7 +31,7 @@ def conversation(kind: WorkKind, assignment: Assignment, folder: Path) -> list[E
                 case event:
                     said.append(event)
             if isinstance(event, Ready):
-                child.assign(WorkMessage(assignment=assignment))
+                child.assign(WorkMessage(assignment=assignment, cost_bounds=bounds))
             if isinstance(event, (Succeeded, Failed)):
                 return said
     finally:
@@ -66,6 +67,17 @@ def test_a_check_of_thousands_of_classes_leaves_all_their_names(tmp_path: Path) 
     assert isinstance(succeeded, Succeeded), succeeded
     assert (tmp_path / SUMMARY).stat().st_size > 1 << 20
     assert DatasetSummary.model_validate_json((tmp_path / SUMMARY).read_text()).classes == tuple(names)
+
+
+def test_the_child_reads_within_the_bounds_that_it_is_told(tmp_path: Path) -> None:
+    """It sees no settings of its own."""
+    (tmp_path / "data.npz").write_bytes(good_npz())
+    few = CostBounds(data_values=100)
+
+    *_, failed = conversation("check_dataset", CheckDataset(dataset="data.npz"), tmp_path, few)
+
+    assert isinstance(failed, Failed)
+    assert failed.failure.code == "upload_too_costly"
 
 
 def test_a_bad_upload_ends_as_a_typed_failure_that_names_the_step(tmp_path: Path) -> None:

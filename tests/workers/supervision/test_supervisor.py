@@ -19,6 +19,7 @@ from infra.storage.store import Store
 from tests.backing import Backing
 from tests.workers.conftest import Bench, eventually
 from workers.supervision import supervisor
+from workers.supervision.assignments import CheckTime
 
 EMBEDDED = pytest.mark.only("embedded", reason="what the child does is the same with every database and store")
 
@@ -251,6 +252,18 @@ def test_a_job_that_runs_too_long_or_goes_silent_is_ended(bench: Bench, behaviou
     job = bench.job(job_id)
     assert job.failure is not None
     assert job.failure["code"] == "runtime_exceeded"
+
+
+def test_a_small_file_gets_a_short_check(bench: Bench) -> None:
+    """The time goes by its bytes, and the error does not speak of limits that no upload has."""
+    upload_id, check_id = bench.upload("model", b"four")
+
+    bench.supervisor("hang", check_time=CheckTime(base_seconds=0.5, bytes_per_second=8.0)).run(check_id)
+
+    upload = bench.find_upload("model", upload_id)
+    assert upload.failure is not None
+    assert upload.failure["code"] == "runtime_exceeded"
+    assert "SECATEUR_CHECK_SECONDS" in upload.failure["suggestions"][-1]
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
