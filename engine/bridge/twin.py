@@ -102,13 +102,13 @@ def bring_back(twin: Twin, model: Any) -> None:
             place.layer.set_weights(twin.layers[place.name].get_weights())
 
 
-def random_inputs(model: Any, seed: int) -> list[Array]:
+def random_inputs(model: Any, seed: int, size: int = UNKNOWN_SIZE) -> list[Array]:
     """One array for each input: normally distributed; zeros and ones where inputs count something, such as tokens."""
     rng = np.random.default_rng(seed)
     counts = any(isinstance(place.layer, keras.layers.Embedding) for place in places(model))
     found: list[Array] = []
     for tensor in model.inputs:
-        shape = (tensor.shape[0] or 2, *(size or UNKNOWN_SIZE for size in tensor.shape[1:]))
+        shape = (tensor.shape[0] or 2, *(known or size for known in tensor.shape[1:]))
         whole = counts or "int" in tensor.dtype
         found.append((rng.integers(0, 2, shape) if whole else rng.standard_normal(shape)).astype(tensor.dtype))
     return found

@@ -10,10 +10,10 @@ from secateur.specs.reading import Reading
 
 
 def inspect_model(path: Path) -> ModelSummary:
-    """Load a model and tell what it is; one of an old Keras is compared with what that Keras computes.
+    """Load a model, run and convert it once, and say what it is; a translated one is compared with its old Keras.
 
     Raises:
-        UploadRefused: one of its kinds, when the file cannot be used.
+        UploadRefused: one of its kinds, when the file cannot be used or the model cannot be run.
         TranslationDisagrees: it computes something else than its file did.
     """
     with path.open("rb") as file:
@@ -21,9 +21,18 @@ def inspect_model(path: Path) -> ModelSummary:
     from engine.importers import load_model
     from engine.inspection import summary  # Keras takes seconds to import, and a data set does not need it
     from engine.inspection.compare import compared
+    from engine.inspection.trial_run import trial_run
 
     loaded = load_model.load(path)
-    found = {"format": loaded.format, "source": f"Keras {loaded.version}", "compared": compared(loaded, path)}
+    tried = trial_run(loaded.model)
+    found = {
+        "format": loaded.format,
+        "source": f"Keras {loaded.version}",
+        "compared": compared(loaded, path),
+        "notes": (*loaded.notes, *tried.notes),
+        "operations": tried.operations,
+        "not_convertible": tried.not_convertible,
+    }
     return summary.summarise(loaded.model).model_copy(update=found)
 
 

@@ -72,6 +72,16 @@ class ModelSummary(Frozen):
     groups: tuple[ChannelGroup, ...] = Field(
         default=(), description="What structure channel can cut. Nothing: checked before groups were looked for."
     )
+    notes: tuple[str, ...] = Field(
+        default=(),
+        description="What was changed to bring the model into the form that jobs work on, and what its file will lack.",
+    )
+    operations: Mapping[str, int] = Field(
+        default={}, description="How often each LiteRT operation stands in the float32 file of the model."
+    )
+    not_convertible: Mapping[str, str] = Field(
+        default={}, description="Schemes that LiteRT cannot express the model in, each with the reason."
+    )
     optimizer: str | None = None
     loss: str | None = None
     metrics: tuple[str, ...] = ()

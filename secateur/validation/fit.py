@@ -15,6 +15,7 @@ from secateur.specs.sensitivity import SensitivityRecipe
 from secateur.specs.spec import Recipe
 from secateur.specs.sweep import SweepRecipe, Trial
 from secateur.validation.channels import check_channels
+from secateur.validation.conversion import check_convertible
 from secateur.validation.outputs import check_outputs, check_single_output
 from secateur.validation.pruning import check_prune
 from secateur.validation.samples import check_samples, check_scale
@@ -30,6 +31,7 @@ def check_fit(
         UnknownLayer, LayerNotPrunable, NothingToPrune, StructureMismatch, CriterionUnserved: a prune step and the
             model disagree.
         HeldOutDataMissing: too few held-out samples for what is to be measured on them.
+        ConversionFailed: LiteRT cannot express the model, or not in the scheme of a step.
         InputShapeMismatch, LabelsMismatch: the data and the model disagree.
     """
     match spec:
@@ -45,6 +47,7 @@ def check_fit(
                 _check_steps(spec.recipe_of(spec.highest), model, dataset)
         case Recipe():
             _check_steps(spec, model, dataset)
+    check_convertible(spec, model)
     check_samples(model, dataset)
     check_scale(spec.data.scale or dataset.scale, model, dataset)
     check_outputs(spec.objective, model, dataset)
