@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -42,7 +42,10 @@ DeclareOption = Annotated[
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 DataOption = Annotated[Path, typer.Option("--data", exists=True, dir_okay=False, help="The data set.")]
 OutOption = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the results; made when missing.")]
-SpecOption = Annotated[Path | None, typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON.")]
+SpecOption = Annotated[
+    Path | None,
+    typer.Option("--spec", exists=True, dir_okay=False, help="A recipe as JSON, or the report.json of a job."),
+]
 
 Work = Callable[..., object]
 R = TypeVar("R", bound=BaseModel)
@@ -55,14 +58,14 @@ def compress(
     out: OutOption,
     spec: SpecOption = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
-    scale: ScaleOption = "none",
+    scale: Annotated[str | None, typer.Option("--scale", help="As of sensitivity; default: none.")] = None,
     declare: DeclareOption = None,
 ) -> None:
     """Run a recipe on a model and leave model.tflite, model.keras, report.json and report.html in a folder."""
     if (spec is None) == (preset is None):
         raise typer.BadParameter("give either --spec or --preset")
-    recipe = _recipe(Recipe, spec.read_text() if spec else json.dumps({"preset": preset}))
-    _follow(_compressor, recipe, model, data, from_command(scale, declare or ()), out)
+    recipe, reading = _recipe_and_reading(spec, preset, scale, declare or ())
+    _follow(_compressor, recipe, model, data, reading, out)
     _show(Report, out)
 
 
@@ -171,6 +174,20 @@ def print_summary(summary: ModelSummary | DatasetSummary, *, to: Console, as_jso
         to.print(model_table(summary))
     else:
         to.print_json(summary.model_dump_json())
+
+
+def _recipe_and_reading(
+    spec: Path | None, preset: str | None, scale: str | None, declare: Sequence[str]
+) -> tuple[Recipe, Reading]:
+    """The recipe and the reading of the command line; a report as the spec brings both."""
+    content = spec.read_text() if spec else json.dumps({"preset": preset})
+    try:
+        report = Report.model_validate_json(content)
+    except ValidationError:
+        return _recipe(Recipe, content), from_command(scale or "none", declare)
+    if report.provenance is None or scale is not None or declare:
+        return report.spec, from_command(scale or "none", declare)
+    return report.spec, report.provenance.reading
 
 
 def _recipe(kind: type[R], content: str) -> R:

@@ -53,6 +53,7 @@ def compress(
     known: Sequence[Path] = (),
     known_baseline: Path | None = None,
     checkpoint: Checkpoint | None = None,
+    job_id: str | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Run a recipe and write its files to a folder.
 
@@ -66,6 +67,7 @@ def compress(
         known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
         known_baseline: the baseline that a sweep measured for all of its trials.
         checkpoint: where to resume from, and where to save the state.
+        job_id: for the report; None outside the service.
 
     Returns:
         The files: ``FILES``, and ``sensitivity.json`` if layers were measured.
@@ -76,7 +78,7 @@ def compress(
     """
     try:
         runner = Runner.start(recipe.seed, emit, checkpoint)
-        with runner.loaded(recipe, model=model, dataset=dataset, reading=reading) as (run, message):
+        with runner.loaded(recipe, model=model, dataset=dataset, reading=reading, job_id=job_id) as (run, message):
             if not runner.checkpoint.is_resumed:
                 check_steps(run)
             before = runner.baseline(run, message, known_baseline)

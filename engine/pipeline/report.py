@@ -42,6 +42,7 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
     (before, after), speedup = measure.variants([(baseline.exported, baseline.quality), (result, found)], run.probe())
     data, groups_cut = run.context.data, tuple(run.groups.values())
     return Report(
+        provenance=run.context.provenance,
         model_name=run.model.name,
         metric_label=in_words(run.context.objective.metric),
         spec=run.context.recipe,

@@ -51,6 +51,7 @@ class Runner:
         dataset: Path,
         reading: Reading,
         asked: SensitivityRecipe | SearchRecipe | None = None,
+        job_id: str | None = None,
     ) -> Iterator[tuple[Run, list[str]]]:
         """Load a job in the step ``baseline``. The block checks and measures it, still inside that step.
 
@@ -60,6 +61,7 @@ class Runner:
             dataset: the uploaded data set.
             reading: the declarations of the data set.
             asked: the spec of the user if the recipe was derived from it; errors name its fields.
+            job_id: for the report; None outside the service.
 
         Yields:
             The run, and the list that becomes the closing message of the step.
@@ -69,7 +71,15 @@ class Runner:
         """
         with self.clock.step("baseline", silent=self.checkpoint.is_resumed) as message:
             yield (
-                load(recipe, model=model, dataset=dataset, reading=reading, asked=asked, checkpoint=self.checkpoint),
+                load(
+                    recipe,
+                    model=model,
+                    dataset=dataset,
+                    reading=reading,
+                    asked=asked,
+                    checkpoint=self.checkpoint,
+                    job_id=job_id,
+                ),
                 message,
             )
 

@@ -20,7 +20,7 @@ from engine.pruning.masking import Masks
 from engine.pruning.observe import Batch, Observer
 from engine.reconstruction.batchnorm import MAX_BATCHES, reestimate_if_better
 from engine.reconstruction.equations import Samples
-from secateur.reports.report import GroupCut, TrainingPoint
+from secateur.reports.report import GroupCut, Provenance, TrainingPoint
 from secateur.specs.spec import Recipe
 
 JUDGED = 2000
@@ -42,6 +42,7 @@ class RunContext:
     data: Dataset
     feed: Feeding
     objective: AnyObjective
+    provenance: Provenance
     learning_rate: float
     """The learning rate that the uploaded model was trained with, or a default."""
     teacher: Array | None = None

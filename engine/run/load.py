@@ -19,6 +19,7 @@ from engine.notes import Notes
 from engine.objectives.objectives import Objectives, objective_of
 from engine.pruning.masking import Masks
 from engine.run.context import Run, RunContext
+from engine.run.provenance import provenance
 from engine.training.distillation import asks
 from engine.training.train import starting_learning_rate
 from secateur.specs.reading import Reading
@@ -40,6 +41,7 @@ def load(
     reading: Reading,
     asked: Recipe | SensitivityRecipe | SweepRecipe | SearchRecipe | None = None,
     checkpoint: Checkpoint | None = None,
+    job_id: str | None = None,
 ) -> Run:
     """Read both files and refuse, before any training, what cannot work.
 
@@ -50,11 +52,13 @@ def load(
         reading: the declarations of the data set; ``recipe.data.scale`` overrides its scale.
         asked: the spec of the user if the recipe was derived from it; errors name its fields.
         checkpoint: where the steps save their state, and restore it.
+        job_id: for the report; None outside the service.
 
     Raises:
         RequestError: see ``compress``.
     """
-    keras_model = load_model.load_model(model)
+    loaded = load_model.load(model)
+    keras_model = loaded.model
     summary = model_summary.summarise(keras_model)
     contents = read(dataset, reading)
     check_fit(asked or recipe, summary, summarise(contents, reading))
@@ -73,6 +77,7 @@ def load(
         fail=fail,
     )
     notes = Notes()
+    notes += loaded.notes
     notes += [f"Loss {objective.loss_name}, {objective.source}.", *([hint.note] if hint else [])]
     if isinstance(objective, Objectives):
         notes.append(_judged(objective))
@@ -88,6 +93,7 @@ def load(
         data,
         feed,
         objective,
+        provenance(recipe, model=model, dataset=dataset, reading=reading, job_id=job_id),
         starting_learning_rate(keras_model, recipe.training.optimizer),
         teacher=said[0] if said else None,
         teacher_held_out=said[1] if said else None,

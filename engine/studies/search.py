@@ -65,6 +65,7 @@ def search(
     emit: Callable[[Event], None],
     known: Sequence[Path] = (),
     checkpoint: Checkpoint | None = None,
+    job_id: str | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Search and write ``FILES`` to a folder: the best file, its own report as ``best.html``, and all trials.
 
@@ -77,6 +78,7 @@ def search(
         emit: called with the events of every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
         checkpoint: where to resume from, and where to save the state.
+        job_id: for the report; None outside the service.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work.
@@ -86,7 +88,8 @@ def search(
     runner = Runner.start(recipe.seed, emit, checkpoint)
     clock, highest = runner.clock, recipe.recipe_of(recipe.highest)
     with tempfile.TemporaryDirectory() as folder:
-        with runner.loaded(highest, model=model, dataset=dataset, reading=reading, asked=recipe) as (run, message):
+        files = {"model": model, "dataset": dataset}
+        with runner.loaded(highest, **files, reading=reading, asked=recipe, job_id=job_id) as (run, message):
             with suppress(TargetUnreachable):  # trials may reach a lower sparsity
                 if not runner.checkpoint.is_resumed:
                     check_steps(run)
@@ -281,6 +284,7 @@ def _report(
     seconds: dict[str, float],
 ) -> SearchReport:
     report = SearchReport(
+        provenance=run.context.provenance,
         model_name=run.model.name,
         metric=run.context.objective.metric,
         metric_label=best.report.metric_label,

@@ -41,6 +41,7 @@ def measure_sensitivity(
     emit: Callable[[Event], None],
     known: Iterable[Path] = (),
     checkpoint: Checkpoint | None = None,
+    job_id: str | None = None,
 ) -> tuple[ProducedFile, ...]:
     """Measure the sensitivity of each layer and write ``FILES`` to a folder.
 
@@ -53,6 +54,7 @@ def measure_sensitivity(
         emit: called with the events of every step.
         known: ``sensitivity.json`` of earlier jobs, newest first; measurements that fit are reused.
         checkpoint: where to resume from, and where to save the state.
+        job_id: for the report; None outside the service.
 
     Raises:
         RequestError: the model, the data or the recipe cannot work; its ``suggestions`` say what to change.
@@ -60,7 +62,8 @@ def measure_sensitivity(
     runner, file = Runner.start(recipe.seed, emit, checkpoint), out / layer_sensitivity.FILE.name
     clock = runner.clock
     derived = recipe.as_recipe()
-    with runner.loaded(derived, model=model, dataset=dataset, reading=reading, asked=recipe) as (run, message):
+    files = {"model": model, "dataset": dataset}
+    with runner.loaded(derived, **files, reading=reading, asked=recipe, job_id=job_id) as (run, message):
         message.append(f"{len(run.context.data.validation):,} held-out samples")
     if (earlier := runner.checkpoint.restore("curves")) is not None:
         file.write_bytes(earlier["file"].tobytes())
@@ -96,6 +99,7 @@ def measure_sensitivity(
 
 def _report(recipe: SensitivityRecipe, run: Run, found: Curves, seconds: dict[str, float]) -> SensitivityReport:
     return SensitivityReport(
+        provenance=run.context.provenance,
         model_name=run.model.name,
         metric_label=in_words(run.context.objective.metric),
         spec=recipe,

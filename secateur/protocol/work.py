@@ -64,6 +64,7 @@ class OnInputs(Frozen):
 class InOneRun(OnInputs):
     """Work that another attempt can go on with."""
 
+    job_id: str | None = Field(default=None, description="For the report.")
     sensitivity: tuple[str, ...] = Field(default=(), description="Earlier measurements of layers, newest first.")
     earlier: str | None = Field(default=None, description="How far an earlier attempt was.")
 

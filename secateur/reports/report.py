@@ -4,12 +4,14 @@ Fractions are fractions (0.9, not 90), sizes are bytes, times are milliseconds o
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
 from secateur.frozen import Frozen
 from secateur.reports.summaries import TestedOn
+from secateur.specs.reading import Reading
 from secateur.specs.spec import Recipe, Scheme
 
 
@@ -161,10 +163,22 @@ class FileDigest(Frozen):
     num_bytes: int
 
 
+class Provenance(Frozen):
+    """Where a report comes from. With the recipe and the two files, it is enough to repeat the job."""
+
+    job_id: str | None = Field(default=None, description="None: made without the service.")
+    created_at: datetime = Field(description="When the job loaded its files, in UTC.")
+    version: str = Field(description="Of Secateur.")
+    model: FileDigest
+    dataset: FileDigest
+    reading: Reading = Field(description="How the data set was read, with the scale that was used.")
+
+
 class Report(Frozen):
     """Everything a job found out."""
 
     schema_version: Literal[1] = 1
+    provenance: Provenance | None = Field(default=None, description="None in reports of before this was stored.")
     model_name: str
     metric_label: str = Field(description="What the metric is called in words.")
     spec: Recipe

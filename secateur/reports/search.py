@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from secateur.frozen import Frozen
-from secateur.reports.report import Host, Report, Variant
+from secateur.reports.report import Host, Provenance, Report, Variant
 from secateur.specs.search import SearchRecipe
 
 
@@ -44,6 +44,7 @@ class SearchReport(Frozen):
     """What a search found."""
 
     schema_version: Literal[1] = 1
+    provenance: Provenance | None = Field(default=None, description="None in reports of before this was stored.")
     kind: Literal["search"] = "search"
     model_name: str
     metric: str

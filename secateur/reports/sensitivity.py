@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from secateur.frozen import Frozen
-from secateur.reports.report import Host
+from secateur.reports.report import Host, Provenance
 from secateur.specs.metrics import Metric
 from secateur.specs.sensitivity import SensitivityRecipe
 
@@ -77,6 +77,7 @@ class SensitivityReport(Frozen):
 
     schema_version: Literal[1] = 1
     kind: Literal["sensitivity"] = "sensitivity"
+    provenance: Provenance | None = Field(default=None, description="None in reports of before this was stored.")
     model_name: str
     metric_label: str = Field(description="What the metric is called in words.")
     spec: SensitivityRecipe

@@ -167,6 +167,7 @@ def _leaving_files(work: Callable[..., tuple[ProducedFile, ...]]) -> Run:
             emit=emit,
             known=tuple(map(Path, assignment.sensitivity)),
             checkpoint=_checkpoint(order, assignment, emit),
+            job_id=assignment.job_id,
         )
         return Succeeded(files=files)
 

@@ -125,6 +125,7 @@ def _compress(session: Session, job: Job) -> Work:
         spec=spec,
         sensitivity=tuple(known),
         baseline=next(iter(baseline), None),
+        job_id=job.id,
         **_files(model, dataset),
         **_resume(job),
     )
@@ -137,7 +138,7 @@ def _measured(make: type[MeasureSensitivity | Search], session: Session, job: Jo
     spec = SPECS[job.kind].model_validate(job.spec)
     model, dataset = _inputs(session, spec)
     known = _known(session, job, model, dataset)
-    named = {"spec": spec, "sensitivity": tuple(known)}
+    named = {"spec": spec, "sensitivity": tuple(known), "job_id": job.id}
     assignment = make.model_validate(named | _files(model, dataset) | _resume(job))
     known |= _checkpoint(job)
     return Work(assignment, _named(model, dataset), float(spec.limits.max_runtime_seconds), known)

@@ -363,3 +363,21 @@ def test_a_token_that_an_embedding_does_not_have_is_the_samples_fault(tmp_path: 
 
     with pytest.raises(InputShapeMismatch, match="cannot compute"):
         compressed(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path, scale="none", steps=[PRUNE])
+
+
+def test_a_report_and_the_two_files_are_enough_to_repeat_a_job(
+    model_file: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """Reports named neither model nor data nor the scale that was used."""
+    (tmp_path / "first").mkdir()
+    report, _ = compressed(model_file, data_file, tmp_path / "first", steps=[PRUNE, {"kind": "quantize", "scheme": "int8"}])
+    (tmp_path / "report.json").write_bytes((tmp_path / "first" / "report.json").read_bytes())
+    spec = ["--spec", str(tmp_path / "report.json"), "--out", str(tmp_path / "again")]
+
+    done = CliRunner().invoke(app, ["compress", str(model_file), "--data", str(data_file), *spec])
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "again" / "model.tflite").read_bytes() == (tmp_path / "first" / "model.tflite").read_bytes()
+    assert report.provenance is not None
+    assert report.provenance.reading.scale == "1/255"
+    assert report.provenance.model.digest == f"sha256:{hashlib.sha256(model_file.read_bytes()).hexdigest()}"

@@ -1,0 +1,36 @@
+"""Where a report comes from: the job, the files by digest, and how the data was read."""
+
+import hashlib
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from secateur.reports.report import FileDigest, Provenance
+from secateur.specs.reading import Reading
+from secateur.specs.spec import Recipe
+
+
+def provenance(recipe: Recipe, *, model: Path, dataset: Path, reading: Reading, job_id: str | None) -> Provenance:
+    """All that a replay needs besides the recipe and the two files.
+
+    Args:
+        recipe: its scale, if it has one, is the one that was used.
+        model: the uploaded model.
+        dataset: the uploaded data set.
+        reading: the declarations of the data set.
+        job_id: None outside the service.
+    """
+    return Provenance(
+        job_id=job_id,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        version=version("secateur"),
+        model=_digest(model),
+        dataset=_digest(dataset),
+        reading=reading.model_copy(update={"scale": recipe.data.scale or reading.scale}),
+    )
+
+
+def _digest(path: Path) -> FileDigest:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileDigest(name=path.name, digest=f"sha256:{digest}", num_bytes=path.stat().st_size)
