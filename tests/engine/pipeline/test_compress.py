@@ -1,6 +1,7 @@
 """Whole jobs of the engine, and their report held against the files that it talks about."""
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from typer.testing import CliRunner
 
+from engine.__main__ import app
 from engine.export.litert import convert
 from engine.pipeline.compress import FILES, compress
 from secateur.errors import (
@@ -370,7 +373,9 @@ def test_a_report_and_the_two_files_are_enough_to_repeat_a_job(
 ) -> None:
     """Reports named neither model nor data nor the scale that was used."""
     (tmp_path / "first").mkdir()
-    report, _ = compressed(model_file, data_file, tmp_path / "first", steps=[PRUNE, {"kind": "quantize", "scheme": "int8"}])
+    report, _ = compressed(
+        model_file, data_file, tmp_path / "first", steps=[PRUNE, {"kind": "quantize", "scheme": "int8"}]
+    )
     (tmp_path / "report.json").write_bytes((tmp_path / "first" / "report.json").read_bytes())
     spec = ["--spec", str(tmp_path / "report.json"), "--out", str(tmp_path / "again")]
 
