@@ -14,7 +14,7 @@ from engine.evaluation.host import host
 from engine.export.litert import Runner, convert
 from engine.export.timing import time_files
 from engine.structured.groups import channels_of
-from engine.structured.planning import cuttable, plan
+from engine.structured.planning import plan, prunable_groups
 from engine.structured.savings import Costs, group_infos
 from engine.structured.surgery import shrink
 from secateur.specs.channels import PruneChannels
@@ -34,7 +34,7 @@ def smaller(model: keras.Model, target: float) -> tuple[keras.Model, float]:
     costs, alive = Costs.of(channels), channels.all_kept()
     step = PruneChannels(macs=target, criterion="random")
     scores = np.random.default_rng(0).random(channels.num_channels)
-    kept = plan(cuttable(channels, group_infos(costs), step), step, scores, alive, cost=costs.macs)
+    kept = plan(prunable_groups(channels, group_infos(costs), step), step, scores, alive, cost=costs.macs)
     return shrink(channels, kept), 1 - costs.macs(kept) / costs.macs(alive)
 
 

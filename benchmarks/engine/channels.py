@@ -41,9 +41,9 @@ from engine.pruning.masking import Masks
 from engine.reconstruction.batchnorm import reestimate
 from engine.reconstruction.equations import Samples
 from engine.structured.groups import channels_of
-from engine.structured.obs import obs, readers_of
-from engine.structured.planning import cuttable, plan
-from engine.structured.reconstruct import fold, mean_shifts, solve_readers
+from engine.structured.obs import consumers_of, obs
+from engine.structured.planning import plan, prunable_groups
+from engine.structured.reconstruct import add_bias_corrections, bias_corrections, reconstruct_consumers
 from engine.structured.savings import Costs, group_infos
 from engine.structured.surgery import shrink
 from secateur.reports.report import Report
@@ -68,21 +68,21 @@ def cut(dense: Any, step: PruneChannels, repair: Repair, inputs: Callable[[int],
     """
     channels = channels_of(dense)
     costs, alive = Costs.of(channels), channels.all_kept()
-    groups = cuttable(channels, group_infos(costs), step)
+    groups = prunable_groups(channels, group_infos(costs), step)
     samples = Samples(lambda: inputs(step.reconstruct_samples), step.reconstruct_samples, seed=0)
     scores = obs(
-        readers_of(channels, [each.group for each in groups], samples, lambda _: None),
+        consumers_of(channels, [each.group for each in groups], samples, lambda _: None),
         [each.group for each in groups],
         channels.num_channels,
         ceiling=step.ceiling,
     )
     kept = plan(groups, step, scores, alive, cost=costs.macs)
-    missed = mean_shifts(channels, kept, samples) if repair == "mean" else {}
+    missed = bias_corrections(channels, kept, samples) if repair == "mean" else {}
     small = shrink(channels, kept)
     if repair == "mean":
-        fold(missed, channels, kept, small)
+        add_bias_corrections(missed, channels, kept, small)
     elif repair == "reconstruct":
-        solve_readers(channels, kept, small, Masks(prunable_kernels(small)), samples, lambda _: None)
+        reconstruct_consumers(channels, kept, small, Masks(prunable_kernels(small)), samples, lambda _: None)
     return small
 
 

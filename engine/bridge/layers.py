@@ -99,17 +99,17 @@ OPERATORS: Final[Mapping[str, Callable[[Any], Call]]] = {
 """Operations of ``keras.ops`` with an obvious equivalent."""
 
 RENAMED: Final[Mapping[tuple[str, str], str]] = {("LeakyReLU", "negative_slope"): "alpha"}
-"""Config keys that tf_keras calls otherwise, by class and key."""
+"""Config keys that have another name in tf_keras, by class and key."""
 
 _GROUPS: Final[Mapping[str, str]] = {"_regularizer": "regularizers", "_constraint": "constraints"}
 
 
 APPLICATIONS: Final[Mapping[str, str]] = {"LayerScale": "convnext", "CustomScaleLayer": "inception_resnet_v2"}
-"""Layers that both packages keep to one of their applications, by the module's name."""
+"""Layers that both packages define in the module of an application, by the name of the module."""
 
 
 def operation_twin(operation: Any) -> Call:
-    """What does the work of a plain ``keras.ops`` operation on tf_keras tensors.
+    """Return a function that computes a plain ``keras.ops`` operation on tf_keras tensors.
 
     Raises:
         Untranslatable: it has no obvious equivalent.
@@ -135,7 +135,9 @@ def layer_twin(layer: Any) -> Any:
 
 
 def _needs_a_certain_machine(config: Mapping[str, Any]) -> str | None:
-    """What of a layer's settings TensorFlow has no kernel for on a CPU without oneDNN; Keras 3 has ours.
+    """Return the setting of a layer that TensorFlow has no CPU kernel for without oneDNN, or None.
+
+    Keras 3 models use this project's own implementation there.
 
     >>> _needs_a_certain_machine({"kernel_size": (3, 3), "depth_multiplier": 1, "strides": (2, 1)})
     'different strides of a depthwise convolution'
@@ -150,7 +152,7 @@ def _needs_a_certain_machine(config: Mapping[str, Any]) -> str | None:
 
 
 def weights_twin(layer: Any) -> list[Array]:
-    """The weights that the tf_keras layer takes; ``Normalization`` has its statistics among its settings."""
+    """Return the weights of the tf_keras layer; ``Normalization`` has its statistics in its settings instead."""
     return [] if isinstance(layer, keras.layers.Normalization) else list(layer.get_weights())
 
 
@@ -158,7 +160,7 @@ def _class_twin(kind: Any) -> Any:
     import tf_keras
 
     if not kind.__module__.startswith("keras."):
-        raise Untranslatable("it is a class of its own, not one of Keras")
+        raise Untranslatable("its class is not part of Keras")
     if kind.__name__ in APPLICATIONS:
         home = importlib.import_module(f"tf_keras.src.applications.{APPLICATIONS[kind.__name__]}")
         return getattr(home, kind.__name__)
@@ -171,7 +173,7 @@ def _class_twin(kind: Any) -> Any:
 def _config_twin(layer: Any, kind: Any) -> dict[str, Any]:
     known = {"name", "trainable", "dtype"} | _parameters(kind)
     if isinstance(layer, keras.layers.RNN):
-        known.add("zero_output_for_mask")  # taken, but not by name
+        known.add("zero_output_for_mask")  # accepted, but not by name
     translated: dict[str, Any] = {}
     for key, value in layer.get_config().items():
         if key.endswith("_initializer"):
@@ -189,7 +191,7 @@ def _config_twin(layer: Any, kind: Any) -> dict[str, Any]:
 
 
 def _parameters(kind: Any) -> set[str]:
-    """What the constructors of a class and of its parents take by name."""
+    """Return the parameter names of the constructors of a class and of its parents."""
     return {
         name
         for parent in kind.__mro__[:-1]
@@ -200,7 +202,7 @@ def _parameters(kind: Any) -> set[str]:
 
 
 def _is_neutral(layer: Any, key: str, value: Any) -> bool:
-    """Whether a setting that tf_keras lacks changes nothing."""
+    """Whether a setting that tf_keras lacks has no effect."""
     if key in ("seed", "quantization_config") or value is None or value is False or value == "channels_last":
         return True
     default = inspect.signature(type(layer).__init__).parameters.get(key)

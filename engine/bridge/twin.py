@@ -1,7 +1,7 @@
-"""A Keras 3 model as a tf_keras model that computes the same, and its trained weights on the way back.
+"""Translate a Keras 3 model to an equivalent tf_keras model, and copy its trained weights back.
 
-Toolkits that only know tf_keras (TFMOT) work on such a twin. The graph is walked call by call, layers are made
-anew from their settings, weights are set, and both models are compared on random inputs before anybody relies on it.
+Toolkits that only know tf_keras (TFMOT) work on such a twin. The graph is walked call by call, layers are built
+again from their settings, weights are copied, and both models are compared on random inputs before the twin is used.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +20,10 @@ AGREEMENT: Final = 1e-4
 """Largest difference of two outputs, relative to the largest output, that still counts as equal."""
 
 UNKNOWN_SIZE: Final = 32
-"""What an axis of any length has among the random inputs."""
+"""Size of axes of unknown length in the random inputs."""
 
 Wrap = Callable[[Any, Any], Any]
-"""Given a layer and its unbuilt tf_keras counterpart, what the twin calls in its place."""
+"""From a layer and its unbuilt tf_keras counterpart to the object that the twin calls in its place."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def twin(model: Any, wrap: Wrap = lambda _, layer: layer) -> Twin:
         wrap: may put something around layers before they are called; ``Twin.layers`` has the layers inside.
 
     Raises:
-        BridgeRefused: a layer or operation has no counterpart, or the twin computes something else.
+        BridgeRefused: a layer or operation has no counterpart, or the outputs of the twin differ.
     """
     translation = _Translation(wrap)
     twin_model = translation.graph(model, prefix="")
@@ -58,7 +58,7 @@ def twin(model: Any, wrap: Wrap = lambda _, layer: layer) -> Twin:
     difference = largest_difference(model, made)
     if not difference <= AGREEMENT:
         raise BridgeRefused(
-            f"The tf_keras twin of {model.name!r} computes something else: on random inputs the outputs differ by "
+            f"The tf_keras twin of {model.name!r} is not equivalent: on random inputs the outputs differ by "
             f"{difference:.1e} of the largest, {AGREEMENT:.0e} is allowed.",
             suggestions=[NATIVE],
         )
@@ -69,9 +69,9 @@ NATIVE: Final = "Set toolkit to native, which prunes Keras 3 models as they are.
 
 
 def largest_difference(model: Any, twin: Twin, *, seed: int = 0) -> float:
-    """Largest difference between the outputs of both on random inputs, relative to the largest output.
+    """Return the largest difference between the outputs on random inputs, relative to the largest output.
 
-    Infinite when an output is not finite: nothing can be told from that.
+    Infinite when an output is not finite, because such outputs cannot be compared.
     """
     inputs = random_inputs(model, seed)
     given = inputs[0] if len(inputs) == 1 else inputs
@@ -81,7 +81,7 @@ def largest_difference(model: Any, twin: Twin, *, seed: int = 0) -> float:
 
 
 def outputs_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
-    """Largest difference of two lists of outputs, relative to the largest; infinite when one is not finite.
+    """Return the largest difference of two lists of outputs, relative to the largest; infinite if one is not finite.
 
     >>> outputs_difference([np.array([1.0, 4.0])], [np.array([1.0, 3.0])])
     0.25
@@ -96,14 +96,14 @@ def outputs_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
 
 
 def bring_back(twin: Twin, model: Any) -> None:
-    """Give the Keras 3 model all the weights that its twin has by now, layer by layer."""
+    """Copy all weights of a twin back to its Keras 3 model, layer by layer."""
     for place in places(model):
         if place.name in twin.layers and weights_twin(place.layer):
             place.layer.set_weights(twin.layers[place.name].get_weights())
 
 
 def random_inputs(model: Any, seed: int, size: int = UNKNOWN_SIZE) -> list[Array]:
-    """One array for each input: normally distributed; zeros and ones where inputs count something, such as tokens."""
+    """Return one array for each input: normally distributed, or zeros and ones for integer inputs such as tokens."""
     rng = np.random.default_rng(seed)
     counts = any(isinstance(place.layer, keras.layers.Embedding) for place in places(model))
     found: list[Array] = []
@@ -116,14 +116,14 @@ def random_inputs(model: Any, seed: int, size: int = UNKNOWN_SIZE) -> list[Array
 
 @dataclass
 class _Translation:
-    """One walk through a model: what has been made so far, so that nothing shared is made twice."""
+    """One translation of a model, with the layers made so far, so that shared layers are made only once."""
 
     wrap: Wrap
     inner: dict[int, Any] = field(default_factory=dict)
     _called: dict[int, Any] = field(default_factory=dict)
 
     def graph(self, model: Any, prefix: str) -> Any:
-        """The twin of one model; ``prefix`` stands before the names of its layers."""
+        """Return the twin of one model; ``prefix`` is put before the names of its layers."""
         import tf_keras
 
         graph = getattr(model, "_functional", None) or model

@@ -14,7 +14,7 @@ from engine.pipeline.clock import Clock
 from engine.pipeline.preflight import check_steps
 from engine.pipeline.report import make_report
 from engine.pipeline.runner import Runner
-from engine.pruning.cutting import Cutting
+from engine.pruning.pruner import Pruner
 from engine.run import baseline
 from engine.run.context import Run
 from engine.run.snapshot import resume_steps, step_checkpoint
@@ -134,7 +134,7 @@ def carry_out(run: Run, before: measure.Baseline, *, out: Path, clock: Clock, kn
 
 def _measurer(
     run: Run, step: Prune, out: Path, known: Sequence[Path], on_advance: Callable[[Advance], None]
-) -> Callable[[Cutting], Curves]:
+) -> Callable[[Pruner], Curves]:
     """Measures the sensitivity of each layer, or reuses earlier measurements, and saves it for later jobs."""
 
     def report(at: Advance) -> None:
@@ -144,9 +144,9 @@ def _measurer(
         (out / layer_sensitivity.FILE.name).write_text(found.model_dump_json(indent=2) + "\n")
         run.context.checkpoint.save_if_due()
 
-    def curves(cutting: Cutting) -> Curves:
+    def curves(pruner: Pruner) -> Curves:
         found = layer_sensitivity.curves(
-            run, step, names=cutting.among, cut=cutting.alone(), known=known, keep=keep, on_advance=report
+            run, step, names=pruner.among, cut=pruner.alone(), known=known, keep=keep, on_advance=report
         )
         keep(found)
         return found

@@ -69,8 +69,8 @@ def _check_patterns(steps: Sequence[Step]) -> None:
 
 
 def _check_threshold(run: Run, step: Prune, *, field: str) -> None:
-    cutting = choose(run, step)
-    shares = {name: share for name, share in cutting.plan().items() if name not in step.layers}
+    pruner = choose(run, step)
+    shares = {name: share for name, share in pruner.plan().items() if name not in step.layers}
     emptied = [name for name, share in shares.items() if share >= 1.0]
     if (shares and not any(shares.values())) or emptied:
         what = f"all weights of {', '.join(emptied)}" if emptied else "no weight in any layer"

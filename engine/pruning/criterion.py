@@ -1,7 +1,8 @@
-"""Criteria: how much each weight, or each unit, matters. A new one is one function and one line in a dict.
+"""Criteria: scores of weights or units. A new criterion is one function and one line in a dict.
 
 Kernels are matrices, shape (inputs, units): ``engine.models.layout``. A criterion of weights scores that shape, a
-criterion of units shape (units,); higher means keep. What a criterion looks at beside the weights is in ``Seen``.
+criterion of units shape (units,); higher means keep. The inputs of a criterion are a
+``CriterionInputs``.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +18,8 @@ Need = Literal["gradients", "input_norms", "gamma"]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One kernel, and what was observed around it; a criterion finds there what ``NEEDS`` says, else None."""
+class CriterionInputs:
+    """A kernel and the observations for it; those that ``NEEDS`` does not name for the criterion are None."""
 
     weights: Array
     gradients: Array | None = None
@@ -43,7 +44,7 @@ def magnitude(weights: Array, /) -> Array:
 
 
 def threshold(weights: Array, value: float, /) -> float:
-    """The share of weights whose magnitude lies under an absolute value: what goes.
+    """Return the share of weights to prune: those whose magnitude is under an absolute value.
 
     >>> threshold(np.array([[0.1, -0.2], [0.3, 0.0]]), 0.25)
     0.75
@@ -54,7 +55,7 @@ def threshold(weights: Array, value: float, /) -> float:
 
 
 def std_threshold(weights: Array, quality: float, /) -> float:
-    """The share of weights under ``quality`` standard deviations of the layer. Weights cut before do not count in it.
+    """Return the share of weights under ``quality`` standard deviations of the layer's nonzero weights.
 
     >>> std_threshold(np.array([[-1.0, 1.0], [-3.0, 3.0]]), 1.0)
     0.5
@@ -77,7 +78,7 @@ def taylor(weights: Array, gradients: Array, /) -> Array:
 
 
 def taylor_of_units(weights: Array, gradients: Array, /) -> Array:
-    """The same for whole units: the changes of a unit's weights add up before they are squared.
+    """Score each unit by the squared sum of the first-order changes of the loss by its weights.
 
     >>> taylor_of_units(np.array([[2.0, 1.0], [1.0, 1.0]]), np.array([[0.5, -3.0], [-1.0, 1.0]]))
     array([0., 4.])
@@ -88,7 +89,7 @@ def taylor_of_units(weights: Array, gradients: Array, /) -> Array:
 
 
 def snip(weights: Array, gradients: Array, /) -> Array:
-    """Score each weight by how strongly the loss depends on its being there.
+    """Score each weight by the sensitivity of the loss to its removal.
 
     >>> snip(np.array([[2.0, -1.0]]), np.array([[0.5, 3.0]]))
     array([[1., 3.]])
@@ -111,12 +112,12 @@ def wanda(weights: Array, input_norms: Array, /) -> Array:
 
 
 def random(weights: Array, seed: int, /) -> Array:
-    """Score by chance: the baseline that any criterion has to beat. Equal seeds give equal scores.
+    """Score at random: the baseline for every other criterion. Equal seeds give equal scores.
 
     >>> bool((random(np.ones((2, 3)), 7) == random(np.zeros((2, 3)), 7)).all())
     True
 
-    Blalock et al. 2020, "What is the State of Neural Network Pruning?" (arXiv:2003.03033), ask for it.
+    Blalock et al. 2020, "What is the State of Neural Network Pruning?" (arXiv:2003.03033), recommend it.
     """
     return np.random.default_rng(seed).random(weights.shape)
 
@@ -155,7 +156,7 @@ def bn_scale(gamma: Array, /) -> Array:
 
 
 def fpgm(weights: Array, /) -> Array:
-    """Score each unit by the sum of its distances to the others: the one nearest to all is the easiest to replace.
+    """Score each unit by the sum of its distances to the others: the most central unit is the easiest to replace.
 
     >>> fpgm(np.array([[0.0, 1.0, 5.0]]))
     array([6., 5., 9.])
@@ -164,12 +165,12 @@ def fpgm(weights: Array, /) -> Array:
     """
     squares = np.square(weights).sum(axis=0)
     distances = squares[:, None] + squares[None, :] - 2.0 * (weights.T @ weights)
-    np.fill_diagonal(distances, 0.0)  # rounding would leave a little there, and its root is not little
+    np.fill_diagonal(distances, 0.0)  # rounding leaves a small value there, whose root is not small
     return cast(Array, np.sqrt(np.maximum(distances, 0.0)).sum(axis=1))
 
 
 def _found(observed: Array | None) -> Array:
-    assert observed is not None, "NEEDS says that this is looked up before the criterion is asked"
+    assert observed is not None, "NEEDS names this observation for the criterion"
     return observed
 
 
@@ -180,28 +181,28 @@ NEEDS: Final[Mapping[Criterion, Need]] = {
     "bn_scale": "gamma",
 }
 
-OF_WEIGHTS: Final[Mapping[Criterion, Callable[[Seen], Array]]] = {
-    "magnitude": lambda seen: magnitude(seen.weights),
-    "threshold": lambda seen: magnitude(seen.weights),
-    "std_threshold": lambda seen: magnitude(seen.weights),
-    "taylor": lambda seen: taylor(seen.weights, _found(seen.gradients)),
-    "snip": lambda seen: snip(seen.weights, _found(seen.gradients)),
-    "wanda": lambda seen: wanda(seen.weights, _found(seen.input_norms)),
-    "random": lambda seen: random(seen.weights, seen.seed),
+OF_WEIGHTS: Final[Mapping[Criterion, Callable[[CriterionInputs], Array]]] = {
+    "magnitude": lambda inputs: magnitude(inputs.weights),
+    "threshold": lambda inputs: magnitude(inputs.weights),
+    "std_threshold": lambda inputs: magnitude(inputs.weights),
+    "taylor": lambda inputs: taylor(inputs.weights, _found(inputs.gradients)),
+    "snip": lambda inputs: snip(inputs.weights, _found(inputs.gradients)),
+    "wanda": lambda inputs: wanda(inputs.weights, _found(inputs.input_norms)),
+    "random": lambda inputs: random(inputs.weights, inputs.seed),
 }
 
-OF_UNITS: Final[Mapping[Criterion, Callable[[Seen], Array]]] = {
-    "taylor": lambda seen: taylor_of_units(seen.weights, _found(seen.gradients)),
-    "random": lambda seen: random(seen.weights[0], seen.seed),
-    "l1_norm": lambda seen: l1_norm(seen.weights),
-    "l2_norm": lambda seen: l2_norm(seen.weights),
-    "bn_scale": lambda seen: bn_scale(_found(seen.gamma)),
-    "fpgm": lambda seen: fpgm(seen.weights),
+OF_UNITS: Final[Mapping[Criterion, Callable[[CriterionInputs], Array]]] = {
+    "taylor": lambda inputs: taylor_of_units(inputs.weights, _found(inputs.gradients)),
+    "random": lambda inputs: random(inputs.weights[0], inputs.seed),
+    "l1_norm": lambda inputs: l1_norm(inputs.weights),
+    "l2_norm": lambda inputs: l2_norm(inputs.weights),
+    "bn_scale": lambda inputs: bn_scale(_found(inputs.gamma)),
+    "fpgm": lambda inputs: fpgm(inputs.weights),
 }
-"""A criterion that is not here scores a unit by the sum over its weights."""
+"""Scores of whole units. A criterion that is not here scores a unit by the sum over its weights."""
 
 SHARES: Final[Mapping[Criterion, Callable[[Array, float], float]]] = {
     "threshold": threshold,
     "std_threshold": std_threshold,
 }
-"""Criteria that decide themselves how much of a layer goes."""
+"""Criteria that choose the share of each layer's weights to prune."""

@@ -1,4 +1,4 @@
-"""Were the zeros that the user asked for delivered? Counted in the exported files, never assumed."""
+"""Check that the exported files have the zeros that the user requested, by counting them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ TOLERANCE = 0.001
 
 
 def zeros(array: Array) -> float:
-    """Share of elements that are exactly zero.
+    """Return the share of elements that are exactly zero.
 
     >>> zeros(np.array([0.0, 1.0, 0.0, 2.0]))
     0.5
@@ -26,7 +26,7 @@ def zeros(array: Array) -> float:
 
 
 def nonzero_params(model: Any) -> int:
-    """Weights of a model that are not exactly zero."""
+    """Count the weights of a model that are not exactly zero."""
     return sum(int(np.count_nonzero(keras.ops.convert_to_numpy(v))) for v in model.weights)
 
 
@@ -43,10 +43,10 @@ def drop_signs_of_zeros(model: Any) -> None:
 
 
 def sparsity_in_file(masks: Masks, names: Iterable[str], constants: Sequence[tuple[str, Array]]) -> dict[str, float]:
-    """Share of zeros of each named kernel in a ``.tflite`` file.
+    """Return the share of zeros of each named kernel in a ``.tflite`` file.
 
     The converter transposes, renames and merges tensors, so kernels are found by their number of weights and,
-    among those, by how many are left: a kernel's tensor can only have lost more, never gained any.
+    among those, by the number of nonzero weights: a kernel's tensor can only have more zeros, never fewer.
 
     Raises:
         SparsityMissed: a kernel has no tensor that is sparse enough.
@@ -64,17 +64,19 @@ def sparsity_in_file(masks: Masks, names: Iterable[str], constants: Sequence[tup
         tensor = tensors[match]
         if zeros(tensor) < zeros(mask) - TOLERANCE:
             raise SparsityMissed(
-                f"Layer {name!r} has {zeros(tensor):.2%} zeros in the exported file, {zeros(mask):.2%} were made."
+                f"Layer {name!r} has {zeros(tensor):.2%} zeros in the exported file, its mask has {zeros(mask):.2%}."
             )
         found[name] = zeros(tensor)
     return found
 
 
 def check_delivered(targets: Mapping[str, float], delivered: Mapping[str, float], groups: Mapping[str, int]) -> None:
-    """Every kernel has the zeros that were asked for, to a tenth of a point or the nearest whole group.
+    """Check that every kernel has the requested zeros, to a tenth of a percentage point or the nearest whole group.
 
     Args:
-        groups: into how many groups that go together each kernel is divided; the last of them is never cut.
+        targets: the requested sparsities.
+        delivered: the sparsities in the file.
+        groups: number of groups of each kernel that are pruned together; the last group is never pruned.
 
     Raises:
         SparsityMissed: naming the layer.
@@ -82,11 +84,11 @@ def check_delivered(targets: Mapping[str, float], delivered: Mapping[str, float]
     for name, target in targets.items():
         slack = max(TOLERANCE, 0.5 / groups[name])
         if delivered[name] < min(target - slack, 1.0 - 1.0 / groups[name]) - 1e-9:
-            raise SparsityMissed(f"Layer {name!r} was to have {target:.2%} zeros and has {delivered[name]:.2%}.")
+            raise SparsityMissed(f"Layer {name!r} should have {target:.2%} zeros and has {delivered[name]:.2%}.")
 
 
 def layer_table(model: Any, targets: Mapping[str, float], in_file: Mapping[str, float]) -> tuple[LayerSparsity, ...]:
-    """One row for each layer that has weights: what was asked, what each file holds, why a layer was left alone."""
+    """Return one row for each layer with weights: its target, its sparsity in each file, why it was not pruned."""
     outputs = output_layers(model)
     rows = []
     for place in places(model):

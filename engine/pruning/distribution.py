@@ -1,4 +1,4 @@
-"""Distributions: how an overall sparsity is shared out among layers. A new one is a function and a dict line."""
+"""Distributions: how an overall sparsity is divided among layers. A new one is one function and one dict line."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from secateur.specs.pruning import Distribution
 
 @dataclass(frozen=True)
 class Ranked:
-    """What a distribution sees of a layer."""
+    """The properties of a layer that a distribution uses."""
 
     scores: Array
-    """Of the groups that go together, any shape, not negative; higher means keep. Groups cut before have 0."""
+    """Scores of groups of weights, any shape, not negative; higher means keep. Groups already pruned have 0."""
     group_size: int = 1
     """Weights of one group."""
     shape: tuple[int, ...] = ()
-    """Of the kernel, as Keras stores it."""
+    """The shape of the kernel, as Keras stores it."""
 
     @property
     def num_weights(self) -> int:
@@ -31,7 +31,7 @@ Layers = Mapping[str, Ranked]
 
 
 def uniform(layers: Layers, sparsity: float, /) -> dict[str, float]:
-    """Every layer the same sparsity.
+    """Give every layer the same sparsity.
 
     >>> uniform({"a": Ranked(np.ones(4)), "b": Ranked(np.ones(2))}, 0.5)
     {'a': 0.5, 'b': 0.5}
@@ -40,12 +40,12 @@ def uniform(layers: Layers, sparsity: float, /) -> dict[str, float]:
 
 
 def global_(layers: Layers, sparsity: float, /) -> dict[str, float]:
-    """All groups ranked together, each layer's scores first divided by their Euclidean norm.
+    """Rank all groups together, after dividing each layer's scores by their Euclidean norm.
 
-    Without the division a layer of small weights would be emptied whatever it does.
+    Without the division a layer with small weights would be emptied regardless of its importance.
 
     Returns:
-        Per layer, the share of its weights to cut. The sizes weigh them back to ``sparsity``.
+        For each layer the share of its weights to prune. Weighted by size, the shares average to ``sparsity``.
 
     >>> global_({"a": Ranked(np.array([1.0, 1.0])), "b": Ranked(np.array([9.0, 0.1, 0.1, 0.1]))}, 0.5)
     {'a': 0.0, 'b': 0.75}
@@ -57,7 +57,7 @@ def global_(layers: Layers, sparsity: float, /) -> dict[str, float]:
 
 
 def lamp(layers: Layers, sparsity: float, /) -> dict[str, float]:
-    """All groups ranked together by their share in the squared scores of those in their layer that would outlive them.
+    """Rank all groups together by squared score, divided by the sum over groups of the layer with no lower score.
 
     The last group of a layer always scores 1, so no layer is emptied.
 
@@ -70,7 +70,7 @@ def lamp(layers: Layers, sparsity: float, /) -> dict[str, float]:
 
 
 def _lamp_scores(scores: Array) -> Array:
-    """w^2 over the sum of w'^2 of all w' at least as large.
+    """Return w^2 divided by the sum of w'^2 over all w' at least as large.
 
     >>> _lamp_scores(np.array([1.0, 3.0, 2.0]))
     array([0.07142857, 1.        , 0.30769231])
@@ -84,25 +84,25 @@ def _lamp_scores(scores: Array) -> Array:
 
 
 def _ranked_together(layers: Layers, scores: Mapping[str, Array], sparsity: float) -> dict[str, float]:
-    """Cut the lowest scores of all layers until their weights make up the sparsity; each keeps at least its best."""
+    """Prune the lowest scores of all layers until the sparsity is reached; each layer keeps at least its best group."""
     flat = [np.array(scores[name], dtype=np.float64).ravel() for name in layers]
     for layer in flat:
-        layer[np.argmax(layer)] = np.inf  # a layer with nothing left would cut the network in two
+        layer[np.argmax(layer)] = np.inf  # an empty layer would disconnect the network
     counts = [layer.size for layer in flat]
     owner = np.repeat(np.arange(len(counts)), counts)
     sizes = np.array([layer.group_size for layer in layers.values()])
     order = np.argsort(np.concatenate(flat), kind="stable")[: sum(counts) - len(counts)]
-    weights_gone = np.cumsum(sizes[owner[order]])
+    weights_removed = np.cumsum(sizes[owner[order]])
     goal = sparsity * sum(layer.num_weights for layer in layers.values())
-    num_cut = int(np.argmin(np.abs(np.concatenate([[0], weights_gone]) - goal)))
-    cut = np.bincount(owner[order[:num_cut]], minlength=len(counts))
-    return {name: int(n) / count for name, n, count in zip(layers, cut, counts, strict=True)}
+    num_removed = int(np.argmin(np.abs(np.concatenate([[0], weights_removed]) - goal)))
+    removed = np.bincount(owner[order[:num_removed]], minlength=len(counts))
+    return {name: int(n) / count for name, n, count in zip(layers, removed, counts, strict=True)}
 
 
 def erk(layers: Layers, sparsity: float, /) -> dict[str, float]:
-    """Each layer keeps a share proportional to the sum over the product of its axes, so that wide layers give more.
+    """Keep a share of each layer proportional to the sum over the product of its axes, so that wide layers lose more.
 
-    Layers whose share would pass 1 stay dense, and the others pay for them.
+    Layers whose share would exceed 1 stay dense, and the others are pruned more.
 
     >>> found = erk({"a": Ranked(np.ones(100), shape=(10, 10)), "b": Ranked(np.ones(10_000), shape=(100, 100))}, 0.95)
     >>> {name: round(sparsity, 4) for name, sparsity in found.items()}
@@ -127,10 +127,10 @@ def erk(layers: Layers, sparsity: float, /) -> dict[str, float]:
 
 
 def by_sensitivity(curves: Curves) -> Callable[[Layers, float], dict[str, float]]:
-    """Every layer as sparse as it can be at the same measured loss; the loss is the one that meets the sparsity.
+    """Return a distribution that prunes every layer to the same measured loss: the loss that meets the sparsity.
 
-    Losses between the measured sparsities are interpolated; a layer that gets better when cut counts as losing
-    nothing, and past its last measurement a layer's loss goes on as steeply as chance allows: to everything at 1.
+    Losses between the measured sparsities are interpolated. A layer that improves when pruned counts as losing nothing.
+    Past its last measurement a layer's loss rises to the loss of everything at sparsity 1.
 
     >>> curves = Curves(key="", metric="accuracy", higher_is_better=True, dense=0.9, sparsities=(0.5, 0.9),
     ...                 layers={"a": (0.9, 0.9), "b": (0.5, 0.1)}, num_samples=100)
@@ -141,7 +141,7 @@ def by_sensitivity(curves: Curves) -> Callable[[Layers, float], dict[str, float]
     grid = np.array([0.0, *curves.sparsities, 1.0])
     losses = {name: _rising_losses(curves, name) for name in curves.layers}
 
-    def share_out(layers: Layers, sparsity: float, /) -> dict[str, float]:
+    def distribute(layers: Layers, sparsity: float, /) -> dict[str, float]:
         sizes = np.array([layer.num_weights for layer in layers.values()], dtype=np.float64)
 
         def at(loss: float) -> Array:
@@ -153,11 +153,11 @@ def by_sensitivity(curves: Curves) -> Callable[[Layers, float], dict[str, float]
             low, high = (middle, high) if at(middle) @ sizes < sparsity * sizes.sum() else (low, middle)
         return dict(zip(layers, map(float, at(high)), strict=True))
 
-    return share_out
+    return distribute
 
 
 def _rising_losses(curves: Curves, name: str) -> Array:
-    """What a layer loses at each sparsity of the grid, 0 and 1 with it, made to rise strictly so that it inverts."""
+    """Return a layer's loss at each sparsity of the grid with 0 and 1, made strictly rising to be invertible."""
     measured = np.array(curves.loss(name))
     worst = max(float(np.abs([curves.dense, *np.ravel(list(curves.layers.values()))]).max()), 1e-9)
     rising = np.maximum.accumulate(np.concatenate([[0.0], measured, [max(2 * worst, *measured)]]))
@@ -170,4 +170,4 @@ DISTRIBUTIONS: Final[Mapping[Distribution, Callable[[Layers, float], dict[str, f
     "erk": erk,
     "lamp": lamp,
 }
-"""``sensitivity`` is not here: it is made of measurements, by ``by_sensitivity``."""
+"""The distribution ``sensitivity`` is not here: ``by_sensitivity`` makes it from measurements."""

@@ -1,4 +1,4 @@
-"""Masks on a living Keras model: variable constraints that the optimiser applies inside its own update.
+"""Masks on a Keras model: variable constraints that the optimiser applies inside its own update.
 
 After every update, whatever the optimiser, ``kernel = kernel * mask`` runs in the same compiled step; momentum
 cannot revive a weight, there is no wrapper layer, and nothing needs stripping. Keras reads constraints when it
@@ -18,7 +18,7 @@ from engine.models.prunable import Kernel, other_weights, prunable_kernels
 
 
 class _Masked(keras.constraints.Constraint):  # type: ignore[misc]
-    """The layer's own constraint, if it has one, and then the mask."""
+    """Applies the layer's own constraint, if any, and then the mask."""
 
     def __init__(self, mask: Any, own: Any | None) -> None:
         self._mask, self._own = mask, own
@@ -28,7 +28,7 @@ class _Masked(keras.constraints.Constraint):  # type: ignore[misc]
 
 
 class Masks:
-    """One mask per kernel, and per bias. They live as long as the job, so that no later training revives a weight."""
+    """One mask for each kernel and each bias. Masks last as long as the job, so no later training revives a weight."""
 
     @classmethod
     def of(cls, model: Any) -> "Masks":
@@ -46,16 +46,16 @@ class Masks:
         self._masks: dict[str, Any] = {}
         self._bias_masks: dict[str, Any] = {}
         for name, kernel in self._kernels.items():
-            self._masks[name] = _watch(kernel.variable, _numpy(kernel.variable) != 0)
+            self._masks[name] = _constrain(kernel.variable, _numpy(kernel.variable) != 0)
             if kernel.bias is not None:
-                bias = _numpy(kernel.bias)  # of a unit without weights, 0 means that the unit is gone
-                self._bias_masks[name] = _watch(kernel.bias, kernel.alive(self.mask(name)) | (bias != 0))
+                bias = _numpy(kernel.bias)  # the bias of a unit without weights is 0 when the unit is removed
+                self._bias_masks[name] = _constrain(kernel.bias, kernel.alive(self.mask(name)) | (bias != 0))
         self._others = dict(others or {})
         self._kept: dict[str, Any] = {}
         """The masks of other variables that have zeros."""
         for name, variable in self._others.items():
             if not (there := _numpy(variable) != 0).all():
-                self._kept[name] = _watch(variable, there)
+                self._kept[name] = _constrain(variable, there)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,30 +64,31 @@ class Masks:
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
-        """What is watched."""
+        """The kernels that have masks."""
         return tuple(self._kernels.values())
 
     def layout(self, name: str) -> Layout:
-        """How a kernel is read as a matrix."""
+        """Return the layout that maps a kernel to a matrix."""
         return self._kernels[name].layout
 
     def set(self, name: str, weights: Array) -> None:
-        """Give a kernel new weights; those that are zero, and those that were cut, are cut from now on."""
+        """Set new weights of a kernel; those that are zero, and those that were pruned, are pruned from now on."""
         self.replace(name, weights, self.mask(name) & (weights != 0))
 
     def replace(self, name: str, weights: Array, mask: Mask) -> None:
-        """Give a kernel new weights and a new mask; unlike ``set`` this can take a cut back."""
+        """Set new weights and a new mask of a kernel; unlike ``set``, this can restore pruned weights."""
         self._masks[name].assign(mask.astype(np.float32))
         self._kernels[name].variable.assign(weights * mask)
 
-    def silence(self, name: str, remembered: Array | None = None) -> Array | None:
-        """Zero the biases of units that have no weight left, and hold them there: the unit is gone.
+    def zero_biases(self, name: str, remembered: Array | None = None) -> Array | None:
+        """Set the biases of units without weights to zero and mask them: the unit is removed.
 
         Args:
-            remembered: what units that come back had as their bias.
+            name: of the kernel.
+            remembered: the earlier biases of units that may be restored.
 
         Returns:
-            Each unit's bias, of those that are gone the last one; None when the layer has none.
+            The bias of each unit, for removed units the last one; None when the layer has no bias.
         """
         bias = self._kernels[name].bias
         if bias is None:
@@ -115,21 +116,21 @@ class Masks:
         return bool(self._kernels[name].variable.trainable)
 
     def weights(self, name: str) -> Array:
-        """The kernel as it is now."""
+        """Return the current values of a kernel."""
         return _numpy(self._kernels[name].variable)
 
     def mask(self, name: str) -> Mask:
-        """Which weights of a kernel stay."""
+        """Return the mask of a kernel: True for weights that are kept."""
         return np.asarray(_numpy(self._masks[name]), dtype=np.bool_)
 
     def state_dict(self) -> Section:
-        """All masks, of kernels and of biases, as they are."""
+        """Return all masks, of kernels and of biases."""
         kernels = {f"kernel/{name}": self.mask(name) for name in self._masks}
         biases = {f"bias/{name}": _numpy(mask) != 0 for name, mask in self._bias_masks.items()}
         return kernels | biases | {f"kept/{name}": _numpy(mask) != 0 for name, mask in self._kept.items()}
 
     def load_state_dict(self, section: Section) -> None:
-        """Load the masks of a model with the same kernels. The weights are not changed."""
+        """Load the masks of a model with the same kernels. Weights do not change."""
         for name, mask in self._masks.items():
             mask.assign(section[f"kernel/{name}"].astype(np.float32))
         for name, mask in self._bias_masks.items():
@@ -139,16 +140,16 @@ class Masks:
             if name in self._kept:
                 self._kept[name].assign(np.ones(variable.shape, np.float32) if kept is None else kept)
             elif kept is not None:
-                self._kept[name] = _watch(variable, kept)
+                self._kept[name] = _constrain(variable, kept)
 
     def sparsity(self, names: Sequence[str] | None = None) -> float:
-        """Share of zeros in kernels together: in those named, else in all."""
+        """Return the share of zeros over the named kernels together, or over all."""
         masks = [self.mask(name) for name in (self.names if names is None else names)]
         total = sum(mask.size for mask in masks)
         return 1.0 - sum(map(np.count_nonzero, masks)) / total if total else 0.0
 
 
-def _watch(variable: Any, kept: Mask) -> Any:
+def _constrain(variable: Any, kept: Mask) -> Any:
     mask = keras.Variable(kept.astype(np.float32), trainable=False, name="mask")
     variable.constraint = _Masked(mask, variable.constraint)
     return mask

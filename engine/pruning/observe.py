@@ -1,4 +1,4 @@
-"""Watch a model at work: what criteria look at beside the weights. Nothing here changes the model."""
+"""Observe a model on data: the inputs of criteria other than the weights. The model does not change."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Batch = tuple[Inputs, Outputs]
 
 @dataclass(frozen=True)
 class Observer:
-    """A model, its kernels, and the data to watch it on."""
+    """A model, its kernels, and the data to observe it on."""
 
     model: Any
     kernels: Sequence[Kernel]
@@ -30,7 +30,7 @@ class Observer:
     batches: Callable[[], Iterable[Batch]]
 
     def gradients(self, names: Container[str]) -> Iterator[dict[str, Array]]:
-        """Per batch, the gradient of the loss by kernel, as a matrix (inputs, units); BatchNorm as in inference."""
+        """Yield for each batch the gradients of kernels, as matrices (inputs, units); BatchNorm as in inference."""
         kernels = self._named(names)
         variables = [kernel.variable.value for kernel in kernels]
         for x, y in self.batches():
@@ -44,10 +44,10 @@ class Observer:
             }
 
     def input_norms(self, names: Container[str]) -> dict[str, Array]:
-        """Per kernel, for each weight the norm of what it is multiplied with, over all batches: (inputs, units).
+        """Return for each weight of a kernel the norm of its input over all batches, shape (inputs, units).
 
-        What reaches a kernel at one place of its window reaches it at every other, but for the borders; so all
-        the places share the norm of their feature.
+        Except at borders, every place of a kernel's window receives the same inputs, so all places share the norm of
+        their feature.
         """
         count = sum(len(x) for x, _ in self.batches())
         walk = Walk(self.model, lambda: (x for x, _ in self.batches()), count)
@@ -69,7 +69,7 @@ class Observer:
         return np.sqrt(squares)
 
     def gammas(self, names: Container[str]) -> dict[str, Array]:
-        """Per kernel, the scales of the BatchNorm right behind its layer, shape (units,)."""
+        """Return for each kernel the scales of the BatchNorm directly behind its layer, shape (units,)."""
         graph, found = graph_of(self.model), {}
         for kernel in self._named(names):
             norm = batchnorm_behind(kernel.place.layer, graph)
@@ -79,7 +79,7 @@ class Observer:
 
 
 def _squares(squared: Array, layer: Any, layout: Layout) -> Array:
-    """Sums of squares over positions, shape (inputs, units); each unit has those of the channels of its group."""
+    """Sum squares over positions, shape (inputs, units); each unit has the sums of the channels of its group."""
     axis = 1 if getattr(layer, "data_format", "channels_last") == "channels_first" else -1
     channels = np.moveaxis(squared, axis, -1).reshape(-1, squared.shape[axis]).sum(axis=0)
     features = channels.reshape(num_groups(layer), layout.num_features).T
@@ -88,7 +88,7 @@ def _squares(squared: Array, layer: Any, layout: Layout) -> Array:
 
 
 def _squares_einsum(squared: Array, layer: Any, layout: Layout) -> Array:
-    """The same by the equation: axes that input and kernel share stay apart, all others of the input are summed."""
+    """Sum squares by the equation of an EinsumDense: over the axes of the input that the kernel does not have."""
     inputs, kernel = layer.equation.replace(" ", "").split("->")[0].split(",")
     shared = "".join(letter for letter in kernel if letter in inputs)
     sums = np.einsum(f"{inputs}->...{shared}", squared)
@@ -98,7 +98,7 @@ def _squares_einsum(squared: Array, layer: Any, layout: Layout) -> Array:
 
 
 def mean_scores(scores: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
-    """The mean of score tables over batches.
+    """Return the mean of score tables over batches.
 
     >>> mean_scores([{"a": np.array([1.0])}, {"a": np.array([3.0])}])
     {'a': array([2.])}

@@ -1,7 +1,7 @@
-"""Schedules: how sparse a model is at which training step, planned from the length of the training.
+"""Schedules: the sparsity of a model at each training step, planned from the length of the training.
 
 Users never choose how often masks change: at least ``MIN_UPDATES`` times when there are that many steps,
-and always once more at the step where the full sparsity is due.
+and always at the step where the full sparsity is due.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ MAX_UPDATES = 40
 
 
 @dataclass(frozen=True)
-class Cut:
-    """After ``step`` training steps, a sparsity of ``sparsity`` (both from the start of the prune step)."""
+class MaskUpdate:
+    """An update of the masks to ``sparsity`` after ``step`` training steps, counted from the prune step's start."""
 
     step: int
     sparsity: float
@@ -26,37 +26,40 @@ class Cut:
 
 def plan(
     schedule: OneShot | Constant | Polynomial | Iterative, sparsity: float, *, num_steps: int, existing: float = 0.0
-) -> tuple[Cut, ...]:
-    """The cuts to make, in order; the last one has the full sparsity.
+) -> tuple[MaskUpdate, ...]:
+    """Return the mask updates of a schedule, in order; the last one has the full sparsity.
 
     Args:
+        schedule: of the prune step.
         sparsity: the final sparsity.
-        num_steps: training steps of the whole prune step; 0 for one that does not train.
-        existing: sparsity that the model has already, from which cycles go on.
+        num_steps: training steps of the whole prune step; 0 for a step that does not train.
+        existing: sparsity that the model already has, where cycles start.
 
     >>> plan(OneShot(), 0.5, num_steps=0)
-    (Cut(step=0, sparsity=0.5),)
+    (MaskUpdate(step=0, sparsity=0.5),)
     >>> [cut.step for cut in plan(Polynomial(ramp=0.5), 0.8, num_steps=10)]
     [1, 2, 3, 4, 5]
     >>> plan(Iterative(cycles=2), 0.75, num_steps=100)
-    (Cut(step=0, sparsity=0.5), Cut(step=50, sparsity=0.75))
+    (MaskUpdate(step=0, sparsity=0.5), MaskUpdate(step=50, sparsity=0.75))
     """
     match schedule:
         case OneShot():
-            return (Cut(0, sparsity),)
+            return (MaskUpdate(0, sparsity),)
         case Constant():
             again = update_steps(max(1, round(num_steps / 2))) if schedule.recoverable else ()
-            return (Cut(0, sparsity), *(Cut(step, sparsity) for step in again))
+            return (MaskUpdate(0, sparsity), *(MaskUpdate(step, sparsity) for step in again))
         case Polynomial():
             end = max(1, round(schedule.ramp * num_steps))
             return tuple(
-                Cut(step, cubic(step / end, initial=schedule.initial_sparsity, final=sparsity))
+                MaskUpdate(step, cubic(step / end, initial=schedule.initial_sparsity, final=sparsity))
                 for step in update_steps(end)
             )
         case Iterative():
             starts = (round(cycle * num_steps / schedule.cycles) for cycle in range(schedule.cycles))
             return tuple(
-                Cut(start, geometric((cycle + 1) / schedule.cycles, initial=min(existing, sparsity), final=sparsity))
+                MaskUpdate(
+                    start, geometric((cycle + 1) / schedule.cycles, initial=min(existing, sparsity), final=sparsity)
+                )
                 for cycle, start in enumerate(starts)
             )
         case _:
@@ -64,7 +67,7 @@ def plan(
 
 
 def cubic(progress: float, *, initial: float, final: float) -> float:
-    """Sparsity at a share ``progress`` (0 to 1) of the ramp: fast at first, gentle towards the end.
+    """Return the sparsity at a share ``progress`` (0 to 1) of the ramp: fast at first, slow towards the end.
 
     >>> cubic(0.0, initial=0.5, final=0.9), cubic(1.0, initial=0.5, final=0.9)
     (0.5, 0.9)
@@ -75,12 +78,12 @@ def cubic(progress: float, *, initial: float, final: float) -> float:
 
 
 def geometric(progress: float, *, initial: float, final: float) -> float:
-    """Sparsity at a share ``progress`` of the way when each part of it keeps the same share of what is left.
+    """Return the sparsity at a share ``progress`` (0 to 1) when each round keeps the same share of remaining weights.
 
     >>> geometric(0.5, initial=0.0, final=0.75), geometric(1.0, initial=0.3, final=0.9)
     (0.5, 0.9)
 
-    Frankle & Carbin 2019, "The Lottery Ticket Hypothesis" (arXiv:1803.03635), cut the same share in every round.
+    Frankle & Carbin 2019, "The Lottery Ticket Hypothesis" (arXiv:1803.03635), prune the same share in every round.
     """
     if progress >= 1.0:
         return final
@@ -88,7 +91,7 @@ def geometric(progress: float, *, initial: float, final: float) -> float:
 
 
 def update_steps(end: int) -> Sequence[int]:
-    """Steps at which masks change: evenly spread over 1 to ``end``, ``end`` itself always among them.
+    """Return the steps at which masks change: evenly spread over 1 to ``end``, ``end`` itself always among them.
 
     >>> update_steps(3)
     [1, 2, 3]

@@ -1,7 +1,7 @@
-"""Re-estimate BatchNorm statistics after weights were cut: the averages of training describe the uncut network.
+"""Re-estimate BatchNorm statistics after pruning: the averages of training describe the unpruned network.
 
-Two changes against simply running batches in training mode: the averages are exact means over the batches instead of
-exponential ones, so that a momentum of 0.999 does not keep what was, and only they change, no weight does.
+This differs from running batches in training mode in two ways. The statistics are exact means over the batches instead
+of exponential averages, so that a momentum of 0.999 does not keep the old values. Only statistics change, no weights.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,19 +16,19 @@ from engine.parts import Inputs, as_model_input
 MAX_BATCHES = 60
 
 Forward = Callable[[Any, Any], None]
-"""One pass in training mode over a batch of inputs, with this momentum in every BatchNorm."""
+"""Runs one batch of inputs in training mode, with the given momentum in every BatchNorm."""
 
 
 def batchnorm_layers(model: Any) -> list[Any]:
-    """The layers with moving statistics, nested models opened."""
+    """Return the layers with moving statistics, including those of nested models."""
     return [place.layer for place in places(model) if isinstance(place.layer, keras.layers.BatchNormalization)]
 
 
 def compiled(model: Any) -> Forward:
-    """The pass as one compiled function, four times as fast as without on a MobileNetV2.
+    """Compile the pass as one function, four times as fast as uncompiled on a MobileNetV2.
 
-    Whoever re-estimates the same model again and again makes it once: compiling takes seconds, and weights may
-    change in between.
+    Compile it once for repeated re-estimates of the same model: compiling takes seconds, and weights may change in
+    between.
     """
     layers = batchnorm_layers(model)
 
@@ -42,45 +42,45 @@ def compiled(model: Any) -> Forward:
 
 
 def reestimate(model: Any, batches: Iterable[Inputs], *, forward: Forward | None = None) -> int:
-    """Set moving means and variances to their means over batches of inputs. Returns how many layers have them.
+    """Set moving means and variances to their means over batches of inputs. Returns the number of BatchNorm layers.
 
     Layers later in the network see the batch statistics of earlier ones, as in training.
 
     Args:
-        forward: ``compiled(model)`` of before.
+        forward: an earlier result of ``compiled(model)``.
 
-    Sun et al. 2020, "EagleEye" (arXiv:2007.02491), shows what it is worth: pruned accuracy before any fine-tuning.
+    Sun et al. 2020, "EagleEye" (arXiv:2007.02491), measures the effect on pruned accuracy before fine-tuning.
     """
     layers = batchnorm_layers(model)
     if not layers:
         return 0
     forward = forward or compiled(model)
-    chances = [
+    generator_states = [
         (variable, keras.ops.copy(variable)) for variable in model.variables if "seed_generator" in variable.path
     ]
     momenta = [layer.momentum for layer in layers]
     frozen = [layer.trainable for layer in layers]
     try:
         for layer in layers:
-            layer.trainable = True  # a frozen one would run in inference mode and keep its statistics
-        for seen, batch in enumerate(batches):
-            forward(as_model_input(batch), tf.constant(seen / (seen + 1), tf.float32))
+            layer.trainable = True  # a frozen layer runs in inference mode and keeps its statistics
+        for done, batch in enumerate(batches):
+            forward(as_model_input(batch), tf.constant(done / (done + 1), tf.float32))
     finally:
         for layer, momentum, trainable in zip(layers, momenta, frozen, strict=True):
             layer.momentum, layer.trainable = momentum, trainable
-        for variable, state in chances:
-            variable.assign(state)  # or a training that follows would drop out other units than without a measurement
+        for variable, state in generator_states:
+            variable.assign(state)  # so that later training drops out the same units as without a re-estimate
     return len(layers)
 
 
 def reestimate_if_better(
     model: Any, batches: Iterable[Inputs], *, judge: Callable[[], float], forward: Forward | None = None
 ) -> bool:
-    """Re-estimate, and put the old statistics back when the model is judged worse with the new ones.
+    """Re-estimate, and restore the old statistics when the model evaluates worse with the new ones.
 
     Args:
-        judge: how good the model is as it stands; higher is better. Called before and after.
-        forward: ``compiled(model)`` of before.
+        judge: returns the quality of the model; higher is better. Called before and after.
+        forward: an earlier result of ``compiled(model)``.
     """
     layers = batchnorm_layers(model)
     if not layers:

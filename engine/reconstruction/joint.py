@@ -1,9 +1,9 @@
-"""Which weights stay, chosen together with their values: the alternating direction method of multipliers.
+"""Select the kept weights together with their values, by the alternating direction method of multipliers (ADMM).
 
-Two copies of the weights are drawn together: ``free`` fits the dense layer's outputs on all weights, ``cut`` is the
-free one with the lowest scores set to zero. A penalty on their difference grows from light to heavy, so that the
-choice begins with what the layer computes and ends at weights that are as sparse as was asked for. A weight that was
-cut early may come back, which cutting in stages never allows; at 99 % that is worth many points of accuracy.
+Two copies of the weights converge: ``free`` fits the dense layer's outputs with all weights, ``cut`` is ``free`` with
+the lowest scores set to zero. A growing penalty on their difference moves the selection from the best fit to weights of
+the requested sparsity. A weight that was pruned early may return, which pruning in stages never allows; at 99 %
+sparsity that is worth many points of accuracy.
 
 Boyd et al. 2011, "Distributed Optimization and Statistical Learning via ADMM"; Meng et al. 2024, "ALPS"
 (arXiv:2406.07831), for one-shot pruning.
@@ -17,23 +17,23 @@ from engine.arrays import Array, Mask
 from engine.reconstruction.solve import NormalEquations, solve
 
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""How heavy the difference weighs, one after the other, in units of the mean squared input."""
+"""Weights of the difference, in order, in units of the mean squared input."""
 
 ROUNDS = 5
-"""How often the copies are brought closer with each; more rounds change the result within its noise."""
+"""Iterations for each penalty; more change the result only within its noise."""
 
 Choose = Callable[[Array], Mask]
-"""From weights to those that stay, both of shape (groups, n, units)."""
+"""From weights to a mask of the kept weights, both of shape (groups, n, units)."""
 
 
-def cut_and_solve(equations: NormalEquations, dense: Array, within: Mask, choose: Choose | None) -> Array:
-    """Cut a layer and solve it on the weights that stay.
+def select_and_solve(equations: NormalEquations, dense: Array, within: Mask, choose: Choose | None) -> Array:
+    """Select the weights that a layer keeps, and solve for their values.
 
     Args:
         equations: of the layer's samples.
-        dense: the weights to begin with, shape (groups, n, units).
-        within: an earlier mask. What it has cut stays cut.
-        choose: must stay inside ``within``. None cuts nothing.
+        dense: the initial weights, shape (groups, n, units).
+        within: an earlier mask; its zeros stay zero.
+        choose: returns a mask inside ``within``. None keeps all weights of ``within``.
 
     Returns:
         The new weights, shape (groups, n, units).
@@ -47,7 +47,7 @@ def cut_and_solve(equations: NormalEquations, dense: Array, within: Mask, choose
 
 
 def _agree(equations: NormalEquations, dense: Array, choose: Choose) -> tuple[Array, Mask]:
-    """The cut copy and its mask, from equations and weights in single precision."""
+    """Return the sparse copy and its mask, from equations and weights in single precision."""
     gram, cross, cut = equations.gram, equations.cross, dense
     pressure, support = np.zeros_like(cut), np.ones_like(cut, dtype=np.bool_)
     for penalty in map(np.float32, PENALTIES):
@@ -61,10 +61,10 @@ def _agree(equations: NormalEquations, dense: Array, choose: Choose) -> tuple[Ar
     return cut, support
 
 
-def cut_whole_units(equations: NormalEquations, dense: Array, within: Mask, choose: Choose) -> Array:
-    """The same where whole units go: what one computes does not help another, so it is chosen at once.
+def select_whole_units(equations: NormalEquations, dense: Array, within: Mask, choose: Choose) -> Array:
+    """Solve a layer, then remove whole units at once: no unit can make up for another.
 
-    Units are scored by the weights that they have on the inputs that are left.
+    Units are scored by their weights on the remaining inputs.
     """
     weights = solve(equations.towards(dense), within, dense)
     return weights * choose(weights)

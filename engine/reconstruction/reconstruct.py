@@ -1,8 +1,8 @@
-"""Cut a network and repair it without labels or training: layer by layer, each solved again towards the dense one.
+"""Prune a network and reconstruct its weights layer by layer, without labels or training.
 
-For each layer in the order of the graph: its inputs come from the network as cut so far, its targets from the dense
-network on the dense inputs, before the activation; convolutions are the same on sampled positions. Layers behind the
-first cut that are not cut themselves (output layers, depthwise convolutions) are solved again on all their weights.
+For each layer in the order of the graph, the inputs come from the network as pruned so far, and the targets from the
+dense network on its own inputs, before the activation. Convolutions use sampled positions. Layers behind the first
+pruned layer that are not pruned themselves (output layers, depthwise convolutions) are reconstructed on all weights.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,23 +17,23 @@ from engine.models.graph import Walk
 from engine.pruning.masking import Masks
 from engine.pruning.structure import WEIGHTS, Keep
 from engine.reconstruction import rows
+from engine.reconstruction.bias_correction import add_to_units
 from engine.reconstruction.equations import Samples, equations_of, grouped_kernel
-from engine.reconstruction.fold import add_to_units
-from engine.reconstruction.joint import cut_and_solve, cut_whole_units
+from engine.reconstruction.joint import select_and_solve, select_whole_units
 from engine.reconstruction.solve import NormalEquations
-from engine.reconstruction.targets import Narrowed, Target, targets_of
+from engine.reconstruction.targets import RemovedChannels, Target, targets_of
 
 Score = Callable[[str, Array], Array]
 """From a kernel's name and its weights, shape (inputs, units), to scores of that shape."""
 
 
-WHOLE = Narrowed()
+NOTHING_REMOVED = RemovedChannels()
 """No layer has lost inputs or units."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How weights are chosen; see ``reconstruct``."""
+class Selection:
+    """How the kept weights are selected; see ``reconstruct``."""
 
     keep: Keep
     score: Score
@@ -41,7 +41,7 @@ class Cut:
 
 
 def magnitude(name: str, weights: Array) -> Array:
-    """The weights' own size, whatever the kernel."""
+    """Score weights by their absolute values."""
     return np.abs(weights)
 
 
@@ -55,51 +55,54 @@ def reconstruct(
     keep: Keep = WEIGHTS.keep,
     score: Score | None = None,
     zero_bias: bool = False,
-    narrowed: Narrowed = WHOLE,
+    removed: RemovedChannels = NOTHING_REMOVED,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> list[str]:
-    """Cut kernels of ``model`` to their sparsity and solve them, and what comes behind them, towards ``dense``.
+    """Prune kernels of ``model`` to their sparsity and reconstruct them, and the layers behind them, towards ``dense``.
 
     Args:
-        dense: a copy of the model from before the cut.
-        sparsity: for each kernel that is to be cut, by its name in ``masks``.
-        keep: the structure: which weights stay.
-        score: the criterion, asked again whenever the weights have changed. Default: their magnitude.
-        zero_bias: whole units go, with their biases.
-        narrowed: what layers of ``model`` have lost already, inputs and units. Those that have lost inputs are solved.
-        on_progress: told the share of the layers that are done.
+        model: the model to prune; its weights change.
+        dense: a copy of the model before pruning.
+        masks: of ``model``; they change.
+        sparsity: for each kernel to prune, by its name in ``masks``.
+        samples: unlabelled inputs.
+        keep: the structure: selects the kept weights.
+        score: the criterion, called whenever the weights have changed. Default: magnitude.
+        zero_bias: remove whole units with their biases.
+        removed: inputs and units that layers of ``model`` have already lost. Layers that lost inputs are reconstructed.
+        on_progress: called with the share of the layers that are done.
 
     Returns:
-        The names of the layers that were solved. Others in ``sparsity`` were only cut, by the same scores.
+        The names of the reconstructed layers. Others in ``sparsity`` are only pruned, by the same scores.
     """
-    cut = Cut(keep, score or magnitude, zero_bias)
-    targets = targets_of(model, dense, sparsity, narrowed)
+    selection = Selection(keep, score or magnitude, zero_bias)
+    targets = targets_of(model, dense, sparsity, removed)
     solved = [target.name for target in targets]
     if targets:
         now, then = (Walk(each, samples.batches, samples.count) for each in (model, dense))
         for done, target in enumerate(targets, start=1):
             equations = equations_of(target, now, then, samples)
-            _solve(target, equations, masks, sparsity.get(target.name, 0.0), cut)
+            _solve(target, equations, masks, sparsity.get(target.name, 0.0), selection)
             on_progress(done / len(targets))
     for name in sparsity.keys() - set(solved):
-        _only_cut(name, masks, sparsity[name], cut)
+        _prune_only(name, masks, sparsity[name], selection)
     return solved
 
 
-def _solve(target: Target, equations: NormalEquations, masks: Masks, sparsity: float, cut: Cut) -> None:
-    """Give a layer its new weights, and its bias or the normalisation behind it what is added to each unit."""
-    kernel = grouped_kernel(target.layer)  # not solved yet, so what is left of the dense one
+def _solve(target: Target, equations: NormalEquations, masks: Masks, sparsity: float, selection: Selection) -> None:
+    """Set the new weights of a layer, and add the new bias to its bias or to the normalisation behind it."""
+    kernel = grouped_kernel(target.layer)  # not solved yet: the remaining weights of the dense layer
     num_inputs = kernel.shape[1]
     dense = np.pad(kernel.astype(np.float64), ((0, 0), (0, int(target.has_bias_row)), (0, 0)))
     within = np.ones_like(dense, dtype=np.bool_)
     pruned = target.name in masks.names
     within[:, :num_inputs] = rows.grouped(target.layer, masks.mask(target.name)) if pruned else kernel != 0
     if sparsity > 0:
-        choose = partial(_choose, target.name, num_inputs, within, sparsity, cut)
-        solve = cut_whole_units if cut.whole_units else cut_and_solve
+        choose = partial(_choose, target.name, num_inputs, within, sparsity, selection)
+        solve = select_whole_units if selection.whole_units else select_and_solve
         found = solve(equations, dense, within, choose)
     else:
-        found = cut_and_solve(equations, dense, within, None)
+        found = select_and_solve(equations, dense, within, None)
     weights = rows.ungrouped(target.layer, found[:, :num_inputs].astype(np.float32))
     if pruned:
         masks.set(target.name, weights)
@@ -107,26 +110,26 @@ def _solve(target: Target, equations: NormalEquations, masks: Masks, sparsity: f
         rows.weights_of(target.layer).assign(weights)
     if target.has_bias_row:
         add_to_units(target, found[:, num_inputs].ravel().astype(np.float32))
-    if cut.whole_units and sparsity > 0:
-        masks.silence(target.name)
+    if selection.whole_units and sparsity > 0:
+        masks.zero_biases(target.name)
 
 
-def _choose(name: str, num_inputs: int, within: Mask, sparsity: float, cut: Cut, weights: Array) -> Mask:
-    """Which weights stay, all groups together; a bias row stays with its unit."""
-    matrix, allowed = (rows.side_by_side(each[:, :num_inputs]) for each in (weights, within))
-    kept = cut.keep(cut.score(name, matrix), sparsity, allowed)
+def _choose(name: str, num_inputs: int, within: Mask, sparsity: float, selection: Selection, weights: Array) -> Mask:
+    """Return the mask of kept weights, over all groups; a bias row is kept with its unit."""
+    matrix, allowed = (rows.join_groups(each[:, :num_inputs]) for each in (weights, within))
+    kept = selection.keep(selection.score(name, matrix), sparsity, allowed)
     mask = np.ones_like(within)
-    mask[:, :num_inputs] = rows.apart(kept, len(weights))
-    if cut.whole_units:
+    mask[:, :num_inputs] = rows.split_groups(kept, len(weights))
+    if selection.whole_units:
         mask &= mask[:, :num_inputs].any(axis=1, keepdims=True)
     return mask
 
 
-def _only_cut(name: str, masks: Masks, sparsity: float, cut: Cut) -> None:
-    """Cut a layer that cannot be solved: fewer zeros than were asked for would be the worse answer."""
+def _prune_only(name: str, masks: Masks, sparsity: float, selection: Selection) -> None:
+    """Prune a layer that cannot be reconstructed, so that the requested sparsity is reached."""
     layout, weights = masks.layout(name), masks.weights(name)
     matrix = layout.matrix(weights)
-    kept = cut.keep(cut.score(name, matrix), sparsity, layout.matrix(masks.mask(name)))
+    kept = selection.keep(selection.score(name, matrix), sparsity, layout.matrix(masks.mask(name)))
     masks.set(name, weights * layout.kernel(kept))
-    if cut.whole_units:
-        masks.silence(name)
+    if selection.whole_units:
+        masks.zero_biases(name)

@@ -1,7 +1,7 @@
-"""Layers as matrix products: at each position of its output, a layer multiplies a row of inputs with its kernel.
+"""Layers as matrix products: at each output position, a layer multiplies a row of inputs with its kernel.
 
-``rows`` gathers these rows at sampled positions only, so that a convolution over large images costs no more memory than
-one over small ones. Rows and weights have a leading axis of groups; a depthwise convolution has one group a channel.
+``rows`` gathers these rows at sampled positions only, so that a convolution over large images needs no more memory than
+one over small images. Rows and weights have a leading axis of groups; a depthwise convolution has a group per channel.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from engine.models.prunable import CONVOLUTIONS, DEPTHWISE, SEPARABLE, kernel_of
 WINDOWED = (*CONVOLUTIONS, *TRANSPOSED, *DEPTHWISE, *SEPARABLE)
 
 
-def not_a_product(layer: Any) -> str | None:
-    """Why a layer is no matrix product that ``rows`` knows, or None when it is one."""
+def reason_not_a_matrix_product(layer: Any) -> str | None:
+    """Return the reason why ``rows`` cannot express a layer as a matrix product, or None when it can."""
     if isinstance(layer, WINDOWED):
         return None if layer.data_format == "channels_last" else "it has its channels first"
     if isinstance(layer, keras.layers.EinsumDense):
@@ -27,46 +27,46 @@ def not_a_product(layer: Any) -> str | None:
 
 
 def weights_of(layer: Any) -> Any:
-    """The variable that ``rows`` are multiplied with; of a separable convolution the pointwise one."""
+    """Return the variable that rows are multiplied with; for a separable convolution the pointwise kernel."""
     return layer.kernel if isinstance(layer, DEPTHWISE) else kernel_of(layer)
 
 
 def num_inputs(layer: Any) -> int:
-    """Inputs of a unit: columns of its rows."""
+    """Return the number of inputs of a unit, which is the number of columns of its rows."""
     return _layout(layer).num_inputs
 
 
 def num_units(layer: Any) -> int:
-    """Units of all groups together."""
+    """Return the number of units of all groups together."""
     return _layout(layer).num_units
 
 
 def grouped(layer: Any, kernel: Array) -> Array:
-    """A kernel as Keras stores it, as (groups, inputs of a unit, units of a group)."""
-    return apart(_layout(layer).matrix(kernel), num_groups(layer))
+    """Convert a kernel from Keras' shape to (groups, inputs of a unit, units of a group)."""
+    return split_groups(_layout(layer).matrix(kernel), num_groups(layer))
 
 
 def ungrouped(layer: Any, weights: Array) -> Array:
-    """The way back."""
-    return _layout(layer).kernel(side_by_side(weights))
+    """Convert a kernel from (groups, inputs of a unit, units of a group) to Keras' shape."""
+    return _layout(layer).kernel(join_groups(weights))
 
 
-def side_by_side(weights: Array) -> Array:
-    """The units of all groups in one matrix, (inputs of a unit, units)."""
+def join_groups(weights: Array) -> Array:
+    """Return the units of all groups in one matrix, (inputs of a unit, units)."""
     return weights.transpose(1, 0, 2).reshape(weights.shape[1], -1)
 
 
-def apart(matrix: Array, num_groups: int) -> Array:
-    """The way back.
+def split_groups(matrix: Array, num_groups: int) -> Array:
+    """Split a matrix (inputs of a unit, units) into groups: (groups, inputs of a unit, units of a group).
 
-    >>> apart(np.arange(4).reshape(1, 4), 2).tolist()
+    >>> split_groups(np.arange(4).reshape(1, 4), 2).tolist()
     [[[0, 1]], [[2, 3]]]
     """
     return matrix.reshape(len(matrix), num_groups, -1).transpose(1, 0, 2)
 
 
 def has_bias_per_unit(layer: Any) -> bool:
-    """Whether a bias can be solved with the kernel: one value a unit, in the order of the units."""
+    """Whether a bias can be solved with the kernel: one value for each unit, in the order of the units."""
     if isinstance(layer, keras.layers.EinsumDense):
         axes = _einsum_axes(layer.equation)
         return layer.bias is not None and axes is not None and layer.bias_axes == axes[1]
@@ -74,9 +74,10 @@ def has_bias_per_unit(layer: Any) -> bool:
 
 
 def num_positions(layer: Any, shape: Sequence[int]) -> int:
-    """Rows that one sample gives.
+    """Return the number of rows of one sample.
 
     Args:
+        layer: the layer.
         shape: of the layer's input, with the axis of samples.
     """
     if isinstance(layer, WINDOWED):
@@ -85,7 +86,7 @@ def num_positions(layer: Any, shape: Sequence[int]) -> int:
 
 
 def rows(layer: Any, activation: Array, picked: Array) -> Array:
-    """What a layer multiplies its kernel with, before any bias.
+    """Return the input rows that a layer multiplies with its kernel.
 
     Args:
         activation: the layer's input, samples first.
@@ -115,12 +116,15 @@ def _layout(layer: Any) -> Layout:
 
 
 def _window_shape(layer: Any, shape: Sequence[int]) -> tuple[int, ...]:
-    """Output positions of one sample, an axis each."""
+    """Return the shape of the output positions of one sample."""
     return tuple(layer.compute_output_shape(tuple(shape))[1:-1])
 
 
 def _windows(layer: Any, activation: Array, picked: Array) -> Array:
-    """Shape (positions, taps of the window, channels): zero over the border and over stuffed zeros."""
+    """Return the inputs under each window, shape (positions, taps of the window, channels).
+
+    Values over the border, and between the inputs of a transposed convolution, are zero.
+    """
     inside = activation.shape[1:-1]
     outside = _window_shape(layer, activation.shape)
     sample, *positions = np.unravel_index(picked, (len(activation), *outside))
@@ -139,9 +143,17 @@ def _windows(layer: Any, activation: Array, picked: Array) -> Array:
 def _source(
     layer: Any, axis: int, position: Array, tap: int, num_inside: int, num_outside: int
 ) -> tuple[Array, Array | bool]:
-    """Where a tap of the window at an output position reads, along one axis, and whether it meets an input at all.
+    """Return the input index of a window's tap at output positions, along one axis, and whether there is an input.
 
-    A transposed convolution is the one that would lead from its output to its input, read backwards.
+    A transposed convolution is the convolution from its output to its input, reversed.
+
+    Args:
+        layer: the convolution.
+        axis: the spatial axis.
+        position: output positions along it.
+        tap: index within the window.
+        num_inside: size of the input along the axis.
+        num_outside: size of the output along the axis.
     """
     stride, reach = layer.strides[axis], tap * layer.dilation_rate[axis]
     extent = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
@@ -158,12 +170,12 @@ def _source(
 
 
 def _flat_window(activation: Array, picked: Array) -> Array:
-    """Rows of a window of one position."""
+    """Return the rows of a window of size one."""
     return activation.reshape(-1, activation.shape[-1])[picked][None]
 
 
 def _einsum_axes(equation: str) -> tuple[str, str] | None:
-    """The summed letters and those of the units, in the order of the kernel; None unless a plain matrix product.
+    """Return the summed letters and the unit letters, in the order of the kernel; None for other products.
 
     >>> _einsum_axes("abc,cde->abde"), _einsum_axes("...x,xy->...y"), _einsum_axes("ab,ab->a")
     (('c', 'de'), ('x', 'y'), None)
@@ -181,7 +193,7 @@ def _einsum_axes(equation: str) -> tuple[str, str] | None:
 
 
 def _summed_axes_last(equation: str, activation: Array) -> Array:
-    """The input of an EinsumDense with the axes that it sums over last, in the order of its kernel."""
+    """Move the summed axes of an EinsumDense's input to the end, in the order of its kernel."""
     axes = _einsum_axes(equation)
     assert axes is not None, equation
     letters = equation.replace(" ", "").split(",")[0].removeprefix("...")

@@ -1,4 +1,4 @@
-"""Which layers a repair solves again, in which order, and why it leaves others alone."""
+"""The layers that are reconstructed, their order, and the reasons why others are not."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from engine.models.prunable import places
 from engine.reconstruction import rows
 
 MAX_NUMBERS = 6_000**2
-"""Numbers in a layer's normal equations up to which it is solved: the square of a unit's inputs, for each group."""
+"""Largest number of entries in a layer's normal equations: the square of a unit's inputs, times the groups."""
 
 LINEAR = (None, keras.activations.linear)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A layer that is solved, its twin in the dense network, and the normalisation behind it that holds its bias."""
+    """A layer to reconstruct, its twin in the dense network, and the normalisation behind it that holds its bias."""
 
     name: str
     layer: Any
@@ -37,47 +37,51 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Narrowed:
-    """What a smaller network has left of the dense one, by the names of layers."""
+class RemovedChannels:
+    """The inputs and units that layers have lost in a smaller network, by the names of the layers."""
 
-    readers: Collection[str] = ()
+    consumers: Collection[str] = ()
     """Layers that have lost inputs."""
     units: Mapping[str, Array] = field(default_factory=dict)
-    """Of layers that have lost units, those that stay, counted over all groups of the dense layer."""
+    """The kept units of layers that have lost units, counted over all groups of the dense layer."""
 
 
-def targets_of(model: Any, dense: Any, cut: Collection[str], narrowed: Narrowed) -> list[Target]:
-    """What is solved, in the order of the graph: what is cut, and what comes behind a cut and is not frozen.
+def targets_of(model: Any, dense: Any, pruned: Collection[str], removed: RemovedChannels) -> list[Target]:
+    """Return the layers to reconstruct, in the order of the graph: pruned layers, and trainable layers behind them.
 
     Args:
-        dense: the model as it was before the cut.
-        cut: names of places that lose weights; those that have lost inputs count as cut too.
+        model: the pruned model.
+        dense: the model before pruning.
+        pruned: names of places that lose weights.
+        removed: layers that have already lost inputs or units; those that lost inputs count as pruned too.
     """
     graph, twins = graph_of(model), {place.name: place.layer for place in places(dense)}
     known = {id(place.layer): place for place in reversed(list(places(model)))}
     ordered = {id(call.operation): known[id(call.operation)] for call in graph.calls if id(call.operation) in known}
     found: list[Target] = []
-    behind_a_cut = False
+    behind_pruned = False
     for place in ordered.values():
-        asked = place.name in cut or place.name in narrowed.readers
-        if (asked or (behind_a_cut and place.layer.trainable)) and why_not(place.layer, graph) is None:
-            norm, units = norm_behind(place.layer, graph), narrowed.units.get(place.name)
+        asked = place.name in pruned or place.name in removed.consumers
+        if (asked or (behind_pruned and place.layer.trainable)) and reason_not_reconstructable(
+            place.layer, graph
+        ) is None:
+            norm, units = norm_behind(place.layer, graph), removed.units.get(place.name)
             found.append(Target(place.name, place.layer, twins[place.name], norm, units))
-        behind_a_cut = behind_a_cut or asked
+        behind_pruned = behind_pruned or asked
     return found
 
 
 def norm_behind(layer: Any, graph: Graph) -> Any | None:
-    """The BatchNormalization that can hold the bias which a layer has not."""
+    """Return the BatchNormalization that can hold the bias of a layer without one; None if there is none."""
     if getattr(layer, "bias", None) is not None or getattr(layer, "activation", None) not in LINEAR:
         return None
     norm = batchnorm_behind(layer, graph)
     return norm if norm is not None and is_per_unit(norm, layer, rows.num_units(layer)) else None
 
 
-def why_not(layer: Any, graph: Graph) -> str | None:
-    """Why a layer cannot be solved again, or None when it can."""
-    reason = rows.not_a_product(layer)
+def reason_not_reconstructable(layer: Any, graph: Graph) -> str | None:
+    """Return the reason why a layer cannot be reconstructed, or None when it can."""
+    reason = rows.reason_not_a_matrix_product(layer)
     if reason is not None:
         return reason
     if not graph.calls_of(layer):

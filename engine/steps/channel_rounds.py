@@ -13,7 +13,7 @@ from engine.run.context import Run
 from engine.run.snapshot import load_run_state, run_state
 from engine.structured.groups import Channels
 from engine.structured.latency import Timings
-from engine.structured.planning import Cost, Cuttable
+from engine.structured.planning import Cost, PrunableGroup
 from engine.structured.savings import Costs
 from engine.structured.surgery import narrow
 from engine.training.progress import Advance
@@ -59,7 +59,7 @@ class ChannelRounds:
     """The channels of the job's current model."""
     costs: Costs
     infos: tuple[ChannelGroup, ...]
-    groups: list[Cuttable]
+    groups: list[PrunableGroup]
     cost: Cost
     alive: Mask
     """The channels that remain."""

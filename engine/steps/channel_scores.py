@@ -8,7 +8,7 @@ from engine.arrays import Array
 from engine.run.context import Run
 from engine.structured.groups import Channels, Group
 from engine.structured.importance import by_weights, taylor
-from engine.structured.obs import obs, readers_of, wanda
+from engine.structured.obs import consumers_of, obs, wanda
 from secateur.specs.channels import PruneChannels
 
 
@@ -17,8 +17,8 @@ def scores_of(
 ) -> Array:
     """One score for each channel of the job's current model; channels outside the groups score 0.
 
-    A criterion that scores channels by their readers needs a reader that can be reconstructed. A group without one is
-    scored by ``magnitude``, and a note says so.
+    A criterion that scores channels by their consumers needs a consumer that can be reconstructed. A group without one
+    is scored by ``magnitude``, and a note says so.
 
     Args:
         run: has the model, the data and the seed.
@@ -28,7 +28,7 @@ def scores_of(
         on_progress: called with the share that is done.
     """
     if step.criterion in ("obs", "wanda"):
-        return _by_readers(run, channels, groups, step, on_progress)
+        return _by_consumers(run, channels, groups, step, on_progress)
     scores = np.zeros(channels.num_channels)
     found = (
         taylor(channels, groups, run.context.objective.loss, run.labelled_batches) if step.criterion == "taylor" else {}
@@ -41,17 +41,17 @@ def scores_of(
     return scores
 
 
-def _by_readers(
+def _by_consumers(
     run: Run, channels: Channels, groups: Sequence[Group], step: PruneChannels, on_progress: Callable[[float], None]
 ) -> Array:
-    readers = readers_of(channels, groups, run.samples(step.reconstruct_samples), on_progress)
+    consumers = consumers_of(channels, groups, run.samples(step.reconstruct_samples), on_progress)
     if step.criterion == "wanda":
-        scores = wanda(readers, channels.num_channels)
+        scores = wanda(consumers, channels.num_channels)
     else:
-        scores = obs(readers, groups, channels.num_channels, ceiling=_most(step))
-    known = {reader.name for reader in readers}
+        scores = obs(consumers, groups, channels.num_channels, ceiling=_most(step))
+    known = {consumer.name for consumer in consumers}
     for group in groups:
-        if known.isdisjoint(group.readers):
+        if known.isdisjoint(group.consumers):
             scores[group.channels] = by_weights(channels, group, "magnitude", seed=run.context.recipe.seed)
             run.notes.append(
                 f"{group.name}: channels chosen by magnitude, because no layer that reads them can be reconstructed."

@@ -25,8 +25,8 @@ from engine.steps.channel_scores import scores_of
 from engine.steps.finetune import RETRAIN, train_on
 from engine.structured.groups import channels_of
 from engine.structured.latency import Timings, measure
-from engine.structured.planning import Cost, cuttable, plan
-from engine.structured.reconstruct import fold, mean_shifts, solve_readers
+from engine.structured.planning import Cost, plan, prunable_groups
+from engine.structured.reconstruct import add_bias_corrections, bias_corrections, reconstruct_consumers
 from engine.structured.savings import Costs, group_infos
 from engine.structured.surgery import narrow
 from secateur.errors import FieldError, NothingToPrune, TargetUnreachable
@@ -86,7 +86,7 @@ def plan_rounds(run: Run, step: PruneChannels, timings: Timings | None) -> Chann
     costs = Costs.of(first)
     infos = group_infos(costs)
     with _blamed_on(run, step):
-        groups, alive = cuttable(first, infos, step), first.all_kept()
+        groups, alive = prunable_groups(first, infos, step), first.all_kept()
         rounds = ChannelRounds(first, first, costs, infos, groups, _cost(run, step, costs, timings), alive)
         if not run.context.checkpoint.is_resumed and final_channels(rounds, step).all():
             raise _nothing_goes(rounds, step)
@@ -167,15 +167,15 @@ def _cut(
     scores = scores_of(run, now, groups, step, lambda share: on_progress(share / 2))
     kept = plan(rounds.groups, step, scores, rounds.alive, cost=rounds.cost, progress=progress)
     samples = run.samples(step.reconstruct_samples)
-    missed = {} if step.reconstruct else mean_shifts(now, kept, samples)
+    missed = {} if step.reconstruct else bias_corrections(now, kept, samples)
     rounds.now, rounds.alive = narrow(now, kept), kept
     small = rounds.now.trace.model
     assert small.count_params() == rounds.costs.params(kept), "what was planned was built"
     masks = Masks.of(small)
     if step.reconstruct:
-        notes = solve_readers(now, kept, small, masks, samples, lambda share: on_progress((1 + share) / 2))
+        notes = reconstruct_consumers(now, kept, small, masks, samples, lambda share: on_progress((1 + share) / 2))
     else:
-        notes = fold(missed, now, kept, small)
+        notes = add_bias_corrections(missed, now, kept, small)
     _replace_model(run, small, masks)
     run.notes += [note for note in notes if note not in run.notes]
     run.refresh_statistics()

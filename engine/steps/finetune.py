@@ -34,7 +34,12 @@ def finetune(run: Run, step: Finetune, name: str, on_advance: Callable[[Advance]
 
 
 def train_on(
-    run: Run, name: str, settings: Finetune | TrainedSchedule, learning_rate: float, on_advance: Any, **cutting: Any
+    run: Run,
+    name: str,
+    settings: Finetune | TrainedSchedule,
+    learning_rate: float,
+    on_advance: Any,
+    **updates: Any,
 ) -> None:
     """Train a job's model as a step asks, and add to the job's history and notes.
 
@@ -44,7 +49,7 @@ def train_on(
         settings: the step, or its schedule: epochs, learning rate, best epoch, distillation.
         learning_rate: the highest one, unless the settings have their own.
         on_advance: called with the progress.
-        cutting: ``cuts`` and ``cut`` of the training context.
+        updates: ``cuts`` and ``cut`` of the training context.
     """
     config, distillation = TrainingConfig.of(settings, learning_rate), None
     if config.best_epoch and len(run.context.data.validation) < MIN_HELD_OUT:
@@ -73,6 +78,6 @@ def train_on(
         on_advance=on_advance,
         notes=run.notes,
         checkpoint=run.context.checkpoint,
-        **cutting,
+        **updates,
     )
     run.history += train(context)

@@ -42,7 +42,7 @@ More batches change a score less than chance does.
 MAX_BYTES: Final = 2**22
 """The largest accepted file of an earlier measurement; thousands of layers need less."""
 
-Cut = Callable[[str, float], Array]
+PruneLayer = Callable[[str, float], Array]
 """Returns the kernel of a layer, in the shape of Keras, after pruning that layer alone to a sparsity."""
 
 
@@ -51,7 +51,7 @@ def curves(
     step: Prune,
     *,
     names: Sequence[str],
-    cut: Cut,
+    cut: PruneLayer,
     known: Iterable[Path] = (),
     keep: Callable[[Curves], None] = lambda found: None,
     on_advance: Callable[[Advance], None] = lambda at: None,
@@ -98,7 +98,7 @@ def measure(
     run: Run,
     *,
     names: Sequence[str],
-    cut: Cut,
+    cut: PruneLayer,
     sparsities: Sequence[float],
     samples: int,
     units: bool,

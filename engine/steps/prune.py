@@ -6,11 +6,11 @@ from typing import Any
 
 from engine.models.graph import graph_of
 from engine.models.model import copy_of
-from engine.pruning.cutting import Cutting, groups_of, scorer
 from engine.pruning.distribution import by_sensitivity
+from engine.pruning.pruner import Pruner, groups_of, scorer
 from engine.pruning.schedule import plan
 from engine.reconstruction.reconstruct import reconstruct
-from engine.reconstruction.targets import why_not
+from engine.reconstruction.targets import reason_not_reconstructable
 from engine.run.context import Run
 from engine.steps.finetune import train_on, trains
 from engine.training.context import num_steps
@@ -26,7 +26,7 @@ def prune(
     name: str,
     later: Sequence[Step],
     on_advance: Callable[[Advance], None],
-    curves: Callable[[Cutting], Curves],
+    curves: Callable[[Pruner], Curves],
 ) -> str:
     """Prune: in one shot, in one shot with reconstruction, or gradually during training.
 
@@ -55,34 +55,34 @@ def prune(
     return f"{run.masks.sparsity():.1%} zeros"
 
 
-def choose(run: Run, step: Prune) -> Cutting:
-    """The cutting of a prune step for the kernels of a job. A distribution by sensitivity is set later."""
-    return Cutting(run.masks, step, scorer(step, run.observer(), seed=run.context.recipe.seed))
+def choose(run: Run, step: Prune) -> Pruner:
+    """The pruner of a prune step for the kernels of a job. A distribution by sensitivity is set later."""
+    return Pruner(run.masks, step, scorer(step, run.observer(), seed=run.context.recipe.seed))
 
 
 def _prune(
-    run: Run, step: Prune, name: str, later: Sequence[Step], on_advance: Any, curves: Callable[[Cutting], Curves]
+    run: Run, step: Prune, name: str, later: Sequence[Step], on_advance: Any, curves: Callable[[Pruner], Curves]
 ) -> dict[str, float]:
-    cutting = choose(run, step)
+    pruner = choose(run, step)
     if step.distribution == "sensitivity":
-        cutting.share_out = by_sensitivity(curves(cutting))
+        pruner.distribute = by_sensitivity(curves(pruner))
     if isinstance(step.schedule, OneShot):
         if reconstructs(step, later):
-            return _cut_and_reconstruct(run, step, cutting, on_advance)
-        cutting.to(cutting.final)
-        return cutting.targets
+            return _cut_and_reconstruct(run, step, pruner, on_advance)
+        pruner.to(pruner.final)
+        return pruner.targets
     schedule, size = step.schedule, run.context.recipe.training.batch_size
     cuts = plan(
         schedule,
-        cutting.final,
+        pruner.final,
         num_steps=num_steps(run.context.data, batch_size=size, epochs=schedule.epochs),
-        existing=run.masks.sparsity(cutting.names),
+        existing=run.masks.sparsity(pruner.names),
     )
     if (earlier := run.context.checkpoint.restore("cutting")) is not None:
-        cutting.load_state_dict(earlier)
-    with run.context.checkpoint.section("cutting", cutting.state_dict):
-        train_on(run, name, schedule, run.context.learning_rate, on_advance, cuts=cuts, cut=cutting.to)
-    return cutting.targets
+        pruner.load_state_dict(earlier)
+    with run.context.checkpoint.section("cutting", pruner.state_dict):
+        train_on(run, name, schedule, run.context.learning_rate, on_advance, cuts=cuts, cut=pruner.to)
+    return pruner.targets
 
 
 def reconstructs(step: Prune, later: Sequence[Step]) -> bool:
@@ -90,9 +90,9 @@ def reconstructs(step: Prune, later: Sequence[Step]) -> bool:
     return step.reconstruct or (step.reconstruct is None and not step.trains and not any(map(trains, later)))
 
 
-def _cut_and_reconstruct(run: Run, step: Prune, cutting: Cutting, on_advance: Any) -> dict[str, float]:
+def _cut_and_reconstruct(run: Run, step: Prune, pruner: Pruner, on_advance: Any) -> dict[str, float]:
     dense = copy_of(run.model)
-    began, targets = time.monotonic(), cutting.plan()
+    began, targets = time.monotonic(), pruner.plan()
     samples = run.samples(step.reconstruct_samples)
     solved = reconstruct(
         run.model,
@@ -100,8 +100,8 @@ def _cut_and_reconstruct(run: Run, step: Prune, cutting: Cutting, on_advance: An
         run.masks,
         targets,
         samples,
-        keep=cutting.keep,
-        score=None if step.criterion == "magnitude" else cutting.score_alone(),
+        keep=pruner.keep,
+        score=None if step.criterion == "magnitude" else pruner.score_layer(),
         zero_bias=step.structure == "unit",
         on_progress=lambda share: on_advance(Advance(share, (time.monotonic() - began) * (1 - share) / share)),
     )
@@ -115,7 +115,7 @@ def unsolvable(run: Run, names: Iterable[str]) -> list[tuple[str, str]]:
     """The kernels that cannot be reconstructed, each with the reason."""
     layers = {kernel.name: kernel.place.layer for kernel in run.masks.kernels}
     graph = graph_of(run.model)
-    reasons = [(name, why_not(layers[name], graph)) for name in names]
+    reasons = [(name, reason_not_reconstructable(layers[name], graph)) for name in names]
     return [(name, reason) for name, reason in reasons if reason is not None]
 
 

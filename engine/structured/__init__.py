@@ -1,1 +1,1 @@
-"""Channels that disappear: coupling groups, their importance, and the surgery that removes them."""
+"""Channel pruning: coupling groups, the importance of their channels, and the surgery that removes channels."""

@@ -1,7 +1,8 @@
-"""Labels: every index of an axis has one, and indices that must go together have joined ones.
+"""Axis labels: every index of an axis has a label; the labels of indices that are removed together are joined.
 
-Rules (``engine.structured.trace``) look at one call at a time and write into a ``Book`` which axes are the same; nobody
-follows paths through the network. What is joined in the end is one channel, however many layers it runs through.
+A rule (``engine.structured.trace``) sees one call at a time and joins the labels that the call couples in a
+``CouplingBuilder``. No code follows paths through the network. All joined labels together are one channel, however many
+layers it runs through.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,20 +15,20 @@ import numpy as np
 from engine.arrays import Array
 from secateur.specs.channels import GroupTag
 
-Labels = Array
-"""One label an index of an axis, int64."""
+AxisLabels = Array
+"""One label for each index of an axis, int64."""
 
-Axis = Labels | str
-"""An axis of a tensor: labels, or why nobody may cut along it."""
+Axis = AxisLabels | str
+"""An axis of a tensor: its labels, or the reason why no channel may be removed along it."""
 
 Path = tuple[str | int, ...]
-"""Keys and places that lead to an entry of a config."""
+"""Keys and indices that lead to an entry of a config."""
 
 Axes = tuple[Axis, ...]
-"""All axes of a tensor; that of the samples is the first."""
+"""All axes of a tensor; the first is the axis of samples."""
 
-Role = Literal["makes", "reads", "along"]
-"""What a layer does along an axis of a variable: makes its channels, sums over them, or treats each by itself."""
+Role = Literal["produces", "consumes", "along"]
+"""What a layer does along an axis of a variable: produces channels, sums over them, or treats each one alone."""
 
 POSITION = "it is an axis of positions, not of channels"
 INPUT = "its channels meet an axis of the model's input"
@@ -42,40 +43,40 @@ class Dim:
     variable: Any
     axis: int
     role: Role
-    labels: Labels
+    labels: AxisLabels
     unit: str = "channels"
-    """What users call its indices."""
+    """The word for its indices in reports."""
 
 
 @dataclass(frozen=True)
 class Resize:
-    """An entry of an operation's config that is the number of indices of an axis."""
+    """An entry of an operation's config that holds the number of indices of an axis."""
 
     operation: Any
     path: Path
-    labels: Labels
+    labels: AxisLabels
 
 
-class Book:
-    """What the rules have found out so far."""
+class CouplingBuilder:
+    """Collects what the rules find: labelled axes, joined labels, frozen labels, tags and config entries."""
 
     def __init__(self) -> None:
         self.dims: dict[tuple[int, int], Dim] = {}
         self.resizes: dict[tuple[int, Path], Resize] = {}
-        self.frozen: list[tuple[Labels, str]] = []
-        self.tags: list[tuple[Labels, GroupTag]] = []
+        self.frozen: list[tuple[AxisLabels, str]] = []
+        self.tags: list[tuple[AxisLabels, GroupTag]] = []
         self._count = 0
-        self._joins: list[tuple[Labels, Labels]] = []
+        self._joins: list[tuple[AxisLabels, AxisLabels]] = []
         self._fixed: dict[tuple[int, Path], str] = {}
         self._hosts: dict[int, tuple[Any, Path]] = {}
 
-    def fresh(self, size: int) -> Labels:
-        """Labels that nothing else has yet."""
+    def fresh(self, size: int) -> AxisLabels:
+        """Return labels that no other axis has."""
         self._count += size
         return np.arange(self._count - size, self._count)
 
-    def dim(self, layer: Any, variable: Any, axis: int, role: Role = "along", unit: str = "channels") -> Labels:
-        """The labels of an axis of a variable; a layer that is called again has those of before."""
+    def dim(self, layer: Any, variable: Any, axis: int, role: Role = "along", unit: str = "channels") -> AxisLabels:
+        """Return the labels of an axis of a variable; every call of a layer gets the same labels."""
         axis %= len(variable.shape)
         if (key := (id(variable), axis)) not in self.dims:
             shown, _ = self._hosts.get(id(layer), (layer, ()))
@@ -83,7 +84,7 @@ class Book:
         return self.dims[key].labels
 
     def join(self, left: Axis, right: Axis) -> Axis:
-        """Both axes are the same: what goes in one goes in the other."""
+        """Join two axes index by index, so that both lose the same indices. Returns the joined axis."""
         if isinstance(left, str) or isinstance(right, str):
             for axis, other in ((left, right), (right, left)):
                 if isinstance(other, str):
@@ -97,17 +98,17 @@ class Book:
         return left
 
     def freeze(self, axis: Axis, reason: str) -> None:
-        """Nobody may cut along this axis."""
+        """Forbid the removal of channels along an axis, and keep the reason."""
         if not isinstance(axis, str):
             self.frozen.append((axis, reason))
 
     def tag(self, axis: Axis, tag: GroupTag) -> None:
-        """Something that users want to know, or spare."""
+        """Tag an axis with a property that users see and can exclude from pruning."""
         if not isinstance(axis, str):
             self.tags.append((axis, tag))
 
     def resize(self, operation: Any, path: Path, axis: Axis) -> None:
-        """A number in an operation's config is the size of this axis, at every call of the operation."""
+        """Declare that an entry of an operation's config is the size of an axis, at every call of the operation."""
         operation, before = self._hosts.get(id(operation), (operation, ()))
         key = (id(operation), (*before, *path))
         if isinstance(axis, str):
@@ -120,7 +121,7 @@ class Book:
 
     @contextmanager
     def inside(self, wrapper: Any, layer: Any, path: Path) -> Iterator[None]:
-        """While rules look at a layer in a wrapper, the wrapper goes by its name and holds its config at ``path``."""
+        """While the block runs, attribute a layer's axes to its wrapper, whose config has the layer at ``path``."""
         host, before = self._hosts.get(id(wrapper), (wrapper, ()))
         known = self._hosts.get(id(layer))
         self._hosts[id(layer)] = (host, (*before, *path))
@@ -132,7 +133,7 @@ class Book:
                 self._hosts[id(layer)] = known
 
     def channels(self) -> Array:
-        """For each label the channel that it belongs to: 0, 1, 2 ... in the order of their first labels."""
+        """Return the channel of each label. Channels are numbered 0, 1, 2 ... in the order of their first labels."""
         roots = np.arange(self._count)
         left, right = (
             (_concatenated(side) for side in zip(*self._joins, strict=True)) if self._joins else (roots, roots)
@@ -148,5 +149,5 @@ class Book:
                 roots = roots[roots]
 
 
-def _concatenated(parts: Iterable[Labels]) -> Labels:
+def _concatenated(parts: Iterable[AxisLabels]) -> AxisLabels:
     return np.concatenate([np.ravel(part) for part in parts])

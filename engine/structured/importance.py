@@ -1,7 +1,7 @@
-"""How much each channel of a group matters: the criteria of weights and units, over all slices that would go.
+"""The importance of each channel of a group: criteria of weights and units, over all slices that a channel has.
 
-A score for each channel of each group; higher means keep, and none is negative. What optimal brain surgeon says is in
-``engine.structured.obs``.
+Each channel of each group has a score that is not negative; higher means keep. The optimal brain surgeon criterion is
+in ``engine.structured.obs``.
 """
 
 import zlib
@@ -21,13 +21,13 @@ from engine.structured.groups import Channels, Group
 from secateur.specs.channels import ChannelCriterion
 
 Score = Callable[[Array], Array]
-"""From a matrix (elements, channels) to a score a channel."""
+"""From a matrix (elements, channels) to one score for each channel."""
 
 
 def by_weights(channels: Channels, group: Group, criterion: ChannelCriterion, *, seed: int) -> Array:
-    """Scores of a group's channels from the weights alone, shape (channels,).
+    """Score a group's channels from the weights alone, shape (channels,).
 
-    Each slice counts relative to its layer's mean, so that layers of large weights do not decide alone.
+    Each slice is divided by the mean of its layer, so that layers with large weights do not decide alone.
     """
     if criterion == "random":
         return np.random.default_rng(seed + zlib.crc32(group.name.encode())).random(len(group.channels))
@@ -43,12 +43,13 @@ def by_weights(channels: Channels, group: Group, criterion: ChannelCriterion, *,
 def taylor(
     channels: Channels, groups: Sequence[Group], loss: Any, batches: Callable[[], Iterable[Batch]]
 ) -> dict[str, Array]:
-    """Squared first-order change of the loss without a channel: over the filters that make it, mean over batches.
+    """Score channels by the squared first-order change of the loss without them, as the mean over batches.
 
-    Molchanov et al. 2019 (arXiv:1906.10771), equation 8; what several layers of a group change adds up.
+    The change is computed on the filters that produce a channel; changes in several layers of a group are added.
+    Molchanov et al. 2019 (arXiv:1906.10771), equation 8.
     """
     model = channels.trace.model
-    dims = {group.name: _kernels(channels, group, ("makes",)) for group in groups}
+    dims = {group.name: _kernels(channels, group, ("produces",)) for group in groups}
     variables = {id(dim.variable): dim.variable for of_group in dims.values() for dim in of_group}
     totals = {group.name: np.zeros(len(group.channels)) for group in groups}
     for x, y in batches():
@@ -66,7 +67,7 @@ def _gradients(model: Any, variables: Sequence[Any], loss: Any, x: Inputs, y: Ou
         tape.watch(values)
         found = keras.ops.mean(loss(y, model(as_model_input(x), training=False)))
     gradients = tape.gradient(found, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in gradients]  # an embedding's has used rows only
+    return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in gradients]  # an embedding's are sparse
 
 
 def _kernels(channels: Channels, group: Group, roles: tuple[Role, ...]) -> list[Dim]:
@@ -74,12 +75,12 @@ def _kernels(channels: Channels, group: Group, roles: tuple[Role, ...]) -> list[
 
 
 def _matrix(dim: Dim, values: Array) -> Array:
-    """A variable as (all else, indices of the axis)."""
+    """Return a variable as a matrix (all other axes, indices of the axis)."""
     return np.moveaxis(values, dim.axis, -1).reshape(-1, values.shape[dim.axis])
 
 
 def _gathered(channels: Channels, group: Group, dim: Dim, scores: Array) -> Array:
-    """From scores of indices of an axis to scores of channels, which may have several indices, or none."""
+    """Sum scores of the indices of an axis into scores of channels; a channel may have several indices, or none."""
     along = channels.along(dim)
     total = np.bincount(along, weights=scores, minlength=channels.num_channels)
     return np.asarray(total[group.channels])
@@ -90,10 +91,10 @@ def _numpy(variable: Any) -> Array:
 
 
 WEIGHTS: Final[Mapping[ChannelCriterion, tuple[Score, tuple[Role, ...]]]] = {
-    "magnitude": (l2_norm, ("makes", "reads")),
-    "l1_norm": (l1_norm, ("makes",)),
-    "l2_norm": (l2_norm, ("makes",)),
-    "fpgm": (fpgm, ("makes",)),
+    "magnitude": (l2_norm, ("produces", "consumes")),
+    "l1_norm": (l1_norm, ("produces",)),
+    "l2_norm": (l2_norm, ("produces",)),
+    "fpgm": (fpgm, ("produces",)),
     "bn_scale": (lambda matrix: bn_scale(matrix[0]), ("along",)),
 }
-"""How a slice is scored, and which layers' slices count: those that make a channel, or those that read it too."""
+"""How a slice is scored, and which slices count: only those of producers, or those of consumers too."""

@@ -1,8 +1,8 @@
-"""How long a smaller model would take, from a table of its layers measured in LiteRT on this machine.
+"""The estimated latency of a smaller model, from a table of its layers measured in LiteRT on this machine.
 
-Each kind of kernel, at each size of its input, is a model of its own; timed at full and at a quarter of its input
-and output channels, the time between is a + b in + c out + d in out. The rest of the model, measured as a whole,
-is taken to stay as it is: elementwise layers, and those with kernels that have no row here (attention, recurrent).
+Each kind of kernel, at each size of its input, is timed as a model of its own with all and with a quarter of its input
+and output channels. Times between are interpolated as a + b in + c out + d in out. The remaining time of the whole
+model is assumed constant: elementwise layers, and layers without a row here (attention, recurrent).
 """
 
 import math
@@ -25,21 +25,21 @@ from secateur.specs.spec import Scheme
 
 NUM_RUNS: Final = 60
 MAX_SECONDS: Final = 0.6
-"""For one model of one layer; slow ones get fewer runs."""
+"""Time limit for one model of one layer; slow models get fewer runs."""
 
 NARROW: Final = 4
-"""Measured are all channels, and one of so many."""
+"""Layers are timed with all channels, and with one in ``NARROW`` of them."""
 
 ENDS: Final = (4, 64)
-"""Sides of the pictures, of 16 channels, on which the way into a file and out of it is timed."""
+"""Sides of the images, with 16 channels, on which input and output of a file are timed."""
 
 Kept = Callable[[Any, int], int]
-"""How many indices of a variable's axis stay."""
+"""From a variable and an axis to the number of kept indices."""
 
 
 @dataclass(frozen=True)
 class Corners:
-    """A time at few and all input channels, times few and all output channels."""
+    """Times at a few and at all input channels, each with a few and all output channels."""
 
     inputs: tuple[int, int]
     outputs: tuple[int, int]
@@ -47,7 +47,7 @@ class Corners:
     """Milliseconds, by inputs, then outputs."""
 
     def milliseconds(self, inputs: int, outputs: int) -> float:
-        """Bilinear through the corners, and never negative.
+        """Interpolate bilinearly between the corners; never negative.
 
         >>> Corners((1, 5), (2, 10), ((1.0, 3.0), (5.0, 9.0))).milliseconds(3, 6)
         4.5
@@ -59,30 +59,30 @@ class Corners:
 
 @dataclass(frozen=True)
 class Entry:
-    """A call of a layer: its times, and which axes tell how wide it is."""
+    """A call of a layer: its times, and the axes that determine its width."""
 
     corners: Corners
     inputs: Dim
     outputs: Dim | None
-    """None for a kernel of one width, such as a depthwise one."""
+    """None for a kernel with one width, such as a depthwise kernel."""
 
     def milliseconds(self, kept: Kept) -> float:
-        """The time with what is kept."""
+        """Return the time with the kept channels."""
         return self.corners.milliseconds(kept(*self.inputs), kept(*self.outputs) if self.outputs is not None else 1)
 
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """What a model takes, and how much of it each of its calls."""
+    """The latency of a model, and of each of its calls."""
 
     whole: float
-    """Milliseconds of a single sample, as measured."""
+    """Measured milliseconds for one sample."""
     entries: tuple[Entry, ...]
 
     def milliseconds(self, kept: Kept) -> float:
-        """What the model would take with fewer channels; with all of them, what it was measured to take.
+        """Estimate the latency with the kept channels; with all channels it is the measured latency.
 
-        Layers alone can take longer than in the whole; their share is then all of it.
+        Layers alone can take longer than the whole model; then they account for all of its time.
         """
         there = sum(entry.milliseconds(full) for entry in self.entries)
         left = sum(entry.milliseconds(kept) for entry in self.entries)
@@ -91,24 +91,24 @@ class LatencyTable:
 
 @dataclass(frozen=True)
 class Timings:
-    """What was timed of a model: numbers alone, that another process can go on with."""
+    """The measured times of a model, as numbers that another process can use."""
 
     whole: float
-    """Milliseconds of a single sample."""
+    """Milliseconds for one sample."""
     kinds: tuple[Corners | None, ...]
-    """Of each kind of layer, in the order of their first calls; None for what LiteRT has nothing for."""
+    """Times of each kind of layer, in the order of first calls; None for layers that LiteRT does not support."""
 
     def state_dict(self) -> Section:
-        """The timings as a section of a checkpoint."""
+        """Return the timings as a section of a checkpoint."""
         return {"timings": as_array(TIMINGS.dump_python(self, mode="json"))}
 
     @classmethod
     def from_state_dict(cls, section: Section) -> "Timings":
-        """The saved timings, equal to the last bit."""
+        """Return the saved timings, bit for bit."""
         return TIMINGS.validate_python(from_array(section["timings"]))
 
     def table(self, model: Any) -> LatencyTable:
-        """The table of a model of the layers that were timed."""
+        """Return the table of a model with the timed layers."""
         rows = list(rows_of(graph_of(model)))
         known = dict(zip(_kinds(rows), self.kinds, strict=True))
         entries = ((row, known[row.signature]) for row in rows)
@@ -127,11 +127,14 @@ def measure(
     """Time a model and each kind of its layers, in files of a scheme.
 
     Args:
-        on_progress: told the share that is done.
-        inputs: what the model is run on, shape (n, ...); noise, with axes of unknown size 1 long, when left out.
+        model: the model to time.
+        scheme: of the LiteRT files.
+        on_progress: called with the share that is done.
+        inputs: inputs of the model, shape (n, ...); by default noise, with size 1 for axes of unknown size.
 
     Raises:
-        ConversionFailed: LiteRT cannot express the model as a whole. A layer that alone cannot be is left out.
+        ConversionFailed: LiteRT cannot express the model as a whole. A single layer that LiteRT cannot express is
+            left out.
     """
     kinds = _kinds(list(rows_of(graph_of(model))))
     whole = _milliseconds(model, scheme, _noise(model) if inputs is None else inputs)
@@ -143,13 +146,13 @@ def measure(
 
 
 def _kinds(rows: Sequence[Row]) -> dict[str, Row]:
-    """A row for each kind of layer, by its signature."""
+    """Return one row for each kind of layer, by signature."""
     return {row.signature: row for row in rows}
 
 
 @dataclass(frozen=True)
 class _Ends:
-    """The way into a file and out of it: call, copies, and in int8 the change of type. Not a layer's own time."""
+    """The overhead of a file's inputs and outputs: the call, copies, and type conversion in int8."""
 
     call: float
     element: float
@@ -157,7 +160,7 @@ class _Ends:
 
     @classmethod
     def measure(cls, scheme: Scheme) -> "_Ends":
-        """By pooling, the cheapest of layers in every scheme, at two sizes."""
+        """Measure the overhead with pooling, the cheapest layer in every scheme, at two sizes."""
         sizes, times = [], []
         for side in ENDS:
             model = keras.Sequential([keras.Input((side, side, 16)), keras.layers.MaxPooling2D()])
@@ -167,12 +170,12 @@ class _Ends:
         return cls(max(0.0, times[0] - element * sizes[0]), element)
 
     def of(self, model: Any) -> float:
-        """Milliseconds that a model spends there."""
+        """Return the overhead of a model in milliseconds."""
         return self.call + self.element * _num_elements(model)
 
 
 def _corners(row: Row, scheme: Scheme, ends: _Ends) -> Corners | None:
-    """Time a layer alone at its corners; None when LiteRT has nothing for it."""
+    """Time a layer alone at its corners; None when LiteRT does not support it."""
     sizes = [
         (_narrow(full(*dim), step), full(*dim)) if dim is not None else (1, 1)
         for dim, step in zip((row.inputs, row.outputs), row.steps, strict=True)
@@ -193,19 +196,19 @@ def _corners(row: Row, scheme: Scheme, ends: _Ends) -> Corners | None:
 
 
 def _num_elements(model: Any) -> int:
-    """Of the input and the output of a sample."""
+    """Return the number of elements of a sample's input and output."""
     return sum(math.prod(map(int, tensor.shape[1:])) for tensor in (model.inputs[0], model.outputs[0]))
 
 
 def _milliseconds(model: Any, scheme: Scheme, inputs: Inputs) -> float:
-    """The median of single samples."""
+    """Return the median latency of single samples."""
     runner = litert.runner_of(model, litert.convert(model, scheme, calibration=inputs))
     (found,) = time_files([runner], inputs, num_runs=NUM_RUNS, max_seconds=MAX_SECONDS).latencies()
     return found.p50_ms
 
 
 def _noise(model: Any) -> Inputs:
-    """A few inputs; whole numbers are all 0, which every table of words has."""
+    """Return a few random inputs; integers are all 0, a valid index in every embedding."""
     drawn = []
     for tensor in model.inputs:
         size = (4, *(size or 1 for size in tensor.shape[1:]))
@@ -215,10 +218,10 @@ def _noise(model: Any) -> Inputs:
 
 
 def _narrow(size: int, step: int) -> int:
-    """About a quarter, in whole steps."""
+    """Return about a quarter of a size, in whole steps."""
     return max(step, size // NARROW // step * step)
 
 
 def _share(size: int, narrow: int, wide: int) -> float:
-    """How far a size lies on the way from few to all; of a width that does not vary, all the way."""
+    """Return the position of a size between narrow (0) and wide (1); 1 when the width is fixed."""
     return (size - narrow) / (wide - narrow) if wide > narrow else 1.0

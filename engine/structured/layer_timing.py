@@ -1,4 +1,4 @@
-"""Layers that can be built alone at any width, so that they can be timed: a row of a table each."""
+"""Layers that can be built alone at any width for timing, each as a row of a table."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ Dim = tuple[Any, int]
 
 
 def full(variable: Any, axis: int) -> int:
-    """All indices stay."""
+    """Return the full size of an axis."""
     return int(variable.shape[axis])
 
 
@@ -27,25 +27,25 @@ class Row:
 
     layer: Any
     shape: tuple[int, ...]
-    """Of its input, without samples."""
+    """The shape of its input, without samples."""
     inputs: Dim
     outputs: Dim | None
     config: Callable[[int, int], Mapping[str, Any]]
-    """What to change for so many inputs and outputs."""
+    """From numbers of inputs and outputs to the config entries to change."""
     channels: Callable[[int], int] = lambda inputs: inputs
-    """Of the input tensor, for so many inputs of the kernel."""
+    """From inputs of the kernel to channels of the input tensor."""
     steps: tuple[int, int] = (1, 1)
     """Widths are multiples of these."""
 
     @property
     def signature(self) -> str:
-        """Equal for layers that take the same time."""
+        """A key that is equal for layers with the same latency."""
         config = {key: value for key, value in self.layer.get_config().items() if not key.endswith(IRRELEVANT)}
         sizes = [full(*dim) for dim in (self.inputs, self.outputs) if dim is not None]
         return json.dumps([type(self.layer).__name__, self.shape, sizes, config], sort_keys=True, default=str)
 
     def alone(self, inputs: int, outputs: int) -> Any:
-        """A model of the layer alone, with weights of its own."""
+        """Build a model of the layer alone, with new weights."""
         plain = {key: value for key, value in self.layer.get_config().items() if not key.endswith(IRRELEVANT)}
         layer = type(self.layer).from_config(plain | dict(self.config(inputs, outputs)))
         first = getattr(layer, "data_format", None) == "channels_first"
@@ -55,11 +55,11 @@ class Row:
 
 
 IRRELEVANT: Final = ("name", "trainable", "dtype", "_initializer", "_regularizer", "_constraint")
-"""Ends of keys in a layer's config that say nothing of its speed."""
+"""Ends of keys in a layer's config that do not affect its latency."""
 
 
 def rows_of(graph: Graph) -> Iterator[Row]:
-    """The rows of the calls that have one, in the order in which they are made."""
+    """Yield the rows of calls, in order; calls without a known kind are skipped."""
     shapes = known_shapes(graph)
     for call in graph.calls:
         shape = shapes[call.source][1:] if call.reads else ()
@@ -75,7 +75,7 @@ def _dense(layer: Any, shape: Any) -> Row:
 
 def _convolution(layer: Any, shape: Any) -> Row:
     kernel, groups, last = layer.kernel, layer.groups, len(layer.kernel.shape) - 1
-    if groups > 1 and kernel.shape[last - 1] == 1:  # a depthwise one in other words: whole groups go
+    if groups > 1 and kernel.shape[last - 1] == 1:  # equivalent to a depthwise convolution: whole groups are removed
         each = kernel.shape[last] // groups
         return Row(
             layer,

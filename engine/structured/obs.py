@@ -1,9 +1,9 @@
-"""Which channels the layers that read them can do without: optimal brain surgeon on their normal equations.
+"""Channel scores by optimal brain surgeon (OBS), from the normal equations of the layers that consume the channels.
 
-A layer computes ``a w`` from its inputs ``a``. Without the inputs S, and with all others solved again, its output
-moves by tr(w_S' (G^-1)_SS^-1 w_S), G = a'a: exactly what is lost when the repair has done its best. A channel costs
-the sum over all layers that read it, each relative to the energy of its output. Channels go in stages, and what is
-left is solved again after each. No labels are needed.
+A layer computes ``a w`` from its inputs ``a``. Without the inputs S, and with all other weights reconstructed, its
+output changes by tr(w_S' (G^-1)_SS^-1 w_S), G = a'a: the loss that remains after the best reconstruction. The cost of
+a channel is the sum over all its consumers, each relative to the energy of its output. Channels are removed in stages,
+and the remaining weights are reconstructed after each. No labels are needed.
 
 Hassibi & Stork 1993, "Second order derivatives for network pruning: Optimal Brain Surgeon"; for whole channels
 He et al. 2017 (arXiv:1707.06168) and Frantar & Alistarh 2022, "Optimal Brain Compression" (arXiv:2208.11580).
@@ -21,19 +21,19 @@ from engine.models.prunable import places
 from engine.reconstruction import rows
 from engine.reconstruction.equations import Samples, equations_of, grouped_kernel
 from engine.reconstruction.solve import NormalEquations
-from engine.reconstruction.targets import Target, norm_behind, why_not
+from engine.reconstruction.targets import Target, norm_behind, reason_not_reconstructable
 from engine.structured.groups import Channels, Group
 
 KEEPS: Final = 0.85
-"""Share of a group's channels that is left after a stage: of what there was before it."""
+"""Share of a group's channels that each stage keeps."""
 
 APART: Final = 1e-9
-"""By how much, as a share of it, the score of the next channel lies above the last: ties would be cut in any order."""
+"""Relative increase of each score over the score before it, so that there are no ties."""
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A layer that reads channels, as normal equations of what it computes now."""
+class Consumer:
+    """A layer that consumes channels, as normal equations of its current outputs."""
 
     name: str
     equations: NormalEquations
@@ -52,86 +52,90 @@ class Reader:
         return max(whole - float((np.square(sums) / counts).sum()), 1e-6 * whole)  # of constants, rounding is left
 
 
-def readers_of(
+def consumers_of(
     channels: Channels, groups: Sequence[Group], samples: Samples, on_progress: Callable[[float], None]
-) -> list[Reader]:
+) -> list[Consumer]:
     """The layers that read these groups and can be solved, in the order of the graph."""
     model, graph = channels.trace.model, channels.trace.graph
-    wanted = {reader for group in groups for reader in group.readers}
+    wanted = {consumer for group in groups for consumer in group.consumers}
     layers = {place.name: place.layer for place in reversed(list(places(model))) if place.name in wanted}
-    solvable = {name: layer for name, layer in layers.items() if why_not(layer, graph) is None}
+    solvable = {name: layer for name, layer in layers.items() if reason_not_reconstructable(layer, graph) is None}
     ordered = sorted(solvable, key=lambda name: min(graph.calls_of(solvable[name])))
     walk = Walk(model, samples.batches, samples.count)
     found = []
     for done, name in enumerate(ordered, start=1):
         target = Target(name, solvable[name], solvable[name], norm_behind(solvable[name], graph))
-        found.append(_reader(channels, target, equations_of(target, walk, walk, samples)))
+        found.append(_consumer(channels, target, equations_of(target, walk, walk, samples)))
         on_progress(done / len(ordered))
     return found
 
 
-def _reader(channels: Channels, target: Target, equations: NormalEquations) -> Reader:
+def _consumer(channels: Channels, target: Target, equations: NormalEquations) -> Consumer:
     bias = int(target.has_bias_row)
     weights = np.pad(grouped_kernel(target.layer), ((0, 0), (0, bias), (0, 0)))
-    columns = np.pad(_channels_read(channels, target.layer), ((0, 0), (0, bias)), constant_values=-1)
-    return Reader(target.name, equations, weights.astype(np.float64), columns)
+    columns = np.pad(_input_channels(channels, target.layer), ((0, 0), (0, bias)), constant_values=-1)
+    return Consumer(target.name, equations, weights.astype(np.float64), columns)
 
 
-def _channels_read(channels: Channels, layer: Any) -> Array:
+def _input_channels(channels: Channels, layer: Any) -> Array:
     """The channel of each input of a layer's units, shape (groups, n)."""
     variable = rows.weights_of(layer)
     shape = tuple(variable.shape)
     numbers = np.full(shape, -1)
     for dim in channels.dims:
-        if dim.variable is variable and dim.role == "reads":
+        if dim.variable is variable and dim.role == "consumes":
             along = [1] * len(shape)
             along[dim.axis] = -1
             numbers = np.broadcast_to(channels.along(dim).reshape(along), shape)
     return rows.grouped(layer, np.ascontiguousarray(numbers))[:, :, 0]
 
 
-def wanda(readers: Sequence[Reader], num_channels: int) -> Array:
-    """The magnitudes of the weights that read a channel times the norm of what they read, over all its readers.
+def wanda(consumers: Sequence[Consumer], num_channels: int) -> Array:
+    """Score channels by the weights that consume them times the norm of the channel, summed over all consumers.
 
-    Sun et al. 2023 (arXiv:2306.11695), summed over a channel and relative to each reader's mean.
+    Sun et al. 2023 (arXiv:2306.11695), summed over a channel and relative to each consumer's mean.
     """
     total = np.zeros(num_channels)
-    for reader in readers:
-        norms = np.sqrt(np.maximum(np.diagonal(reader.equations.gram, axis1=1, axis2=2), 0.0))
-        read = reader.channels >= 0
-        costs = (np.abs(reader.weights).sum(axis=2) * norms)[read]
-        total += np.bincount(reader.channels[read], costs / (costs.mean() or 1.0), minlength=num_channels)
+    for consumer in consumers:
+        norms = np.sqrt(np.maximum(np.diagonal(consumer.equations.gram, axis1=1, axis2=2), 0.0))
+        read = consumer.channels >= 0
+        costs = (np.abs(consumer.weights).sum(axis=2) * norms)[read]
+        total += np.bincount(consumer.channels[read], costs / (costs.mean() or 1.0), minlength=num_channels)
     return total
 
 
-def obs(readers: Sequence[Reader], groups: Sequence[Group], num_channels: int, *, ceiling: float) -> Array:
-    """What each channel costs at the time that it is its turn to go, relative to what its readers give.
+def obs(consumers: Sequence[Consumer], groups: Sequence[Group], num_channels: int, *, ceiling: float) -> Array:
+    """Score each channel by its cost at the stage that removes it, relative to the outputs of its consumers.
 
     Args:
-        ceiling: the largest share of a group that anyone may ask for; the order of what outlives it is of no matter.
+        consumers: of the channels.
+        groups: whose channels are scored.
+        num_channels: of the model.
+        ceiling: the largest share of a group that may be removed; channels beyond it are not ordered.
 
     Returns:
-        One score a channel. Scores rise with the turn, so ranking by them takes the channels in
-        the order in which they were found to be worth least.
+        One score for each channel. Scores rise with the stages, so ranking by them gives the order of removal.
     """
     kept, scores = np.ones(num_channels, np.bool_), np.zeros(num_channels)
-    pulled = [(reader, reader.equations.towards(reader.weights).single(), reader.energy) for reader in readers]
+    pulled = [
+        (consumer, consumer.equations.towards(consumer.weights).single(), consumer.energy) for consumer in consumers
+    ]
     left = 1.0
     while left > 1.0 - ceiling:
         left *= KEEPS
         costs = np.zeros(num_channels)
-        for reader, equations, energy in pulled:
-            _add_costs(costs, reader, equations, energy, kept)
+        for consumer, equations, energy in pulled:
+            _add_costs(costs, consumer, equations, energy, kept)
         for group in groups:
-            _take_turn(group.channels, kept, scores, costs, left)
+            _remove_cheapest(group.channels, kept, scores, costs, left)
     for group in groups:
         last = group.channels[kept[group.channels]]
         scores[last] = scores[group.channels].max() + costs[last]
     return scores
 
 
-def _take_turn(channels: Array, kept: Mask, scores: Array, costs: Array, left: float) -> None:
-    """The cheapest channels of a group go; one always stays."""
+def _remove_cheapest(channels: Array, kept: Mask, scores: Array, costs: Array, left: float) -> None:
+    """Remove the cheapest channels of a group and set their scores; at least one channel is kept."""
     there = channels[kept[channels]]
     num_going = len(there) - max(1, round(left * len(channels)))
     if num_going > 0:
@@ -141,11 +145,11 @@ def _take_turn(channels: Array, kept: Mask, scores: Array, costs: Array, left: f
         kept[going] = False
 
 
-def _add_costs(costs: Array, reader: Reader, equations: NormalEquations, energy: float, kept: Mask) -> None:
-    """Add what each channel that is left costs one reader, with all that went before gone."""
-    scale = _scale(reader.equations) / (energy or 1.0)
-    for number in range(len(reader.weights)):
-        columns = reader.channels[number]
+def _add_costs(costs: Array, consumer: Consumer, equations: NormalEquations, energy: float, kept: Mask) -> None:
+    """Add the cost of each remaining channel for one consumer, given the channels that are already removed."""
+    scale = _scale(consumer.equations) / (energy or 1.0)
+    for number in range(len(consumer.weights)):
+        columns = consumer.channels[number]
         there = np.flatnonzero((columns < 0) | kept[columns])
         gram = equations.gram[number][np.ix_(there, there)]
         inverse = np.linalg.inv(gram)
@@ -158,13 +162,13 @@ def _add_costs(costs: Array, reader: Reader, equations: NormalEquations, energy:
 
 
 def _scale(equations: NormalEquations) -> Array:
-    """What ``towards`` has divided by."""
+    """Return the divisor that ``towards`` applies."""
     trace = np.trace(equations.gram, axis1=1, axis2=2) / equations.gram.shape[-1]
     return np.where(trace > 0, trace, 1.0)
 
 
 def _blocks(columns: Array) -> Iterator[tuple[Array, Array]]:
-    """Channels with equally many inputs each, and the places of those inputs, (channels, inputs of each).
+    """Yield channels with the same number of inputs, and the places of the inputs, (channels, inputs of each).
 
     >>> [(channels.tolist(), places.tolist()) for channels, places in _blocks(np.array([4, 7, 4, 7, -1]))]
     [([4, 7], [[0, 2], [1, 3]])]

@@ -1,4 +1,4 @@
-"""How many channels of which group go, so that the model ends up as much smaller as was asked for."""
+"""Plan how many channels of each group are removed, so that the model meets its target."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,39 +19,39 @@ HALVINGS: Final = 24
 """Steps of the search for the share that meets a target: finer than one channel of the largest group."""
 
 Scores = Array
-"""One a channel of the model, not negative; higher means keep. Those of channels that nobody cuts are not looked at."""
+"""One for each channel of the model, not negative; higher means keep. Only scores of pruned groups are used."""
 
 Cost = Callable[[Mask], float]
-"""What a model costs with these channels, in whatever the target counts."""
+"""From kept channels to the cost of the model, in the unit of the target."""
 
 
 @dataclass(frozen=True)
-class Cuttable:
-    """A group that the step cuts."""
+class PrunableGroup:
+    """A group that the step prunes."""
 
     group: Group
     multiple: int
     ceiling: float
     fixed: float | None
-    """Its share, where the spec gives one."""
+    """The share to remove, where the spec sets one for this group."""
     pattern: tuple[object, ...]
-    """Groups with equal ones are of the same kind and width."""
+    """Equal for groups of the same kind and width."""
 
     @property
     def width(self) -> int:
-        """Channels that there were when the step began: shares are of these."""
+        """The number of channels at the start of the step; shares refer to it."""
         return len(self.group.channels)
 
     @cached_property
     def parts(self) -> tuple[Array, ...]:
-        """The channels of each layer that could be emptied: the least sets of which one each must stay."""
+        """The smallest sets of channels of which at least one must be kept, so that no layer becomes empty."""
         sets = [frozenset(part.tolist()) for part in self.group.parts]
         return tuple(np.array(sorted(each)) for each in sets if not any(other < each for other in sets))
 
     def staying(self, share: float) -> int:
-        """How many channels stay when a share is to go: the nearest multiple or all, never past the ceiling.
+        """Return how many channels to keep when a share is removed: the nearest multiple or all, within the ceiling.
 
-        Of two that are equally near the larger. One of each part stays, and so never none.
+        Of two equally near multiples the larger. One channel of each part is kept.
         """
         fewest = max(len(self.parts), math.ceil(self.width * (1 - self.ceiling) - 1e-9), 1)
         wanted = max(self.width * (1 - share), fewest)
@@ -60,31 +60,33 @@ class Cuttable:
         return below if below >= fewest and wanted - below < above - wanted else above
 
 
-def cuttable(channels: Channels, infos: Sequence[ChannelGroup], step: PruneChannels) -> list[Cuttable]:
-    """The groups that a step cuts.
+def prunable_groups(channels: Channels, infos: Sequence[ChannelGroup], step: PruneChannels) -> list[PrunableGroup]:
+    """Return the groups that a step prunes.
 
     Args:
-        infos: of all groups, in their order.
+        channels: of the model.
+        infos: descriptions of all groups, in their order.
+        step: the prune step.
 
     Raises:
-        NothingToPrune: naming why each group is left alone.
+        NothingToPrune: no group can be pruned; the message has the reason for each.
     """
-    found, reasons = list[Cuttable](), list[str]()
+    found, reasons = list[PrunableGroup](), list[str]()
     for group, info in zip(channels.groups, infos, strict=True):
         if (reason := why_left_alone(step, info)) is not None:
             reasons.append(f"{group.name}: {reason}")
             continue
         fixed = share_named(step, info)
-        kinds = tuple(type(dim.layer).__name__ for dim in channels.members(group, "makes", "reads"))
+        kinds = tuple(type(dim.layer).__name__ for dim in channels.members(group, "produces", "consumes"))
         ceiling = step.ceiling if fixed is None else 1.0
-        found.append(Cuttable(group, step.multiple_of(group.unit), ceiling, fixed, (kinds, len(group.channels))))
+        found.append(PrunableGroup(group, step.multiple_of(group.unit), ceiling, fixed, (kinds, len(group.channels))))
     if not found:
         raise NothingToPrune(f"No channels are left to prune. {'; '.join(reasons)}.")
     return found
 
 
 def plan(
-    groups: Sequence[Cuttable],
+    groups: Sequence[PrunableGroup],
     step: PruneChannels,
     scores: Scores,
     alive: Mask,
@@ -92,18 +94,21 @@ def plan(
     cost: Cost,
     progress: float = 1.0,
 ) -> Mask:
-    """Which channels stay.
+    """Return the channels to keep.
 
     Args:
-        alive: which are still there, an entry a channel.
-        cost: what the target counts; not asked where that is the channels themselves.
-        progress: of a schedule, as a share of what the step asks for.
+        groups: the groups that the step prunes.
+        step: has the target and the distribution.
+        scores: one for each channel.
+        alive: mask of the remaining channels.
+        cost: in the unit of the target; not used for a target of channels.
+        progress: of the schedule, as a share of the step's target.
 
     Returns:
         A mask inside ``alive``.
 
     Raises:
-        TargetUnreachable: even with every group at its ceiling the model would cost more.
+        TargetUnreachable: the model costs more than the target even with every group at its ceiling.
     """
     what, amount = step.amount
     ranks = None
@@ -117,7 +122,7 @@ def plan(
             own = share if each.fixed is None else each.fixed * progress
             if ranks is not None and each.fixed is None:
                 own = float(np.mean(ranks[each.group.channels] < share))
-            kept[_by_worth(each, scores, alive)[each.staying(own) :]] = False
+            kept[_ranked_by_score(each, scores, alive)[each.staying(own) :]] = False
         return kept
 
     if what == "sparsity":
@@ -127,23 +132,23 @@ def plan(
     whole, least = cost(np.ones_like(alive)), cost(at(1.0))
     goal = whole * (1 - amount * progress)
     if what == "sparsity":
-        goal = max(goal, least)  # a share of channels is met as nearly as multiples and the ceiling let it
+        goal = max(goal, least)  # a share of channels is met as nearly as multiples and the ceiling allow
     if least > goal:
         raise _unreachable(step, groups, reached=1 - least / whole)
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if cost(at(middle)) <= goal else (middle, high)
-    return at(high) if what == "sparsity" else _give_back(groups, scores, alive, at(high), cost, goal)
+    return at(high) if what == "sparsity" else _restore_affordable(groups, scores, alive, at(high), cost, goal)
 
 
-def _width(groups: Sequence[Cuttable], kept: Mask) -> float:
-    """Channels that stay, of the groups that have no share of their own."""
+def _width(groups: Sequence[PrunableGroup], kept: Mask) -> float:
+    """Count the kept channels of groups without a share of their own."""
     return float(sum(np.count_nonzero(kept[each.group.channels]) for each in groups if each.fixed is None))
 
 
-def _by_worth(each: Cuttable, scores: Scores, alive: Mask) -> Array:
-    """The channels of a group that are still there, the best first; before all, the best of each of its parts."""
+def _ranked_by_score(each: PrunableGroup, scores: Scores, alive: Mask) -> Array:
+    """Return the remaining channels of a group: the best of each part first, then all others by falling score."""
     there = each.group.channels[alive[each.group.channels]]
     order = there[np.argsort(-scores[there], kind="stable")]
     if len(each.parts) < 2:
@@ -152,8 +157,8 @@ def _by_worth(each: Cuttable, scores: Scores, alive: Mask) -> Array:
     return np.concatenate([first, order[~np.isin(order, first)]])
 
 
-def _prices(groups: Sequence[Cuttable], alive: Mask, cost: Cost) -> Array:
-    """What each channel saves if it alone goes. Ranked together, the least worth for its price goes first."""
+def _prices(groups: Sequence[PrunableGroup], alive: Mask, cost: Cost) -> Array:
+    """Return the cost that the removal of each channel alone saves; scores are divided by it for a global ranking."""
     prices, whole = np.ones(len(alive)), cost(alive)
     for each in groups:
         without = alive.copy()
@@ -162,8 +167,8 @@ def _prices(groups: Sequence[Cuttable], alive: Mask, cost: Cost) -> Array:
     return prices
 
 
-def _ranks(groups: Sequence[Cuttable], step: PruneChannels, scores: Scores, alive: Mask) -> Array:
-    """A rank a channel among those that it is ranked with: 0 goes first, just under 1 last, what is gone before all."""
+def _ranks(groups: Sequence[PrunableGroup], step: PruneChannels, scores: Scores, alive: Mask) -> Array:
+    """Return the rank of each channel in its pool: 0 is removed first, just under 1 last. Removed ones are lowest."""
     pools: dict[object, list[Array]] = {}
     for each in groups:
         if each.fixed is None:
@@ -176,11 +181,22 @@ def _ranks(groups: Sequence[Cuttable], step: PruneChannels, scores: Scores, aliv
     return ranks
 
 
-def _give_back(groups: Sequence[Cuttable], scores: Scores, alive: Mask, kept: Mask, cost: Cost, goal: float) -> Mask:
-    """Multiples are coarse, so the search may have cut too much: give back what still fits, the best first."""
+def _restore_affordable(
+    groups: Sequence[PrunableGroup], scores: Scores, alive: Mask, kept: Mask, cost: Cost, goal: float
+) -> Mask:
+    """Restore channels that still fit the goal, best first: because of multiples the search may remove too many.
+
+    Args:
+        groups: the groups that the step prunes.
+        scores: one for each channel.
+        alive: mask of the channels before the plan.
+        kept: mask of the plan.
+        cost: in the unit of the target.
+        goal: the highest allowed cost.
+    """
     offers = []
     for each in groups:
-        order = _by_worth(each, scores, alive)
+        order = _ranked_by_score(each, scores, alive)
         num_kept = int(kept[order].sum())
         back = order[num_kept : num_kept + each.multiple]
         if back.size and each.fixed is None:
@@ -193,12 +209,13 @@ def _give_back(groups: Sequence[Cuttable], scores: Scores, alive: Mask, kept: Ma
     return kept
 
 
-def _unreachable(step: PruneChannels, groups: Sequence[Cuttable], *, reached: float) -> TargetUnreachable:
+def _unreachable(step: PruneChannels, groups: Sequence[PrunableGroup], *, reached: float) -> TargetUnreachable:
     what = step.amount[0]
     counted = {"params": "parameters", "macs": "multiply-accumulates"}.get(what, what)
     names = ", ".join(each.group.name for each in groups[:10])
     return TargetUnreachable(
-        f"At most {reached:.1%} of the {counted} can go, {step.amount[1]:.1%} is asked for. Cut are the groups {names}"
+        f"At most {reached:.1%} of the {counted} can be removed, but the step asks for {step.amount[1]:.1%}. "
+        f"It prunes the groups {names}"
         f"{' and others' if len(groups) > 10 else ''}; each loses at most {step.ceiling:.0%} and keeps a multiple of "
         f"{step.channel_multiple}.",
         suggestions=[

@@ -1,4 +1,4 @@
-"""After channels went: the layers that read them are solved again, or get the mean of what they miss as a bias."""
+"""After channels are removed: reconstruct the layers that consumed them, or add their mean output to biases."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,94 +10,98 @@ from engine.models.graph import Walk, graph_of
 from engine.models.prunable import places
 from engine.pruning.masking import Masks
 from engine.reconstruction import rows
+from engine.reconstruction.bias_correction import add_to_units, corrections
 from engine.reconstruction.equations import Samples
-from engine.reconstruction.fold import add_to_units, shifts
 from engine.reconstruction.reconstruct import reconstruct
-from engine.reconstruction.targets import Narrowed, Target, norm_behind, why_not
+from engine.reconstruction.targets import RemovedChannels, Target, norm_behind, reason_not_reconstructable
 from engine.structured.groups import Channels
 
 
-def solve_readers(
+def reconstruct_consumers(
     channels: Channels, kept: Mask, small: Any, masks: Masks, samples: Samples, on_progress: Callable[[float], None]
 ) -> list[str]:
-    """Solve the layers of the smaller model that read what went, and what comes behind them, towards the whole model.
+    """Reconstruct the consumers of removed channels, and the layers behind them, towards the whole model.
 
     Args:
-        channels: of the model before the cut.
-        kept: the channels that ``small`` was made with.
+        channels: of the model before channels were removed.
+        kept: the channels that ``small`` has, one entry a channel.
+        small: the smaller model; its weights change.
         masks: of ``small``; zeros stay zero.
+        samples: unlabelled inputs.
+        on_progress: called with the share that is done.
 
     Returns:
-        What to tell of it.
+        Notes for the report.
     """
-    readers = _readers(channels, kept)
-    narrowed = Narrowed(readers, _units(channels, kept))
+    consumers = _consumers(channels, kept)
+    removed = RemovedChannels(consumers, _units(channels, kept))
     dense = channels.trace.model
-    solved = reconstruct(small, dense, masks, {}, samples, narrowed=narrowed, on_progress=on_progress)
+    solved = reconstruct(small, dense, masks, {}, samples, removed=removed, on_progress=on_progress)
     graph = graph_of(small)
     layers = {place.name: place.layer for place in places(small)}
-    reasons = [(name, why_not(layers[name], graph)) for name in readers]
+    reasons = [(name, reason_not_reconstructable(layers[name], graph)) for name in consumers]
+    done = ", ".join(solved) or "none"
     return [
-        f"Solved again on {samples.count:,} unlabelled inputs: {', '.join(solved) or 'no layer'}.",
-        *(f"Only narrowed, not solved again: {name}, because {reason}." for name, reason in reasons if reason),
+        f"Weights reconstructed by least squares on {samples.count:,} unlabelled samples: {done}.",
+        *(f"Pruned but not reconstructed: {name} ({reason})." for name, reason in reasons if reason),
     ]
 
 
-def mean_shifts(channels: Channels, kept: Mask, samples: Samples) -> dict[str, Array]:
-    """What the layers that read channels which go get from them on average, for each of their units.
+def bias_corrections(channels: Channels, kept: Mask, samples: Samples) -> dict[str, Array]:
+    """Compute the mean output that the consumers get from the channels to be removed, shape (units,) for each layer.
 
     Layers that have no place for a bias are left out.
     """
     graph, wanted = channels.trace.graph, dict[str, tuple[Target, Mask]]()
-    readers = _readers(channels, kept)
-    called = [name for name, layer in readers.items() if graph.calls_of(layer)]
-    for name in sorted(called, key=lambda name: min(graph.calls_of(readers[name]))):
-        layer = readers[name]
-        if rows.not_a_product(layer) is None:
+    consumers = _consumers(channels, kept)
+    called = [name for name, layer in consumers.items() if graph.calls_of(layer)]
+    for name in sorted(called, key=lambda name: min(graph.calls_of(consumers[name]))):
+        layer = consumers[name]
+        if rows.reason_not_a_matrix_product(layer) is None:
             target = Target(name, layer, layer, norm_behind(layer, graph))
             if target.has_bias_row:
-                wanted[name] = target, rows.grouped(layer, _flags(channels, kept, layer, reads=True))[:, :, 0]
-    return shifts(Walk(channels.trace.model, samples.batches, samples.count), wanted, samples)
+                wanted[name] = target, rows.grouped(layer, _flags(channels, kept, layer, consumes=True))[:, :, 0]
+    return corrections(Walk(channels.trace.model, samples.batches, samples.count), wanted, samples)
 
 
-def fold(found: Mapping[str, Array], channels: Channels, kept: Mask, small: Any) -> list[str]:
-    """Add to the layers of the smaller model what they miss. Returns what to tell of it."""
+def add_bias_corrections(found: Mapping[str, Array], channels: Channels, kept: Mask, small: Any) -> list[str]:
+    """Add the mean output of removed channels to the biases of the smaller model. Returns notes for the report."""
     units, graph = _units(channels, kept), graph_of(small)
     layers = {place.name: place.layer for place in reversed(list(places(small)))}
-    for name, shift in found.items():
+    for name, correction in found.items():
         layer = layers[name]
-        add_to_units(Target(name, layer, layer, norm_behind(layer, graph)), shift[units.get(name, slice(None))])
-    rest = [name for name in _readers(channels, kept) if name not in found]
+        add_to_units(Target(name, layer, layer, norm_behind(layer, graph)), correction[units.get(name, slice(None))])
+    rest = [name for name in _consumers(channels, kept) if name not in found]
     return [
-        f"The mean of what went was added to the biases of {', '.join(found) or 'no layer'}.",
-        *([f"No place for it: {', '.join(rest)}."] if rest else []),
+        f"The mean output of the removed channels was added to the biases of {', '.join(found) or 'no layer'}.",
+        *([f"No bias to add the mean output to: {', '.join(rest)}."] if rest else []),
     ]
 
 
-def _readers(channels: Channels, kept: Mask) -> dict[str, Any]:
-    """Layers that lose inputs, by name."""
-    dims = [dim for dim in channels.dims if dim.role == "reads" and not kept[channels.along(dim)].all()]
+def _consumers(channels: Channels, kept: Mask) -> dict[str, Any]:
+    """Return the layers that lose inputs, by name."""
+    dims = [dim for dim in channels.dims if dim.role == "consumes" and not kept[channels.along(dim)].all()]
     return {channels.names[id(dim.layer)]: dim.layer for dim in dims}
 
 
 def _units(channels: Channels, kept: Mask) -> dict[str, Array]:
-    """Of layers that lose units, those that stay, counted over all groups."""
+    """Return the units that are kept, for layers that lose units; counted over all groups."""
     found = {}
     for layer in {id(dim.layer): dim.layer for dim in channels.dims}.values():
-        if rows.not_a_product(layer) is None:
-            flags = _flags(channels, kept, layer, reads=False)
+        if rows.reason_not_a_matrix_product(layer) is None:
+            flags = _flags(channels, kept, layer, consumes=False)
             if not flags.all():
-                found[channels.names[id(layer)]] = np.flatnonzero(rows.side_by_side(rows.grouped(layer, flags))[0])
+                found[channels.names[id(layer)]] = np.flatnonzero(rows.join_groups(rows.grouped(layer, flags))[0])
     return found
 
 
-def _flags(channels: Channels, kept: Mask, layer: Any, *, reads: bool) -> Mask:
-    """For each weight of a kernel whether its input stays, or else whether its unit does."""
+def _flags(channels: Channels, kept: Mask, layer: Any, *, consumes: bool) -> Mask:
+    """Return for each weight of a kernel whether its input is kept (``consumes``) or whether its unit is kept."""
     variable = rows.weights_of(layer)
     flags = np.ones(tuple(variable.shape), np.bool_)
     for axis in range(flags.ndim):
-        dim = channels.trace.book.dims.get((id(variable), axis))
-        if dim is not None and (dim.role == "reads") == reads:
+        dim = channels.trace.coupling.dims.get((id(variable), axis))
+        if dim is not None and (dim.role == "consumes") == consumes:
             shape = [1] * flags.ndim
             shape[axis] = -1
             flags &= kept[channels.along(dim)].reshape(shape)

@@ -1,4 +1,4 @@
-"""What a model costs with some of its channels gone, told without building it, and what each group would save."""
+"""The costs of a model without some of its channels, computed without building it, and the savings of each group."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from engine.structured.groups import Channels, Group
 from secateur.reports.summaries import ChannelGroup
 
 Sizes = Callable[[Any, int], int]
-"""From a variable and one of its axes to how many indices of it stay."""
+"""From a variable and one of its axes to the number of indices that are kept."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Parameters and multiply-accumulates of a model as functions of the channels that stay."""
+    """Parameters and multiply-accumulates of a model as functions of the kept channels."""
 
     channels: Channels
     works: tuple[Work, ...]
 
     @classmethod
     def of(cls, channels: Channels) -> "Costs":
-        """Look at every variable and every product once."""
+        """Collect the products of a model's graph once."""
         return cls(channels, works_of(channels.trace.graph))
 
     def sizes(self, kept: Mask) -> Sizes:
-        """How long each axis is with these channels."""
-        dims = self.channels.trace.book.dims
+        """Return the size of each axis with these channels."""
+        dims = self.channels.trace.coupling.dims
         known: dict[tuple[int, int], int] = {}
 
         def size(variable: Any, axis: int) -> int:
@@ -42,13 +42,13 @@ class Costs:
         return size
 
     def params(self, kept: Mask) -> int:
-        """Parameters, those that no training changes too."""
+        """Count the parameters, including those that are not trainable."""
         size = self.sizes(kept)
         weights = {id(weight): weight for weight in self.channels.trace.model.weights}.values()
         return sum(_product(size(weight, axis) for axis in range(len(weight.shape))) for weight in weights)
 
     def macs(self, kept: Mask) -> int:
-        """Multiply-accumulates of one sample."""
+        """Count the multiply-accumulates of one sample."""
         size = self.sizes(kept)
         return round(sum(work.times * _product(size(*each) for each in work.sizes) for work in self.works))
 
@@ -61,15 +61,15 @@ def _product(sizes: Any) -> int:
 
 
 def group_infos(costs: Costs) -> tuple[ChannelGroup, ...]:
-    """What users see of each group."""
+    """Describe each group for reports and summaries."""
     saved = _saved_alone(costs, [int(group.channels[0]) for group in costs.channels.groups])
     return tuple(_info(group, costs, *each) for group, each in zip(costs.channels.groups, saved, strict=True))
 
 
 def _saved_alone(costs: Costs, channels: Sequence[int]) -> list[tuple[int, int]]:
-    """Parameters and multiply-accumulates that each of these channels takes with it when it goes alone.
+    """Return the parameters and multiply-accumulates that the removal of each of these channels alone saves.
 
-    The same as differences of ``Costs`` of the whole model, but only what holds the channel is looked at.
+    Equal to differences of ``Costs`` of the whole model, but computed only on the variables that hold the channel.
     """
     weights = {id(weight): weight for weight in costs.channels.trace.model.weights}
     works: dict[int, dict[int, Work]] = {}
@@ -87,18 +87,18 @@ def _saved_alone(costs: Costs, channels: Sequence[int]) -> list[tuple[int, int]]
 
 
 def _lost(sizes: Sequence[tuple[Any, int]], gone: Mapping[tuple[int, int], int]) -> int:
-    """How much smaller the product of some axes becomes."""
+    """Return by how much the product of some axes shrinks."""
     whole = [int(variable.shape[axis]) for variable, axis in sizes]
     less = [gone.get((id(variable), axis), 0) for variable, axis in sizes]
     return _product(whole) - _product(size - each for size, each in zip(whole, less, strict=True))
 
 
 def _indices(channels: Channels, chosen: Sequence[int]) -> list[dict[tuple[int, int], int]]:
-    """For each chosen channel the axes that hold it, by variable and axis, and how many of their indices it has."""
+    """Return for each chosen channel the number of its indices on each axis that holds it, by variable and axis."""
     place = np.full(channels.num_channels, -1)
     place[chosen] = np.arange(len(chosen))
     found: list[dict[tuple[int, int], int]] = [{} for _ in chosen]
-    for key, dim in channels.trace.book.dims.items():
+    for key, dim in channels.trace.coupling.dims.items():
         along = place[channels.along(dim)]
         for number, count in zip(*np.unique(along[along >= 0], return_counts=True), strict=True):
             found[number][key] = int(count)
@@ -109,7 +109,7 @@ def _info(group: Group, costs: Costs, params: int, macs: int) -> ChannelGroup:
     return ChannelGroup(
         name=group.name,
         layers=group.layers,
-        readers=group.readers,
+        readers=group.consumers,
         num_channels=len(group.channels),
         unit=group.unit,
         params_per_channel=params,

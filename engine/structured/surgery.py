@@ -1,6 +1,6 @@
-"""Build the smaller model: the same layers from their configs with new sizes, and the weights that stay.
+"""Build the smaller model: the same layers from their configs with new sizes, and the kept weights.
 
-What comes out is a plain Keras model with the names, inputs and outputs of the old one; nothing in it knows of pruning.
+The result is a plain Keras model with the names, inputs and outputs of the old one, without any trace of pruning.
 """
 
 from collections import defaultdict
@@ -14,36 +14,35 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.models.graph import graph_of
 from engine.models.model import finalized
-from engine.structured.coupling import Book, Dim, Labels, Resize
+from engine.structured.coupling import AxisLabels, CouplingBuilder, Dim, Resize
 from engine.structured.groups import Channels, names_of
 from engine.structured.trace import Trace
 
 Remake = Callable[[Any], Any]
 
 Made = dict[int, tuple[Any, Any]]
-"""By the id of each layer, operation and input of the old model: it and what stands for it in the new one."""
+"""By the id of each layer, operation and input of the old model: the object and its counterpart in the new model."""
 
 
 def shrink(channels: Channels, kept: Mask) -> Any:
-    """The model without the channels that go: ``narrow``, for whoever cuts only once."""
+    """Build the model without the removed channels, for callers that prune only once; see ``narrow``."""
     return narrow(channels, kept).trace.model
 
 
 def narrow(channels: Channels, kept: Mask) -> Channels:
-    """Build the model without the channels that go.
+    """Build the model without the removed channels.
 
     Args:
         kept: an entry a channel; each group keeps at least one.
 
     Returns:
-        The channels of a new model, compiled like the old one was, under the numbers that they had before. What was
-        coupled stays coupled: a trace of the new model could see less, once an axis is one long. The old model is as
-        it was.
+        The channels of a new model, under their old numbers. The model is compiled like the old one. Coupled channels
+        stay coupled: a new trace could miss couplings where an axis has size one. The old model is unchanged.
 
     Raises:
         ValueError: a layer would be left without channels.
     """
-    _leave_something(channels, kept)
+    _check_not_empty(channels, kept)
     made, sizes, dims = Made(), _sizes(channels, kept), _by_layer(channels)
 
     def remake(operation: Any) -> Any:
@@ -51,8 +50,8 @@ def narrow(channels: Channels, kept: Mask) -> Channels:
             if _is_graph(operation):
                 new = _rebuilt(operation, remake, sizes, made)
             else:
-                cut = any(not kept[channels.along(dim)].all() for dim in dims[id(operation)])
-                new = _resized(operation, sizes, cut=cut)
+                shrinks = any(not kept[channels.along(dim)].all() for dim in dims[id(operation)])
+                new = _resized(operation, sizes, shrinks=shrinks)
             made[id(operation)] = (operation, new)
         return made[id(operation)][1]
 
@@ -66,18 +65,18 @@ def narrow(channels: Channels, kept: Mask) -> Channels:
 
 
 def _renamed(channels: Channels, kept: Mask, small: Any, made: Made, variables: Mapping[int, Any]) -> Channels:
-    """The channels that stay, told of the new model's layers and variables."""
+    """Return the kept channels, with references to the new model's layers and variables."""
 
-    def staying(labels: Labels) -> Labels:
+    def staying(labels: AxisLabels) -> AxisLabels:
         return np.asarray(labels[kept[channels.of_label[labels]]])
 
-    traced, book = channels.trace, Book()
+    traced, coupling = channels.trace, CouplingBuilder()
     for dim in channels.dims:
         layer, variable = made[id(dim.layer)][1], variables[id(dim.variable)]
-        book.dims[id(variable), dim.axis] = replace(dim, layer=layer, variable=variable, labels=staying(dim.labels))
-    for resize in traced.book.resizes.values():
+        coupling.dims[id(variable), dim.axis] = replace(dim, layer=layer, variable=variable, labels=staying(dim.labels))
+    for resize in traced.coupling.resizes.values():
         operation = made[id(resize.operation)][1]
-        book.resizes[id(operation), resize.path] = Resize(operation, resize.path, staying(resize.labels))
+        coupling.resizes[id(operation), resize.path] = Resize(operation, resize.path, staying(resize.labels))
     axes = {
         slot: tuple(axis if isinstance(axis, str) else staying(axis) for axis in each)
         for slot, each in traced.axes.items()
@@ -90,18 +89,18 @@ def _renamed(channels: Channels, kept: Mask, small: Any, made: Made, variables: 
         )
         for group in channels.groups
     )
-    return Channels(Trace(small, graph_of(small), book, axes), channels.of_label, names_of(small), groups)
+    return Channels(Trace(small, graph_of(small), coupling, axes), channels.of_label, names_of(small), groups)
 
 
 def indices(channels: Channels, kept: Mask, dim: Dim) -> Array:
-    """Which indices of an axis stay."""
+    """Return the indices of an axis that are kept."""
     return np.flatnonzero(kept[channels.along(dim)])
 
 
 def _sizes(channels: Channels, kept: Mask) -> dict[int, dict[tuple[str | int, ...], int]]:
-    """By operation, what changes in its config."""
+    """Return by the id of each operation the config entries that change, and their new sizes."""
     found: dict[int, dict[tuple[str | int, ...], int]] = {}
-    for resize in channels.trace.book.resizes.values():
+    for resize in channels.trace.coupling.resizes.values():
         size = int(kept[channels.of_label[resize.labels]].sum())
         if size != resize.labels.size:
             found.setdefault(id(resize.operation), {})[resize.path] = size
@@ -109,18 +108,18 @@ def _sizes(channels: Channels, kept: Mask) -> dict[int, dict[tuple[str | int, ..
 
 
 def _is_graph(operation: Any) -> bool:
-    """Whether its layers are all in the graph, to be remade one by one."""
+    """Whether all layers of an operation are in the graph, so that each is built again on its own."""
     return isinstance(operation, keras.Model) and hasattr(getattr(operation, "_functional", operation), "_nodes")
 
 
-def _leave_something(channels: Channels, kept: Mask) -> None:
+def _check_not_empty(channels: Channels, kept: Mask) -> None:
     for dim in channels.dims:
         if not kept[channels.along(dim)].any():
-            raise ValueError(f"nothing would be left of {channels.names[id(dim.layer)]}")
+            raise ValueError(f"no channel would be left in {channels.names[id(dim.layer)]}")
 
 
 def _rebuilt(model: Any, remake: Remake, sizes: Mapping[int, Mapping[Any, int]], made: Made) -> Any:
-    """A model of remade layers."""
+    """Build a model again from new layers."""
 
     def given(tensor: Any) -> Any:
         shape, layer = list(tensor.shape), tensor._keras_history.operation
@@ -138,31 +137,33 @@ def _rebuilt(model: Any, remake: Remake, sizes: Mapping[int, Mapping[Any, int]],
     return keras.Model(inputs, outputs, name=model.name, trainable=model.trainable)
 
 
-def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], int]], *, cut: bool) -> Any:
-    """The same operation with other numbers in its config.
+def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], int]], *, shrinks: bool) -> Any:
+    """Build an operation again with other sizes in its config.
 
     Args:
-        cut: whether any of its variables becomes smaller.
+        operation: the old operation.
+        sizes: the changed entries of configs, by the ids of operations.
+        shrinks: whether any of its variables becomes smaller.
     """
     config = _unbuilt(operation.get_config())
-    if cut:
+    if shrinks:
         config = _without_arrays(config)
     for path, size in sizes.get(id(operation), {}).items():
         config = _changed(config, path, size)
-    if isinstance(operation, keras.layers.Lambda):  # Keras takes no code from configs, and this is not from one
+    if isinstance(operation, keras.layers.Lambda):  # Keras loads no code from configs
         return keras.layers.Lambda(**config | {"function": operation.function, "arguments": operation.arguments})
     return type(operation).from_config(config)
 
 
 def _unbuilt(config: Any) -> Any:
-    """A config whose inner layers do not know the shapes that they were built with."""
+    """Return a config without the shapes that inner layers were built with."""
     if isinstance(config, Mapping):
         return {key: _unbuilt(value) for key, value in config.items() if key != "build_config"}
     return type(config)(map(_unbuilt, config)) if type(config) in (list, tuple) else config
 
 
 def _without_arrays(config: Any) -> Any:
-    """A config whose initialisers hold no array, which would have the old shape; weights are set all the same."""
+    """Return a config whose initialisers hold no arrays of the old shape; all weights are set later anyway."""
     if isinstance(config, Mapping):
         held = config.get("config", {}).get("value") if config.get("class_name") == "Constant" else None
         if held is not None and not isinstance(held, (int, float)):
@@ -172,7 +173,7 @@ def _without_arrays(config: Any) -> Any:
 
 
 def _changed(config: Any, path: tuple[str | int, ...], value: int) -> Any:
-    """A config with one entry changed.
+    """Return a config with one entry changed.
 
     >>> _changed({"a": (1, 2)}, ("a", 1), 5)
     {'a': (1, 5)}

@@ -77,12 +77,12 @@ def measure_sensitivity(
         attribute_errors_to_samples(),
         runner.saving(curves=lambda: {"file": bytes_as_array(file.read_bytes())}),
     ):
-        cutting, listen = choose(run, recipe.prune), clock.advance("sensitivity")
+        pruner, listen = choose(run, recipe.prune), clock.advance("sensitivity")
         found = layer_sensitivity.curves(
             run,
             recipe.prune,
-            names=cutting.among,
-            cut=cutting.alone(),
+            names=pruner.among,
+            cut=pruner.alone(),
             known=[file, *known],
             keep=keep,
             on_advance=listen,

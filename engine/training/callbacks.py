@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.pruning.schedule import Cut
+from engine.pruning.schedule import MaskUpdate
 from engine.training.config import EpochSelection, TrainingConfig
 from engine.training.progress import ProgressTracker
 
@@ -15,7 +15,7 @@ from engine.training.progress import ProgressTracker
 class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Calls ``cut`` after the planned training steps; step 0 is before the first."""
 
-    def __init__(self, cuts: Sequence[Cut], cut: Callable[[float], None], *, done: int = 0) -> None:
+    def __init__(self, cuts: Sequence[MaskUpdate], cut: Callable[[float], None], *, done: int = 0) -> None:
         """Plan the cuts.
 
         Args:

@@ -9,7 +9,7 @@ from engine.data.feed import Feeding
 from engine.data.split import Dataset
 from engine.objectives.objectives import AnyObjective
 from engine.pruning.masking import Masks
-from engine.pruning.schedule import Cut
+from engine.pruning.schedule import MaskUpdate
 from engine.training.config import TrainingConfig
 from engine.training.distillation import Distillation
 from engine.training.progress import Advance
@@ -55,7 +55,7 @@ class TrainingContext:
     optimizer: Any
     seed: int
     on_advance: Callable[[Advance], None] = lambda at: None
-    cuts: Sequence[Cut] = ()
+    cuts: Sequence[MaskUpdate] = ()
     cut: Callable[[float], None] = lambda sparsity: None
     distillation: Distillation | None = None
     notes: list[str] = field(default_factory=list)

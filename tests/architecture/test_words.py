@@ -28,7 +28,7 @@ IDENTIFIERS: Final = {
     "regime": "config",
     "lesson": "distillation",
     "likeness": "agreement",
-    "Book": "CouplingGroups",
+    "Book": "CouplingBuilder",
     "Means": "WorkerContext",
     "Lent": "Lease",
     "Death": "ChildExit",
@@ -57,6 +57,16 @@ IDENTIFIERS: Final = {
     "_set_right": "_recover",
     "_until_none_goes": "_remove_in_batches",
     "_num_lent": "_num_leased",
+    "Cutting": "Pruner",
+    "Narrowed": "RemovedChannels",
+    "readers_of": "consumers_of",
+    "why_not": "reason_not_reconstructable",
+    "not_a_product": "reason_not_a_matrix_product",
+    "share_out": "distribute",
+    "keep_of": "mask_function",
+    "solve_readers": "reconstruct_consumers",
+    "mean_shifts": "bias_corrections",
+    "cut_and_solve": "select_and_solve",
 }
 """Names in code: the retired word, and what to write instead."""
 

@@ -72,13 +72,13 @@ def make_model() -> Any:
 
 def cut(masks: Any, sparsity: float | None = None, **choices: Any) -> Any:
     """Cut at once, as a prune step with these choices does; for criteria that look at nothing but weights."""
-    from engine.pruning.cutting import Cutting, scorer
+    from engine.pruning.pruner import Pruner, scorer
     from secateur.specs.pruning import OneShot, Prune
 
     step = Prune(sparsity=sparsity, schedule=OneShot(), **choices)
-    cutting = Cutting(masks, step, scorer(step, None, seed=0))  # type: ignore[arg-type]
-    cutting.to(cutting.final)
-    return cutting
+    pruner = Pruner(masks, step, scorer(step, None, seed=0))  # type: ignore[arg-type]
+    pruner.to(pruner.final)
+    return pruner
 
 
 @pytest.fixture(scope="session")

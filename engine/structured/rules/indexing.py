@@ -1,52 +1,54 @@
-"""Rules of ``keras.ops`` that add, drop or pick axes: sums along positions, slices, axes of one."""
+"""Rules of ``keras.ops`` that add, drop or select axes: reductions along positions, slices, axes of size one."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.structured.coupling import POSITION, Axes, Axis, Book
+from engine.structured.coupling import POSITION, Axes, Axis, CouplingBuilder
 from engine.structured.rules.site import Rule, Site, freeze_all
 
 
-def reduced(site: Site, book: Book) -> list[Axes]:
-    """Along positions a sum, a mean or a maximum leaves channels alone; along channels it mixes them."""
+def reduced(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Drop the reduced axes. A reduction along channels mixes them and freezes them."""
     rank, operation = len(site.shape), site.operation
-    gone = _places(operation.axis, rank) if operation.axis is not None else set(range(rank))
-    for place in gone:
-        book.freeze(site.axes[place], f"{operation.name} sums its channels up")
+    dropped = _places(operation.axis, rank) if operation.axis is not None else set(range(rank))
+    for place in dropped:
+        coupling.freeze(site.axes[place], f"{operation.name} reduces its channels")
     kept: list[Axis] = []
     for place, axis in enumerate(site.axes):
-        if place not in gone:
+        if place not in dropped:
             kept.append(axis)
         elif operation.keepdims:
             kept.append(POSITION)
     return [tuple(kept)]
 
 
-def expand_dims(site: Site, book: Book) -> list[Axes]:
-    """New axes of one."""
+def expand_dims(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Insert axes of size one."""
     rest = iter(site.axes)
     rank = len(site.out_shapes[0])
     new = _places(site.operation.axis, rank)
     return [tuple(POSITION if place in new else next(rest) for place in range(rank))]
 
 
-def squeeze(site: Site, book: Book) -> list[Axes]:
-    """Axes of one go. Which ones has to be said: an axis that is cut down to one would go too."""
+def squeeze(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Drop axes of size one. Without a given axis all are frozen: an axis pruned to size one would be dropped too."""
     if site.operation.axis is None:
-        site.freeze(book, reason := f"{site.operation.name} drops any axis of one")
+        site.freeze(coupling, reason := f"{site.operation.name} drops every axis of size one")
         return [(reason,) * len(site.out_shapes[0])]
-    gone = _places(site.operation.axis, len(site.shape))
-    freeze_all(book, tuple(site.axes[place] for place in gone), f"{site.operation.name} drops an axis of channels")
-    return [tuple(axis for place, axis in enumerate(site.axes) if place not in gone)]
+    dropped = _places(site.operation.axis, len(site.shape))
+    freeze_all(
+        coupling, tuple(site.axes[place] for place in dropped), f"{site.operation.name} drops an axis of channels"
+    )
+    return [tuple(axis for place, axis in enumerate(site.axes) if place not in dropped)]
 
 
-def get_item(site: Site, book: Book) -> list[Axes]:
-    """Picking positions leaves channels alone; picked channels have other numbers once some are gone."""
-    reason = f"{site.operation.name} picks channels by their numbers"
+def get_item(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Return the selected axes. Selected channels are frozen, because their indices change when others are removed."""
+    reason = f"{site.operation.name} selects channels by their indices"
     key = site.argument(1, "key")
     keys = list(key) if isinstance(key, (list, tuple)) else [key]
     if len(site.given) > 1 or any(not _simple(each) for each in keys):
-        site.freeze(book, reason)
+        site.freeze(coupling, reason)
         return [(reason,) * len(site.out_shapes[0])]
     dots = next((place for place, each in enumerate(keys) if each is Ellipsis), len(keys))
     named = sum(each is not None and each is not Ellipsis for each in keys)
@@ -59,28 +61,28 @@ def get_item(site: Site, book: Book) -> list[Axes]:
             continue
         axis = next(rest)
         if each != slice(None):
-            book.freeze(axis, reason)
+            coupling.freeze(axis, reason)
             axis = axis if isinstance(axis, str) else reason
         if isinstance(each, slice):
             made.append(axis)
     return [tuple(made)]
 
 
-def stack(site: Site, book: Book) -> list[Axes]:
-    """Side by side along a new axis; along all others they are the same."""
+def stack(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Join all axes of the stacked tensors, and insert a new axis."""
     rank = len(site.out_shapes[0])
     if site.constants:
-        site.freeze(book, reason := f"{site.operation.name} puts numbers of nobody's beside its channels")
+        site.freeze(coupling, reason := f"{site.operation.name} joins its channels with arrays that no layer produces")
         return [(reason,) * rank]
     axes = list(site.axes)
     for other in site.given[1:]:
-        axes = [book.join(ours, theirs) for ours, theirs in zip(axes, other, strict=True)]
+        axes = [coupling.join(ours, theirs) for ours, theirs in zip(axes, other, strict=True)]
     axes.insert(site.operation.axis % rank, POSITION)
     return [tuple(axes)]
 
 
-def swapaxes(site: Site, book: Book) -> list[Axes]:
-    """Two axes change places."""
+def swapaxes(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Swap two axes."""
     axes, one, other = list(site.axes), site.operation.axis1, site.operation.axis2
     axes[one], axes[other] = axes[other], axes[one]
     return [tuple(axes)]

@@ -1,111 +1,114 @@
-"""Rules of what moves numbers about: flatten, reshape, permute, concatenate, pad, pool."""
+"""Rules of operations that rearrange values: flatten, reshape, permute, concatenate, pad, pool."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from engine.structured.coupling import POSITION, Axes, Axis, Book
+from engine.structured.coupling import POSITION, Axes, Axis, CouplingBuilder
 from engine.structured.rules.site import Rule, Shape, Site, freeze_all, with_channels
 
 
-def positions(site: Site, book: Book) -> list[Axes]:
-    """Pooling, padding, cropping and up-sampling change positions and leave channels alone."""
-    return with_channels(site, site.axes[site.channel_axis], book)
+def positions(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Return new positions and the same channels: pooling, padding, cropping and up-sampling."""
+    return with_channels(site, site.axes[site.channel_axis], coupling)
 
 
-def global_pooling(site: Site, book: Book) -> list[Axes]:
-    """One number a channel is left."""
+def global_pooling(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Return the channel axis: global pooling leaves one value for each channel."""
     channels = site.axes[site.channel_axis]
-    made = with_channels(site, channels, book)
+    made = with_channels(site, channels, coupling)
     return made if site.operation.keepdims else [(site.axes[0], channels)]
 
 
-def flatten(site: Site, book: Book) -> list[Axes]:
-    """Position by position with the channels innermost: channel c of C becomes c, c + C, c + 2C ..."""
+def flatten(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Merge all axes, channels innermost: channel c of C becomes features c, c + C, c + 2C ..."""
     axes, shape = list(site.axes), list(site.shape)
     if getattr(site.operation, "data_format", None) == "channels_first" and len(shape) > 2:
         axes, shape = [axes[0], *axes[2:], axes[1]], [shape[0], *shape[2:], shape[1]]
-    return [(axes[0], _merged(site, axes[1:], shape[1:], book))]
+    return [(axes[0], _merged(site, axes[1:], shape[1:], coupling))]
 
 
-def permute(site: Site, book: Book) -> list[Axes]:
-    """``keras.layers.Permute`` counts axes from 1 and leaves the samples alone."""
+def permute(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Permute axes. ``keras.layers.Permute`` counts them from 1 and keeps the axis of samples."""
     return [(site.axes[0], *(site.axes[axis] for axis in site.operation.dims))]
 
 
-def transpose(site: Site, book: Book) -> list[Axes]:
-    """``keras.ops.transpose``."""
+def transpose(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Permute axes as ``keras.ops.transpose`` does."""
     order = site.operation.axes or tuple(reversed(range(len(site.shape))))
     return [tuple(site.axes[axis] for axis in order)]
 
 
-def concatenate(site: Site, book: Book) -> list[Axes]:
-    """Side by side along one axis; along all others they are the same."""
+def concatenate(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Concatenate labels along one axis, and join the tensors along all others."""
     rank, along = len(site.shape), site.operation.axis % len(site.shape)
     return [
-        tuple(_side_by_side(site, along, book) if axis == along else _same(site, axis, book) for axis in range(rank))
+        tuple(
+            _concatenated_axis(site, along, coupling) if axis == along else _same(site, axis, coupling)
+            for axis in range(rank)
+        )
     ]
 
 
-def _side_by_side(site: Site, axis: int, book: Book) -> Axis:
+def _concatenated_axis(site: Site, axis: int, coupling: CouplingBuilder) -> Axis:
     parts = [axes[axis] for axes in site.given]
     if site.constants:
-        site.freeze(book, reason := f"{site.operation.name} puts numbers of nobody's beside its channels")
+        site.freeze(coupling, reason := f"{site.operation.name} joins its channels with arrays that no layer produces")
         return reason
     if all(isinstance(part, str) for part in parts):
         return parts[0]
     if any(shape[axis] is None for shape in site.shapes):
         for part in parts:
-            book.freeze(part, f"{site.operation.name} joins axes of unknown size")
+            coupling.freeze(part, f"{site.operation.name} joins axes of unknown size")
         return f"{site.operation.name} joins axes of unknown size"
     return np.concatenate(
         [
-            _frozen(int(shape[axis] or 0), part, book) if isinstance(part, str) else part
+            _frozen(int(shape[axis] or 0), part, coupling) if isinstance(part, str) else part
             for part, shape in zip(parts, site.shapes, strict=True)
         ]
     )
 
 
-def _frozen(size: int, reason: str, book: Book) -> Any:
-    labels = book.fresh(size)
-    book.freeze(labels, reason)
+def _frozen(size: int, reason: str, coupling: CouplingBuilder) -> Any:
+    labels = coupling.fresh(size)
+    coupling.freeze(labels, reason)
     return labels
 
 
-def _same(site: Site, axis: int, book: Book) -> Axis:
+def _same(site: Site, axis: int, coupling: CouplingBuilder) -> Axis:
     first = site.given[0][axis]
     for axes in site.given[1:]:
-        met = book.join(first, axes[axis])
+        met = coupling.join(first, axes[axis])
         first = met if isinstance(met, str) else first
     return first
 
 
-def repeat_vector(site: Site, book: Book) -> list[Axes]:
-    """(samples, features) becomes (samples, times, features)."""
+def repeat_vector(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Insert an axis of positions: (samples, features) becomes (samples, times, features)."""
     return [(site.axes[0], POSITION, site.axes[1])]
 
 
-def reshape(site: Site, book: Book) -> list[Axes]:
-    """Axes are merged, split or left: wherever old and new sizes multiply to the same, the axes between correspond."""
+def reshape(site: Site, coupling: CouplingBuilder) -> list[Axes]:
+    """Merge, split or keep axes: runs of old and new axes with equal products of sizes correspond."""
     old, new = site.shape, site.out_shapes[0]
     axes: list[Axis] = [site.axes[0]]
     if not _keeps_samples(site):
-        site.freeze(book, reason := f"{site.operation.name} merges channels with samples")
+        site.freeze(coupling, reason := f"{site.operation.name} merges channels with samples")
         return [(reason,) * len(new)]
     for left, right in _blocks(old[1:], new[1:]):
         before = [site.axes[1 + place] for place in left]
         sizes = [old[1 + place] for place in left]
-        axes += _reshaped(site, before, sizes, [new[1 + place] for place in right], book)
+        axes += _reshaped(site, before, sizes, [new[1 + place] for place in right], coupling)
     for number, axis in enumerate(axes):
         path, entry = _target(site, number)
         if entry not in (None, -1):
-            book.resize(site.operation, path, axis)
+            coupling.resize(site.operation, path, axis)
     return [tuple(axes)]
 
 
 def _target(site: Site, number: int) -> tuple[tuple[str | int, ...], Any]:
-    """Where the config of a reshape holds the size of an axis of its output."""
+    """Return the config path that holds the size of an output axis, and its value."""
     if number == 0:
         return (), None
     if hasattr(site.operation, "target_shape"):
@@ -113,41 +116,43 @@ def _target(site: Site, number: int) -> tuple[tuple[str | int, ...], Any]:
     return ("newshape", number), site.operation.newshape[number]
 
 
-def _reshaped(site: Site, before: Sequence[Axis], sizes: Sequence[Any], after: Sequence[Any], book: Book) -> list[Axis]:
-    """The new axes of a block of old ones."""
+def _reshaped(
+    site: Site, before: Sequence[Axis], sizes: Sequence[Any], after: Sequence[Any], coupling: CouplingBuilder
+) -> list[Axis]:
+    """Return the new axes of a block of old axes."""
     if list(sizes) == list(after):
         return list(before)
     if len(after) == 1:
-        return [_merged(site, before, sizes, book)]
+        return [_merged(site, before, sizes, coupling)]
     wide = [axis for axis, size in zip(before, sizes, strict=True) if size != 1]
-    if [size for size in after if size != 1] == [size for size in sizes if size != 1]:  # axes of one come or go
+    if [size for size in after if size != 1] == [size for size in sizes if size != 1]:  # size one added or dropped
         rest = iter(wide)
         return [POSITION if size == 1 else next(rest) for size in after]
     reason = f"{site.operation.name} splits its channels among axes"
     if len(wide) == 1 and not isinstance(wide[0], str) and None not in after:
-        return _split(wide[0], after, book)
-    freeze_all(book, tuple(before), reason)
+        return _split(wide[0], after, coupling)
+    freeze_all(coupling, tuple(before), reason)
     return [reason] * len(after)
 
 
-def _split(axis: Any, after: Sequence[int], book: Book) -> list[Axis]:
-    """One axis becomes several: at the same place of the innermost one, channels go together."""
+def _split(axis: Any, after: Sequence[int], coupling: CouplingBuilder) -> list[Axis]:
+    """Split one axis into several: channels at the same place of the innermost new axis are joined."""
     rows = axis.reshape(-1, after[-1])
     for row in rows[1:]:
-        book.join(rows[0], row)
+        coupling.join(rows[0], row)
     return [POSITION] * (len(after) - 1) + [rows[0]]
 
 
 def _keeps_samples(site: Site) -> bool:
-    """Whether the first axis of old and new are the same: ``keras.ops.reshape`` may merge it with others."""
+    """Whether a reshape keeps the axis of samples: ``keras.ops.reshape`` may merge it with others."""
     old, new = site.shape[1:], site.out_shapes[0][1:]
     if hasattr(site.operation, "target_shape"):
         return True
     return None not in old and None not in new and _product(old, range(len(old))) == _product(new, range(len(new)))
 
 
-def _merged(site: Site, axes: Sequence[Axis], sizes: Sequence[int | None], book: Book) -> Axis:
-    """Several axes become one; each label is repeated wherever its channel lands."""
+def _merged(site: Site, axes: Sequence[Axis], sizes: Sequence[int | None], coupling: CouplingBuilder) -> Axis:
+    """Merge several axes into one; each label is repeated at every place of its channel."""
     labelled = [place for place, axis in enumerate(axes) if not isinstance(axis, str)]
     if not labelled:
         return axes[-1] if axes else POSITION
@@ -155,7 +160,7 @@ def _merged(site: Site, axes: Sequence[Axis], sizes: Sequence[int | None], book:
         return axes[0]
     if len(labelled) > 1 or None in sizes:
         what = "axes of unknown size" if None in sizes else "two axes of channels"
-        freeze_all(book, tuple(axes), reason := f"{site.operation.name} merges {what}")
+        freeze_all(coupling, tuple(axes), reason := f"{site.operation.name} merges {what}")
         return reason
     (place,) = labelled
     shape = [1] * len(axes)
@@ -164,7 +169,7 @@ def _merged(site: Site, axes: Sequence[Axis], sizes: Sequence[int | None], book:
 
 
 def _blocks(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
-    """Runs of old and new axes whose sizes multiply to the same; an unknown size stands for itself alone.
+    """Return runs of old and new axes whose sizes have equal products; an unknown size is only equal to itself.
 
     >>> _blocks((4, 4, 8), (16, 8)), _blocks((7, 12), (7, 3, 4))
     ([([0, 1], [0]), ([2], [1])], [([0], [0]), ([1], [1, 2])])

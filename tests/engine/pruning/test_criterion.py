@@ -8,7 +8,7 @@ from engine.pruning.criterion import (
     OF_UNITS,
     OF_WEIGHTS,
     SHARES,
-    Seen,
+    CriterionInputs,
     fpgm,
     std_threshold,
     taylor,
@@ -17,7 +17,7 @@ from engine.pruning.criterion import (
 from secateur.specs.pruning import THRESHOLDS, UNIT_CRITERIA, Criterion
 
 WEIGHTS = np.array([[3.0, -1.0, 0.0], [4.0, 1.0, 0.5]])
-SEEN = Seen(
+SEEN = CriterionInputs(
     WEIGHTS,
     gradients=np.array([[1.0, 2.0, 9.0], [1.0, -2.0, 2.0]]),
     input_norms=np.array([[10.0, 10.0, 10.0], [1.0, 1.0, 2.0]]),

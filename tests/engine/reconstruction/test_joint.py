@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.pruning.mask import keep_largest, num_zeros
-from engine.reconstruction.joint import cut_and_solve, cut_whole_units
+from engine.reconstruction.joint import select_and_solve, select_whole_units
 from engine.reconstruction.solve import solve
 from tests.engine.reconstruction.test_solve import correlated, equations_of
 
@@ -20,7 +20,7 @@ def test_as_many_zeros_as_asked_for_and_closer_to_the_dense_layer_than_a_plain_c
     everywhere = np.ones_like(dense, dtype=bool)
     choose = largest(sparsity, everywhere)
 
-    weights = cut_and_solve(equations_of(inputs, inputs @ dense), dense, everywhere, choose)
+    weights = select_and_solve(equations_of(inputs, inputs @ dense), dense, everywhere, choose)
 
     plain = np.linalg.norm(inputs @ (dense * choose(dense)) - inputs @ dense)
     solved = np.linalg.norm(inputs @ weights - inputs @ dense)
@@ -36,7 +36,7 @@ def test_choosing_together_with_the_values_beats_solving_on_the_largest_weights(
         everywhere = np.ones_like(dense, dtype=bool)
         equations, choose = equations_of(inputs, inputs @ dense), largest(0.9, everywhere)
 
-        jointly = cut_and_solve(equations, dense, everywhere, choose)
+        jointly = select_and_solve(equations, dense, everywhere, choose)
         simply = solve(equations.towards(dense), choose(dense), dense)
 
         joint += float(np.linalg.norm(inputs @ (jointly - dense)))
@@ -47,7 +47,7 @@ def test_choosing_together_with_the_values_beats_solving_on_the_largest_weights(
 def test_without_a_cut_the_dense_weights_come_back() -> None:
     inputs, dense = correlated(3)
 
-    weights = cut_and_solve(equations_of(inputs, inputs @ dense), dense, np.ones_like(dense, dtype=bool), None)
+    weights = select_and_solve(equations_of(inputs, inputs @ dense), dense, np.ones_like(dense, dtype=bool), None)
 
     assert np.allclose(weights, dense, atol=1e-8)
 
@@ -57,7 +57,7 @@ def test_what_an_earlier_mask_cut_stays_cut() -> None:
     within = np.ones_like(dense, dtype=bool)
     within[:, 0] = False
 
-    weights = cut_and_solve(equations_of(inputs, inputs @ dense), dense, within, largest(0.5, within))
+    weights = select_and_solve(equations_of(inputs, inputs @ dense), dense, within, largest(0.5, within))
 
     assert (weights[:, 0] == 0).all()
     assert (weights == 0).mean() == pytest.approx(0.5, abs=0.5 / dense.size)
@@ -71,7 +71,7 @@ def test_whole_units_go_and_those_that_stay_are_solved_on_all_their_weights() ->
         norms = np.linalg.norm(weights, axis=1, keepdims=True)
         return np.broadcast_to(norms > norms.min(), weights.shape)
 
-    weights = cut_whole_units(
+    weights = select_whole_units(
         equations_of(inputs, inputs @ dense), dense, np.ones_like(dense, bool), without_the_weakest
     )
 

@@ -10,11 +10,11 @@ from engine.models.graph import graph_of
 from engine.models.model import copy_of
 from engine.models.predict import predict
 from engine.models.prunable import prunable_kernels
-from engine.pruning.cutting import Cutting
 from engine.pruning.masking import Masks
+from engine.pruning.pruner import Pruner
 from engine.reconstruction.equations import Samples
 from engine.reconstruction.reconstruct import reconstruct
-from engine.reconstruction.targets import why_not
+from engine.reconstruction.targets import reason_not_reconstructable
 from engine.run.context import Run
 from engine.run.load import load
 from engine.steps.prune import prune
@@ -174,14 +174,17 @@ def test_layers_that_cannot_be_solved_are_cut_all_the_same() -> None:
 
     assert solved == ["out"]
     assert (masks.weights("odd") == 0).mean() == 0.5
-    assert "no plain matrix product" in (why_not(model.get_layer("odd"), graph_of(model)) or "")
+    assert "no plain matrix product" in (reason_not_reconstructable(model.get_layer("odd"), graph_of(model)) or "")
 
 
 def test_layers_that_are_too_large_say_so() -> None:
     inputs = keras.Input((7000,))
     model = keras.Model(inputs, layers.Dense(1, name="wide")(inputs))
 
-    assert why_not(model.layers[-1], graph_of(model)) == "its units have 7,000 inputs, and 6,000 is the most"
+    assert (
+        reason_not_reconstructable(model.layers[-1], graph_of(model))
+        == "its units have 7,000 inputs, and 6,000 is the most"
+    )
 
 
 def test_a_cut_that_no_training_follows_is_repaired_by_default_and_says_so(model_file: Path, data_file: Path) -> None:
@@ -208,5 +211,5 @@ def test_a_cut_that_no_training_follows_is_repaired_by_default_and_says_so(model
     assert [run.masks.sparsity() for run in (repaired, plain, trained)] == pytest.approx([0.97] * 3, abs=0.001)
 
 
-def none(cutting: Cutting) -> Curves:
+def none(pruner: Pruner) -> Curves:
     raise AssertionError("no distribution asks for curves")

@@ -7,10 +7,10 @@ import pytest
 from engine.reconstruction.rows import (
     grouped,
     has_bias_per_unit,
-    not_a_product,
+    join_groups,
     num_positions,
+    reason_not_a_matrix_product,
     rows,
-    side_by_side,
     ungrouped,
     weights_of,
 )
@@ -62,9 +62,9 @@ def test_rows_times_the_grouped_kernel_are_what_the_layer_computes(layer: Any, s
     kernel = grouped(made, np.asarray(weights_of(made)))
     picked = np.arange(2 * num_positions(made, x.shape))[::-2]
 
-    computed = side_by_side(rows(made, x, picked) @ kernel)
+    computed = join_groups(rows(made, x, picked) @ kernel)
 
-    assert not_a_product(made) is None
+    assert reason_not_a_matrix_product(made) is None
     assert has_bias_per_unit(made)
     assert len(picked) * 2 * kernel.shape[0] * kernel.shape[2] == pytest.approx(expected.size, abs=expected.shape[-1])
     assert np.allclose(computed, expected.reshape(-1, computed.shape[1])[picked], atol=1e-5)
@@ -80,7 +80,7 @@ def test_rows_times_the_grouped_kernel_are_what_the_layer_computes(layer: Any, s
     ],
 )
 def test_other_layers_say_why_not(layer: Any, reason: str) -> None:
-    assert reason in (not_a_product(layer()) or "")
+    assert reason in (reason_not_a_matrix_product(layer()) or "")
 
 
 def test_a_bias_that_is_shared_by_units_is_not_solved() -> None:

@@ -154,7 +154,10 @@ def test_a_share_of_each_group_is_delivered_to_the_channel(reconstruct: bool, lo
     assert widths(run.model) == (4, 6, 12)
     assert run.model.count_params() == 9 * 4 + 16 + 9 * 4 * 6 + 24 + 4 * 4 * 6 * 12 + 12 + 48 + 12 * 4 + 4
     assert accuracy(run) > 0.6
-    assert any(("Solved again" if reconstruct else "mean of what went") in note for note in run.notes)
+    assert any(
+        ("Weights reconstructed" if reconstruct else "mean output of the removed channels") in note
+        for note in run.notes
+    )
 
 
 def test_obs_with_a_repair_is_better_than_chance_without_one(loaded: Load) -> None:

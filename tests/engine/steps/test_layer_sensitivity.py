@@ -203,9 +203,9 @@ def test_what_cannot_be_measured_is_refused_by_the_name_of_its_field(
 @pytest.mark.parametrize("criterion", ["taylor", "wanda"])
 def test_criteria_that_look_at_data_can_be_measured(criterion: str, model_file: Path, data_file: Path) -> None:
     run = loaded(model_file, data_file, criterion=criterion)
-    cutting = choose(run, recipe(criterion=criterion).prune)
+    pruner = choose(run, recipe(criterion=criterion).prune)
 
-    found = layer_sensitivity.curves(run, recipe(criterion=criterion).prune, names=cutting.among, cut=cutting.alone())
+    found = layer_sensitivity.curves(run, recipe(criterion=criterion).prune, names=pruner.among, cut=pruner.alone())
 
     assert set(found.layers) == {"conv", "hidden"}
     assert found.layers["hidden"][1] < found.dense

@@ -159,7 +159,7 @@ def rewrite(channels: Channels, layer: str, place: int, like: int | None) -> Non
     """Let a channel be what another one of its group is, or a constant where there is no other: nothing but a bias."""
     group = channels.group(layer)
     assert group is not None
-    for dim in channels.members(group, "makes", *(() if like is None else ("along",))):
+    for dim in channels.members(group, "produces", *(() if like is None else ("along",))):
         values = np.moveaxis(np.array(dim.variable), dim.axis, 0)
         along = channels.along(dim)
         mine = along == group.channels[place]

@@ -170,7 +170,7 @@ def _without(channels: Channels, kept: Any, call: Any) -> Iterator[None]:
         for cell, labels in _cells(operation, channels.trace.axes[call.writes[0]][-1]):
             stack.enter_context(_silenced(cell.recurrent_kernel, ~kept[channels.of_label[labels]]))
         if isinstance(operation, keras.layers.MultiHeadAttention):
-            heads = channels.trace.book.dim(operation, operation._query_dense.kernel, 1)
+            heads = channels.trace.coupling.dim(operation, operation._query_dense.kernel, 1)
             stack.enter_context(_silenced(operation._output_dense.kernel, ~kept[channels.of_label[heads]]))
         yield
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from engine.structured.coupling import Book
+from engine.structured.coupling import CouplingBuilder
 from engine.structured.groups import channels_of
 
 L = keras.layers
@@ -25,7 +25,7 @@ def residual() -> Any:
 def test_groups_are_named_by_their_first_layers_in_the_order_of_the_graph() -> None:
     groups = channels_of(residual()).groups
 
-    assert [(group.name, group.layers, group.readers) for group in groups] == [
+    assert [(group.name, group.layers, group.consumers) for group in groups] == [
         ("stem", ("stem", "back"), ("wide", "classes")),
         ("wide", ("wide",), ("back",)),
         ("classes", ("classes",), ()),
@@ -58,29 +58,29 @@ def test_every_layer_of_a_group_keeps_something() -> None:
 
 def test_a_channel_is_everything_that_its_labels_are_joined_with() -> None:
     """Three axes of two; the first meets the second in order, and the third the other way round."""
-    book = Book()
-    one, two, three = (book.fresh(2) for _ in range(3))
+    coupling = CouplingBuilder()
+    one, two, three = (coupling.fresh(2) for _ in range(3))
 
-    book.join(one, two)
-    book.join(two, three[::-1])
+    coupling.join(one, two)
+    coupling.join(two, three[::-1])
 
-    assert book.channels().tolist() == [0, 1, 0, 1, 1, 0]
+    assert coupling.channels().tolist() == [0, 1, 0, 1, 1, 0]
 
 
 def test_joins_are_followed_over_any_number_of_steps() -> None:
-    book = Book()
-    chain = [book.fresh(1) for _ in range(200)]
+    coupling = CouplingBuilder()
+    chain = [coupling.fresh(1) for _ in range(200)]
     for left, right in pairwise(chain):
-        book.join(left, right)
+        coupling.join(left, right)
 
-    assert np.unique(book.channels()).tolist() == [0]
+    assert np.unique(coupling.channels()).tolist() == [0]
 
 
 def test_axes_of_different_sizes_that_meet_are_held() -> None:
-    book = Book()
-    left, right = book.fresh(2), book.fresh(3)
+    coupling = CouplingBuilder()
+    left, right = coupling.fresh(2), coupling.fresh(3)
 
-    met = book.join(left, right)
+    met = coupling.join(left, right)
 
     assert met == "axes of 2 and 3 meet"
-    assert [labels.tolist() for labels, _ in book.frozen] == [[0, 1], [2, 3, 4]]
+    assert [labels.tolist() for labels, _ in coupling.frozen] == [[0, 1], [2, 3, 4]]

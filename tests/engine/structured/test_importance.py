@@ -18,17 +18,17 @@ def by_hand() -> tuple[Channels, Group]:
     model = keras.Sequential(
         [
             keras.Input((2,)),
-            layers.Dense(3, name="makes"),
+            layers.Dense(3, name="produces"),
             layers.BatchNormalization(name="norm"),
-            layers.Dense(2, name="reads"),
+            layers.Dense(2, name="consumes"),
             layers.Dense(1, name="out"),
         ]
     )
-    model.get_layer("makes").kernel.assign([[3.0, 0.0, 1.0], [4.0, 1.0, 1.0]])
+    model.get_layer("produces").kernel.assign([[3.0, 0.0, 1.0], [4.0, 1.0, 1.0]])
     model.get_layer("norm").gamma.assign([1.0, -4.0, 1.0])
-    model.get_layer("reads").kernel.assign([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+    model.get_layer("consumes").kernel.assign([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
     channels = channels_of(model)
-    group = channels.group("makes")
+    group = channels.group("produces")
     assert group is not None
     return channels, group
 
@@ -111,7 +111,7 @@ def test_taylor_is_the_squared_slope_of_the_loss_as_a_filter_shrinks(name: str) 
 
     kernel = model.get_layer(group.layers[0]).kernel
     whole, step = np.array(kernel), 0.05
-    (dim,) = (dim for dim in channels.members(group, "makes") if dim.variable is kernel)
+    (dim,) = (dim for dim in channels.members(group, "produces") if dim.variable is kernel)
 
     def loss_with(filter_: int, factor: float) -> float:
         kernel.assign(np.where(np.arange(whole.shape[-1]) == filter_, factor, 1.0) * whole)

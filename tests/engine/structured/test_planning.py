@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.arrays import Array, Mask
 from engine.structured.groups import channels_of
-from engine.structured.planning import Cuttable, cuttable, plan
+from engine.structured.planning import PrunableGroup, plan, prunable_groups
 from engine.structured.savings import Costs, group_infos
 from secateur.errors import NothingToPrune, TargetUnreachable
 from secateur.specs.channels import PruneChannels
@@ -21,20 +21,22 @@ FREE: dict[str, Any] = {"channel_multiple": 1, "spare": ()}
 
 def cut_of(
     *widths: int, multiple: int = 1, ceiling: float = 0.9, fixed: dict[int, float] | None = None
-) -> list[Cuttable]:
+) -> list[PrunableGroup]:
     """Groups of these widths side by side; those of one width are of one pattern."""
     starts = np.cumsum([0, *widths])
     return [
-        Cuttable(group_of(f"g{n}", int(starts[n]), width), multiple, ceiling, (fixed or {}).get(n), (width,))
+        PrunableGroup(group_of(f"g{n}", int(starts[n]), width), multiple, ceiling, (fixed or {}).get(n), (width,))
         for n, width in enumerate(widths)
     ]
 
 
-def staying(groups: list[Cuttable], kept: Mask) -> list[int]:
+def staying(groups: list[PrunableGroup], kept: Mask) -> list[int]:
     return [int(kept[each.group.channels].sum()) for each in groups]
 
 
-def planned(groups: list[Cuttable], scores: Any = None, *, cost: Any = None, alive: Any = None, **step: Any) -> Mask:
+def planned(
+    groups: list[PrunableGroup], scores: Any = None, *, cost: Any = None, alive: Any = None, **step: Any
+) -> Mask:
     total = sum(each.width for each in groups)
     progress = step.pop("progress", 1.0)
     return plan(
@@ -155,7 +157,7 @@ def test_in_a_later_round_what_went_counts_as_gone_when_all_are_ranked() -> None
 def test_no_part_of_a_group_is_emptied_however_little_it_is_worth() -> None:
     """Channels 0 to 3 are one layer's, 4 to 7 another's; shortcuts make them one group."""
     parts = (np.arange(4), np.arange(4, 8), np.arange(8))
-    groups = [Cuttable(group_of("joined", 0, 8, parts=parts), 1, 0.9, None, ())]
+    groups = [PrunableGroup(group_of("joined", 0, 8, parts=parts), 1, 0.9, None, ())]
 
     kept = planned(groups, [1, 4, 3, 2, 50, 60, 70, 80], sparsity=0.5)
     fewest = planned(groups, [1, 4, 3, 2, 50, 60, 70, 80], sparsity=0.9)
@@ -167,7 +169,7 @@ def test_no_part_of_a_group_is_emptied_however_little_it_is_worth() -> None:
 def test_a_target_out_of_reach_tells_how_far_it_goes_and_what_is_in_the_way() -> None:
     groups = cut_of(16, multiple=8)
 
-    told = r"At most 50\.0% of the parameters can go, 80\.0% is asked for"
+    told = r"At most 50\.0% of the parameters can be removed, but the step asks for 80\.0%"
     with pytest.raises(TargetUnreachable, match=told) as caught:
         planned(groups, params=0.8)
 
@@ -200,11 +202,11 @@ GROUPS = st.lists(st.tuples(st.integers(2, 40), st.sampled_from([1, 2, 8])), min
 DISTRIBUTIONS = st.sampled_from(["uniform", "global", "pattern"])
 
 
-def _random(widths: list[tuple[int, int]], seed: int) -> tuple[list[Cuttable], Array, Array]:
+def _random(widths: list[tuple[int, int]], seed: int) -> tuple[list[PrunableGroup], Array, Array]:
     """Groups, scores, and what a channel of each costs."""
     starts = np.cumsum([0, *(width for width, _ in widths)])
     groups = [
-        Cuttable(group_of(f"g{n}", int(starts[n]), width), multiple, 0.9, None, (width % 2,))
+        PrunableGroup(group_of(f"g{n}", int(starts[n]), width), multiple, 0.9, None, (width % 2,))
         for n, (width, multiple) in enumerate(widths)
         if width > multiple
     ]
@@ -297,8 +299,8 @@ def infos_of(name: str) -> tuple[Any, Any]:
 def test_groups_that_are_spared_are_left_out_and_those_named_are_taken() -> None:
     channels, infos = infos_of("shortcut")
 
-    inner = cuttable(channels, infos, PruneChannels(sparsity=0.5, channel_multiple=2))
-    named = cuttable(channels, infos, PruneChannels(sparsity=0.5, channel_multiple=2, layers={"outer": 0.25}))
+    inner = prunable_groups(channels, infos, PruneChannels(sparsity=0.5, channel_multiple=2))
+    named = prunable_groups(channels, infos, PruneChannels(sparsity=0.5, channel_multiple=2, layers={"outer": 0.25}))
 
     assert [each.group.name for each in inner] == ["inner"]
     assert [(each.group.name, each.fixed) for each in named] == [("stem", 0.25), ("inner", None)]
@@ -308,7 +310,7 @@ def test_who_is_left_with_no_group_is_told_why_of_each() -> None:
     channels, infos = infos_of("shortcut")
 
     with pytest.raises(NothingToPrune, match=r"inner: it has 6 channels.*stem: .*shortcut|stem: .*inner: it has 6"):
-        cuttable(channels, infos, PruneChannels(sparsity=0.5))
+        prunable_groups(channels, infos, PruneChannels(sparsity=0.5))
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "global", "pattern"])
@@ -318,7 +320,7 @@ def test_a_real_networks_plan_lies_at_its_target_or_below_by_a_channel_a_group(d
     costs = Costs.of(channels)
     cost = getattr(costs, what)
     step = PruneChannels(**FREE, **{what: 0.4}, distribution=distribution)
-    groups = cuttable(channels, infos, step)
+    groups = prunable_groups(channels, infos, step)
     scores = np.random.default_rng(1).random(channels.num_channels)
     alive = channels.all_kept()
 

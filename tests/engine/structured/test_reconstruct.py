@@ -9,7 +9,7 @@ import pytest
 from engine.models.prunable import prunable_kernels
 from engine.pruning.masking import Masks
 from engine.structured.groups import channels_of
-from engine.structured.reconstruct import fold, mean_shifts, solve_readers
+from engine.structured.reconstruct import add_bias_corrections, bias_corrections, reconstruct_consumers
 from engine.structured.surgery import shrink
 from tests.engine.structured.conftest import NETWORKS, normal, rewrite, shaken, without
 
@@ -38,12 +38,12 @@ def test_without_a_channel_that_another_one_doubles_the_whole_outputs_come_back(
     small, plain = shrink(channels, kept), shrink(channels, kept)
     masks, told = Masks(prunable_kernels(small)), list[float]()
 
-    notes = solve_readers(channels, kept, small, masks, normal(*whole.inputs[0].shape[1:]), told.append)
+    notes = reconstruct_consumers(channels, kept, small, masks, normal(*whole.inputs[0].shape[1:]), told.append)
 
     assert gap(plain, whole) > 0.2
     assert gap(small, whole) < 0.05 * gap(plain, whole), "the pull towards the old weights leaves a little"
     assert told[-1] == 1.0
-    assert notes[0].startswith("Solved again on 300 unlabelled inputs: ")
+    assert notes[0].startswith("Weights reconstructed by least squares on 300 unlabelled samples: ")
 
 
 def test_zeros_of_earlier_steps_outlive_the_repair() -> None:
@@ -58,7 +58,7 @@ def test_zeros_of_earlier_steps_outlive_the_repair() -> None:
     small = shrink(channels, kept)
     masks = Masks(prunable_kernels(small))
 
-    solve_readers(channels, kept, small, masks, normal(6), lambda share: None)
+    reconstruct_consumers(channels, kept, small, masks, normal(6), lambda share: None)
 
     there = np.array(small.get_layer("two").kernel) != 0
     assert np.array_equal(there, np.delete(kernel, 3, axis=0) != 0)
@@ -72,9 +72,11 @@ def test_layers_that_cannot_be_solved_are_named_with_the_reason() -> None:
     kept = without(channels, "one", 3)
     small = shrink(channels, kept)
 
-    notes = solve_readers(channels, kept, small, Masks(prunable_kernels(small)), normal(5, 4), lambda share: None)
+    notes = reconstruct_consumers(
+        channels, kept, small, Masks(prunable_kernels(small)), normal(5, 4), lambda share: None
+    )
 
-    assert "Only narrowed, not solved again: memory, because LSTM is no matrix product." in notes
+    assert "Pruned but not reconstructed: memory (LSTM is no matrix product)." in notes
 
 
 @pytest.mark.parametrize("name", ["dense", "conv_norm", "depthwise", "grouped", "flatten", "joined", "nested"])
@@ -86,9 +88,9 @@ def test_the_mean_of_a_constant_channel_moves_into_biases_and_nothing_changes(na
     channels = channels_of(whole)
     kept = without(channels, first_of(name), 3)
 
-    found = mean_shifts(channels, kept, normal(*whole.inputs[0].shape[1:]))
+    found = bias_corrections(channels, kept, normal(*whole.inputs[0].shape[1:]))
     small, plain = shrink(channels, kept), shrink(channels, kept)
-    fold(found, channels, kept, small)
+    add_bias_corrections(found, channels, kept, small)
 
     assert gap(plain, whole) > 0.05
     assert gap(small, whole) < 1e-5
@@ -106,10 +108,10 @@ def test_without_a_bias_the_mean_moves_into_the_normalisation_behind() -> None:
     kept = without(channels, "one", 3)
 
     small = shrink(channels, kept)
-    notes = fold(mean_shifts(channels, kept, normal(6, 6, 3)), channels, kept, small)
+    notes = add_bias_corrections(bias_corrections(channels, kept, normal(6, 6, 3)), channels, kept, small)
 
     assert gap(small, whole) < 1e-5
-    assert notes == ["The mean of what went was added to the biases of two."]
+    assert notes == ["The mean output of the removed channels was added to the biases of two."]
 
 
 def test_units_that_go_together_with_what_they_read_leave_the_biases_of_the_others_in_order() -> None:
@@ -122,7 +124,7 @@ def test_units_that_go_together_with_what_they_read_leave_the_biases_of_the_othe
     kept = without(channels, "one", 3) & without(channels, "two", 0)
 
     small = shrink(channels, kept)
-    fold(mean_shifts(channels, kept, normal(6)), channels, kept, small)
+    add_bias_corrections(bias_corrections(channels, kept, normal(6)), channels, kept, small)
 
     assert gap(small, whole) < 1e-5
 
@@ -134,6 +136,9 @@ def test_a_layer_without_a_place_for_it_is_named() -> None:
     channels = channels_of(model)
     kept = without(channels, "one", 3)
 
-    notes = fold(mean_shifts(channels, kept, normal(6)), channels, kept, shrink(channels, kept))
+    notes = add_bias_corrections(bias_corrections(channels, kept, normal(6)), channels, kept, shrink(channels, kept))
 
-    assert notes == ["The mean of what went was added to the biases of no layer.", "No place for it: bare."]
+    assert notes == [
+        "The mean output of the removed channels was added to the biases of no layer.",
+        "No bias to add the mean output to: bare.",
+    ]

@@ -184,5 +184,5 @@ def test_nothing_is_emptied() -> None:
     kept = channels.all_kept()
     kept[channels.groups[0].channels] = False
 
-    with pytest.raises(ValueError, match="nothing would be left of emptied"):
+    with pytest.raises(ValueError, match="no channel would be left in emptied"):
         shrink(channels, kept)

@@ -145,7 +145,7 @@ def test_models_in_models_are_opened() -> None:
     channels, _, small = assert_exact(two(lambda x, y: inner(L.Concatenate()([x, y]))))
 
     group = group_of(channels, "inner/innermost/dense")
-    assert group.readers == ("out",)
+    assert group.consumers == ("out",)
     assert small.get_layer("inner").get_layer("innermost").get_layer("dense").units == 3
 
 
@@ -204,7 +204,7 @@ def test_a_model_of_code_inside_a_graph_holds_what_it_reads() -> None:
     channels, _, _ = assert_exact(two(lambda x, y: L.Concatenate()([Code(name="code")(x), y])))
 
     held, free = group_of(channels, "a"), group_of(channels, "b")
-    assert held.frozen == ("code (Code) is nothing that channels are known to pass",)
+    assert held.frozen == ("code (Code) has no rule for channels",)
     assert not free.frozen
 
 
@@ -217,7 +217,7 @@ def test_an_embedding_that_is_used_as_a_kernel_too_is_held() -> None:
 
     group = group_of(channels_of(keras.Model(tokens, made)), "words")
 
-    assert group.frozen == ("matmul (Matmul) is nothing that channels are known to pass",)
+    assert group.frozen == ("matmul (Matmul) has no rule for channels",)
 
 
 @pytest.mark.parametrize("shape", [(8,), (4, 8), (4, 4, 8)])

@@ -13,7 +13,7 @@ from engine.data.split import Dataset, Split
 from engine.models.prunable import prunable_kernels
 from engine.objectives.objective import resolve
 from engine.pruning.masking import Masks
-from engine.pruning.schedule import Cut
+from engine.pruning.schedule import MaskUpdate
 from engine.training.config import EpochSelection, TrainingConfig
 from engine.training.context import TrainingContext
 from engine.training.progress import Advance
@@ -172,7 +172,9 @@ def test_without_it_the_last_weights_come_out() -> None:
 
 def test_of_a_training_that_cuts_no_epoch_before_the_last_cut_comes_out() -> None:
     """The first epoch is the best here, and half of what was asked for is not cut in it."""
-    model, masks, points, _, _ = trained(TrainingConfig(4, 0.05, best_epoch=True), cuts=[Cut(5, 0.3), Cut(15, 0.6)])
+    model, masks, points, _, _ = trained(
+        TrainingConfig(4, 0.05, best_epoch=True), cuts=[MaskUpdate(5, 0.3), MaskUpdate(15, 0.6)]
+    )
 
     assert [point.kept for point in points].index(True) == 1
     assert held_out_accuracy(model) == pytest.approx(points[1].val_metric)

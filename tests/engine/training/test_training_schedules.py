@@ -10,8 +10,8 @@ from engine.data.feed import Feed
 from engine.data.split import Dataset, Split
 from engine.models.prunable import prunable_kernels
 from engine.objectives.objective import resolve
-from engine.pruning.cutting import Cutting, scorer
 from engine.pruning.masking import Masks
+from engine.pruning.pruner import Pruner, scorer
 from engine.pruning.schedule import plan
 from engine.training.config import TrainingConfig
 from engine.training.context import TrainingContext, num_steps
@@ -46,7 +46,7 @@ def data(num_samples: int) -> Dataset:
     return Dataset(split, split.take(np.arange(min(8, num_samples))), split, "classes", held_out=True)
 
 
-def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[float], Cutting]:
+def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[float], Pruner]:
     """Masks after the training, the sparsity after each of its cuts, and what made them."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((6,)), *(keras.layers.Dense(16, "relu") for _ in range(2))])
@@ -54,10 +54,10 @@ def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[f
     dataset = data(num_steps_ // 2 * BATCH)
     objective = resolve(model, "classes", Objective())
     masks = Masks(prunable_kernels(model))
-    cutting, seen = Cutting(masks, step, scorer(step, None, seed=0)), list[float]()  # type: ignore[arg-type]
+    pruner, seen = Pruner(masks, step, scorer(step, None, seed=0)), list[float]()  # type: ignore[arg-type]
 
     def cut(sparsity: float) -> None:
-        cutting.to(sparsity)
+        pruner.to(sparsity)
         seen.append(masks.sparsity())
 
     total = num_steps(dataset, batch_size=BATCH, epochs=step.schedule.epochs)  # type: ignore[union-attr]
@@ -72,11 +72,11 @@ def trained(step: Prune, num_steps_: int, optimizer: Any) -> tuple[Masks, list[f
         training=Training(batch_size=BATCH),
         optimizer=optimizer,
         seed=0,
-        cuts=plan(step.schedule, cutting.final, num_steps=total),
+        cuts=plan(step.schedule, pruner.final, num_steps=total),
         cut=cut,
     )
     train(context)
-    return masks, seen, cutting
+    return masks, seen, pruner
 
 
 @pytest.mark.parametrize("steps", [10, 64, pytest.param(150, marks=SLOW), pytest.param(1000, marks=SLOW)])
@@ -111,9 +111,9 @@ def test_any_optimiser_delivers_what_was_asked(optimizer: str) -> None:
 def test_every_structure_reaches_its_pattern_while_training(choices: dict[str, Any]) -> None:
     step = Prune(schedule=Polynomial(epochs=2), **choices)
 
-    masks, seen, cutting = trained(step, 64, OPTIMIZERS["adam"]())
+    masks, seen, pruner = trained(step, 64, OPTIMIZERS["adam"]())
 
-    assert masks.sparsity() == pytest.approx(cutting.final, abs=0.01)
+    assert masks.sparsity() == pytest.approx(pruner.final, abs=0.01)
     assert len(seen) >= 20, "little by little, not frozen by the first cut"
     matrix = masks.layout(masks.names[1]).matrix(masks.weights(masks.names[1])) != 0
     match choices.get("structure"):

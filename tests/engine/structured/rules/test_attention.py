@@ -69,7 +69,7 @@ def test_heads_whose_scores_are_given_out_stay() -> None:
     channels = channels_of(keras.Model(queries, [L.Dense(2)(made), L.Flatten()(scores)]))
 
     heads = next(group for group in channels.groups if group.unit == "heads")
-    assert heads.frozen == ("held gives out the scores of its heads",)
+    assert heads.frozen == ("held returns the scores of its heads",)
 
 
 def test_heads_that_have_a_mask_each_stay() -> None:

@@ -81,9 +81,9 @@ def test_channels_pass(make: Any) -> None:
         (lambda x: L.Rescaling([1.0] * 8, name="here")(x), "here holds a number for each of its channels"),
         (lambda x: L.Normalization(mean=[0.0] * 8, variance=[1.0] * 8, name="here")(x), "here holds a number"),
         (lambda x: L.Dropout(0.5, noise_shape=(None, 1, 1, 8), name="here")(x), "here has noise of fixed shape"),
-        (lambda x: L.Lambda(lambda y: y, name="here")(x), "here (Lambda) is nothing that channels"),
-        (lambda x: L.Softmax(axis=1, name="here")(x, mask=x > 0), "here takes it beside its input"),
-        (lambda x: L.Add(name="add")([x, keras.ops.cumsum(x, axis=-1)]), "cumsum (Cumsum) is nothing"),
+        (lambda x: L.Lambda(lambda y: y, name="here")(x), "here (Lambda) has no rule for channels"),
+        (lambda x: L.Softmax(axis=1, name="here")(x, mask=x > 0), "here takes it as an additional input"),
+        (lambda x: L.Add(name="add")([x, keras.ops.cumsum(x, axis=-1)]), "cumsum (Cumsum) has no rule"),
     ],
 )
 def test_channels_are_held_by_what_looks_at_them_together_or_by_number(make: Any, reason: str) -> None:
@@ -124,4 +124,4 @@ def test_a_layer_of_a_user_is_nothing_that_we_know_even_if_it_is_called_as_one_o
 
     group = group_of(channels_of(behind(Dense(4, name="here"))), "before")
 
-    assert group.frozen == ("here (Dense) is nothing that channels are known to pass",)
+    assert group.frozen == ("here (Dense) has no rule for channels",)

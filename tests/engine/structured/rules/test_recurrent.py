@@ -38,7 +38,7 @@ def test_a_unit_goes_with_its_gates_and_its_state(layer: Any) -> None:
 
     group = group_of(channels, "cut")
     assert (group.unit, len(group.channels), group.frozen) == ("units", 6, ())
-    assert "cut" in group.readers, "a recurrent layer reads its own units"
+    assert "cut" in group.consumers, "a recurrent layer reads its own units"
     assert small.get_layer("before").units == 2
 
 
@@ -109,4 +109,4 @@ def test_a_wrapper_around_something_unknown_holds_what_goes_in() -> None:
 
     group = group_of(channels_of(model), "held")
 
-    assert group.frozen == ("wrap wraps UnitNormalization, which channels are not known to pass",)
+    assert group.frozen == ("wrap wraps UnitNormalization, which has no rule for channels",)

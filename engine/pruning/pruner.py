@@ -1,7 +1,7 @@
-"""One prune step at work: scores, shares, masks, and what a weight was worth when it was cut.
+"""The pruner of one prune step: scores, sparsities of layers, masks, and the values of pruned weights.
 
-``Cutting`` puts the four axes together: a criterion scores, a distribution shares out, a structure keeps, and the
-schedule, which is the caller's, says how much.
+``Pruner`` combines the four axes of a step: a criterion scores weights, a distribution divides the sparsity among
+layers, a structure selects the kept weights, and the caller's schedule sets the sparsity.
 """
 
 import zlib
@@ -12,11 +12,11 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.checkpoint.sections import Section, as_array, from_array
-from engine.pruning.criterion import NEEDS, OF_UNITS, OF_WEIGHTS, SHARES, Seen
+from engine.pruning.criterion import NEEDS, OF_UNITS, OF_WEIGHTS, SHARES, CriterionInputs
 from engine.pruning.distribution import DISTRIBUTIONS, Layers, Ranked, uniform
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Observer, mean_scores
-from engine.pruning.structure import grouping_of, keep_of
+from engine.pruning.structure import grouping_of, mask_function
 from secateur.specs.pruning import Prune
 
 Weights = Mapping[str, Array]
@@ -25,19 +25,19 @@ Weights = Mapping[str, Array]
 Score = Callable[[Weights], dict[str, Array]]
 """From weights to scores of weights, shape (inputs, units), or of units, shape (1, units)."""
 
-ShareOut = Callable[[Layers, float], dict[str, float]]
+Distribute = Callable[[Layers, float], dict[str, float]]
 
 
-class Cutting:
-    """Cuts the kernels of a prune step, as often as its schedule says, each time to a higher sparsity."""
+class Pruner:
+    """Prunes the kernels of a step at each update of its schedule, each time to a higher sparsity."""
 
     def __init__(self, masks: Masks, step: Prune, score: Score) -> None:
-        """Take stock: what is cut by now stays cut, whatever this step does."""
+        """Record the current masks: weights that are already pruned stay pruned throughout this step."""
         self._masks, self._step, self._score = masks, step, score
-        self.share_out: ShareOut = DISTRIBUTIONS.get(step.distribution, uniform)
-        self.keep, self._grouping = keep_of(step), grouping_of(step)
+        self.distribute: Distribute = DISTRIBUTIONS.get(step.distribution, uniform)
+        self.keep, self._grouping = mask_function(step), grouping_of(step)
         self.among = tuple(name for name in masks.names if name not in {*step.skip_layers, *step.layers})
-        """Kernels that the distribution shares the sparsity out among."""
+        """Kernels among which the distribution divides the sparsity."""
         self._fixed = {name: sparsity for name, sparsity in step.layers.items() if sparsity > 0}
         if step.criterion in SHARES:
             self._fixed = self._shares() | self._fixed
@@ -47,7 +47,7 @@ class Cutting:
         self._memory = {name: masks.weights(name) for name in self.names} if recoverable else None
         self._biases: dict[str, Array | None] = {}
         self.targets: dict[str, float] = {}
-        """The sparsity that each kernel was last cut to."""
+        """The sparsity of each kernel after the last update."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,14 +56,14 @@ class Cutting:
 
     @property
     def final(self) -> float:
-        """The sparsity that the step ends with, over all kernels but those that have one of their own."""
+        """The final sparsity of the step, over all kernels without a sparsity of their own."""
         if self._step.final_sparsity is not None:
             return self._step.final_sparsity
         sizes = {name: self._masks.mask(name).size for name in self.names}
         return sum(self._fixed[name] * size for name, size in sizes.items()) / sum(sizes.values())
 
     def to(self, sparsity: float) -> None:
-        """Cut to a sparsity now; kernels with one of their own are cut to the same share of it."""
+        """Prune to a sparsity now; kernels with a sparsity of their own are pruned to the same share of it."""
         weights = self._candidates()
         scores = self._score(weights)
         self.targets = self._plan(scores, sparsity)
@@ -74,48 +74,48 @@ class Cutting:
                 self._memory[name] = layout.kernel(weights[name])
             self._masks.replace(name, layout.kernel(weights[name]), layout.kernel(mask))
             if self._step.structure == "unit":
-                self._biases[name] = self._masks.silence(name, self._biases.get(name))
+                self._biases[name] = self._masks.zero_biases(name, self._biases.get(name))
 
     def state_dict(self) -> Section:
-        """What its cuts so far have changed, beside the masks."""
+        """Return the state that updates have changed, except the masks."""
         arrays = {f"memory/{name}": weights for name, weights in (self._memory or {}).items()}
         biases = {f"bias/{name}": bias for name, bias in self._biases.items() if bias is not None}
         return {"targets": as_array(self.targets), **arrays, **biases}
 
     def load_state_dict(self, section: Section) -> None:
-        """Continue as the saved one would. Both must have started from the same masks."""
+        """Continue like the saved pruner. Both must have started from the same masks."""
         self.targets = from_array(section["targets"])
         if self._memory is not None:
             self._memory = {name: section[f"memory/{name}"] for name in self._memory}
         self._biases = {name: section[f"bias/{name}"] for name in self.names if f"bias/{name}" in section}
 
     def plan(self) -> dict[str, float]:
-        """The sparsity that each kernel will have in the end, as things stand."""
+        """Return the final sparsity of each kernel, by the current scores."""
         return self._plan(self._score(self._candidates()), self.final)
 
     def alone(self) -> Callable[[str, float], Array]:
-        """Cuts single kernels, one at a time, without changing anything: what a kernel would be at a sparsity.
+        """Return a function that computes a pruned kernel, by name and sparsity, without changing the model.
 
-        Criteria that look at data do so once, now, however many cuts are asked for.
+        Criteria that need data are computed once, now, for all calls of the function.
         """
-        score = self.score_alone()
+        score = self.score_layer()
 
-        def cut(name: str, sparsity: float) -> Array:
+        def pruned(name: str, sparsity: float) -> Array:
             layout, weights = self._masks.layout(name), self._masks.weights(name)
             scores = score(name, layout.matrix(weights))
             return weights * layout.kernel(self.keep(scores, sparsity, layout.matrix(self._masks.mask(name))))
 
-        return cut
+        return pruned
 
-    def score_alone(self) -> Callable[[str, Array], Array]:
-        """Scores for a repair that changes weights as it goes; those that need data stay what they are now."""
+    def score_layer(self) -> Callable[[str, Array], Array]:
+        """Return a function that scores a kernel in reconstruction; scores that need data are computed once, now."""
         if self._step.criterion not in NEEDS:
             return lambda name, weights: _of_weights(self._score({name: weights})[name], weights)
         now = self._score(self._candidates())
         return lambda name, weights: _of_weights(now[name], weights)
 
     def _candidates(self) -> dict[str, Array]:
-        """The weights to choose from: those there, and in a recoverable step those that this step has cut."""
+        """Return the weights to choose from: unpruned ones, and those that a recoverable step has pruned itself."""
         found = {}
         for name in self.names:
             weights = self._masks.weights(name)
@@ -136,7 +136,7 @@ class Cutting:
             pooled = pooled * (self._grouping.pool(within) > 0)
             layers[name] = Ranked(pooled, within.size // pooled.size, layout.shape)
         share = sparsity / self.final if self.final else 0.0
-        shared = self.share_out(layers, sparsity) if layers else {}
+        shared = self.distribute(layers, sparsity) if layers else {}
         return shared | {name: final * share for name, final in self._fixed.items()}
 
     def _shares(self) -> dict[str, float]:
@@ -147,7 +147,7 @@ class Cutting:
 
 
 def groups_of(step: Prune, shape: tuple[int, int]) -> int:
-    """How many groups a kernel of that matrix shape has: the zeros asked for are met to half of one.
+    """Return the number of groups in a kernel of a matrix shape: the sparsity is accurate to half a group.
 
     >>> groups_of(Prune(structure="unit", sparsity=0.5), (100, 8))
     8
@@ -156,7 +156,7 @@ def groups_of(step: Prune, shape: tuple[int, int]) -> int:
 
 
 def scorer(step: Prune, observer: Observer, *, seed: int) -> Score:
-    """The step's criterion as a function of the weights, given what it looks at beside them."""
+    """Return the step's criterion as a function of the weights; the observer supplies its other inputs."""
     units = step.structure == "unit" and step.criterion in OF_UNITS
     criterion = (OF_UNITS if units else OF_WEIGHTS)[step.criterion]
     need = NEEDS.get(step.criterion)
@@ -165,7 +165,7 @@ def scorer(step: Prune, observer: Observer, *, seed: int) -> Score:
         found = {}
         for name, matrix in weights.items():
             beside: dict[str, Any] = {what: by_name[name] for what, by_name in observed.items()}
-            scores = criterion(Seen(matrix, seed=seed + zlib.crc32(name.encode()), **beside))
+            scores = criterion(CriterionInputs(matrix, seed=seed + zlib.crc32(name.encode()), **beside))
             found[name] = scores[None] if units else scores
         return found
 
@@ -182,5 +182,5 @@ def scorer(step: Prune, observer: Observer, *, seed: int) -> Score:
 
 
 def _of_weights(scores: Array, weights: Array) -> Array:
-    """Scores of units dealt out evenly to their weights, so that they add up to what they were."""
+    """Divide scores of units evenly among their weights, so that the sums are unchanged."""
     return scores if scores.shape == weights.shape else np.broadcast_to(scores / len(weights), weights.shape)

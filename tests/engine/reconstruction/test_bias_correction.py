@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from engine.models.graph import Walk, graph_of
+from engine.reconstruction.bias_correction import add_to_units, corrections
 from engine.reconstruction.equations import Samples
-from engine.reconstruction.fold import add_to_units, shifts
 from engine.reconstruction.targets import Target, norm_behind
 
 layers = keras.layers
@@ -22,7 +22,7 @@ def target(model: Any, name: str) -> Target:
 def given(model: Any, x: np.ndarray, stays: list[bool], name: str = "reads") -> np.ndarray:
     samples = Samples(lambda: [x], len(x), seed=0)
     wanted = {name: (target(model, name), np.array([stays]))}
-    return shifts(Walk(model, samples.batches, samples.count), wanted, samples)[name]
+    return corrections(Walk(model, samples.batches, samples.count), wanted, samples)[name]
 
 
 def test_a_unit_misses_the_mean_of_each_input_times_its_weight() -> None:

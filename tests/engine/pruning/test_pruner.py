@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.models.prunable import prunable_kernels
-from engine.pruning.cutting import Cutting, groups_of, scorer
 from engine.pruning.masking import Masks
 from engine.pruning.observe import Observer
+from engine.pruning.pruner import Pruner, groups_of, scorer
 from secateur.specs.pruning import OneShot, Polynomial, Prune
 from tests.engine.conftest import cut, make_model
 
@@ -42,10 +42,10 @@ def observer(model: Any, masks: Masks) -> Observer:
     return Observer(model, masks.kernels, loss, lambda: [(X[:32], Y[:32]), (X[32:], Y[32:])])
 
 
-def cutting(model: Any, **choices: Any) -> tuple[Cutting, Masks]:
+def cutting(model: Any, **choices: Any) -> tuple[Pruner, Masks]:
     step = Prune(**{"schedule": OneShot(), **choices})
     masks = Masks(prunable_kernels(model))
-    return Cutting(masks, step, scorer(step, observer(model, masks), seed=0)), masks
+    return Pruner(masks, step, scorer(step, observer(model, masks), seed=0)), masks
 
 
 @pytest.mark.parametrize("criterion", ["magnitude", "taylor", "snip", "wanda", "random"])
@@ -176,7 +176,7 @@ def test_a_recoverable_cut_gives_a_weight_back_with_the_value_it_had() -> None:
     masks = Masks(prunable_kernels(model))
     kernel = np.linspace(1.0, 2.0, masks.weights("hidden").size, dtype="f4").reshape(masks.weights("hidden").shape)
     masks.set("hidden", kernel)
-    at_work = Cutting(masks, step, scorer(step, observer(model, masks), seed=0))
+    at_work = Pruner(masks, step, scorer(step, observer(model, masks), seed=0))
     at_work.to(0.25)
     gone = masks.mask("hidden") == 0
 
@@ -196,7 +196,7 @@ def test_what_an_earlier_step_has_cut_does_not_come_back_in_a_recoverable_one() 
     earlier = {name: masks.mask(name) for name in masks.names}
     step = Prune(sparsity=0.6, criterion="random", schedule=Polynomial(recoverable=True))
 
-    at_work = Cutting(masks, step, scorer(step, observer(model, masks), seed=0))
+    at_work = Pruner(masks, step, scorer(step, observer(model, masks), seed=0))
     at_work.to(0.55)
     at_work.to(0.6)
 
@@ -225,7 +225,7 @@ def test_data_are_looked_at_once_however_many_cuts_of_single_layers_are_asked_fo
 
     step = Prune(criterion="wanda", sparsity=0.5, schedule=OneShot())
     watching = Observer(model, masks.kernels, keras.losses.SparseCategoricalCrossentropy(), batches)
-    alone = Cutting(masks, step, scorer(step, watching, seed=0)).alone()
+    alone = Pruner(masks, step, scorer(step, watching, seed=0)).alone()
     before = len(looks)
 
     cuts = [alone(name, sparsity) for name in ("conv", "hidden") for sparsity in (0.5, 0.9)]
@@ -276,7 +276,7 @@ def test_a_unit_that_comes_back_has_its_bias_again() -> None:
     hidden = model.get_layer("hidden")
     hidden.kernel.assign(np.ones((128, 32)) * np.linspace(1, 2, 32))
     hidden.bias.assign(np.arange(1.0, 33.0))
-    at_work = Cutting(masks, step, scorer(step, observer(model, masks), seed=0))
+    at_work = Pruner(masks, step, scorer(step, observer(model, masks), seed=0))
     at_work.to(0.5)
     assert np.asarray(hidden.bias).tolist() == [0.0] * 16 + [*range(17, 33)]
 
