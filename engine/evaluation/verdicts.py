@@ -6,7 +6,7 @@ from typing import Final
 from secateur.reports.report import GroupCut, Interval, Variant
 from secateur.reports.summaries import TestedOn
 from secateur.specs.metrics import in_words
-from secateur.text import words
+from secateur.text import speed, words
 
 FASTER = 1.15
 """Ratio of latencies from which it is worth calling one file faster than another."""
@@ -124,13 +124,13 @@ def _speed(baseline: Variant, result: Variant, speedup: Interval, target: float 
         target: the sparsity that was asked for; None when no weights were pruned.
         cut: whether channels were removed.
     """
-    if words.cannot_tell(speedup):
-        yield f"Speed: cannot tell on this host, whose timings vary too much: {words.times_interval(speedup)}."
+    if speed.cannot_tell(speedup):
+        yield f"Speed: cannot tell on this host, whose timings vary too much: {speed.times_interval(speedup)}."
     else:
         changed = not 1 / FASTER < speedup.value < FASTER
-        said = words.speed(speedup) if changed else "about the same"
-        speed = f"Speed: {said} on this CPU, one sample at a time on one thread."
-        yield " ".join([speed, *(_earned(baseline, result) if cut else ())])
+        said = speed.speed(speedup) if changed else "about the same"
+        sentence = f"Speed: {said} on this CPU, one sample at a time on one thread."
+        yield " ".join([sentence, *(_earned(baseline, result) if cut else ())])
     if target:
         rest = "fewer channels or the number format" if cut else "the number format"
         yield (

@@ -1,8 +1,8 @@
 """Brings loaded models into the form that all jobs work on.
 
 Jobs feed batches of any size, change kernels in place and convert to LiteRT. A model of a fixed batch size is rebuilt
-with a free one, and a model with LoRA adapters without them. A model that Keras has quantised, or that keeps state
-from one batch to the next, is refused: neither computes what its float weights alone say.
+with a free one, and a model with LoRA adapters without them. A model that Keras has quantised is refused: it does not
+compute what its float weights alone say.
 """
 
 from typing import Any
@@ -26,11 +26,9 @@ def standard_form(model: Any) -> tuple[Any, tuple[str, ...]]:
         The model, and a sentence for each thing that was changed.
 
     Raises:
-        ModelUnreadable: Keras has quantised the model, a layer keeps state between batches, or the model computes
-            something else without its fixed batch size.
+        ModelUnreadable: Keras has quantised the model, or it computes something else without its fixed batch size.
     """
     _refuse_quantised(model)
-    _refuse_stateful(model)
     adapted = [layer for layer in _layers(model) if getattr(layer, "lora_enabled", False)]
     sizes = sorted({tensor.shape[0] for tensor in model.inputs if tensor.shape[0] is not None})
     if not adapted and not sizes:
@@ -58,17 +56,6 @@ def _refuse_quantised(model: Any) -> None:
             "Pruning, training and LiteRT's own quantisation need the float weights.",
             errors=[FieldError(field=name[:256], messages=(f"is stored as {mode}",))],
             suggestions=["Upload the float model, saved before model.quantize(...) was called."],
-        )
-
-
-def _refuse_stateful(model: Any) -> None:
-    found = [layer.name for layer in _layers(model) if getattr(layer, "stateful", False)]
-    if found:
-        raise ModelUnreadable(
-            f"Layer {found[0]!r} is stateful: what it computes depends on the batches before, so that neither scores "
-            "nor an exported file would be the same twice.",
-            errors=[FieldError(field=found[0][:256], messages=("stateful=True",))],
-            suggestions=["Rebuild the model with stateful=False, copy the weights, and save it again."],
         )
 
 

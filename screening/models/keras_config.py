@@ -56,6 +56,8 @@ def check(config: Any, *, num_weight_bytes: int, old: bool = False) -> None:
     for place in _walk(config, old):
         if isinstance(place.value, str):
             _check_text(place)
+        elif place.key == "stateful" and place.value is True:
+            raise _stateful(place)
         elif place.key in WIDTH_FIELDS:
             _check_width(place, num_weight_bytes)
         elif isinstance(place.value, dict) and "class_name" in place.value:
@@ -179,6 +181,15 @@ def _check_width(place: _Place, num_weight_bytes: int) -> None:
             f"{_shown(place.layer)} declares {place.key}={str(place.value)[:20]}, "
             f"but the file of weights has only {num_weight_bytes} bytes."
         )
+
+
+def _stateful(place: _Place) -> ModelUnreadable:
+    return ModelUnreadable(
+        f"{_shown(place.layer)} is stateful: what it computes depends on the batches before, so that neither scores "
+        "nor an exported file would be the same twice.",
+        errors=[FieldError(field=place.layer[:256], messages=("stateful=True",))],
+        suggestions=["Rebuild the model with stateful=False, copy the weights, and save it again."],
+    )
 
 
 def _refused(layer: str, what: str, why: str) -> ModelClassRefused:

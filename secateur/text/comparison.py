@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from secateur.reports.report import Interval, Report
 from secateur.specs.spec import Scheme
-from secateur.text import words
+from secateur.text import speed, words
 
 Tone = Literal["better", "worse", "same"]
 
@@ -136,10 +136,10 @@ def _latencies(report: Report) -> tuple[Line, ...]:
         speedup = Interval(value=ratio, low=ratio, high=ratio)
         change = words.times(before.p50_ms, after.p50_ms, "faster", "slower")
     else:
-        change = words.speed(speedup)
+        change = speed.speed(speedup)
     level = speedup.low <= 1 <= speedup.high or abs(speedup.value - 1) < words.ABOUT_EQUAL
     tone: Tone = "same" if level else "better" if speedup.value > 1 else "worse"
-    quiet = all(each.p95_ms < QUIET * each.p50_ms for each in (before, after)) and not words.cannot_tell(speedup)
+    quiet = all(each.p95_ms < QUIET * each.p50_ms for each in (before, after)) and not speed.cannot_tell(speedup)
     tail = words.times(before.p95_ms, after.p95_ms, "faster", "slower") if quiet else "not compared: noisy host"
     return (
         Line(

@@ -13,10 +13,6 @@ ABOUT_EQUAL: Final = 0.02
 """Ratios this near to one are told as no change: gzip and latency waver by as much."""
 
 
-WIDE: Final = 1.5
-"""Upper over lower end of an interval of a ratio from which nothing can be said."""
-
-
 def one_line(text: str, *, most: int) -> str:
     """A stranger's text where there is room for a few words: no line ends, nothing that is not seen, not too long.
 
@@ -55,7 +51,7 @@ def size(num_bytes: int) -> str:
         if value < 999.5 or unit == "TB":
             break
         value /= 1000
-    return f"{num_bytes}{NBSP}B" if unit == "B" else f"{_three_digits(value)}{NBSP}{unit}"
+    return f"{num_bytes}{NBSP}B" if unit == "B" else f"{three_digits(value)}{NBSP}{unit}"
 
 
 def amount(number: int) -> str:
@@ -66,7 +62,7 @@ def amount(number: int) -> str:
     """
     for name, unit, least in (("G", 1e9, 999.5e6), ("M", 1e6, 99.95e3)):
         if number >= least:
-            return f"{_three_digits(number / unit)}{NBSP}{name}"
+            return f"{three_digits(number / unit)}{NBSP}{name}"
     return count(number)
 
 
@@ -117,7 +113,7 @@ def milliseconds(ms: float) -> str:
     >>> milliseconds(0.01234).replace(NBSP, " "), milliseconds(12.34).replace(NBSP, " ")
     ('0.0123 ms', '12.3 ms')
     """
-    return f"{_three_digits(ms)}{NBSP}ms"
+    return f"{three_digits(ms)}{NBSP}ms"
 
 
 def is_share(metric: str) -> bool:
@@ -238,36 +234,7 @@ def times(before: float, after: float, less: str = "smaller", more: str = "large
     ratio = before / after
     if abs(ratio - 1) < ABOUT_EQUAL:
         return "about the same" if before != after else "unchanged"
-    return f"{_three_digits(ratio)}{TIMES} {less}" if ratio > 1 else f"{_three_digits(1 / ratio)}{TIMES} {more}"
-
-
-def speed(ratio: Interval) -> str:
-    """How many times faster something became, with the 95 % interval.
-
-    >>> values = ((2, 1.9, 2.1), (1, 0.97, 1.02), (1, 0.5, 3))
-    >>> fast, level, wide = (Interval(value=value, low=low, high=high) for value, low, high in values)
-    >>> speed(fast).replace(TIMES, "x"), speed(level).replace(TIMES, "x"), speed(wide).replace(TIMES, "x")
-    ('2.00x faster (1.90 to 2.10)', 'about the same (0.970x to 1.02x)', 'cannot tell on this host (0.500x to 3.00x)')
-    """
-    if cannot_tell(ratio):
-        return f"cannot tell on this host ({times_interval(ratio)})"
-    if ratio.low <= 1 <= ratio.high:
-        return f"about the same ({times_interval(ratio)})"
-    if ratio.value > 1:
-        value, low, high, word = ratio.value, ratio.low, ratio.high, "faster"
-    else:
-        value, low, high, word = 1 / ratio.value, 1 / ratio.high, 1 / ratio.low, "slower"
-    return f"{_three_digits(value)}{TIMES} {word} ({_three_digits(low)} to {_three_digits(high)})"
-
-
-def times_interval(ratio: Interval) -> str:
-    """The ends of the interval of a ratio."""
-    return f"{_three_digits(ratio.low)}{TIMES} to {_three_digits(ratio.high)}{TIMES}"
-
-
-def cannot_tell(ratio: Interval) -> bool:
-    """Whether the interval of a ratio holds 1 and is too wide to call both sides the same."""
-    return ratio.low <= 1 <= ratio.high and ratio.high > WIDE * ratio.low
+    return f"{three_digits(ratio)}{TIMES} {less}" if ratio > 1 else f"{three_digits(1 / ratio)}{TIMES} {more}"
 
 
 def whole(spared: str | None) -> str:
@@ -285,7 +252,7 @@ def step(name: str) -> str:
     return " ".join(filter(None, ({"finetune": "Fine-tune"}.get(kind, kind.capitalize()), number.replace("_", " "))))
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three significant digits, never an exponent."""
     if value == 0:
         return "0"
