@@ -43,8 +43,10 @@ def _columns(y: Array) -> int:
 
 
 def encode_labels(y: Array, kind: LabelKind) -> Array:
-    """Labels in the one form that the engine uses for their kind."""
-    return y.reshape(len(y)).astype(np.int64) if kind == "classes" else y.reshape(len(y), -1).astype(np.float32)
+    """Labels in the one form that the engine uses for their kind; those of positions keep their shape."""
+    if kind == "classes":
+        return y.reshape(len(y)).astype(np.int64)
+    return (y if y.ndim > 2 else y.reshape(len(y), -1)).astype(np.float32)
 
 
 def as_declared(y: Array, reading: Reading, *, where: Callable[[int], str]) -> tuple[Array, tuple[str, ...]]:

@@ -16,7 +16,6 @@ from engine.data.feed import Feed, Feeding
 from engine.data.split import Dataset
 from engine.evaluation.class_order import class_order, order_mismatch, unseen_classes
 from engine.evaluation.scalings import Scaling, common
-from engine.objectives.agreement import skill
 from engine.objectives.objective import Objective
 from engine.parts import Inputs, Parts, arrays_of
 from secateur.errors import BaselineAtChance, FieldError
@@ -117,7 +116,7 @@ def _check_classes(
     """Refuse labels in another order than the model's classes, and name the classes that the model never finds."""
     if objective.task != "multiclass":
         return None
-    truths, decided = objective.truths(labels), objective.decided(outputs)
+    truths, decided = objective.truths(labels).ravel(), objective.decided(outputs).ravel()
     order = class_order(truths, decided, objective.num_units)
     if order is not None:
         mismatch = order_mismatch(order, truths, decided, names)
@@ -180,7 +179,7 @@ def _worth_trying(first: Array, train: Array, feed: Feed) -> list[Scaling]:
 def _way(scaling: Scaling | None, exchanged: bool, outputs: Array, y: Array, objective: Objective) -> _Way:
     truths, decided = objective.truths(y), objective.decided(outputs)
     truths = 1 - truths if exchanged else truths
-    return _Way(scaling, exchanged, objective.rightness(truths, decided), skill(truths, decided))
+    return _Way(scaling, exchanged, objective.rightness(truths, decided), objective.skill(truths, decided))
 
 
 def _better(ways: list[_Way], found: _Way) -> list[_Way]:

@@ -61,7 +61,8 @@ def recalls(
             before=float(old[there].mean()),
             after=float(new[there].mean()),
             lost_much=bool(
-                old[there].mean() - new[there].mean() >= whole + MUCH and sign_test(old[there], new[there]) < level
+                old[there].mean() - new[there].mean() >= whole + MUCH
+                and (bool(objective.shape) or sign_test(old[there], new[there]) < level)
             ),
         )
         for number, (there, old, new) in enumerate(zip(members, found, kept, strict=True))
@@ -74,7 +75,7 @@ def _members(objective: Objective, decided: Array) -> Array:
     if objective.task == "multi_label":
         return np.asarray(decided.T > 0)
     count = max(2, objective.num_units)
-    return np.asarray(decided[None, :] == np.arange(count)[:, None])
+    return np.asarray(decided.ravel()[None, :] == np.arange(count)[:, None])
 
 
 def _share(members: Array, found: Array) -> float:

@@ -40,6 +40,8 @@ def score(metric: Metric, truths: Array, decided: Array, outputs: Array) -> Inte
     """
     if metric in HITS:
         hits = HITS[metric](truths, decided, outputs)
+        if hits.ndim > 1:  # positions of a sample are not independent; samples are
+            return _mean(hits.mean(axis=1))
         return wilson(int(hits.sum()), len(hits))
     if metric in MEANS:
         return _mean(MEANS[metric](truths, decided, outputs))
@@ -77,12 +79,20 @@ MEANS: Final[Mapping[Metric, Callable[[Array, Array, Array], Array]]] = {
     "label_accuracy": lambda truths, decided, outputs: (truths == decided).mean(axis=1),
     "mean_squared_error": lambda truths, decided, outputs: _errors(truths, outputs, np.square),
     "mean_absolute_error": lambda truths, decided, outputs: _errors(truths, outputs, np.abs),
+    "psnr": lambda truths, decided, outputs: _psnr(truths, outputs),
 }
 """Metrics that are means over samples of something between a hit and a miss, or of an error."""
 
 
 def _errors(truths: Array, outputs: Array, size: Callable[[Array], Array]) -> Array:
     return np.asarray(size((truths - outputs).astype(np.float64)).mean(axis=1))
+
+
+def _psnr(truths: Array, outputs: Array) -> Array:
+    """Peak signal-to-noise ratio of each sample, in dB; the peak is 1 or 255 if the truths fit, else their range."""
+    low, high = float(truths.min()), float(truths.max())
+    peak = 1.0 if low >= 0 and high <= 1 else 255.0 if low >= 0 and high <= 255 else high - low
+    return np.asarray(10 * np.log10(peak**2 / np.maximum(_errors(truths, outputs, np.square), 1e-10 * peak**2)))
 
 
 def _mean(values: Array) -> Interval:
@@ -100,6 +110,19 @@ def _recalls(truths: Array, decided: Array, outputs: Array) -> Weighted:
         there = np.bincount(own, weights, len(classes))
         found = np.bincount(own, weights * hits, len(classes))
         return float((found[there > 0] / there[there > 0]).mean())
+
+    return statistic
+
+
+def _mean_iou(truths: Array, decided: Array, outputs: Array) -> Weighted:
+    """The mean over classes of intersection over union, positions of all samples together; classes that none has or
+    names do not count."""
+    classes = np.union1d(truths, decided)
+    ours, theirs = ((rows.reshape(len(rows), -1)[:, None] == classes[None, :, None]) for rows in (truths, decided))
+    both, either = (ours & theirs).sum(axis=2).astype(np.float64), (ours | theirs).sum(axis=2).astype(np.float64)
+
+    def statistic(weights: Array) -> float:
+        return float((weights @ both / np.maximum(weights @ either, 1e-12))[weights @ either > 0].mean())
 
     return statistic
 
@@ -170,6 +193,7 @@ WHOLE: Final[Mapping[Metric, Callable[[Array, Array, Array], Weighted]]] = {
     "f1": _f1,
     "auc": _auc,
     "r2": _r2,
+    "mean_iou": _mean_iou,
 }
 """Metrics that only all samples together have."""
 

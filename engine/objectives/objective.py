@@ -3,7 +3,8 @@
 Labels are encoded to fit the loss, so that integer classes work with a model that was trained on one-hot rows.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -11,7 +12,8 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.objectives import agreement, metrics
+from engine.objectives import agreement, metrics, positions
+from engine.objectives.compiled import LOSSES, compiled_for, compiled_loss, ends_in
 from engine.parts import Outputs, Parts, output_names
 from secateur.errors import ObjectiveUnknown
 from secateur.reports.report import Interval
@@ -21,18 +23,6 @@ from secateur.specs.metrics import METRICS, Metric, higher_is_better
 from secateur.validation.objective import CROSS_ENTROPY, check_objective, labels_of
 
 Task = Literal["multiclass", "binary", "multi_label", "regression"]
-
-LOSSES: Final[Mapping[spec.Loss, Callable[..., Any]]] = {
-    "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
-    "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-    "binary_crossentropy": keras.losses.BinaryCrossentropy,
-    "mean_squared_error": keras.losses.MeanSquaredError,
-    "mean_absolute_error": keras.losses.MeanAbsoluteError,
-}
-
-
-PASSING: Final = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Dropout, keras.layers.Identity)
-"""Layers that hand on what they are given."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +37,8 @@ class Objective:
     num_units: int
     source: str
     """Where the loss came from, in words for the report."""
+    shape: tuple[int, ...] = ()
+    """Of the output for one sample where it has positions, such as pixels or time steps, before its units."""
 
     @property
     def head(self) -> "Objective":
@@ -68,7 +60,9 @@ class Objective:
         return higher_is_better(self.metric)
 
     def encode(self, labels: Array) -> Array:
-        """Labels in the form that the loss takes: (n,) classes, or (n, units) rows."""
+        """Labels in the form that the loss takes: (n,) classes, or (n, units) rows; at positions, of their shape."""
+        if self.shape:
+            return self._encode_positions(labels)
         if labels.ndim == 1 and self.task == "binary":
             return labels.astype(np.float32)[:, None]
         if labels.ndim == 1 and self.loss_name != "sparse_categorical_crossentropy" and self.task == "multiclass":
@@ -81,6 +75,8 @@ class Objective:
         """What outputs amount to: classes, shape (n,); labels as zeros and ones, or values, shape (n, units)."""
         flat = outputs.reshape(len(outputs), -1)
         match self.task:
+            case "multiclass" if self.shape:
+                return np.asarray(outputs.reshape(len(outputs), -1, self.num_units).argmax(axis=2))
             case "multiclass":
                 return np.asarray(flat.argmax(axis=1))
             case "binary":
@@ -105,7 +101,7 @@ class Objective:
     def _scores(self, outputs: Array) -> Array:
         """Outputs that can be compared between samples, shape (n, units): logits of classes only order each alone."""
         flat = outputs.reshape(len(outputs), -1)
-        if self.task != "multiclass" or not self.from_logits:
+        if self.task != "multiclass" or not self.from_logits or self.shape:
             return flat
         powers = np.exp(flat - flat.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
@@ -121,6 +117,8 @@ class Objective:
     def truths(self, labels: Array) -> Array:
         """What labels say, in the form of ``decided``."""
         match self.task:
+            case "multiclass" if self.shape:
+                return self._classes_of_positions(labels)
             case "multiclass":
                 return labels.argmax(axis=1) if labels.ndim == 2 else labels
             case "binary":
@@ -129,6 +127,27 @@ class Objective:
                 return labels.reshape(len(labels), -1).astype(np.int64)
             case "regression":
                 return labels.reshape(len(labels), -1)
+
+    def skill(self, truths: Array, decided: Array) -> float:
+        """How much better than guessing decisions are, see ``agreement.skill``; of positions all together."""
+        if self.shape and decided.dtype.kind != "f":
+            return agreement.skill(truths.ravel(), decided.ravel())
+        return agreement.skill(truths, decided)
+
+    def _classes_of_positions(self, labels: Array) -> Array:
+        """Classes, shape (n, positions), from classes or from rows of zeros and ones."""
+        flat = labels.reshape(len(labels), -1)
+        if flat.shape[1] == math.prod(self.shape[:-1]):
+            return flat.astype(np.int64)
+        return np.asarray(flat.reshape(len(labels), -1, self.num_units).argmax(axis=2))
+
+    def _encode_positions(self, labels: Array) -> Array:
+        if self.task != "multiclass":
+            return labels.reshape(len(labels), *self.shape).astype(np.float32)
+        classes = self._classes_of_positions(labels).reshape(len(labels), *self.shape[:-1])
+        if self.loss_name == "sparse_categorical_crossentropy":
+            return classes
+        return np.eye(self.num_units, dtype=np.float32)[classes]
 
     @property
     def has_two_classes(self) -> bool:
@@ -170,29 +189,43 @@ def resolve(
     *,
     place: int = 0,
     field: str = "objective",
+    labels: Array | None = None,
 ) -> Objective:
     """The objective for one output of a model and labels of one kind.
 
     Args:
         place: of the output.
         field: where what is wanted stands in the spec.
+        labels: some labels as stored, shape (n, ...); needed for outputs with positions.
 
     Raises:
-        ObjectiveUnknown: the output is not one row of units a sample.
+        ObjectiveUnknown: the shape of the output is not known.
         LabelsMismatch: the loss or metric that was asked for does not go with the labels.
     """
-    shape = model.outputs[place].shape
-    if len(shape) != 2 or shape[-1] is None:
+    output, shape = output_names(model)[place], tuple(model.outputs[place].shape)
+    stored_name, stored = compiled_loss(model, place)
+    task: Task
+    inner: tuple[int, ...] = ()
+    if len(shape) > 2 and labels is not None:
+        inner = positions.output_shape(output, shape, labels.shape[1:])
+        binary = bool(np.isin(labels, (0, 1)).all())
+        asked = wanted.loss or stored_name
+        ending = ends_in(model, place)
+        dense = positions.task_of(output, inner, labels.shape[1:], binary=binary, loss=asked, ending=ending)
+        task, metric = dense, positions.metric_of(dense, wanted.metric, inner, field=field)
+        label_kind = KINDS[task]
+        units = inner[-1]
+    elif len(shape) != 2 or shape[-1] is None:
         raise ObjectiveUnknown(
-            f"The output {output_names(model)[place]!r} has shape {tuple(shape)}; one row of units a sample, "
-            "(batch, units), is what we can score.",
+            f"The output {output!r} has shape {shape}; one row of units a sample, (batch, units), or the same for each "
+            "position is what we can score.",
             suggestions=["End the model with Flatten or a pooling layer and Dense."],
         )
-    units = int(shape[-1])
-    check_objective(wanted, label_kind, num_units=units, field=field)
-    task = _task(label_kind, units)
-    stored_name, stored = _compiled_loss(model, place)
-    metric = wanted.metric or _usual_metric(model, task, place)
+    else:
+        units = int(shape[-1])
+        check_objective(wanted, label_kind, num_units=units, field=field)
+        task = _task(label_kind, units)
+        metric = wanted.metric or _usual_metric(model, task, place)
     if wanted.loss is not None:
         name, source, stored = wanted.loss, "given", None
     elif stored_name is not None and stored_name not in CROSS_ENTROPY - FITTING.get(task, CROSS_ENTROPY):
@@ -210,8 +243,15 @@ def resolve(
         )
     options = {"from_logits": from_logits} if name in CROSS_ENTROPY else {}
     loss = LOSSES[name].from_config(stored) if stored is not None else LOSSES[name](**options)  # type: ignore[attr-defined]
-    return Objective(task, name, loss, metric, bool(from_logits), units, source)
+    return Objective(task, name, loss, metric, bool(from_logits), units, source, inner)
 
+
+KINDS: Final[Mapping[Task, LabelKind]] = {
+    "multiclass": "classes",
+    "multi_label": "multi_label",
+    "regression": "values",
+}
+"""What labels at positions are, by task."""
 
 FITTING: Final[Mapping[Task, frozenset[str]]] = {
     "regression": frozenset(),
@@ -238,49 +278,9 @@ def _inferred(task: Task, label_kind: LabelKind) -> spec.Loss:
     return "sparse_categorical_crossentropy" if label_kind == "classes" else "categorical_crossentropy"
 
 
-def compiled_for(model: Any, key: str, place: int) -> Any:
-    """What the compile config has under a key for one output: of lists by its place, of dicts by its name."""
-    stored, names = (model.get_compile_config() or {}).get(key), output_names(model)
-    if isinstance(stored, list | tuple) and len(stored) == len(names):
-        return stored[place]
-    if isinstance(stored, dict) and set(stored) & set(names):
-        return stored.get(names[place])
-    return stored if len(names) == 1 or not isinstance(stored, list | tuple) else None
-
-
-def _compiled_loss(model: Any, place: int) -> tuple[spec.Loss | None, dict[str, Any] | None]:
-    """Name and options of the loss that the model was compiled with, when it is one that we know."""
-    stored = compiled_for(model, "loss", place)
-    try:
-        found: Any = keras.losses.get(stored) if isinstance(stored, (str, dict)) else None
-    except (ValueError, TypeError):  # one that Keras has dropped
-        return None, None
-    for name, kind in LOSSES.items():
-        if type(found) is kind:
-            return name, dict(found.get_config())
-        if getattr(found, "__name__", None) == name:
-            return name, None
-    return None, None
-
-
 def _usual_metric(model: Any, task: Task, place: int) -> Metric:
     """Of classes accuracy; of labels F1, which rare ones cannot flatter; of values what the compile config names."""
     if task != "regression":
         return "f1" if task == "multi_label" else METRICS["classes"][0]
     text = str(compiled_for(model, "metrics", place)).lower()
     return "mean_squared_error" if "mse" in text or "squared" in text else "mean_absolute_error"
-
-
-def ends_in(model: Any, place: int = 0) -> str:
-    """The activation that an output comes from, such as softmax: looking back past what only reshapes."""
-    tensor = model.outputs[place]
-    while True:
-        operation, node_index, tensor_index = tensor._keras_history
-        if isinstance(operation, keras.Model):
-            tensor = operation.outputs[tensor_index]
-            continue
-        activation = getattr(getattr(operation, "activation", None), "__name__", type(operation).__name__.lower())
-        before = operation._inbound_nodes[node_index].input_tensors
-        if not (isinstance(operation, PASSING) or (activation == "linear" and not operation.weights)) or not before:
-            return str(activation)
-        tensor = before[0]

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from engine.arrays import Array
-from engine.objectives.objective import Objective, compiled_for, ends_in, resolve
+from engine.objectives.compiled import compiled_for, ends_in
+from engine.objectives.objective import Objective, resolve
 from engine.parts import Outputs, Parts
 from secateur.reports.summaries import LabelKind
 from secateur.specs import spec
@@ -149,20 +150,27 @@ def judged_name(aim: AnyObjective) -> str:
 
 
 def objective_of(
-    model: Any, names: Sequence[str], kinds: Mapping[str, LabelKind], wanted: spec.Objective
+    model: Any,
+    names: Sequence[str],
+    kinds: Mapping[str, LabelKind],
+    wanted: spec.Objective,
+    labels: Outputs | None = None,
 ) -> AnyObjective:
     """What is wanted of a model.
 
     Args:
         names: of the model's outputs, in its order.
+        model: the model.
         kinds: of the labels, by output; of the single output of a model under any name.
+        wanted: what the spec asks for.
+        labels: some labels as stored, from which outputs with positions learn their task.
 
     Raises:
         ObjectiveUnknown, LabelsMismatch: see ``resolve``.
     """
     if len(names) == 1:
         (kind,) = kinds.values()
-        return resolve(model, kind, wanted.of(names[0], judged=True))
+        return resolve(model, kind, wanted.of(names[0], judged=True), labels=_of_output(labels, names[0]))
     judged = wanted.judged or next(name for name in names if name in kinds)
     found = []
     for place, name in enumerate(names):
@@ -170,12 +178,17 @@ def objective_of(
             found.append(Output(name, _unlabelled(model, place), None))
             continue
         own = wanted.of(name, judged=name == judged)
-        objective = resolve(model, kinds[name], own, place=place, field=f"objective.outputs.{name}")
+        field = f"objective.outputs.{name}"
+        objective = resolve(model, kinds[name], own, place=place, field=field, labels=_of_output(labels, name))
         weight = own.weight if isinstance(own, spec.OutputObjective) else None
         if weight is None:
             weight = compiled_for(model, "loss_weights", place)
         found.append(Output(name, objective, 1.0 if weight is None else float(weight)))
     return Objectives(tuple(found), judged)
+
+
+def _of_output(labels: Outputs | None, name: str) -> Array | None:
+    return labels.named(name) if isinstance(labels, Parts) else labels
 
 
 def _unlabelled(model: Any, place: int) -> Objective:

@@ -7,7 +7,7 @@ import numpy as np
 from engine.arrays import Array
 from engine.evaluation import measure
 from engine.evaluation.chance import AT_CHANCE, sign_test
-from engine.objectives.agreement import determination, skill
+from engine.objectives.agreement import determination
 from engine.objectives.objective import Objective
 from engine.run.context import Run
 from secateur.errors import FieldError, ResultAtChance
@@ -44,7 +44,7 @@ def check_result(run: Run, before: Array, after: Array) -> tuple[str, ...]:
     objective = run.context.objective.head
     truths = objective.truths(run.context.objective.of(run.context.data.test.y))
     ours, theirs = objective.decided(before), objective.decided(after)
-    learnt, left = skill(truths, ours), skill(truths, theirs)
+    learnt, left = objective.skill(truths, ours), objective.skill(truths, theirs)
     if not _lost_much(objective, truths, ours, theirs):
         return ()
     fixes = tuple(_fixes(run, objective, truths))

@@ -67,7 +67,7 @@ def load(
     data = split(contents, validation_share=recipe.data.validation_share, seed=recipe.seed)
     feed = feeding_of(summary.inputs, recipe.data.scale or reading.scale)
     kinds = contents.label_kinds or {"": contents.label_kind}
-    objective = objective_of(keras_model, outputs, kinds, recipe.objective)
+    objective = objective_of(keras_model, outputs, kinds, recipe.objective, data.test.y)
     fail = recipe.on_chance_baseline == "fail"
     hint = check_baseline(
         lambda x: objective.of(predict(keras_model, x)),

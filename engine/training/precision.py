@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from engine.objectives.objective import PASSING
+from engine.objectives.compiled import PASSING
 from secateur.specs.training import Precision
 
 

@@ -14,15 +14,17 @@ Metric = Literal[
     "mean_absolute_error",
     "root_mean_squared_error",
     "r2",
+    "mean_iou",
+    "psnr",
 ]
 
 Labels = Literal["classes", "multi_label", "values"]
 """What labels are, however they are stored: one of several classes, any of several labels, or numbers."""
 
 METRICS: Final[dict[Labels, tuple[Metric, ...]]] = {
-    "classes": ("accuracy", "top_5_accuracy", "balanced_accuracy", "f1", "auc"),
-    "multi_label": ("f1", "auc", "exact_match", "label_accuracy"),
-    "values": ("mean_squared_error", "mean_absolute_error", "root_mean_squared_error", "r2"),
+    "classes": ("accuracy", "top_5_accuracy", "balanced_accuracy", "f1", "auc", "mean_iou"),
+    "multi_label": ("f1", "auc", "exact_match", "label_accuracy", "mean_iou"),
+    "values": ("mean_squared_error", "mean_absolute_error", "root_mean_squared_error", "r2", "psnr"),
 }
 """Which metrics fit which labels."""
 
@@ -55,4 +57,6 @@ def in_words(metric: str) -> str:
     >>> in_words("top_5_accuracy"), in_words("auc"), in_words("f1")
     ('top 5 accuracy', 'AUC', 'F1')
     """
-    return {"auc": "AUC", "f1": "F1", "r2": "R2"}.get(metric, metric.replace("_", " "))
+    return {"auc": "AUC", "f1": "F1", "r2": "R2", "mean_iou": "mean IoU", "psnr": "PSNR"}.get(
+        metric, metric.replace("_", " ")
+    )

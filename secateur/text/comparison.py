@@ -140,7 +140,7 @@ def _latencies(report: Report) -> tuple[Line, ...]:
     level = speedup.low <= 1 <= speedup.high or abs(speedup.value - 1) < words.ABOUT_EQUAL
     tone: Tone = "same" if level else "better" if speedup.value > 1 else "worse"
     quiet = all(each.p95_ms < QUIET * each.p50_ms for each in (before, after)) and not speed.cannot_tell(speedup)
-    tail = words.times(before.p95_ms, after.p95_ms, "faster", "slower") if quiet else "not compared: noisy host"
+    tail = words.times(before.p95_ms, after.p95_ms, "faster", "slower") if quiet else "noisy host"
     return (
         Line(
             "Latency, median",

@@ -142,7 +142,7 @@ def _comparison(report: Report) -> Table:
     grid.add_column("")
     for title in ("before", "after"):
         grid.add_column(title, justify="right", no_wrap=True)
-    grid.add_column("change", no_wrap=True)
+    grid.add_column("change", overflow="fold")
     for line in lines(report):
         grid.add_row(*_cells(line))
     return grid

@@ -25,6 +25,9 @@ def check_outputs(wanted: Objective, model: ModelSummary, dataset: DatasetSummar
     for tensor, labels in labelled:
         field = f"objective.outputs.{tensor.name}" if tensor.name in wanted.outputs else "objective"
         own = wanted.of(tensor.name, judged=tensor.name == judged)
+        if len(tensor.shape) > 2:
+            check_positions(tensor, labels)
+            continue
         check_labels(tensor, labels, named=bool(dataset.outputs))
         if own.loss is None and not several:
             check_floats(model, dataset)
@@ -135,6 +138,30 @@ def check_labels(tensor: TensorInfo, labels: LabelInfo, *, named: bool) -> None:
             suggestions=[
                 f"Give {arrays} {units} columns, or one integer class a sample.",
                 *(["Declare labels=classes when these are classes."] if math.prod(labels.shape) == 1 else []),
+            ],
+        )
+
+
+def check_positions(tensor: TensorInfo, labels: LabelInfo) -> None:
+    """Labels of an output with positions, such as pixels or time steps: one for each, or one for each number.
+
+    The loaded model tells classes from values; here only the sizes can be compared.
+    """
+    *places, units = tensor.shape[1:]
+    if units is None or None in places:
+        return
+    size, num_positions = math.prod(labels.shape), math.prod(each or 1 for each in places)
+    if size not in ({num_positions, num_positions * units} if units > 1 else {num_positions}):
+        each, every = (
+            shape_in_words(tuple(each or 0 for each in places)),
+            shape_in_words((*(each or 0 for each in places), units)),
+        )
+        raise LabelsMismatch(
+            f"Each label has shape {shape_in_words(labels.shape)}; the output {tensor.name!r} has shape {every}.",
+            errors=[FieldError(field="dataset_id", messages=(f"expected labels of shape {each} or {every}",))],
+            suggestions=[
+                f"For classes store one whole number for each position: shape {each}.",
+                f"For values store one number for each output: shape {every}.",
             ],
         )
 

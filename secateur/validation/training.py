@@ -36,6 +36,8 @@ def check_training(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -
         HeldOutDataMissing: a training is to stop by held-out samples, and there are too few.
         TrainingUnserved: weights of classes that there are not, or changes of images where there are none.
     """
+    if any(len(tensor.shape) > 2 for tensor in model.outputs):
+        _check_positions(spec)
     if spec.training.class_weight is not None:
         _check_class_weight(spec.training.class_weight, dataset)
     if spec.training.augment is not None:
@@ -44,6 +46,19 @@ def check_training(spec: Recipe, model: ModelSummary, dataset: DatasetSummary) -
         if (found := course_of(step)) is not None and found[1].patience is not None:
             asking = f"steps.{index}.{found[0]}patience"
             check_held_out(dataset, spec.data, why="to stop a training early", asking=asking)
+
+
+def _check_positions(spec: Recipe) -> None:
+    """Refuse what is not built for outputs with positions, such as pixels or time steps."""
+    why = "The model has an output for each position, such as a pixel or a time step; this needs one for each sample."
+    for name in ("class_weight", "augment"):
+        if getattr(spec.training, name) is not None:
+            raise _unserved(f"training.{name}", why, f"Leave {name} out.")
+    for index, step in enumerate(spec.steps):
+        if (found := course_of(step)) is not None and found[1].distill is not None:
+            raise _unserved(f"steps.{index}.{found[0]}distill", why, "Leave distill out.")
+        if getattr(step, "toolkit", "") == "tfmot":
+            raise _unserved(f"steps.{index}.toolkit", why, "Set toolkit to native.")
 
 
 def _check_class_weight(weights: str | Mapping[int, float], dataset: DatasetSummary) -> None:

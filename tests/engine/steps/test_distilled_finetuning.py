@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from engine.evaluation import measure
 from engine.models.predict import predict
-from engine.objectives.objective import LOSSES, Objective, Task
+from engine.objectives.compiled import LOSSES
+from engine.objectives.objective import Objective, Task
 from engine.run.context import Run
 from engine.run.load import load
 from engine.steps.finetune import finetune
