@@ -16,7 +16,7 @@ from tests.engine.pipeline.test_compress import compressed
 L = keras.layers
 RNG = np.random.default_rng(0)
 GRADUAL = {"kind": "prune", "sparsity": 0.5, "schedule": {"kind": "polynomial", "epochs": 1}}
-CHANNELS = {"kind": "prune", "structure": "channel", "sparsity": 0.4, "channel_multiple": 1}
+CHANNELS = {"kind": "prune", "structure": "channel", "macs": 0.6}
 INT8 = {"kind": "quantize", "scheme": "int8"}
 Made = tuple[Any, Any, Any, str]
 
@@ -26,9 +26,9 @@ def segmentation() -> Made:
     x = RNG.random((240, 8, 8, 1), np.float32)
     y = np.digitize(x[..., 0], [0.33, 0.66]).astype("uint8")
     inputs = keras.Input((8, 8, 1))
-    top = L.Conv2D(16, 3, padding="same", activation="relu")(inputs)
-    low = L.Conv2D(16, 3, padding="same", activation="relu")(L.MaxPool2D()(top))
-    both = L.Concatenate()([top, L.Conv2DTranspose(16, 2, strides=2, activation="relu")(low)])
+    top = L.Conv2D(32, 3, padding="same", activation="relu")(inputs)
+    low = L.Conv2D(32, 3, padding="same", activation="relu")(L.MaxPool2D()(top))
+    both = L.Concatenate()([top, L.Conv2DTranspose(32, 2, strides=2, activation="relu")(low)])
     return keras.Model(inputs, L.Conv2D(3, 1, activation="softmax")(both)), x, y, "sparse_categorical_crossentropy"
 
 
