@@ -14,25 +14,26 @@ from secateur.reports.summaries import TensorInfo
 from secateur.specs.scale import MeanDeviation, NamedScale, Scale, Scales, scale_of
 from secateur.validation.samples import fed_shape
 
-SCALES: Final[Mapping[NamedScale, tuple[float, float]]] = {
-    "none": (1.0, 0.0),
-    "1/255": (1.0 / 255.0, 0.0),
-    "-1..1": (1.0 / 127.5, -1.0),
+SCALES: Final[Mapping[NamedScale, tuple[float, float, float]]] = {
+    "none": (0.0, 1.0, 0.0),
+    "1/255": (0.0, 255.0, 0.0),
+    "-1..1": (0.0, 127.5, -1.0),
 }
-"""Factor and offset: an input is ``sample * factor + offset``."""
+"""Mean, deviation and offset: an input is ``(sample - mean) / deviation + offset``. The division is the documented one:
+multiplying by 1 / 127.5 gives other floats, which int8 then rounds to other steps."""
 
 
-def factor_and_offset(scale: Scale) -> tuple[Array, Array]:
-    """The same for any scale, as float32: one number, or one for each channel.
+def terms_of(scale: Scale) -> tuple[Array, Array, Array]:
+    """Mean, deviation and offset of any scale, as float32: one number each, or one for each channel.
 
-    >>> factor_and_offset(MeanDeviation(mean=(1.0, 2.0), deviation=4.0))
-    (array([0.25, 0.25], dtype=float32), array([-0.25, -0.5 ], dtype=float32))
+    >>> terms_of(MeanDeviation(mean=(1.0, 2.0), deviation=4.0))[:2]
+    (array([1., 2.], dtype=float32), array([4., 4.], dtype=float32))
     """
     if isinstance(scale, MeanDeviation):
         mean, deviation = np.broadcast_arrays(np.asarray(scale.mean), np.asarray(scale.deviation))
-        return (1.0 / deviation).astype(np.float32), (-mean / deviation).astype(np.float32)
-    factor, offset = SCALES[scale]
-    return np.asarray(factor, np.float32), np.asarray(offset, np.float32)
+        return mean.astype(np.float32), deviation.astype(np.float32), np.zeros((), np.float32)
+    mean, deviation, offset = (np.asarray(term, np.float32) for term in SCALES[scale])
+    return mean, deviation, offset
 
 
 AHEAD: Final = 4
@@ -82,8 +83,8 @@ class Feed:
         shape = (len(samples), *self.shape_of(samples))
         if not self.dtype.startswith("float"):
             return samples.reshape(shape).astype(self.dtype)
-        factor, offset = factor_and_offset(self.scale)  # of channels: before these are reshaped
-        return (samples.astype(np.float32) * factor + offset).reshape(shape).astype(self.dtype)
+        mean, deviation, offset = terms_of(self.scale)  # of channels: before these are reshaped
+        return ((samples.astype(np.float32) - mean) / deviation + offset).reshape(shape).astype(self.dtype)
 
     def batches(self, samples: Stored, size: int) -> Iterator[Array]:
         """Inputs in order, ``size`` at a time; of samples in a file, no more are ever read."""
@@ -159,9 +160,10 @@ def _prepared(feed: Feed, samples: Any, stored: Stored) -> Any:
     """The same as ``Feed`` in ``tf.data``: a tensor of stored samples as inputs."""
     import tensorflow as tf
 
-    factor, offset = factor_and_offset(feed.scale if feed.dtype.startswith("float") else "none")
-    plain = bool((factor == 1).all() and (offset == 0).all())
+    scale = feed.scale if feed.dtype.startswith("float") else "none"
     samples.set_shape((None, *stored.shape[1:]))
     inputs = tf.cast(samples, feed.dtype)
-    scaled = inputs if plain else inputs * tf.cast(factor, feed.dtype) + tf.cast(offset, feed.dtype)
-    return tf.reshape(scaled, (-1, *feed.shape_of(stored)))
+    if scale != "none":
+        mean, deviation, offset = (tf.cast(term, feed.dtype) for term in terms_of(scale))
+        inputs = (inputs - mean) / deviation + offset
+    return tf.reshape(inputs, (-1, *feed.shape_of(stored)))

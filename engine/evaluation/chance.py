@@ -183,13 +183,13 @@ def _way(scaling: Scaling | None, exchanged: bool, outputs: Array, y: Array, obj
 
 
 def _better(ways: list[_Way], found: _Way) -> list[_Way]:
-    """Those that are significantly better than what was asked for, the best first; none that is worse than that."""
+    """The best of those that are significantly better than what was asked for."""
     level = LEVEL / max(1, len(ways))
     winners = [
         way for way in ways if way.skill >= max(WORKS, found.skill + GAIN) and sign_test(way.right, found.right) < level
     ]
     winners.sort(key=lambda way: (-float(way.right.mean()), way.exchanged))
-    return [way for way in winners if sign_test(winners[0].right, way.right) > 0.05][:2]
+    return winners[:1]
 
 
 def sign_test(ours: Array, theirs: Array) -> float:

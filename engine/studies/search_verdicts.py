@@ -21,12 +21,25 @@ def verdicts(report: SearchReport) -> tuple[str, ...]:
 def _found(report: SearchReport) -> Iterator[str]:
     lost = next(trial.drop for trial in report.trials if trial.sparsity == report.sparsity and trial.drop is not None)
     before, after = report.best.baseline.sizes.tflite_gzip_bytes, report.best.result.sizes.tflite_gzip_bytes
-    sparsity, cost = words.grid_point(report.sparsity), f"{words.cost(report.metric, lost)} of {report.metric_label}"
+    sparsity, cost = (
+        f"{words.grid_point(report.sparsity)}{_of_what(report)}",
+        f"{words.cost(report.metric, lost)} of {report.metric_label}",
+    )
     sentence = f"{sparsity} can be removed: {cost}"
     if not report.goals_met:
         sentence = f"No trial met the goals. The result is the trial with the smallest loss, {sparsity} removed: {cost}"
     yield f"{sentence}, the file {words.times(before, after)} as gzip."
-    yield from report.best.verdicts[1:]
+    yield from (verdict for verdict in report.best.verdicts if not verdict.startswith("Quality:"))
+
+
+def _of_what(report: SearchReport) -> str:
+    """Which weights a sparsity counts, where layers were left alone, and how many of all weights those zeros are."""
+    layers = [layer for layer in report.best.layers if layer.kernel_shape is not None]
+    pruned, total = (sum(each.num_weights for each in some) for some in ([x for x in layers if x.pruned], layers))
+    if not pruned or pruned == total:
+        return ""
+    zeros = sum((layer.target or 0.0) * layer.num_weights for layer in layers if layer.pruned)
+    return f" of the weights in the pruned layers ({words.percent(zeros / total)} of all weights)"
 
 
 def _next(report: SearchReport) -> str:

@@ -1,7 +1,8 @@
 """The rules of ``.npz`` data sets, checked on the headers of their arrays: 128 bytes or so of each are read."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from screening.archive import Archive
@@ -18,6 +19,7 @@ from secateur.errors import (
 )
 
 LABEL_BYTES: Final = 8
+_NAMED_INPUT: Final = re.compile(r"([xy])_?([^_.].*?)_(train|test|val)\Z", re.DOTALL)
 _SAVEZ: Final = 'numpy.savez("data.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)'
 _VAL_AS_TEST: Final = "Name x_val and y_val x_test and y_test: each job holds out samples of its own to choose by."
 _PARTS: Final = {"x": "input", "y": "output"}
@@ -86,9 +88,21 @@ def _check_names(names: list[ArrayName], headers: Mapping[str, ArrayHeader]) -> 
             errors=[FieldError(field=name, messages=("missing",)) for name in missing],
             suggestions=[
                 *([_VAL_AS_TEST] if has_val and all("_test" in name for name in missing) else []),
+                *_renamed(headers),
                 f"Save all arrays under these names: {_SAVEZ}. x_val and y_val are optional, but go together.",
             ],
         )
+
+
+def _renamed(names: Iterable[str]) -> list[str]:
+    """What arrays such as ``ximg_train`` were probably meant to be called."""
+    found = [(name, match) for name in names if (match := _NAMED_INPUT.match(name)) is not None]
+    if not found:
+        return []
+    shown = ", ".join(f"{name} to {match[1]}_{match[3]}.{match[2]}" for name, match in sorted(found)[:6])
+    return [
+        f"Arrays of a model with several inputs or outputs are called x_train.NAME and y_train.NAME: rename {shown}."
+    ]
 
 
 def _check_array(name: str, header: ArrayHeader) -> None:

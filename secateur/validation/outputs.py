@@ -126,10 +126,7 @@ def check_labels(tensor: TensorInfo, labels: LabelInfo, *, named: bool) -> None:
             f"The highest label{of_output} is {classes - 1}; an output of {units} units knows the classes 0 to "
             f"{known - 1}.",
             errors=[FieldError(field="dataset_id", messages=(f"labels must lie in 0..{known - 1}",))],
-            suggestions=[
-                "Renumber the labels from 0, or upload the model that was trained on these classes.",
-                f"If they are values to regress, store {arrays} as floats.",
-            ],
+            suggestions=_of_high_labels(units, arrays),
         )
     if labels.kind != "classes" and math.prod(labels.shape) != units:
         raise LabelsMismatch(
@@ -140,6 +137,13 @@ def check_labels(tensor: TensorInfo, labels: LabelInfo, *, named: bool) -> None:
                 *(["Declare labels=classes when these are classes."] if math.prod(labels.shape) == 1 else []),
             ],
         )
+
+
+def _of_high_labels(units: int, arrays: str) -> list[str]:
+    """What to do about labels that are too high for classes; whole numbers for a single unit are likely counts."""
+    regression = f"If they are values to regress, such as counts, declare labels=values, or store {arrays} as floats."
+    classes = "Renumber the labels from 0, or upload the model that was trained on these classes."
+    return [regression, classes] if units == 1 else [classes, regression]
 
 
 def check_positions(tensor: TensorInfo, labels: LabelInfo) -> None:
