@@ -29,11 +29,12 @@ from engine.pipeline.runner import Runner
 from engine.run import baseline
 from engine.run.context import Run
 from engine.steps.finetune import trains
+from engine.studies.search_errors import all_failed, goals_missed
 from engine.studies.search_verdicts import verdicts
 from engine.training.progress import Advance
 from reporting.pages.search import html
 from reporting.plots.search import png, svg_file
-from secateur.errors import GoalsMissed, RequestError, SparsityMissed, TargetUnreachable, TrialsFailed
+from secateur.errors import RequestError, SparsityMissed, TargetUnreachable
 from secateur.protocol.progress import Event, ProducedFile
 from secateur.reports.report import Report
 from secateur.reports.search import SearchReport, SearchTrial, next_sparsity
@@ -103,10 +104,10 @@ def search(
             stopped_by = bisection.run_trials()
             best = bisection.best
             if best is None:
-                raise _all_failed(bisection.trials)
+                raise all_failed(bisection.trials)
             message.append(f"{len(bisection.trials)} trials, best {words.grid_point(best.trial.sparsity)}")
         if not best.trial.met and recipe.on_goals_missed == "fail":
-            raise _missed(recipe, bisection.trials, best.trial)
+            raise goals_missed(recipe, bisection.trials, best.trial)
         with clock.step("report"):
             report = _report(recipe, run, best, bisection.trials, stopped_by, clock.seconds)
             for file in TRIAL_FILES[:2]:
@@ -251,28 +252,6 @@ def _compiled_copy(model: Any, *, like: Any) -> Any:
     if config := like.get_compile_config():
         made.compile_from_config(config)
     return made
-
-
-def _missed(recipe: SearchRecipe, trials: Sequence[SearchTrial], nearest: SearchTrial) -> GoalsMissed:
-    lost = "; ".join(
-        f"{words.grid_point(trial.sparsity)}: {'failed' if trial.drop is None else f'{trial.drop:.4f}'}"
-        for trial in sorted(trials, key=lambda trial: trial.sparsity)
-    )
-    return GoalsMissed(
-        f"None of {len(trials)} trials met the goal, a drop of at most {recipe.goals.max_accuracy_drop:g}. "
-        f"Drop by sparsity: {lost}.",
-        suggestions=[
-            f"Raise goals.max_accuracy_drop to {nearest.drop or 0.0:.4f}, or set on_goals_missed to deliver.",
-            "Add a finetune step after the prune step.",
-        ],
-    )
-
-
-def _all_failed(trials: Sequence[SearchTrial]) -> TrialsFailed:
-    return TrialsFailed(
-        f"All {len(trials)} trials failed. The first failure: {trials[0].why}",
-        suggestions=["Run one trial as a compress job to see the details."],
-    )
 
 
 def _report(
