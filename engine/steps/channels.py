@@ -60,6 +60,7 @@ def prune_channels(run: Run, step: PruneChannels, name: str, on_advance: OnAdvan
                     _train(run, step, name, each.epochs, progress.within(number, share, 1.0))
     _record(run, step, rounds)
     check_later(run, step, run.model)
+    run.notes += _asked_and_delivered(step, rounds, name)
     return _summary(rounds)
 
 
@@ -218,6 +219,21 @@ def _record(run: Run, step: PruneChannels, rounds: ChannelRounds) -> None:
             params_saved=costs.params(whole) - costs.params(alone) + (earlier.params_saved if earlier else 0),
             macs_saved=costs.macs(whole) - costs.macs(alone) + (earlier.macs_saved if earlier else 0),
         )
+
+
+def _asked_and_delivered(step: PruneChannels, rounds: ChannelRounds, name: str) -> list[str]:
+    """What was asked for and what was removed, where these differ by more than two points."""
+    what, asked = step.amount
+    if what not in ("macs", "params") or step.named_only:
+        return []
+    cost = rounds.costs.macs if what == "macs" else rounds.costs.params
+    removed = 1 - cost(rounds.alive) / (cost(rounds.first.all_kept()) or 1)
+    if abs(removed - asked) <= 0.02:
+        return []
+    return [
+        f"{name}: {what} {asked:.0%} was asked for, {removed:.0%} was removed, because groups keep multiples of "
+        f"{step.channel_multiple} channels (channel_multiple)."
+    ]
 
 
 def _summary(rounds: ChannelRounds) -> str:

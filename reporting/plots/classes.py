@@ -33,8 +33,11 @@ def classes(report: Report) -> str:
             )
         axes.set_yticks(range(len(shown)), [short(each.called or each.name) for each in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(-3, 138)
-        axes.set_xticks(range(0, 101, 20))
+        least = min(min(each.before, each.after) for each in shown)
+        start = max(0, int(10 * (10 * least - 0.5)))  # whole tens, with room for the smallest dot
+        start -= start % 10
+        axes.set_xlim(start - 0.03 * (100 - start), 100 + 0.38 * (100 - start))
+        axes.set_xticks(range(start, 101, 20 if start < 40 else 10 if start < 80 else 5))
         axes.set_xlabel("found of the class, in %")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, borderaxespad=0)
 

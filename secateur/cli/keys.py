@@ -22,7 +22,7 @@ errors = Console(stderr=True)
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     owner: Annotated[str | None, typer.Option(help="Whose things it works on. Default: yours.")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="read, write, admin. Default: write.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="read, write, admin or metrics. Default: write.")] = None,
     days: Annotated[float | None, typer.Option(help="Expires after so many days. Default: never.")] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
@@ -38,7 +38,9 @@ def list_keys(url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
     with Secateur(url, api_key=api_key) as service:
         keys = service.keys()
     id_column = Column("id", min_width=24)  # an id that is cut cannot be copied
-    table = Table(id_column, "prefix", "name", "owner", "scopes", "last used", "state")
+    table = Table(
+        id_column, "prefix", "name", "owner", "scopes", "last used", Column("state", no_wrap=True, min_width=16)
+    )
     for key in keys:
         used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
         state = "revoked" if key.revoked_at else f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "valid"

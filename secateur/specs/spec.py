@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -178,8 +179,16 @@ class Order(Frozen):
     labels: Annotated[Mapping[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
 
 
+def _steps_or_preset(schema: dict[str, Any]) -> None:
+    """The schema says what the validator does: steps may come from a preset."""
+    schema["required"] = [name for name in schema.get("required", ()) if name != "steps"]
+    schema["anyOf"] = [{"required": ["steps"]}, {"required": ["preset"]}]
+
+
 class Recipe(Setup):
     """What to do to a model: all of a spec that the engine needs, so that it also works without the service."""
+
+    model_config = ConfigDict(json_schema_extra=_steps_or_preset)
 
     preset: PresetName | None = Field(default=None, description="A ready recipe, in place of steps.")
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=32)]

@@ -23,6 +23,17 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["artifacts"])
 
 ANY: dict[str, Any] = {"content": {"*/*": {}}}
 """The list of files tells of what type each is."""
+REPORT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The report, as JSON or, if `Accept` prefers it, as a page.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/html": {"schema": {"type": "string"}},
+        },
+    },
+    304: {"description": "The report is what `If-None-Match` says."},
+    **responses(errors.InvalidRequest, errors.NotFound, errors.NotReady, errors.Unavailable),
+}
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: ANY | {"description": "The file."},
     206: ANY | {"description": "A part of the file."},
@@ -60,21 +71,12 @@ async def get_artifact(
     return await _answer(parts, request, artifact, headers, range_, if_range, if_none_match)
 
 
+@router.head("/report", operation_id="head_report", response_class=Response, responses=REPORT_RESPONSES)
 @router.get(
     "/report",
     operation_id="get_report",
     response_class=Response,
-    responses={
-        200: {
-            "description": "The report, as JSON or, if `Accept` prefers it, as a page.",
-            "content": {
-                "application/json": {"schema": {"type": "object"}},
-                "text/html": {"schema": {"type": "string"}},
-            },
-        },
-        304: {"description": "The report is what `If-None-Match` says."},
-        **responses(errors.InvalidRequest, errors.NotFound, errors.NotReady, errors.Unavailable),
-    },
+    responses=REPORT_RESPONSES,
 )
 async def get_report(
     request: Request,
