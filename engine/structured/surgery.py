@@ -14,6 +14,7 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.models.graph import graph_of
 from engine.models.model import finalized
+from engine.models.rebuild import compiled_like, is_graph, without_shapes
 from engine.structured.coupling import AxisLabels, CouplingBuilder, Dim, Resize
 from engine.structured.groups import Channels, names_of
 from engine.structured.trace import Trace
@@ -47,7 +48,7 @@ def narrow(channels: Channels, kept: Mask) -> Channels:
 
     def remake(operation: Any) -> Any:
         if id(operation) not in made:
-            if _is_graph(operation):
+            if is_graph(operation):
                 new = _rebuilt(operation, remake, sizes, made)
             else:
                 shrinks = any(not kept[channels.along(dim)].all() for dim in dims[id(operation)])
@@ -58,10 +59,10 @@ def narrow(channels: Channels, kept: Mask) -> Channels:
     small = _rebuilt(channels.trace.model, remake, sizes, made)
     variables = dict[int, Any]()
     for old, new in list(made.values()):
-        if not _is_graph(old) and getattr(old, "weights", None):
+        if not is_graph(old) and getattr(old, "weights", None):
             new.set_weights([_sliced(variable, dims[id(old)], channels, kept) for variable in old.weights])
             variables.update(zip(map(id, old.weights), new.weights, strict=True))
-    return _renamed(channels, kept, finalized(_compiled_like(channels.trace.model, small)), made, variables)
+    return _renamed(channels, kept, finalized(compiled_like(channels.trace.model, small)), made, variables)
 
 
 def _renamed(channels: Channels, kept: Mask, small: Any, made: Made, variables: Mapping[int, Any]) -> Channels:
@@ -107,11 +108,6 @@ def _sizes(channels: Channels, kept: Mask) -> dict[int, dict[tuple[str | int, ..
     return found
 
 
-def _is_graph(operation: Any) -> bool:
-    """Whether all layers of an operation are in the graph, so that each is built again on its own."""
-    return isinstance(operation, keras.Model) and hasattr(getattr(operation, "_functional", operation), "_nodes")
-
-
 def _check_not_empty(channels: Channels, kept: Mask) -> None:
     for dim in channels.dims:
         if not kept[channels.along(dim)].any():
@@ -145,7 +141,7 @@ def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], 
         sizes: the changed entries of configs, by the ids of operations.
         shrinks: whether any of its variables becomes smaller.
     """
-    config = _unbuilt(operation.get_config())
+    config = without_shapes(operation.get_config())
     if shrinks:
         config = _without_arrays(config)
     for path, size in sizes.get(id(operation), {}).items():
@@ -153,13 +149,6 @@ def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], 
     if isinstance(operation, keras.layers.Lambda):  # Keras loads no code from configs
         return keras.layers.Lambda(**config | {"function": operation.function, "arguments": operation.arguments})
     return type(operation).from_config(config)
-
-
-def _unbuilt(config: Any) -> Any:
-    """Return a config without the shapes that inner layers were built with."""
-    if isinstance(config, Mapping):
-        return {key: _unbuilt(value) for key, value in config.items() if key != "build_config"}
-    return type(config)(map(_unbuilt, config)) if type(config) in (list, tuple) else config
 
 
 def _without_arrays(config: Any) -> Any:
@@ -201,9 +190,3 @@ def _sliced(variable: Any, dims: Iterable[Dim], channels: Channels, kept: Mask) 
         if dim.variable is variable:
             values = np.take(values, indices(channels, kept, dim), axis=dim.axis)
     return values
-
-
-def _compiled_like(model: Any, small: Any) -> Any:
-    if config := model.get_compile_config():
-        small.compile_from_config(config)
-    return small
