@@ -130,7 +130,7 @@ def _became(send: Send, address: str) -> str:
     if found.failure is not None:
         raise error_answers.from_failure(found.failure)
     if found.upload_id is None:
-        raise Unavailable(f"{found.id} is here in full, and nobody has looked at it yet.")
+        raise Unavailable(f"{found.id} is complete, but its check has not started yet.")
     return found.upload_id
 
 

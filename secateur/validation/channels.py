@@ -105,15 +105,16 @@ def _check_agreement(step: PruneChannels, groups: Sequence[ChannelGroup], *, fie
         if len(set(named.values())) > 1:
             told = ", ".join(f"{name} {share:g}" for name, share in named.items())
             raise StructureMismatch(
-                f"The channels of {', '.join(group.layers)} go together, and are to go in different shares: {told}.",
+                f"The channels of {', '.join(group.layers)} are coupled and can only be removed together, but the step "
+                f"asks for different shares: {told}.",
                 errors=[FieldError(field=field, messages=(f"one group, different shares: {told}",))],
-                suggestions=[f"Name one of them: it stands for all. The others: {', '.join(list(named)[1:])}."],
+                suggestions=[f"Set a share for one of these layers only, and remove: {', '.join(list(named)[1:])}."],
             )
 
 
 def _nothing_left(step: PruneChannels, model: ModelSummary, field: str) -> NothingToPrune:
     reasons = {group.name: why_left_alone(step, group) for group in model.groups}
-    told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "No layer of it makes channels"
+    told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "No layer produces channels"
     freed: dict[tuple[GroupTag, ...], list[str]] = {}
     for group in model.groups:
         spared = _spared(step, group)

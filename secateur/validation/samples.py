@@ -54,7 +54,7 @@ def _unnamed(names: Sequence[str]) -> InputShapeMismatch:
     arrays = ", ".join(f"x_train.{name}, x_test.{name}" for name in names)
     columns = ", ".join(f'"{name}": [...]' for name in names)
     return InputShapeMismatch(
-        f"The model has {len(names)} inputs, {_listed(names)}; the data set does not say what is for which.",
+        f"The model has {len(names)} inputs, {_listed(names)}; the data set has samples without the name of an input.",
         errors=[FieldError(field="dataset_id", messages=("samples of one input only",))],
         suggestions=[
             f"Save an array for each in the .npz: {arrays}.",
@@ -67,13 +67,13 @@ def _other_names(
     names: Sequence[str], stored: Sequence[str], lacking: Sequence[str], stray: Sequence[str]
 ) -> InputShapeMismatch:
     told = [
-        *(f"nothing is stored for the input {name!r}" for name in lacking),
+        *(f"the data set has no samples for the input {name!r}" for name in lacking),
         *(f"the model has no input {name!r}" for name in stray),
     ]
     return InputShapeMismatch(
         f"The model has the inputs {_listed(names)}, the data set names {_listed(stored)}: {'; '.join(told)}.",
         errors=[FieldError(field="dataset_id", messages=tuple(told))],
-        suggestions=["Name what is stored after the inputs of the model, each once, and upload again."],
+        suggestions=["Name the samples after the inputs of the model, each input once, and upload the data set again."],
     )
 
 

@@ -22,9 +22,9 @@ async def refuse_unknown(request: Request) -> None:
     unknown = sorted(set(request.query_params) - known.keys())
     if unknown:
         close = [text for name in unknown[:10] if (text := suggestions.meant(name, known))]
-        there = f"There are {', '.join(sorted(known))}." if known else "There are none here."
+        there = f"The parameters are {', '.join(sorted(known))}." if known else "This endpoint has no parameters."
         raise InvalidRequest(
-            f"The query names {', '.join(name[:100] for name in unknown[:10])}, which nobody reads here.",
+            f"The query names {', '.join(name[:100] for name in unknown[:10])}, which this endpoint does not have.",
             errors=[FieldError(field=name[:100], messages=("no such parameter",)) for name in unknown[:10]],
             suggestions=[*close, there],
         )

@@ -171,9 +171,9 @@ def held_input(session: Session, caller: Caller, kind: uploads.Kind, upload_id: 
     upload = uploads.get(session, kind, upload_id, hold=True)
     if upload is None or not caller.sees(upload.owner):
         raise errors.NotFound(
-            f"{field}: there is nothing with the id {upload_id}.",
+            f"{field}: no upload has the id {upload_id}.",
             errors=[errors.FieldError(field=field, messages=("not found",))],
-            suggestions=[f"GET /v1/{kind}s lists what is here."],
+            suggestions=[f"GET /v1/{kind}s lists the uploads."],
         )
     if upload.state == UploadState.REJECTED:
         failure = errors.Failure.model_validate(upload.failure)

@@ -194,7 +194,7 @@ def cancel_job(parts: UseComponents, caller: UseCaller, job_id: str) -> JobView:
         job = found(queries.get(session, job_id), job_id, caller)
         if job.upload_id is not None:
             raise errors.NotCancellable(
-                f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload: its check goes with it."]
+                f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload; this cancels its check."]
             )
         state = lifecycle.cancel(session, job_id)
         if state is None:

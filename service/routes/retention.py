@@ -75,6 +75,6 @@ def delete_job(parts: UseComponents, caller: UseCaller, job_id: str) -> None:
         job = job_routes.found(removal.session.get(Job, job_id, with_for_update=True), job_id, caller)
         if job.upload_id is not None:
             raise errors.InUse(
-                f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload: its check goes with it."]
+                f"{job_id} is the check of {job.upload_id}.", suggestions=["Delete the upload; this deletes its check."]
             )
         retention.remove_job(removal, job)
