@@ -173,7 +173,7 @@ def test_a_model_that_was_checked_before_there_were_groups_is_left_to_the_engine
     old = MODEL.model_copy(update={"groups": (), "num_macs": None})
 
     check_channels(step(layers={"wide": 0.5}), old)
-    with pytest.raises(NothingToPrune, match="No layer of it makes channels"):
+    with pytest.raises(NothingToPrune, match="No layer produces channels"):
         check_channels(step(), MODEL.model_copy(update={"groups": ()}))
 
 
