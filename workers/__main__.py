@@ -27,6 +27,7 @@ from workers.supervision.assignments import CheckTime
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
+from workers.supervision.claims import Claims
 from workers.supervision.outputs import OutputLimits
 from workers.supervision.process import child_command
 from workers.supervision.scratch import scratch
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
             cost_bounds=settings.cost_bounds,
             check_time=CheckTime(settings.check_seconds, settings.check_bytes_per_second),
         )
-        supervisor = Supervisor(context, publisher, settings)
+        supervisor = Supervisor(context, publisher, settings, Claims(database, settings))
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()
 

@@ -80,6 +80,7 @@ def begin_upload(request: Request, parts: UseComponents, caller: UseCaller) -> R
     with parts.database.write() as session:
         locks.hold(session, "owner", [caller.owner])
         quotas.check_storage(session, caller.owner, num_bytes, limits)
+        quotas.check_queued_checks(session, caller.owner, limits)
         row = resumable.create(
             session,
             wanted.kind,

@@ -62,7 +62,7 @@ REBUILD = """
 from alembic import op
 
 revision = "rebuild"
-down_revision = "0015"
+down_revision = "0016"
 
 
 def upgrade():
