@@ -21,6 +21,7 @@ from secateur.protocol.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
 from workers.background.reaper import Reaper, reaping
+from workers.database_version import exit_unless_current
 from workers.sandbox.level import FULL, Sandbox, prepare_sandbox
 from workers.sandbox.memory import limit_of
 from workers.supervision.assignments import CheckTime
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
         Store.from_url(settings.store, answer_seconds=settings.answer_seconds),
         threading.Event(),
     )
+    exit_unless_current(database)
     publisher = Publisher(celery_app(settings.broker))  # a separate app: a worker's app knows only its own queues
     kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
     with scratch(settings.scratch) as folder, ExitStack() as opened:

@@ -6,11 +6,15 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from infra.db.database import Database
+from infra.settings import Settings
 from stack.broker import fits_url, socket_for
 from stack.faults import StackError
 from stack.folder import exclusive
 from stack.interrupts import Interrupts
+from stack.machine import migrate
 
 
 def test_the_first_signal_interrupts_and_later_ones_are_counted() -> None:
@@ -75,3 +79,18 @@ def test_a_data_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
 
     with exclusive(tmp_path):
         pass
+
+
+def test_a_data_folder_that_a_newer_version_wrote_is_refused_with_what_helps(tmp_path: Path) -> None:
+    """Not with an error of the library that migrates."""
+    settings = Settings(data_dir=tmp_path)
+    database = Database(settings.database)
+    database.migrate()
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+
+    with pytest.raises(StackError, match="A newer version of this program wrote the database") as raised:
+        migrate(settings)
+
+    assert "Run the newer version" in raised.value.fix
