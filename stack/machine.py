@@ -20,7 +20,7 @@ from secateur.client.api import Secateur
 from secateur.errors import SecateurError, Unavailable
 from stack.broker import broker_command, broker_url, socket_for
 from stack.faults import StackError
-from stack.folder import exclusive
+from stack.folder import exclusive, make_private
 from stack.interrupts import Interrupts
 from stack.processes import Processes
 
@@ -59,6 +59,7 @@ def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str]
     data_dir = settings.data_dir.resolve()
     with exclusive(data_dir), socket_for(data_dir / "broker") as broker_socket:
         url = settings.broker_url or broker_url(broker_socket)
+        make_private(data_dir)
         fixed = settings.model_copy(update={"data_dir": data_dir, "broker_url": url, "port": port})
         environment = os.environ | fixed.environment()
         processes = Processes(data_dir / "logs", environment, interrupts)

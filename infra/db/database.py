@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from infra import private_files
 from infra.circuit_breaker import CircuitBreaker
 from infra.db import schema
 from secateur.disk_full import lacks_room
@@ -94,7 +95,7 @@ class Database:
         """
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(Path(url.database).parent, private_files.data_folder_mode())
         from alembic import command  # only here: processes that only serve start sooner and smaller without it
         from alembic.config import Config
 
@@ -151,6 +152,11 @@ def _engine(url: str, answer_seconds: float | None, breaker: CircuitBreaker) -> 
 
         return postgres.engine(url, answer_seconds=answer_seconds, on_timeout=breaker.open)
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, pool_size=10, max_overflow=30)
+
+    @event.listens_for(engine, "do_connect")
+    def _create(*_: Any) -> None:
+        if engine.url.database not in (None, "", ":memory:"):
+            private_files.make_sqlite_file(Path(str(engine.url.database)))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
