@@ -1,6 +1,7 @@
 """Commands of an installation.
 
-``python -m infra migrate`` brings the tables to the newest version. ``python -m infra seen`` fails unless a worker of
+``python -m infra migrate`` brings the tables to the newest version, and fails if a newer
+version of the program wrote them. ``python -m infra seen`` fails unless a worker of
 this host has had a heartbeat lately: a health check for containers, where each worker has its own host name. ``python
 -m infra collect`` removes what has expired and bytes that no row needs.
 """
@@ -13,6 +14,7 @@ from dataclasses import asdict
 
 from infra.cleanup.garbage_collection import collect
 from infra.db.database import Database, now
+from infra.db.schema import WrongSchema
 from infra.jobs import workers
 from infra.settings import Settings
 from infra.storage.store import Store
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     database = Database(settings.database, answer_seconds=settings.answer_seconds)
     try:
         if options.chore == "migrate":
-            database.migrate()
+            _migrate(database)
         elif options.chore == "collect":
             store = Store.from_url(settings.store, answer_seconds=settings.answer_seconds)
             found = collect(database, store, grace_seconds=settings.collect_grace_seconds, now=now())
@@ -41,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f"no worker of {socket.gethostname()} was seen lately")
     finally:
         database.close()
+
+
+def _migrate(database: Database) -> None:
+    try:
+        database.migrate()
+    except WrongSchema as fault:
+        sys.exit(" ".join([fault.detail, *fault.suggestions]))
 
 
 def _seen(database: Database, *, within_seconds: float) -> bool:

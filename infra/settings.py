@@ -41,6 +41,9 @@ class Settings(BaseSettings):
 
     quota_stored_bytes: int = Field(default=100 * 1024**3, ge=0, description="Bytes that an owner may store; 0: any.")
     quota_queued_jobs: int = Field(default=1000, ge=0, description="Jobs that an owner may have queued; 0: any number.")
+    quota_queued_checks: int = Field(
+        default=200, ge=0, description="Uploads of an owner that wait for their check; 0: any number."
+    )
     quota_running_jobs: int = Field(default=0, ge=0, description="Jobs of an owner that run at once; 0: any number.")
     uploads_dir: Path | None = Field(default=None, description="Unfinished resumable uploads. Default: in data_dir.")
     resume_hours: float = Field(default=24.0, gt=0, description="How long an unfinished upload waits for more bytes.")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra import private_files
+
 MAX_SOCKET_BYTES = 107
 """The longest path in a socket address of Linux."""
 
@@ -14,8 +16,8 @@ MAX_SOCKET_BYTES = 107
 @contextmanager
 def socket_for(folder: Path) -> Iterator[Path]:
     """Give the path of the broker's socket: in the folder, or in a temporary one if the path is unsuitable."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    private_files.make_folder(folder)
+    folder.chmod(private_files.FOLDER)
     socket = folder.resolve() / "broker.sock"
     if fits_url(socket):
         yield socket

@@ -14,12 +14,13 @@ from typing import Final
 
 from infra.broker import Publisher, celery_app
 from infra.db.database import Database
+from infra.db.schema import WrongSchema
 from infra.settings import Settings
 from secateur.client.api import Secateur
 from secateur.errors import SecateurError, Unavailable
 from stack.broker import broker_command, broker_url, socket_for
 from stack.faults import StackError
-from stack.folder import exclusive
+from stack.folder import exclusive, make_private
 from stack.interrupts import Interrupts
 from stack.processes import Processes
 
@@ -58,6 +59,7 @@ def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str]
     data_dir = settings.data_dir.resolve()
     with exclusive(data_dir), socket_for(data_dir / "broker") as broker_socket:
         url = settings.broker_url or broker_url(broker_socket)
+        make_private(data_dir)
         fixed = settings.model_copy(update={"data_dir": data_dir, "broker_url": url, "port": port})
         environment = os.environ | fixed.environment()
         processes = Processes(data_dir / "logs", environment, interrupts)
@@ -65,7 +67,7 @@ def machine(settings: Settings, interrupts: Interrupts, *, worker: Sequence[str]
             if not settings.broker_url:
                 processes.start("broker", broker_command(broker_socket, data_dir / "broker"))
             _wait_for_broker(processes, url)
-            _migrate(settings)
+            migrate(settings)
             processes.start("worker-jobs", [*worker, "--queues", "jobs"])
             processes.start("worker-checks", [*worker, "--queues", "checks"])
             processes.start("gateway", [sys.executable, "-m", "service"])
@@ -108,12 +110,18 @@ def _wait_for_broker(processes: Processes, url: str) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _migrate(settings: Settings) -> None:
+def migrate(settings: Settings) -> None:
+    """Bring the tables of the stack's database to the newest version.
+
+    Raises:
+        StackError: a newer version wrote the database, or it does not answer.
+    """
     database = Database(settings.database, answer_seconds=settings.answer_seconds)
     try:
         database.migrate()
     except SecateurError as fault:
-        raise StackError(fault.detail, "Look at SECATEUR_DATABASE_URL.") from fault
+        fix = " ".join(fault.suggestions) if isinstance(fault, WrongSchema) else "Look at SECATEUR_DATABASE_URL."
+        raise StackError(fault.detail, fix) from fault
     finally:
         database.close()
 

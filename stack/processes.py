@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra import private_files
 from infra.backoff import Backoff
 from stack.faults import StackError
 from stack.interrupts import Interrupts
@@ -40,7 +41,7 @@ class Processes:
     """The processes of a stack. Not thread-safe: a process ends with the thread that started it."""
 
     def __init__(self, logs: Path, environment: Mapping[str, str], interrupts: Interrupts) -> None:
-        logs.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(logs)
         self._logs = logs
         self._environment = dict(environment)
         self._interrupts = interrupts

@@ -21,12 +21,14 @@ from secateur.protocol.work import QUEUE_OF, QUEUES
 from workers.app import serve, worker_app
 from workers.background.garbage_collector import Collector, collecting
 from workers.background.reaper import Reaper, reaping
+from workers.database_version import exit_unless_current
 from workers.sandbox.level import FULL, Sandbox, prepare_sandbox
 from workers.sandbox.memory import limit_of
 from workers.supervision.assignments import CheckTime
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children, Command
+from workers.supervision.claims import Claims
 from workers.supervision.outputs import OutputLimits
 from workers.supervision.process import child_command
 from workers.supervision.scratch import scratch
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
         Store.from_url(settings.store, answer_seconds=settings.answer_seconds),
         threading.Event(),
     )
+    exit_unless_current(database)
     publisher = Publisher(celery_app(settings.broker))  # a separate app: a worker's app knows only its own queues
     kinds = [kind for kind, queue in QUEUE_OF.items() if queue in options.queues]
     with scratch(settings.scratch) as folder, ExitStack() as opened:
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Command = child_com
             cost_bounds=settings.cost_bounds,
             check_time=CheckTime(settings.check_seconds, settings.check_bytes_per_second),
         )
-        supervisor = Supervisor(context, publisher, settings)
+        supervisor = Supervisor(context, publisher, settings, Claims(database, settings))
         serve(worker_app(settings.broker, supervisor.run), options.queues, slots=options.slots, draining=draining)
     database.close()
 

@@ -33,6 +33,7 @@ def defaults(settings: Settings) -> EffectiveLimits:
         stored_bytes=settings.quota_stored_bytes,
         queued_jobs=settings.quota_queued_jobs,
         running_jobs=settings.quota_running_jobs,
+        queued_checks=settings.quota_queued_checks,
         requests_per_minute=settings.requests_per_minute,
         max_upload_bytes=settings.max_upload_bytes,
     )

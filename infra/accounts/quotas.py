@@ -1,4 +1,4 @@
-"""Quotas of owners: stored bytes, queued jobs, running jobs. Inside the caller's transaction.
+"""Quotas of owners: stored bytes, queued jobs, running jobs, queued checks. Inside the caller's transaction.
 
 A limit of 0 means no limit. A caller that checks a limit and then writes locks the owner first, so that two requests
 cannot both take the last place.
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from infra.db import locks
 from infra.db.tables import Artifact, Job, ResumableUpload, Upload
-from infra.jobs import lifecycle
+from infra.jobs import checks, lifecycle
 from secateur.errors import QuotaExceeded
 from secateur.protocol.states import JobState, UploadState
 
@@ -25,6 +25,7 @@ class Usage:
     stored_bytes: int
     queued_jobs: int
     running_jobs: int
+    queued_checks: int
 
 
 LimitsOf = Callable[[Session, str], Usage]
@@ -33,7 +34,12 @@ LimitsOf = Callable[[Session, str], Usage]
 
 def usage(session: Session, owner: str) -> Usage:
     """Return the usage of an owner. Bytes count for each upload and file, also where two have the same content."""
-    return Usage(stored_bytes(session, owner), _count(session, owner, _queued()), _count(session, owner, _running()))
+    return Usage(
+        stored_bytes=stored_bytes(session, owner),
+        queued_jobs=_count(session, owner, _queued()),
+        running_jobs=_count(session, owner, _running()),
+        queued_checks=_count(session, owner, checks.queued()),
+    )
 
 
 def stored_bytes(session: Session, owner: str) -> int:
@@ -80,6 +86,18 @@ def check_queue(session: Session, owner: str, limits: Usage) -> None:
         raise QuotaExceeded(
             f"{owner} has {waiting} jobs in the queue; {limits.queued_jobs} are allowed.",
             suggestions=["Wait until some have begun, or cancel them.", "GET /v1/usage shows the limits."],
+        )
+
+
+def check_queued_checks(session: Session, owner: str, limits: Usage, *, more: int = 1) -> None:
+    """Raise ``QuotaExceeded`` unless ``more`` uploads may wait for their checks, besides those that wait already."""
+    if not limits.queued_checks:
+        return
+    waiting = _count(session, owner, checks.queued())
+    if waiting + more > limits.queued_checks:
+        raise QuotaExceeded(
+            f"{owner} may have {limits.queued_checks} uploads that wait for their check, and has as many.",
+            suggestions=["Wait until some have been checked.", "GET /v1/usage shows the limits."],
         )
 
 

@@ -1,5 +1,6 @@
 """Connections to the database, SQLite and PostgreSQL alike, and its migrations."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -8,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from infra import private_files
 from infra.circuit_breaker import CircuitBreaker
+from infra.db import schema
 from secateur.disk_full import lacks_room
 from secateur.errors import InvalidRequest, StorageFull, Unavailable
 
@@ -73,18 +76,26 @@ class Database:
             connection.exec_driver_sql("SELECT 1")
 
     def ping(self) -> None:
-        """Raise ``Unavailable`` unless the database answers and has its tables."""
+        """Raise ``Unavailable`` unless the database answers and has its tables.
+
+        Raises:
+            WrongSchema: the database answers, and its tables are not those that this program needs.
+        """
         with self.read() as session:
-            session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
+            schema.check_version(session.connection())
 
     def migrate(self) -> None:
         """Bring the tables to the newest version, without a time limit.
 
         Any number of processes may call it, also at the same time: the first one migrates, the others change nothing.
+
+        Raises:
+            WrongSchema: a newer version of this program wrote the database.
+            Unavailable: the database does not answer.
         """
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(Path(url.database).parent, private_files.data_folder_mode())
         from alembic import command  # only here: processes that only serve start sooner and smaller without it
         from alembic.config import Config
 
@@ -99,6 +110,7 @@ class Database:
         ):
             if connection.dialect.name == "postgresql":  # SQLite's write lock does the same
                 connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            schema.check_not_newer(schema.version(connection))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -140,6 +152,11 @@ def _engine(url: str, answer_seconds: float | None, breaker: CircuitBreaker) -> 
 
         return postgres.engine(url, answer_seconds=answer_seconds, on_timeout=breaker.open)
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, pool_size=10, max_overflow=30)
+
+    @event.listens_for(engine, "do_connect")
+    def _create(*_: Any) -> None:
+        if engine.url.database not in (None, "", ":memory:"):
+            private_files.make_sqlite_file(Path(str(engine.url.database)))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
@@ -186,9 +203,10 @@ def _translate_errors() -> Iterator[None]:
         reason = str(fault.orig)
         if lacks_room(fault):
             raise StorageFull("The disk of the database is full.") from fault
-        if "no such table" in reason or "UndefinedTable" in type(fault.orig).__name__:
-            hint = "Run python -m infra migrate."
-            raise Unavailable("The database lacks our tables.", suggestions=[hint]) from fault
+        if "no such table" in reason or type(fault.orig).__name__ == "UndefinedTable":
+            raise schema.lacks_tables() from fault
+        if re.search("no such column|has no column", reason) or type(fault.orig).__name__ == "UndefinedColumn":
+            raise schema.lacks_columns() from fault
         if type(fault.orig).__name__ == "QueryCanceled":  # by the statement time-out, which includes waiting for locks
             raise Unavailable("The database is busy.", suggestions=["Try again in a moment."]) from fault
         if fault.connection_invalidated or type(fault).__name__ in ("OperationalError", "InterfaceError"):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from infra import private_files
 from infra.circuit_breaker import CircuitBreaker
 from secateur.disk_full import lacks_room
 from secateur.errors import SecateurError, StorageFull, Unavailable
@@ -103,6 +104,8 @@ def opened(url: str, *, answer_seconds: float) -> Objects:
     parts = urlsplit(url)
     if parts.scheme == "file":
         folder = Path(unquote(parts.path))
+        with suppress(OSError):  # the store itself says why
+            private_files.make_folder(folder)
         local = LocalStore(folder, mkdir=True)
         return Objects(local, local, folder)
     quick, patient = (_bucket(url, seconds) for seconds in (answer_seconds, max(answer_seconds, PATIENT_SECONDS)))

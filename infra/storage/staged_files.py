@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from infra import private_files
 from infra.storage.store import Staged, Store
 from secateur.errors import Unavailable
 
@@ -42,7 +43,7 @@ def linked(path: Path, folder: Path) -> str | None:
     key = f"staging/{secrets.token_hex(16)}"
     target = folder / key
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(target.parent)
         os.link(path, target)
         os.utime(target)  # otherwise the collector may take it for a file that a killed gateway abandoned
     except OSError:

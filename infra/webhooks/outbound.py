@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from infra.webhooks import dns
+from infra.webhooks import dns, special_addresses
 from infra.webhooks.dns import LookupFailed, Resolve
+from infra.webhooks.special_addresses import Address
 from secateur.errors import WebhookUrlRefused
 
 Targets = Literal["public", "any"]
@@ -27,10 +28,6 @@ MAX_READ_BYTES: Final = 1024
 
 PORTS: Final = {"https": 443, "http": 80}
 SCHEMES: Final[Mapping[Targets, Sequence[str]]] = {"public": ("https",), "any": ("https", "http")}
-
-NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -89,28 +86,16 @@ def _address(host: str) -> Address | None:
 def allowed(address: Address, targets: Targets) -> bool:
     """Return whether webhooks may be sent to an address. Link-local addresses never: clouds keep credentials there.
 
+    An IPv6 address that embeds an IPv4 address is judged by both.
+
     >>> [allowed(ipaddress.ip_address(text), "public") for text in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1")]
     [True, False, False]
     >>> [allowed(ipaddress.ip_address(text), "any") for text in ("10.0.0.1", "169.254.169.254", "::")]
     [True, False, False]
     """
-    inner = _inner(address)
-    if inner is not None:
-        return allowed(inner, targets)
-    if address.is_loopback:
-        return targets == "any"
-    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+    if not all(allowed(inner, targets) for inner in special_addresses.embedded(address)):
         return False
-    return address.is_global or targets == "any"
-
-
-def _inner(address: Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address embeds; None if it embeds none."""
-    if not isinstance(address, ipaddress.IPv6Address):
-        return None
-    if address in NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    return special_addresses.is_public(address) if targets == "public" else special_addresses.is_usable(address)
 
 
 def post(

@@ -64,6 +64,7 @@ def set_limits(
     stored_bytes: Annotated[str | None, _option("Of uploads and files of jobs; 0: any")] = None,
     queued_jobs: Annotated[str | None, _option("Jobs that wait; 0: any")] = None,
     running_jobs: Annotated[str | None, _option("Jobs that run at once; 0: any")] = None,
+    queued_checks: Annotated[str | None, _option("Uploads that wait for their check; 0: any")] = None,
     requests_per_minute: Annotated[str | None, _option("Requests; 0: any")] = None,
     max_upload_bytes: Annotated[str | None, _option("Of one upload, at least 1")] = None,
     url: Url = DEFAULT_URL,
@@ -74,6 +75,7 @@ def set_limits(
         "stored_bytes": stored_bytes,
         "queued_jobs": queued_jobs,
         "running_jobs": running_jobs,
+        "queued_checks": queued_checks,
         "requests_per_minute": requests_per_minute,
         "max_upload_bytes": max_upload_bytes,
     }

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from infra import private_files
 from infra.accounts import owner_limits, quotas
 from infra.accounts.owner_limits import EffectiveLimits
 from infra.db import locks
@@ -80,6 +81,7 @@ def begin_upload(request: Request, parts: UseComponents, caller: UseCaller) -> R
     with parts.database.write() as session:
         locks.hold(session, "owner", [caller.owner])
         quotas.check_storage(session, caller.owner, num_bytes, limits)
+        quotas.check_queued_checks(session, caller.owner, limits)
         row = resumable.create(
             session,
             wanted.kind,
@@ -98,7 +100,7 @@ def begin_upload(request: Request, parts: UseComponents, caller: UseCaller) -> R
 
 def _make_folder(parts: Components) -> None:
     try:
-        parts.settings.partial_uploads.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(parts.settings.partial_uploads)
     except OSError as fault:
         hint = "Ask the operator to let the gateway write to SECATEUR_UPLOADS_DIR, or send the file in one request."
         raise errors.Unavailable(

@@ -154,6 +154,7 @@ def _check_room(parts: Components, owner: str, num_bytes: int) -> EffectiveLimit
     with parts.database.read() as session:
         limits = owner_limits.effective(session, owner, settings=parts.settings)
         quotas.check_storage(session, owner, num_bytes, limits)
+        quotas.check_queued_checks(session, owner, limits)
     return limits
 
 

@@ -26,6 +26,7 @@ def get_usage(parts: UseComponents, caller: UseCaller) -> UsageView:
         stored_bytes=_amount(used.stored_bytes, limits.stored_bytes),
         queued_jobs=_amount(used.queued_jobs, limits.queued_jobs),
         running_jobs=_amount(used.running_jobs, limits.running_jobs),
+        queued_checks=_amount(used.queued_checks, limits.queued_checks),
         max_upload_bytes=limits.max_upload_bytes,
         requests_per_minute=limits.requests_per_minute if counts_requests else None,
     )

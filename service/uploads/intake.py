@@ -103,6 +103,8 @@ def _register(
             also(session, upload)
             limits = owner_limits.effective(session, wanted.owner, settings=parts.settings)
             quotas.check_storage(session, wanted.owner, 0, limits)  # with the new row counted
+            if check is not None:
+                quotas.check_queued_checks(session, wanted.owner, limits, more=0)
             from_thread.run(parts.store.keep, staged)
             return upload, check
 

@@ -54,6 +54,9 @@ class OwnLimits(Frozen):
     stored_bytes: int | None = Field(default=None, ge=0, le=2**53)
     queued_jobs: int | None = Field(default=None, ge=0, le=2**31 - 1)
     running_jobs: int | None = Field(default=None, ge=0, le=2**31 - 1, description="At once.")
+    queued_checks: int | None = Field(
+        default=None, ge=0, le=2**31 - 1, description="Uploads that wait for their check."
+    )
     requests_per_minute: int | None = Field(default=None, ge=0, le=2**31 - 1)
     max_upload_bytes: int | None = Field(default=None, ge=1, le=2**53, description="Of one upload.")
 
@@ -80,6 +83,7 @@ class UsageView(Frozen):
     stored_bytes: Amount = Field(description="Uploads that were not rejected, and files that jobs left.")
     queued_jobs: Amount
     running_jobs: Amount
+    queued_checks: Amount = Field(description="Uploads that wait for their check.")
     max_upload_bytes: int
     requests_per_minute: int | None = Field(
         description="null: any number. `RateLimit` of every answer tells what is left."

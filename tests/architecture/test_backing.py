@@ -12,6 +12,7 @@ CHOICES: Final = re.compile(r"Settings\(data_dir|sqlite:///|Store\.from_url\(\(|
 REASONS: Final = {
     "chaos/__main__.py": "a command, not a test",
     "infra/db/test_database.py": "a database that is not there",
+    "infra/test_private_files.py": "the modes of files on a disk",
     "infra/storage/test_store.py": "what a folder is in the way of, and where the default one lies",
     "service/monitoring/test_metrics.py": "a database that is not there",
     "service/http/test_openapi.py": "an application that is never started",

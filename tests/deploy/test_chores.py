@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from infra.__main__ import main
 from infra.db.database import Database, now
@@ -44,3 +45,11 @@ def test_a_worker_of_another_host_does_not_count(database: Database) -> None:
 
     with pytest.raises(SystemExit, match="no worker of"):
         main(["seen"])
+
+
+def test_a_database_that_a_newer_version_wrote_is_left_alone(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(SystemExit, match="A newer version of this program wrote the database"):
+        main(["migrate"])

@@ -6,11 +6,16 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from infra import private_files
+from infra.db.database import Database
+from infra.settings import Settings
 from stack.broker import fits_url, socket_for
 from stack.faults import StackError
-from stack.folder import exclusive
+from stack.folder import exclusive, make_private
 from stack.interrupts import Interrupts
+from stack.machine import migrate
 
 
 def test_the_first_signal_interrupts_and_later_ones_are_counted() -> None:
@@ -75,3 +80,50 @@ def test_a_data_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
 
     with exclusive(tmp_path):
         pass
+
+
+def test_a_data_folder_that_a_newer_version_wrote_is_refused_with_what_helps(tmp_path: Path) -> None:
+    """Not with an error of the library that migrates."""
+    settings = Settings(data_dir=tmp_path)
+    database = Database(settings.database)
+    database.migrate()
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+
+    with pytest.raises(StackError, match="A newer version of this program wrote the database") as raised:
+        migrate(settings)
+
+    assert "Run the newer version" in raised.value.fix
+
+
+def test_a_data_folder_of_an_earlier_version_becomes_private(tmp_path: Path) -> None:
+    """Until then it had the mode of the umask: everybody could read uploads and the secrets of webhooks."""
+    folder, names = tmp_path / "var", ("store", "uploads", "logs", "broker")
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name).chmod(0o755)
+    files = [folder / f"secateur.db{suffix}" for suffix in ("", "-wal", "-shm")]
+    for path in files:
+        path.touch()
+        path.chmod(0o644)
+
+    with exclusive(folder):
+        make_private(folder)
+
+    assert {stat.S_IMODE((folder / name).stat().st_mode) for name in names} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == private_files.data_folder_mode()
+
+
+def test_a_folder_with_other_files_keeps_its_mode(tmp_path: Path) -> None:
+    """``--data-dir /tmp`` must not close ``/tmp`` for everybody else."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "thesis.txt").touch()
+    (tmp_path / "store").mkdir(mode=0o755)
+
+    with exclusive(tmp_path):
+        make_private(tmp_path)
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700

@@ -32,6 +32,7 @@ from workers.supervision.assignments import CheckTime
 from workers.supervision.attempt import WorkerContext
 from workers.supervision.checkpoints import CheckpointPolicy
 from workers.supervision.children import Children
+from workers.supervision.claims import Claims
 from workers.supervision.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
@@ -66,7 +67,8 @@ class Bench:
             keeping=CheckpointPolicy(every_seconds=0.0),
             check_time=check_time,
         )
-        return Supervisor(context, Publisher(celery_app(self.settings.broker)), self.settings)
+        claims = Claims(self.database, self.settings)
+        return Supervisor(context, Publisher(celery_app(self.settings.broker)), self.settings, claims)
 
     def upload(self, kind: uploads.Kind, content: bytes) -> tuple[str, str]:
         """Store an upload. Returns its id and that of its check."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from infra.broker import Publisher, celery_app, connect
 from infra.db.database import now
@@ -184,3 +184,14 @@ def test_a_worker_that_requires_a_sandbox_it_cannot_have_does_not_start(bench: B
     (bench.scratch / ".lock").unlink()
     assert done.returncode == os.EX_CONFIG
     assert "libseccomp.so.2 is not installed" in done.stdout + done.stderr
+
+
+@EMBEDDED
+@pytest.mark.parametrize("module", [FAKE_ENGINE, "workers.webhooks"])
+def test_a_worker_does_not_start_on_tables_of_another_version(bench: Bench, broker: str, module: str) -> None:
+    """It would fail each job with an error of SQL. What restarts it tries again, until somebody has migrated."""
+    with bench.database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+
+    with worker(bench, broker, module=module) as process:
+        assert process.wait(timeout=60) == os.EX_CONFIG

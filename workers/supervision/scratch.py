@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
+from infra import private_files
+
 LOCK: Final = ".lock"
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -21,7 +23,7 @@ def scratch(root: Path) -> Iterator[Path]:
 
     A worker holds a lock on its folder while it lives. So a folder that can be locked is abandoned.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(root, private_files.data_folder_mode())
     with _locked(root):  # one worker at a time: a folder is not locked yet while it is being created
         _remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
@@ -37,7 +39,7 @@ def scratch(root: Path) -> Iterator[Path]:
 
 def remove_abandoned(root: Path) -> None:
     """Remove the folders of dead workers."""
-    root.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(root, private_files.data_folder_mode())
     with _locked(root):
         _remove_abandoned(root)
 

@@ -40,6 +40,7 @@ from workers.supervision.attempt import (
     failed,
     retry_backoff,
 )
+from workers.supervision.claims import Claims
 from workers.supervision.lease import Lease
 from workers.supervision.outputs import RejectedOutput
 from workers.supervision.process import ChildExit
@@ -58,21 +59,21 @@ class Supervisor:
     context: WorkerContext
     publisher: Publisher
     settings: Settings
+    claims: Claims
 
     def run(self, job_id: str) -> None:
-        """Claim the job if it is still queued, and run one attempt.
+        """Claim the job if it is still queued, and run one attempt. For a check: the check of the owner who is next.
 
         Raises:
             Unavailable: the database does not answer. The job stays queued, and a reaper sends its message again.
         """
         if self.context.draining.is_set():
             return
-        with self.context.database.write() as session:
-            job = quotas.claim(
-                session, job_id, owner_limits.reader(self.settings), lease_seconds=self.settings.lease_seconds
-            )
-        if job is None:
-            return
+        with self.claims.claimed(job_id) as job:
+            if job is not None:
+                self._run(job)
+
+    def _run(self, job: Job) -> None:
         attributes: dict[str, Value] = {"job": job.id, "kind": job.kind, "attempt": job.attempt}
         span = self.context.traces.begin(f"attempt {job.kind}", parent=job.traceparent, role="consumer", **attributes)
         with working_in_span(span.traceparent):

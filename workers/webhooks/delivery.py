@@ -23,7 +23,7 @@ from infra.webhooks import outbound, outbox, signing, webhooks
 from infra.webhooks.dns import Lookups
 from infra.webhooks.outbox import DeliveryAttempt
 from secateur.errors import SecateurError
-from workers.webhooks.fair_scheduler import FairScheduler
+from workers.fair_scheduler import FairScheduler
 
 NUM_THREADS: Final = 6
 POLL_SECONDS: Final = 1.0

@@ -16,6 +16,7 @@ from infra.telemetry import logs
 from infra.telemetry.logs import logger
 from infra.telemetry.traces import Traces
 from secateur.errors import SecateurError
+from workers.database_version import exit_unless_current
 from workers.webhooks.delivery import WebhookDelivery, delivering
 
 
@@ -27,6 +28,7 @@ def main() -> None:
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
     database = Database(settings.database, answer_seconds=settings.answer_seconds)
+    exit_unless_current(database)
     name = f"{socket.gethostname()}-{os.getpid()}"
     logger("webhooks").info("delivering", targets=settings.webhook_targets)
     traces = Traces.from_environment("secateur-courier")

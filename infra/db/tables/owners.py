@@ -47,6 +47,7 @@ class OwnerLimits(Table):
     stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
     queued_jobs: Mapped[int | None]
     running_jobs: Mapped[int | None]
+    queued_checks: Mapped[int | None]
     requests_per_minute: Mapped[int | None]
     max_upload_bytes: Mapped[int | None] = mapped_column(BigInteger)
     changed_at: Mapped[datetime]

@@ -11,7 +11,7 @@ from infra.accounts.quotas import Usage
 from infra.db import locks
 from infra.db.database import Database
 from infra.db.tables import Job
-from infra.jobs import creation, lifecycle, recovery
+from infra.jobs import checks, creation, lifecycle, recovery
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.uploads import uploads
 from secateur.errors import QuotaExceeded
@@ -19,7 +19,7 @@ from secateur.protocol.states import JobState
 from secateur.specs.reading import Reading
 from tests.infra.rows import LEASE, at, job, spec
 
-NONE = Usage(stored_bytes=0, queued_jobs=0, running_jobs=0)
+NONE = Usage(stored_bytes=0, queued_jobs=0, running_jobs=0, queued_checks=0)
 
 
 def upload(database: Database, owner: str, num_bytes: int, content: str) -> None:
@@ -68,8 +68,8 @@ def test_usage_counts_uploads_files_and_jobs_of_the_owner_alone(database: Databa
     end(database, done, files=(StoredFile("a", "x/y", "sha256:a", 7), StoredFile("b", "x/y", "sha256:b", 5)))
     queued(database, "ann")
 
-    assert used(database, "ann") == Usage(stored_bytes=112, queued_jobs=1, running_jobs=1)
-    assert used(database, "bob") == Usage(stored_bytes=100, queued_jobs=0, running_jobs=0)
+    assert used(database, "ann") == Usage(stored_bytes=112, queued_jobs=1, running_jobs=1, queued_checks=1)
+    assert used(database, "bob") == Usage(stored_bytes=100, queued_jobs=0, running_jobs=0, queued_checks=1)
 
 
 def test_the_last_byte_fits_and_the_next_does_not(database: Database) -> None:
@@ -120,7 +120,7 @@ def test_of_many_claims_at_once_no_more_run_than_allowed(database: Database) -> 
         taken = sum(pool.map(rush, ids))
 
     assert taken == 2
-    assert used(database, "ann") == Usage(stored_bytes=0, queued_jobs=4, running_jobs=2)
+    assert used(database, "ann") == Usage(stored_bytes=0, queued_jobs=4, running_jobs=2, queued_checks=0)
 
 
 def test_an_owner_at_the_limit_keeps_nobody_else_waiting(database: Database) -> None:
@@ -191,3 +191,21 @@ def test_the_check_of_an_upload_runs_beside_any_number_of_jobs(database: Databas
         check = session.query(Job).filter(Job.upload_id.is_not(None)).one()
 
     assert claim(database, check.id, limits) is not None
+
+
+def test_owners_may_have_so_many_uploads_that_wait_for_their_check(database: Database) -> None:
+    """Checks that have begun do not count, nor do those of others."""
+    limits = replace(NONE, queued_checks=2)
+    upload(database, "ann", 1, "a")
+    upload(database, "ann", 1, "b")
+    upload(database, "bob", 1, "a")
+
+    with database.write() as session:
+        quotas.check_queued_checks(session, "bob", limits)
+        quotas.check_queued_checks(session, "ann", NONE)
+        quotas.check_queued_checks(session, "ann", limits, more=0)
+        with pytest.raises(QuotaExceeded, match="may have 2 uploads that wait"):
+            quotas.check_queued_checks(session, "ann", limits)
+        first = checks.claim_next(session, "ann", named="", lease_seconds=LEASE, now=at(1))
+        assert first is not None
+        quotas.check_queued_checks(session, "ann", limits)

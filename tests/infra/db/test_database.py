@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
+from infra.db import schema
 from infra.db.database import MIGRATIONS, Database, now
-from infra.db.tables import Job, Table, Upload, Worker
+from infra.db.schema import WrongSchema
+from infra.db.tables import Job, OwnerLimits, Table, Upload, Worker
 from infra.jobs import workers
 from infra.uploads import uploads
 from secateur.errors import InvalidRequest, Unavailable
@@ -62,7 +66,7 @@ REBUILD = """
 from alembic import op
 
 revision = "rebuild"
-down_revision = "0015"
+down_revision = "0016"
 
 
 def upgrade():
@@ -168,6 +172,51 @@ def test_a_database_without_tables_is_not_ready(database_url: str) -> None:
     database.migrate()
     database.ping()
     database.close()
+
+
+def test_the_versions_in_the_code_are_those_of_the_migrations() -> None:
+    """Processes that only serve know the version without Alembic, which takes long to import."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+
+    assert tuple(reversed(revisions)) == schema.VERSIONS
+
+
+@pytest.mark.parametrize(
+    ("version", "says", "can_migrate"),
+    [
+        pytest.param("0015", "at version 0015.*run `python -m infra migrate`", True, id="older"),
+        pytest.param("9999", "A newer version of this program wrote the database", False, id="newer"),
+        pytest.param("f00d", "A newer version of this program wrote the database", False, id="unknown"),
+        pytest.param("0007", "from before the first release", False, id="before the first release"),
+    ],
+)
+def test_a_database_of_another_version_is_named(fresh: Database, version: str, says: str, can_migrate: bool) -> None:
+    """Instead of errors of SQL at the first query that names a new column. Nothing is changed in a newer one."""
+    with fresh.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+        if can_migrate:
+            connection.execute(text("ALTER TABLE owner_limits DROP COLUMN queued_checks"))
+
+    with pytest.raises(WrongSchema, match=says):
+        fresh.ping()
+    if can_migrate:
+        fresh.migrate()
+        fresh.ping()
+    else:
+        with pytest.raises(WrongSchema, match=says):
+            fresh.migrate()
+
+
+def test_a_query_of_a_column_that_is_missing_is_no_internal_error(fresh: Database) -> None:
+    """While a new gateway waits for the migration, its requests are answered 503."""
+    with fresh.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE owner_limits DROP COLUMN queued_checks"))
+
+    with pytest.raises(WrongSchema, match="another version"), fresh.read() as session:
+        session.get(OwnerLimits, "ann")
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def test_the_command_line_sets_what_it_is_told_and_prints_what_holds(
             "stored_bytes 0 (own)",
             "queued_jobs 1000",
             "running_jobs 3 (own)",
+            "queued_checks 200",
             "requests_per_minute 6000",
             "max_upload_bytes 2147483648",
         ]

@@ -35,6 +35,19 @@ def test_more_jobs_than_allowed_are_refused_and_the_queue_keeps_the_others(start
         assert running.http.get("/v1/usage").json()["queued_jobs"] == {"used": 2, "limit": 2}
 
 
+def test_more_uploads_than_allowed_do_not_wait_for_their_check(start: Start, broker: str) -> None:
+    """Content that is known needs no check, and is answered as long as there is a place for one more."""
+    with start(quota_queued_checks=2) as running:
+        contents = [model_file("one"), model_file("one"), model_file("two"), model_file("three")]
+
+        answers = [running.http.post("/v1/models", params={"name": "a.keras"}, content=content) for content in contents]
+
+        assert [answer.status_code for answer in answers] == [201, 200, 201, 429]
+        assert answers[3].json()["code"] == "quota_exceeded"
+        assert int(answers[3].headers["retry-after"]) > 0
+        assert running.http.get("/v1/usage").json()["queued_checks"] == {"used": 2, "limit": 2}
+
+
 def test_requests_are_counted_for_each_owner_and_every_answer_tells_what_is_left(start: Start, broker: str) -> None:
     with start(requests_per_minute=3) as running, as_(running, "ann") as ann, as_(running, "ann") as too:
         answers = [http.get("/v1/models") for http in (ann, too, ann, too)]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from infra.db.database import Database, now
@@ -178,3 +179,15 @@ def test_a_live_gateway_says_so_whatever_else_is_away(start: Start) -> None:
         answer = gateway.http.get("/health/live")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "live"})
+
+
+def test_a_database_of_an_older_version_is_named_with_the_command_that_helps(fresh: Running) -> None:
+    """The gateway was updated before the tables were."""
+    see(fresh, "one", "checks,jobs")
+    with fresh.parts.database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+
+    answer = fresh.http.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert "run `python -m infra migrate`" in answer.json()["checks"]["database"]

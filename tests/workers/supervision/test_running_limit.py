@@ -6,6 +6,7 @@ import pytest
 
 from infra.broker import Publisher, celery_app, connect
 from tests.workers.conftest import Bench
+from workers.supervision.claims import Claims
 from workers.supervision.supervisor import Supervisor
 
 
@@ -14,7 +15,8 @@ def limited(bench: Bench, broker: str) -> Supervisor:
     """A worker that may run one job of an owner, with a real broker."""
     settings = bench.settings.model_copy(update={"quota_running_jobs": 1, "broker_url": broker})
     publisher = Publisher(celery_app(broker))
-    return replace(bench.supervisor("succeed"), publisher=publisher, settings=settings)
+    claims = Claims(bench.database, settings)
+    return replace(bench.supervisor("succeed"), publisher=publisher, settings=settings, claims=claims)
 
 
 def messages(url: str) -> int:

@@ -25,8 +25,8 @@ from infra.webhooks.dns import Lookups
 from secateur.protocol.states import JobState
 from tests.infra.rows import spec
 from tests.workers.conftest import Bench, eventually
+from workers.fair_scheduler import MOST_AT_ONCE
 from workers.webhooks.delivery import NUM_THREADS, POLL_SECONDS, WebhookDelivery, delivering, retry_after_seconds_of
-from workers.webhooks.fair_scheduler import MOST_AT_ONCE
 
 
 @dataclass
