@@ -17,6 +17,7 @@ from infra.storage.store import Store
 from infra.telemetry.logs import logger
 from infra.telemetry.trace_context import working_in_span
 from infra.telemetry.traces import Traces
+from service import documentation
 from service.components import Components
 from service.http import problems
 from service.http.strict_query import refuse_unknown
@@ -72,11 +73,14 @@ def create_app(settings: Settings) -> Gateway:
         telemetry=_telemetry(parts.traces),
         dependencies=[Depends(refuse_unknown)],
         redirect_slashes=False,
+        docs_url=None,  # served by documentation, without a foreign host
+        redoc_url=None,
     )
     app.state.parts = parts
     first = (discovery, health, monitoring, uploads, resumable, jobs, events)
     for module in (*first, artifacts, retention, keys, limits, usage, webhooks):
         app.include_router(module.router)
+    documentation.install(app)
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Authentication, parts=parts)

@@ -26,7 +26,8 @@ from service.components import Components
 from service.http.problems import problem_response
 from service.monitoring.bounded_checks import within_time_limit
 
-OPEN = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/health/live", "/health/ready"})
+OPEN_FILES = "/docs/static/"
+OPEN = frozenset({"/", "/docs", "/redoc", "/openapi.json", "/health/live", "/health/ready"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TELLS_ADMINS_MORE = "/health/ready"
 FOR_MONITORS = "/metrics"
@@ -55,7 +56,7 @@ class Authentication:
             scope.setdefault("state", {})["caller"] = MONITOR
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_FILES):
             await self._app(scope, receive, send)
             return
         request, allowance = Request(scope, receive), None
