@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session, aliased
 from infra.db import clock
 from infra.db.tables import Artifact, Job, Upload
 from infra.jobs.events import Entry
-from infra.jobs.steps import dump, reset_steps
-from infra.jobs.transitions import entry, move
+from infra.jobs.steps import dump, ended_steps, reset_steps
+from infra.jobs.transitions import cancelled_steps, entry, move
 from infra.storage import blobs
 from infra.webhooks import outbox
 from secateur.errors import Failure
@@ -123,7 +123,7 @@ def finish(
         job_id: of the job.
         attempt: the attempt of the caller.
         outcome: how the attempt ended.
-        steps: the steps at the end.
+        steps: the steps at the end. A step that is still running ends as the job does.
         entries: events to write.
         now: the time of the end.
 
@@ -132,15 +132,16 @@ def finish(
     """
     allowed = sources(outcome.state) & {JobState.RUNNING, JobState.CANCELLING}
     failure = outcome.failure.model_dump(mode="json") if outcome.failure else None
+    ended = ended_steps(steps, outcome.state)
     job = move(
         session,
         held(job_id, attempt),
         Job.state.in_(allowed),
         now=now,
-        entries=[*entries, entry(outcome.state, failure=failure)],
+        entries=[*entries, *cancelled_steps(ended), entry(outcome.state, failure=failure)],
         state=outcome.state,
         failure=failure,
-        steps=dump(steps),
+        steps=dump(ended),
         finished_at=clock.later(now),
         lease_until=None,
     )

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from infra.db.pages import newest_first, older
 from infra.db.tables import Artifact, Job, JobLabel, Upload
 from secateur.protocol.states import UNFINISHED, JobState
+from secateur.protocol.work import QUEUE_OF
 from secateur.specs.kinds import JobSpec, spec_digest
 
 
@@ -81,11 +82,13 @@ def counts(session: Session, wanted: Filter) -> dict[JobState, int]:
 
 
 def queue_position(session: Session, job: Job) -> int | None:
-    """Return how many queued jobs of the same kind are older than this one; None if it is not queued."""
+    """Return how many older jobs wait for the same workers, of all kinds and owners; None if the job is not queued."""
     if job.state != JobState.QUEUED:
         return None
     before = older(Job, (job.created_at, job.id))
-    waiting = select(func.count()).where(Job.kind == job.kind, Job.state == JobState.QUEUED, before)
+    queue = QUEUE_OF[job.kind]  # type: ignore[index]
+    kinds = [kind for kind, its_queue in QUEUE_OF.items() if its_queue == queue]
+    waiting = select(func.count()).where(Job.kind.in_(kinds), Job.state == JobState.QUEUED, before)
     return session.scalar(waiting)
 
 

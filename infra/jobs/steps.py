@@ -1,11 +1,13 @@
 """The steps of a job, as its row stores them."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from infra.db.tables import Job
 from secateur.protocol.progress import StepProgress
-from secateur.protocol.states import StepState
+from secateur.protocol.states import JobState, StepState
+
+_ENDS: Final = {JobState.FAILED: StepState.FAILED, JobState.CANCELLED: StepState.CANCELLED}
 
 
 def steps_of(job: Job) -> tuple[StepProgress, ...]:
@@ -16,6 +18,19 @@ def steps_of(job: Job) -> tuple[StepProgress, ...]:
 def running_step(job: Job) -> str | None:
     """Return the name of the step that is running; None if none is."""
     return next((step.name for step in steps_of(job) if step.state == StepState.RUNNING), None)
+
+
+def ended_steps(steps: Iterable[StepProgress], state: JobState) -> tuple[StepProgress, ...]:
+    """Return the steps of a job that ends in this state: the running step has failed, or was cancelled.
+
+    >>> (step,) = ended_steps([StepProgress(name="prune", state=StepState.RUNNING)], JobState.CANCELLED)
+    >>> step.state.value
+    'cancelled'
+    """
+    if state not in _ENDS:
+        return tuple(steps)
+    end = {"state": _ENDS[state], "eta_seconds": None}
+    return tuple(step.model_copy(update=end) if step.state == StepState.RUNNING else step for step in steps)
 
 
 def dump(steps: Iterable[StepProgress]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """One move of one job: a compare-and-swap, with its events and notices in the same transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,7 +13,8 @@ from infra.jobs import events
 from infra.jobs.events import Entry
 from infra.webhooks import outbox
 from secateur.protocol.events import Level
-from secateur.protocol.states import FINAL, JobState
+from secateur.protocol.progress import StepProgress
+from secateur.protocol.states import FINAL, JobState, StepState
 
 NO_CHECKPOINT: Final[Mapping[str, Any]] = {
     "checkpoint_digest": None,
@@ -62,3 +63,9 @@ def entry(state: JobState, *, level: Level = "info", **more: Any) -> Entry:
     """Return the event of a move to a state. Values of ``more`` that are empty are left out."""
     grave = level if state not in (JobState.FAILED, JobState.EXPIRED) else "error"
     return Entry("state", {"state": state.value} | {name: value for name, value in more.items() if value}, grave)
+
+
+def cancelled_steps(steps: Iterable[StepProgress]) -> list[Entry]:
+    """Return an event for each step that was cancelled. The event of a job that failed names the step itself."""
+    cancelled = StepState.CANCELLED
+    return [Entry("step", {"step": step.name, "state": cancelled.value}) for step in steps if step.state == cancelled]

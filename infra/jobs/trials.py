@@ -17,7 +17,7 @@ from infra.jobs import creation, lifecycle
 from infra.jobs import steps as job_steps
 from infra.jobs.events import Entry
 from infra.jobs.lifecycle import Outcome
-from infra.jobs.transitions import entry, move
+from infra.jobs.transitions import cancelled_steps, entry, move
 from infra.storage import blobs
 from secateur.errors import NotRetryable
 from secateur.protocol.events import Level
@@ -150,9 +150,14 @@ def cancel(session: Session, job_id: str, *, now: datetime | None = None) -> Non
     """Ask the trials of a cancelled sweep to stop. A sweep that was waiting for them is cancelled at once."""
     for child in session.scalars(select(Job.id).where(Job.parent_id == job_id, Job.state.in_(UNFINISHED))).all():
         lifecycle.cancel(session, child, now=now)
-    waited = (Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
     state = JobState.CANCELLED
-    move(session, *waited, now=now, entries=[entry(state)], state=state, finished_at=clock.later(now))
+    waited = (Job.id == job_id, Job.state == JobState.CANCELLING, Job.lease_until.is_(None))
+    job = session.scalar(select(Job).where(*waited))
+    if job is None:
+        return
+    steps = job_steps.ended_steps(steps_of(session, job), state)
+    end = {"state": state, "finished_at": clock.later(now), "steps": job_steps.dump(steps)}
+    move(session, *waited, now=now, entries=[*cancelled_steps(steps), entry(state)], **end)
 
 
 def retry(session: Session, job: Job, *, now: datetime | None = None) -> list[Job]:

@@ -40,6 +40,7 @@ class StepState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 MOVES: Final[dict[JobState, frozenset[JobState]]] = {

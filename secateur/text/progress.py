@@ -17,6 +17,7 @@ MARKS: Final[Mapping[StepState, tuple[str, str]]] = {
     StepState.RUNNING: ("▸", "cyan"),
     StepState.SUCCEEDED: ("✓", "green"),
     StepState.FAILED: ("✗", "red"),
+    StepState.CANCELLED: ("✗", "yellow"),
 }
 BAR_WIDTH: Final = 24
 TIME_WIDTH: Final = 19
@@ -42,7 +43,7 @@ def _cells(step: StepProgress) -> tuple[RenderableType, ...]:
     mark, style = MARKS[step.state]
     quiet = "dim" if step.state == StepState.PENDING else ""
     bar: RenderableType = Text()
-    if step.state in (StepState.RUNNING, StepState.FAILED):
+    if step.state in (StepState.RUNNING, StepState.FAILED, StepState.CANCELLED):
         bar = ProgressBar(total=1.0, completed=step.progress, width=BAR_WIDTH)
     elif step.state == StepState.SUCCEEDED:
         bar = ProgressBar(total=1.0, completed=1.0, width=BAR_WIDTH)

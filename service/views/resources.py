@@ -98,7 +98,9 @@ class JobView(Frozen):
     charged: int = Field(
         description="Attempts that count towards the bound: not those given back by a worker that left."
     )
-    queue_position: int | None = Field(description="Jobs that wait before this one; null when it does not wait.")
+    queue_position: int | None = Field(
+        description="Older jobs of all kinds and owners that wait for the same workers; null when it does not wait."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

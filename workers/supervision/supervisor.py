@@ -27,8 +27,7 @@ from infra.telemetry.logs import logger
 from infra.telemetry.trace_context import working_in_span
 from infra.telemetry.traces import Span, Value
 from secateur.errors import Failure, RuntimeExceeded, SecateurError, ServiceError, Unavailable, WorkerCrashed
-from secateur.protocol.progress import StepProgress
-from secateur.protocol.states import JobState, StepState, UploadState
+from secateur.protocol.states import JobState, UploadState
 from workers.supervision import counters as counted
 from workers.supervision.assignments import SUMMARIES
 from workers.supervision.attempt import (
@@ -171,7 +170,7 @@ class Supervisor:
         return written
 
     def _finish(self, job: Job, lease: Lease, outcome: Outcome) -> bool:
-        steps = lease.recorder.steps if outcome.state == JobState.SUCCEEDED else _halted(lease.recorder.steps)
+        steps = lease.recorder.steps
 
         def write(session: Session, entries: Entries) -> bool:
             return lifecycle.finish(session, job.id, job.attempt, outcome, steps=steps, entries=entries)
@@ -239,12 +238,6 @@ def _is_our_fault(ending: AttemptEnd) -> bool:
 def _exit_entry(child_exit: ChildExit) -> Entry:
     """Return the event with the end of the log of a child that died."""
     return Entry("log", {"message": child_exit.log_tail or f"It {child_exit.how}.", "logger": "stderr"}, "warning")
-
-
-def _halted(steps: tuple[StepProgress, ...]) -> tuple[StepProgress, ...]:
-    """Return the steps of a job that ended early: the running step has failed."""
-    halt = {"state": StepState.FAILED, "eta_seconds": None}
-    return tuple(step.model_copy(update=halt) if step.state == StepState.RUNNING else step for step in steps)
 
 
 def _runtime_exceeded(job: Job) -> RuntimeExceeded:

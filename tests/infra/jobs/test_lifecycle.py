@@ -257,12 +257,17 @@ def test_the_sweep_ends_a_job_that_was_lost_too_often(database: Database) -> Non
 
 
 def test_the_sweep_ends_a_cancelled_job_whose_worker_is_gone(database: Database) -> None:
-    job_id, _ = claimed(database)
+    job_id, attempt = claimed(database)
+    running = [StepProgress(name="prune", state=StepState.RUNNING, eta_seconds=9.0), StepProgress(name="measure")]
+    with database.write() as session:
+        lifecycle.renew(session, job_id, attempt, steps=running, lease_seconds=LEASE, now=at(0))
     cancel(database, job_id)
 
     assert sweep(database, seconds=LEASE + 1) == []
 
-    assert job(database, job_id).state == JobState.CANCELLED
+    row = job(database, job_id)
+    assert row.state == JobState.CANCELLED
+    assert [(step["state"], step["eta_seconds"]) for step in row.steps] == [("cancelled", None), ("pending", None)]
 
 
 def test_the_sweep_ends_a_job_that_nobody_took_in_time(database: Database) -> None:

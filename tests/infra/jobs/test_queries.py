@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from infra.db.database import Database
-from infra.jobs import lifecycle, queries
+from infra.jobs import creation, lifecycle, queries
 from infra.jobs.lifecycle import Outcome, StoredFile
 from infra.jobs.queries import Filter
 from secateur.protocol.states import JobState
-from tests.infra.rows import LEASE, MODEL_ID, at, job, queued, register, uploaded
+from secateur.specs.kinds import SPECS
+from tests.infra.rows import DATASET_ID, LEASE, MODEL_ID, at, job, queued, register, uploaded
 
 OTHER_MODEL = "mdl_" + "1" * 20
 
@@ -78,15 +79,20 @@ def test_counts_tell_every_state(database: Database) -> None:
 
 
 def test_a_waiting_job_knows_how_many_wait_before_it(database: Database) -> None:
+    """The same workers run jobs of every kind, in the order in which they came."""
     uploaded(database)  # its check waits in another queue
     first, second, third = (queued(database, seconds=seconds) for seconds in (1, 2, 3))
+    inputs = {"model_id": MODEL_ID, "dataset_id": DATASET_ID}
+    other = SPECS["sensitivity"].model_validate({"kind": "sensitivity", **inputs})
+    with database.write() as session:
+        last = creation.create_job(session, other, now=at(2.5)).id
     with database.write() as session:
         lifecycle.claim(session, first, lease_seconds=LEASE, now=at(4))
 
     with database.read() as session:
-        places = [queries.queue_position(session, job(database, job_id)) for job_id in (first, second, third)]
+        places = [queries.queue_position(session, job(database, job_id)) for job_id in (first, second, last, third)]
 
-    assert places == [None, 0, 1]
+    assert places == [None, 0, 1, 2]
 
 
 def left(database: Database, seconds: float, content: str, *, name: str = "curves.json", **inputs: str) -> None:

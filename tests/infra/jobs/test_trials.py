@@ -143,6 +143,8 @@ def test_cancelling_a_sweep_cancels_its_trials(database: Database) -> None:
         sweep_trials.cancel(session, parent.id, now=at(7))
 
     assert job(database, parent.id).state == JobState.CANCELLED
+    waited = steps(database, parent.id)["trials"]
+    assert (waited.state, waited.progress, waited.eta_seconds) == (StepState.CANCELLED, 0.5, None)
     assert (job(database, first).state, job(database, second).state) == (JobState.CANCELLING, JobState.CANCELLED)
     assert finish(database, first, running.attempt, Outcome(JobState.CANCELLED))
     assert claim(database, parent.id) is None

@@ -13,7 +13,7 @@ from _pytest.mark import ParameterSet
 from sqlalchemy import event
 
 from infra.db.database import now
-from infra.jobs import lifecycle, recovery
+from infra.jobs import events, lifecycle, recovery
 from infra.storage.digests import BeforeChunk
 from infra.storage.store import Store
 from tests.backing import Backing
@@ -204,7 +204,10 @@ def test_cancel_ends_the_child_with_all_its_family(bench: Bench, behaviour: str)
     thread.join(timeout=30)
 
     assert bench.job(job_id).state == "cancelled"
-    assert "running" not in {step["state"] for step in bench.job(job_id).steps}
+    assert [step["state"] for step in bench.job(job_id).steps] == ["pending", "cancelled", "pending"]
+    with bench.database.read() as session:
+        ended = [event.body for event in events.page(session, job_id, kinds=["step"])]
+    assert ended[-1] == {"step": "prune", "state": "cancelled"}
 
 
 def test_a_job_that_is_cancelled_while_its_files_are_stored_leaves_none(bench: Bench) -> None:
