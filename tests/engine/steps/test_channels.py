@@ -73,7 +73,7 @@ def widths(model: Any) -> tuple[int, ...]:
 
 def accuracy(run: Run) -> float:
     outputs = predict(run.model, run.context.feed(run.context.data.test.x))
-    return run.context.objective.goodness(run.context.data.test.y, outputs)
+    return run.context.objective.score_to_maximize(run.context.data.test.y, outputs)
 
 
 def cut(run: Run, **step: Any) -> Run:
