@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.payloads import SECRET, Canaries, payloads
-from workers.sandbox.level import FULL, Sandbox, give
+from workers.sandbox.level import FULL, Sandbox, hand_over
 from workers.supervision.process import LOG_NAME, Child, ChildExit
 
 
@@ -69,7 +69,7 @@ def _accept(listener: socket.socket, name: str, callers: list[str]) -> None:
 def opened(folder: Path, *, confined: bool) -> str:
     """What the worst loader printed about everything in the folder."""
     rules = Sandbox(FULL, file_bytes=1 << 30).confinement(folder, 0) if confined else None
-    give(folder, rules)
+    hand_over(folder, rules)
     command = [sys.executable, "-P", "-s", "-m", "tests.hostile.loader", rules.to_json() if rules else "none"]
     child = Child.spawn(command, folder=folder)
     while not isinstance(child.next_event(10), ChildExit):

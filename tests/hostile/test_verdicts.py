@@ -11,7 +11,7 @@ from secateur.errors import SecateurError
 from tests.badfiles import BadUpload
 from tests.hostile.costly import ALL, ALL_HOSTILE
 from tests.hostile.files import CVES
-from workers.sandbox.level import FULL, Sandbox, give
+from workers.sandbox.level import FULL, Sandbox, hand_over
 from workers.supervision.process import LOG_NAME, Child, ChildExit
 
 SCREENED = [bad for bad in ALL_HOSTILE if bad.where == "screening"]
@@ -46,7 +46,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (place / bad.name).write_bytes(bad.build())
     confinement = Sandbox(FULL, file_bytes=1 << 30).confinement(folder, 0)
     assert confinement is not None
-    give(folder, confinement)
+    hand_over(folder, confinement)
 
     command = [sys.executable, "-P", "-s", "-m", "tests.hostile.judge", confinement.to_json()]
     child = Child.spawn(command, folder=folder)
