@@ -80,6 +80,8 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "mean_absolute_error": "values; less is better",
         "root_mean_squared_error": "values, in their own unit; less is better",
         "r2": "values: share of their variance that is explained",
+        "mean_iou": "classes of pixels or time steps: mean over classes of intersection over union",
+        "psnr": "values of pixels: peak signal-to-noise ratio in dB",
     },
     "learning_rate_schedules": {
         "constant": "the same to the end",

@@ -110,7 +110,7 @@ def test_a_layer_with_channels_that_can_go_beside_some_that_cannot_may_be_named(
 def test_layers_whose_channels_go_together_cannot_lose_different_shares(fields: dict[str, Any]) -> None:
     fault = refused(StructureMismatch, **fields)
 
-    assert "left, right go together" in fault.detail
+    assert "left, right are coupled" in fault.detail
     assert "left 0.5, right 0" in fault.detail
     check(layers={"left": 0.5, "right": 0.5})
 

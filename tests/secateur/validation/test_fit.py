@@ -110,7 +110,7 @@ def test_samples_go_to_the_inputs_of_their_names() -> None:
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
-        ({}, "inputs, 'left', 'right'; the data set does not say"),
+        ({}, "inputs, 'left', 'right'; the data set has samples without"),
         ({"left": STORED["left"]}, "the data set has no samples for the input 'right'"),
         (STORED | {"up": STORED["left"]}, "the model has no input 'up'"),
         (STORED | {"right": SampleInfo(shape=(7,), dtype="uint8", min=0, max=9)}, r"'right' have shape \(7\)"),
