@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile
@@ -22,6 +21,7 @@ from pydantic import BaseModel
 
 from engine.arrays import Array
 from engine.checkpoint.sections import Section, Sections, as_array, from_array
+from secateur.version import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -95,4 +95,4 @@ def read(path: Path, work: BaseModel) -> dict[str, Section]:
 
 def _header(work: BaseModel) -> dict[str, str | int]:
     asked = hashlib.sha256(work.model_dump_json().encode()).hexdigest()
-    return {"format": FORMAT, "secateur": version("secateur"), "keras": keras.__version__, "work": asked}
+    return {"format": FORMAT, "secateur": VERSION, "keras": keras.__version__, "work": asked}

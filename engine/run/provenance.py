@@ -2,12 +2,12 @@
 
 import hashlib
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from secateur.reports.report import FileDigest, Provenance
 from secateur.specs.reading import Reading
 from secateur.specs.spec import Recipe
+from secateur.version import VERSION
 
 
 def provenance(recipe: Recipe, *, model: Path, dataset: Path, reading: Reading, job_id: str | None) -> Provenance:
@@ -23,7 +23,7 @@ def provenance(recipe: Recipe, *, model: Path, dataset: Path, reading: Reading, 
     return Provenance(
         job_id=job_id,
         created_at=datetime.now(UTC).replace(microsecond=0),
-        version=version("secateur"),
+        version=VERSION,
         model=_digest(model),
         dataset=_digest(dataset),
         reading=reading.model_copy(update={"scale": recipe.data.scale or reading.scale}),
