@@ -42,6 +42,15 @@ def too_costly(detail: str, setting: str, *suggestions: str) -> UploadTooCostly:
     return UploadTooCostly(detail, suggestions=[*suggestions, f"Or ask the operator to raise {setting}."])
 
 
+def few(number: int) -> str:
+    """A number of an upload in an error: a file can claim one of a thousand digits.
+
+    >>> few(81_234), few(10**40)
+    ('81234', 'more than 10^15')
+    """
+    return str(number) if number < 10**15 else "more than 10^15"
+
+
 def check_inflation(what: str, *, num_values: int, num_bytes: int, file_bytes: int) -> None:
     """Hold what a data set becomes when it is read against the size of its file.
 

@@ -7,7 +7,7 @@ in one another, each called thirty times, are 729 million calls in a file of 3 k
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from screening.costs import bounds, too_costly
+from screening.costs import bounds, few, too_costly
 from secateur.errors import ModelUnreadable
 
 MODELS: Final = frozenset({"Functional", "Model", "Sequential"})
@@ -28,7 +28,7 @@ def check(config: Mapping[str, Any]) -> None:
     num_calls = _built(config)
     if num_calls > limit:
         raise too_costly(
-            f"The model calls its layers {_few(num_calls)} times, with those of nested models counted at each call; "
+            f"The model calls its layers {few(num_calls)} times, with those of nested models counted at each call; "
             f"at most {limit} calls are accepted.",
             "SECATEUR_MAX_LAYER_CALLS",
             "Build the model from fewer calls: a layer or nested model that is shared counts each time it is called.",
@@ -168,7 +168,3 @@ def _references(value: Any) -> Iterator[tuple[str, int]]:
             if len(item) >= 3 and isinstance(item[0], str) and isinstance(item[1], int):
                 yield item[0], item[1]
             waiting.extend(each for each in item if isinstance(each, dict | list))
-
-
-def _few(number: int) -> str:
-    return str(number) if number < 10**15 else "more than 10^15"

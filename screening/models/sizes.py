@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from screening.costs import bounds, too_costly
+from screening.costs import bounds, few, too_costly
 from secateur.errors import ModelUnreadable
 
 MAX_RATIO: Final = 100
@@ -70,7 +70,7 @@ def check_weights(declared: int, *, num_weight_bytes: int) -> None:
     """
     if declared > max(RATIO_FREE_VALUES, MAX_RATIO * num_weight_bytes):
         raise ModelUnreadable(
-            f"The layers declare {_few(declared)} weights, but the file of weights has only {num_weight_bytes} bytes.",
+            f"The layers declare {few(declared)} weights, but the file of weights has only {num_weight_bytes} bytes.",
             suggestions=['Save the model with Keras 3: model.save("model.keras").'],
         )
 
@@ -89,7 +89,7 @@ def check_shape(key: str, shape: Any, layer: str) -> None:
     num_bytes = 4 * _product(sizes)
     if num_bytes > bounds().activation_bytes:
         raise too_costly(
-            f"{layer} declares {key}={str(shape)[:80]}, {_few(num_bytes)} bytes for one sample as float32; "
+            f"{layer} declares {key}={str(shape)[:80]}, {few(num_bytes)} bytes for one sample as float32; "
             f"at most {bounds().activation_bytes} are accepted.",
             "SECATEUR_MAX_ACTIVATION_BYTES",
             "Use smaller inputs or fewer channels.",
@@ -121,7 +121,7 @@ def check_metric(key: str, value: Any) -> None:
     num_bytes = METRICS[key](_number(value))
     if num_bytes > bounds().activation_bytes:
         raise too_costly(
-            f"A metric declares {key}={_few(_number(value))}, for which it takes {_few(num_bytes)} bytes; at most "
+            f"A metric declares {key}={few(_number(value))}, for which it takes {few(num_bytes)} bytes; at most "
             f"{bounds().activation_bytes} are accepted.",
             "SECATEUR_MAX_ACTIVATION_BYTES",
             "Save the model without its metrics: model.compile(optimizer, loss).",
@@ -135,7 +135,3 @@ def _product(sizes: Any) -> int:
 
 def _number(value: Any) -> int:
     return value if type(value) is int and value > 0 else 0
-
-
-def _few(number: int) -> str:
-    return str(number) if number < 10**15 else "more than 10^15"
