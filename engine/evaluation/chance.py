@@ -200,7 +200,11 @@ def sign_test(ours: Array, theirs: Array) -> float:
     """
     wins, losses = int((ours > theirs).sum()), int((ours < theirs).sum())
     told = wins + losses
-    return float(sum(math.comb(told, count) for count in range(wins, told + 1)) / 2**told)
+    total, term = 0, math.comb(told, wins)
+    for count in range(wins, told + 1):
+        total += term
+        term = term * (told - count) // (count + 1)  # exact: the next binomial coefficient
+    return float(total / 2**told)
 
 
 def _compared(way: _Way, found: _Way, objective: Objective) -> str:
