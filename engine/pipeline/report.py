@@ -1,6 +1,5 @@
 """The report at the end of a job: check that the zeros are in the file, and measure the files."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from engine.evaluation.verdicts import verdicts
 from engine.pipeline.result_check import check_result
 from engine.pruning.delivery import check_delivered, layer_table, sparsity_in_file, zeros
 from engine.run.context import Run
-from secateur.reports.report import FileDigest, Report
+from engine.run.provenance import digest_of
+from secateur.reports.report import Report
 from secateur.specs.metrics import in_words
 
 
@@ -68,7 +68,7 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
         notes=(*run.notes, *result.notes),
         suggestions=(*run.suggestions, *suggestions, *classwise.imbalance(run.context.recipe, aim.head, classes)),
         host=host(),
-        files=tuple(map(_digest, files)),
+        files=tuple(map(digest_of, files)),
         seconds=dict(seconds),
     )
 
@@ -76,8 +76,3 @@ def make_report(run: Run, baseline: measure.Baseline, files: list[Path], seconds
 def _overall(sparsity: dict[str, float], names: list[str], sizes: dict[str, int]) -> float | None:
     total = sum(sizes[name] for name in names)
     return sum(sparsity[name] * sizes[name] for name in names) / total if total else None
-
-
-def _digest(path: Path) -> FileDigest:
-    content = path.read_bytes()
-    return FileDigest(name=path.name, digest=f"sha256:{hashlib.sha256(content).hexdigest()}", num_bytes=len(content))

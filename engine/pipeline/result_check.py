@@ -47,7 +47,7 @@ def check_result(run: Run, before: Array, after: Array) -> tuple[str, ...]:
     learnt, left = objective.skill(truths, ours), objective.skill(truths, theirs)
     if not _lost_much(objective, truths, ours, theirs):
         return ()
-    fixes = tuple(_fixes(run, objective, truths))
+    fixes = tuple(_fixes(run, objective, truths, theirs))
     if learnt >= AT_CHANCE > left and run.context.recipe.on_chance_result == "fail":
         raise ResultAtChance(
             f"On {len(truths):,} test samples the result has a skill of {left:.2f}, the uploaded model one of "
@@ -66,16 +66,23 @@ def _lost_much(objective: Objective, truths: Array, before: Array, after: Array)
     return bool(lost >= MUCH and sign_test(good, left) < LEVEL)
 
 
-def _fixes(run: Run, objective: Objective, truths: Array) -> list[str]:
-    """What to change, by where the quality was lost: in the number format, or before."""
+def _fixes(run: Run, objective: Objective, truths: Array, of_file: Array) -> list[str]:
+    """What to change, by where the quality was lost: in the number format, or before.
+
+    Args:
+        run: the finished run.
+        objective: of the output that is evaluated.
+        truths: of the test split.
+        of_file: what the file decides on the test split.
+    """
     assert run.result is not None
-    aim, data = run.context.objective, run.context.data.test.first(LOOKED_AT)
-    model = objective.decided(aim.of(measure.outputs_of(run.model, run.context.feed, data.x)))
-    file = objective.decided(aim.of(measure.outputs_of_file(run.result, run.context.feed, data.x)))
-    known = truths[: len(data)]
-    if run.result.scheme != "none" and _lost_much(objective, known, model, file):
-        return _other_format(run)
-    return _gentler(run)
+    if run.result.scheme == "none":
+        return _gentler(run)
+    data = run.context.data.test.first(LOOKED_AT)
+    outputs = run.context.objective.of(measure.outputs_of(run.model, run.context.feed, data.x))
+    of_model, count = objective.decided(outputs), len(data)
+    lost_by_format = _lost_much(objective, truths[:count], of_model, of_file[:count])
+    return _other_format(run) if lost_by_format else _gentler(run)
 
 
 def _other_format(run: Run) -> list[str]:

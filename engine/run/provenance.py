@@ -24,13 +24,14 @@ def provenance(recipe: Recipe, *, model: Path, dataset: Path, reading: Reading, 
         job_id=job_id,
         created_at=datetime.now(UTC).replace(microsecond=0),
         version=VERSION,
-        model=_digest(model),
-        dataset=_digest(dataset),
+        model=digest_of(model),
+        dataset=digest_of(dataset),
         reading=reading.model_copy(update={"scale": recipe.data.scale or reading.scale}),
     )
 
 
-def _digest(path: Path) -> FileDigest:
+def digest_of(path: Path) -> FileDigest:
+    """Name, SHA-256 and size of a file, which may be larger than memory."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return FileDigest(name=path.name, digest=f"sha256:{digest}", num_bytes=path.stat().st_size)
