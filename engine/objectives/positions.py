@@ -6,6 +6,7 @@ from typing import Final, Literal
 from secateur.errors import FieldError, LabelsMismatch, ObjectiveUnknown
 from secateur.specs.metrics import Metric
 from secateur.specs.spec import Loss
+from secateur.validation.outputs import positions_mismatch
 
 Task = Literal["multiclass", "multi_label", "regression"]
 
@@ -64,14 +65,7 @@ def task_of(
         if units > 1 and binary and (ending == "softmax" or loss in CATEGORICAL):
             return "multiclass"
         return "multi_label" if binary and (ending == "sigmoid" or loss == "binary_crossentropy") else "regression"
-    raise LabelsMismatch(
-        f"The labels of a sample have shape {label_shape}; the output {name!r} has shape {shape}.",
-        errors=[FieldError(field="dataset_id", messages=(f"expected {shape[:-1]} or {shape} for a sample",))],
-        suggestions=[
-            f"For classes store one whole number for each position: shape {shape[:-1]}.",
-            f"For values store one number for each output: shape {shape}.",
-        ],
-    )
+    raise positions_mismatch(name, shape, label_shape)
 
 
 def metric_of(task: Task, wanted: Metric | None, shape: tuple[int, ...], *, field: str) -> Metric:

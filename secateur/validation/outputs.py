@@ -156,18 +156,26 @@ def check_positions(tensor: TensorInfo, labels: LabelInfo) -> None:
         return
     size, num_positions = math.prod(labels.shape), math.prod(each or 1 for each in places)
     if size not in ({num_positions, num_positions * units} if units > 1 else {num_positions}):
-        each, every = (
-            shape_in_words(tuple(each or 0 for each in places)),
-            shape_in_words((*(each or 0 for each in places), units)),
-        )
-        raise LabelsMismatch(
-            f"Each label has shape {shape_in_words(labels.shape)}; the output {tensor.name!r} has shape {every}.",
-            errors=[FieldError(field="dataset_id", messages=(f"expected labels of shape {each} or {every}",))],
-            suggestions=[
-                f"For classes store one whole number for each position: shape {each}.",
-                f"For values store one number for each output: shape {every}.",
-            ],
-        )
+        raise positions_mismatch(tensor.name, tensor.shape[1:], labels.shape)
+
+
+def positions_mismatch(name: str, shape: Sequence[int | None], label_shape: Sequence[int]) -> LabelsMismatch:
+    """The error for labels that are neither one for each position of an output nor one for each number of it.
+
+    Args:
+        name: of the output.
+        shape: of the output for one sample.
+        label_shape: of the labels of one sample.
+    """
+    each, every = shape_in_words(shape[:-1]), shape_in_words(shape)
+    return LabelsMismatch(
+        f"Each label has shape {shape_in_words(label_shape)}; the output {name!r} has shape {every}.",
+        errors=[FieldError(field="dataset_id", messages=(f"expected labels of shape {each} or {every}",))],
+        suggestions=[
+            f"For classes store one whole number for each position: shape {each}.",
+            f"For values store one number for each output: shape {every}.",
+        ],
+    )
 
 
 def check_floats(model: ModelSummary, dataset: DatasetSummary) -> None:
