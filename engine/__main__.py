@@ -58,7 +58,10 @@ def compress(
     out: OutOption,
     spec: SpecOption = None,
     preset: Annotated[str | None, typer.Option(help=f"A ready recipe: {', '.join(PRESETS)}.")] = None,
-    scale: Annotated[str | None, typer.Option("--scale", help="As of sensitivity; default: none.")] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", help="How samples are scaled. Default: as in the report that is repeated, else none."),
+    ] = None,
     declare: DeclareOption = None,
 ) -> None:
     """Run a recipe on a model and leave model.tflite, model.keras, report.json and report.html in a folder."""

@@ -14,6 +14,7 @@ from engine.objectives.objective import Objective
 from secateur.reports.report import ClassRecall
 from secateur.specs.spec import Recipe
 from secateur.text import words
+from secateur.validation.training import course_of
 
 MOST: Final = 100
 """Classes, or labels, of which a report lists each."""
@@ -116,7 +117,7 @@ def imbalance(recipe: Recipe, objective: Objective, classes: Sequence[ClassRecal
             f"Class {words.class_name(rarest)} has {share} of the samples, which accuracy hardly counts: "
             'set "objective": {"metric": "balanced_accuracy"}.'
         )
-    trains = any(getattr(step, "trains", step.kind == "finetune") for step in recipe.steps)
+    trains = any(course_of(step) is not None for step in recipe.steps)
     if trains and recipe.training.class_weight is None and rarest.before - rarest.after >= MUCH:
         found.append('Train with "training": {"class_weight": "balanced"}, so that the rare class counts as much.')
     return tuple(found)

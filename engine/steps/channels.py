@@ -226,8 +226,7 @@ def _asked_and_delivered(step: PruneChannels, rounds: ChannelRounds, name: str) 
     what, asked = step.amount
     if what not in ("macs", "params") or step.named_only:
         return []
-    cost = rounds.costs.macs if what == "macs" else rounds.costs.params
-    removed = 1 - cost(rounds.alive) / (cost(rounds.first.all_kept()) or 1)
+    removed = _removed(rounds)[what]
     if abs(removed - asked) <= 0.02:
         return []
     return [
@@ -236,8 +235,15 @@ def _asked_and_delivered(step: PruneChannels, rounds: ChannelRounds, name: str) 
     ]
 
 
+def _removed(rounds: ChannelRounds) -> dict[str, float]:
+    """The shares of multiply-accumulates and parameters that the rounds removed."""
+    whole, costs = rounds.first.all_kept(), {"macs": rounds.costs.macs, "params": rounds.costs.params}
+    return {what: 1 - cost(rounds.alive) / (cost(whole) or 1) for what, cost in costs.items()}
+
+
 def _summary(rounds: ChannelRounds) -> str:
-    costs, whole = rounds.costs, rounds.first.all_kept()
-    macs, params = (1 - cost(rounds.alive) / (cost(whole) or 1) for cost in (costs.macs, costs.params))
-    gone = int(np.count_nonzero(~rounds.alive))
-    return f"{gone:,} channels removed, {macs:.1%} of the multiply-accumulates, {params:.1%} of the parameters"
+    gone, removed = int(np.count_nonzero(~rounds.alive)), _removed(rounds)
+    return (
+        f"{gone:,} channels removed, {removed['macs']:.1%} of the multiply-accumulates, "
+        f"{removed['params']:.1%} of the parameters"
+    )
