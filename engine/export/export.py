@@ -48,8 +48,7 @@ def export(
     """
     keras_file, tflite_path = folder / "model.keras", folder / "model.tflite"
     save_model(model, keras_file)
-    form, content, notes = _converted(model, scheme, calibration)
-    litert.check_opens(content, calibration[:1])
+    form, content, notes = converted(model, scheme, calibration)
     tflite_path.write_bytes(content)
     return Export(
         name,
@@ -63,8 +62,15 @@ def export(
     )
 
 
-def _converted(model: Any, scheme: Scheme, calibration: Inputs) -> tuple[Any, bytes, list[str]]:
-    """The form of a model that LiteRT expresses, the file, and what was decided on the way."""
+def converted(model: Any, scheme: Scheme, calibration: Inputs) -> tuple[Any, bytes, list[str]]:
+    """Convert a model in the form that LiteRT expresses, and run the file once as others will.
+
+    Returns:
+        The form, the file, and what differs between the model and the file, in words for the report.
+
+    Raises:
+        ConversionFailed: LiteRT cannot express the model, or a standard interpreter cannot run the file.
+    """
     shapes = [array.shape[1:] for array in arrays_of(calibration)]
     form = export_form(model, scheme, shapes)
     try:
@@ -77,6 +83,7 @@ def _converted(model: Any, scheme: Scheme, calibration: Inputs) -> tuple[Any, by
             content, notes = _with_float_ends(form.model, scheme, calibration)
         except ConversionFailed:
             raise failed from None
+    litert.check_opens(content, calibration[:1])
     return form.model, content, [*form.notes, *notes]
 
 

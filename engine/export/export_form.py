@@ -71,6 +71,11 @@ def recurrent_layers(model: Any) -> list[Any]:
     return [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
 
 
+def num_steps(layer: Any) -> int | None:
+    """The time steps of a recurrent layer's input; None where they are open, or a wrapper calls the layer."""
+    return layer._inbound_nodes[0].input_tensors[0].shape[1] if layer._inbound_nodes else None
+
+
 def _fixed(tensor: Any, shape: tuple[int, ...]) -> str:
     wanted = " x ".join("?" if size is None else str(size) for size in tensor.shape[1:])
     return (
@@ -98,7 +103,7 @@ def _rebuilt(model: Any, shapes: Sequence[tuple[int, ...]] | None, *, batch: int
 
 def _check_steps(model: Any, names: Sequence[str]) -> None:
     for layer in recurrent_layers(model):
-        steps = layer._inbound_nodes[0].input_tensors[0].shape[1] if layer._inbound_nodes else None
+        steps = num_steps(layer)
         if steps is not None and steps > MAX_UNROLLED_STEPS:
             raise ConversionFailed(
                 f"int8 of a recurrent layer unrolls its time steps, at most {MAX_UNROLLED_STEPS}; "

@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from engine.arrays import Array
+from engine.export.tflite_file import operation_name
 
 MIN_STEPS: Final = 4.0
 """Standard deviation of a column in int8 steps, under which the column counts as lost. Rounding adds an error with a
@@ -21,7 +22,6 @@ standard deviation of 0.29 steps: at four steps that is half a per cent of the c
 
 LEVELS: Final = 255
 
-_CODES: Final = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _WITH_CONSTANT: Final = ("SUB", "MUL", "ADD", "DIV")
 _PASSING: Final = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 _BOUNDED: Final = ("SOFTMAX", "LOGISTIC")
@@ -48,10 +48,14 @@ def lost_columns(values: Array) -> list[int]:
     """
     if values.dtype.kind != "f" or values.ndim < 2 or values.shape[-1] < 2:
         return []
-    columns = values.reshape(-1, values.shape[-1])
-    step = float(max(columns.max(), 0.0) - min(columns.min(), 0.0)) / LEVELS
-    deviations = columns.std(axis=0)
+    step, deviations = _spread(values)
     return [int(place) for place in np.flatnonzero((deviations > 0) & (deviations < MIN_STEPS * step))]
+
+
+def _spread(values: Array) -> tuple[float, Array]:
+    """The int8 step that all columns share, and the standard deviation of each column."""
+    columns = values.reshape(-1, values.shape[-1])
+    return float(max(columns.max(), 0.0) - min(columns.min(), 0.0)) / LEVELS, columns.std(axis=0)
 
 
 def float_ends(content: bytes, inputs: Sequence[Array], outputs: Sequence[Array]) -> FloatEnds:
@@ -84,12 +88,10 @@ def float_ends(content: bytes, inputs: Sequence[Array], outputs: Sequence[Array]
 
 
 def _why(lost: Sequence[int], values: Array) -> str:
-    columns = values.reshape(-1, values.shape[-1])
-    step = float(max(columns.max(), 0.0) - min(columns.min(), 0.0)) / LEVELS
-    first = lost[0]
+    (step, deviations), first = _spread(values), lost[0]
     return (
         f"int8 has one step of {step:.3g} for all {values.shape[-1]} columns, and column {first} varies by only "
-        f"{columns[:, first].std():.3g} (standard deviation)"
+        f"{deviations[first]:.3g} (standard deviation)"
     )
 
 
@@ -122,8 +124,7 @@ class _Graph:
         return str(self._graph.tensors[tensor].name.decode())
 
     def kind(self, operation: Any) -> str:
-        code = self._model.operatorCodes[operation.opcodeIndex]
-        return str(_CODES[max(code.builtinCode, code.deprecatedBuiltinCode)])
+        return operation_name(self._model.operatorCodes[operation.opcodeIndex])
 
     def producer(self, tensor: int) -> Any | None:
         return next((each for each in self._graph.operators if tensor in each.outputs), None)

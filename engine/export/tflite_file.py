@@ -21,12 +21,16 @@ def operations(content: bytes) -> Mapping[str, int]:
         content: a file that was made here.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    codes = [
-        code.customCode.decode() if code.customCode else _OPERATIONS[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        for code in model.operatorCodes
-    ]
+    codes = [operation_name(code) for code in model.operatorCodes]
     found = Counter(codes[each.opcodeIndex] for graph in model.subgraphs for each in graph.operators or ())
     return dict(found.most_common())
+
+
+def operation_name(code: Any) -> str:
+    """The name of an operation, from its entry among the codes of a file."""
+    if code.customCode:
+        return str(code.customCode.decode())
+    return str(_OPERATIONS[max(code.builtinCode, code.deprecatedBuiltinCode)])
 
 
 def bytes_by_type(content: bytes) -> Mapping[str, int]:

@@ -7,10 +7,11 @@ from typing import Any, Final
 import numpy as np
 
 from engine.bridge.twin import random_inputs
-from engine.export import litert, tflite_file
-from engine.export.export_form import MAX_UNROLLED_STEPS, export_form, recurrent_layers, single_sample_form
+from engine.export import tflite_file
+from engine.export.export import converted
+from engine.export.export_form import MAX_UNROLLED_STEPS, num_steps, recurrent_layers
 from engine.models.predict import predict
-from engine.parts import Inputs, arrays_of, by_output
+from engine.parts import Inputs, Outputs, arrays_of, by_output
 from secateur.errors import ConversionFailed, ModelUnreadable, SecateurError
 
 SIZES: Final = (32, 96, 224)
@@ -38,35 +39,39 @@ def trial_run(model: Any) -> TrialRun:
     Raises:
         ModelUnreadable: its shapes are all known, and it cannot be run.
     """
-    inputs = _ran(model)
-    if inputs is None:
+    ran = _ran(model)
+    if ran is None:
         return TrialRun(notes=("The model was not tried: no size that was tried for its open axes works.",))
+    inputs, outputs = ran
     notes = []
-    if not all(np.isfinite(each).all() for each in arrays_of(predict(model, inputs))):
+    if not all(np.isfinite(each).all() for each in arrays_of(outputs)):
         notes.append("On random inputs the outputs are not finite.")
     refused = {}
-    if steps := _too_many_steps(model, inputs):
+    if steps := _too_many_steps(model):
         refused["int8"] = f"it would unroll {steps} time steps, and {MAX_UNROLLED_STEPS} is the most"
     try:
-        content, form_notes = _converted(model, inputs)
+        _, content, form_notes = converted(model, "none", inputs)
     except ConversionFailed as failed:
         return TrialRun(not_convertible={"none": failed.detail} | refused, notes=tuple(notes))
-    return TrialRun(tflite_file.operations(content), refused, (*notes, *form_notes))
+    if not _has_open_axes(model):  # which size those get, the samples of a job decide
+        notes += form_notes
+    return TrialRun(tflite_file.operations(content), refused, tuple(notes))
 
 
-def _ran(model: Any) -> Inputs | None:
-    """Inputs of two samples that the model takes; None if it takes none that were tried."""
-    open_axes = any(None in tensor.shape[1:] for tensor in model.inputs)
+def _has_open_axes(model: Any) -> bool:
+    return any(None in tensor.shape[1:] for tensor in model.inputs)
+
+
+def _ran(model: Any) -> tuple[Inputs, Outputs] | None:
+    """Inputs of two samples that the model takes, and its outputs; None if it takes none that were tried."""
     fault: Exception | None = None
-    for size in SIZES if open_axes else SIZES[:1]:
+    for size in SIZES if _has_open_axes(model) else SIZES[:1]:
         inputs = by_output(tuple(tensor.name for tensor in model.inputs), random_inputs(model, 0, size))
         try:
-            predict(model, inputs)
+            return inputs, predict(model, inputs)
         except Exception as failed:  # noqa: BLE001 - Keras and TensorFlow raise every kind
             fault = failed
-        else:
-            return inputs
-    if open_axes:
+    if _has_open_axes(model):
         return None
     detail = fault.detail if isinstance(fault, SecateurError) else " ".join(str(fault).split())[:300]
     raise ModelUnreadable(
@@ -75,23 +80,7 @@ def _ran(model: Any) -> Inputs | None:
     ) from fault
 
 
-def _converted(model: Any, inputs: Inputs) -> tuple[bytes, tuple[str, ...]]:
-    shapes = [each.shape[1:] for each in arrays_of(inputs)]
-    form = export_form(model, "none", shapes)
-    try:
-        content = litert.convert(form.model, "none", calibration=inputs)
-    except ConversionFailed:
-        if form.model is not model:
-            raise
-        form = single_sample_form(model, shapes)
-        content = litert.convert(form.model, "none", calibration=inputs)
-    litert.check_opens(content, inputs[:1])
-    open_axes = any(None in tensor.shape[1:] for tensor in model.inputs)
-    return content, () if open_axes else form.notes  # which size open axes get, the samples of a job decide
-
-
-def _too_many_steps(model: Any, inputs: Inputs) -> int:
+def _too_many_steps(model: Any) -> int:
     """The most time steps that int8 would have to unroll, if they are too many; else 0."""
-    layers = [layer for layer in recurrent_layers(model) if not layer.unroll and layer._inbound_nodes]
-    steps = [layer._inbound_nodes[0].input_tensors[0].shape[1] or 0 for layer in layers]
+    steps = [num_steps(layer) or 0 for layer in recurrent_layers(model) if not layer.unroll]
     return max((count for count in steps if count > MAX_UNROLLED_STEPS), default=0)

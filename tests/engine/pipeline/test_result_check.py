@@ -37,7 +37,7 @@ def test_a_loss_of_the_number_format_is_named(
     """The Keras model is right and the file is not: no fine-tuning helps."""
     from engine.export import export
 
-    whole = export._converted
+    whole = export.converted
 
     def broken(model: Any, scheme: Any, calibration: Any) -> Any:
         if scheme == "none":
@@ -45,7 +45,7 @@ def test_a_loss_of_the_number_format_is_named(
         other = keras.models.clone_model(model)
         return whole(other, scheme, calibration)
 
-    monkeypatch.setattr(export, "_converted", broken)
+    monkeypatch.setattr(export, "converted", broken)
     steps = [{"kind": "quantize", "scheme": "int8", "calibration_samples": 8}]
 
     with pytest.raises(ResultAtChance) as caught:
