@@ -15,6 +15,7 @@ from keras.src.backend.common import global_state
 
 from engine.importers.refusals import unreadable
 from engine.models.footprint import Footprint, footprint
+from engine.models.rebuild import without_key
 from screening.costs import bounds, too_costly
 
 SPARE_VALUES: Final = 1 << 20
@@ -59,9 +60,7 @@ def _num_values(variables: Iterable[Any]) -> int:
 
 def without_compiling(config: Any) -> Any:
     """A config of Keras 3 whose models are not compiled: optimisers make variables that have values at once."""
-    if isinstance(config, dict):
-        return {key: without_compiling(value) for key, value in config.items() if key != "compile_config"}
-    return [without_compiling(value) for value in config] if isinstance(config, list) else config
+    return without_key(config, "compile_config")
 
 
 @contextmanager

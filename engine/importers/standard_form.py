@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.models.model import finalized
-from engine.models.rebuild import Config, compiled_like, edited, rebuild, remade
+from engine.models.rebuild import Config, compiled_like, copy_weights, edited, rebuild, remade
 from secateur.errors import FieldError, ModelUnreadable
 
 TOLERANCE = 1e-4
@@ -82,8 +82,7 @@ def _copy_weights(old: Any, new: Any) -> None:
     """Copy the weights of a layer, and merge what its adapters add to a kernel."""
     inner = list(zip(_own(old), _own(new), strict=True))
     if not any(getattr(each, "lora_enabled", False) for each, _ in inner):
-        if old.weights:
-            new.set_weights(old.get_weights())
+        copy_weights([(old, new)])
         return
     for each, other in inner:
         if not getattr(each, "lora_enabled", False):

@@ -16,11 +16,12 @@ class Rebuilt:
 
     model: Any = None
     pairs: dict[int, tuple[Any, Any]] = field(default_factory=dict)
-    """By the ``id`` of an operation of the original: the operation, and its counterpart."""
+    """By the ``id`` of a layer, operation, nested model or input tensor of the original: it, and its counterpart."""
 
     def layers(self) -> list[tuple[Any, Any]]:
         """Every layer that is no nested model, with its counterpart."""
-        return [(old, new) for old, new in self.pairs.values() if isinstance(old, keras.layers.Layer)]
+        layers = ((old, new) for old, new in self.pairs.values() if isinstance(old, keras.layers.Layer))
+        return [(old, new) for old, new in layers if not is_graph(old)]
 
 
 def rebuild(
@@ -41,32 +42,24 @@ def rebuild(
     def input_like(tensor: Any) -> Any:
         layer = tensor._keras_history.operation
         config = layer.get_config() | {"batch_shape": input_shape(tensor)}
-        return type(layer).from_config(config).output
+        new = type(layer).from_config(config).output
+        rebuilt.pairs[id(tensor)] = (tensor, new)
+        return new
 
     def counterpart(operation: Any) -> Any:
         if id(operation) not in rebuilt.pairs:
             new = graph(operation) if is_graph(operation) else make(operation)
-            if is_graph(operation):
-                return new
             rebuilt.pairs[id(operation)] = (operation, new)
         return rebuilt.pairs[id(operation)][1]
 
-    nested: dict[int, Any] = {}
-
     def graph(original: Any) -> Any:
-        if id(original) in nested:
-            return nested[id(original)]
         if isinstance(original, keras.Sequential):
             inputs = input_like(original.inputs[0])
-            new = keras.Sequential(
-                [inputs, *map(counterpart, original.layers)], name=original.name, trainable=original.trainable
-            )
-        else:
-            inputs = keras.tree.map_structure(input_like, original._inputs_struct)
-            outputs = original._run_through_graph(inputs, operation_fn=counterpart)
-            new = keras.Model(inputs, outputs, name=original.name, trainable=original.trainable)
-        nested[id(original)] = new
-        return new
+            layers = [inputs, *map(counterpart, original.layers)]
+            return keras.Sequential(layers, name=original.name, trainable=original.trainable)
+        inputs = keras.tree.map_structure(input_like, original._inputs_struct)
+        outputs = original._run_through_graph(inputs, operation_fn=counterpart)
+        return keras.Model(inputs, outputs, name=original.name, trainable=original.trainable)
 
     rebuilt.model = graph(model)
     return rebuilt
@@ -77,16 +70,20 @@ def is_graph(operation: Any) -> bool:
     return isinstance(operation, keras.Model) and hasattr(getattr(operation, "_functional", operation), "_nodes")
 
 
-def without_shapes(config: Any) -> Any:
-    """A config whose inner layers do not record the shapes that they were built with."""
+def without_key(config: Any, dropped: str) -> Any:
+    """A config without the entries of one name, at any depth.
+
+    >>> without_key({"layer": {"units": 2, "build_config": {}}}, "build_config")
+    {'layer': {'units': 2}}
+    """
     if isinstance(config, dict):
-        return {key: without_shapes(value) for key, value in config.items() if key != "build_config"}
-    return type(config)(map(without_shapes, config)) if type(config) in (list, tuple) else config
+        return {key: without_key(value, dropped) for key, value in config.items() if key != dropped}
+    return type(config)(without_key(value, dropped) for value in config) if type(config) in (list, tuple) else config
 
 
 def remade(operation: Any, edit: Callable[[Config], Config]) -> Any:
-    """The same layer or operation, from its edited config."""
-    config = edit(without_shapes(operation.get_config()))
+    """The same layer or operation, from its edited config, which does not record the shapes of inner layers."""
+    config = edit(without_key(operation.get_config(), "build_config"))
     if isinstance(operation, keras.layers.Lambda):  # Keras takes no code from configs; this function is our own
         return keras.layers.Lambda(**config | {"function": operation.function, "arguments": operation.arguments})
     return type(operation).from_config(config)

@@ -4,7 +4,7 @@ The result is a plain Keras model with the names, inputs and outputs of the old 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,12 @@ import numpy as np
 from engine.arrays import Array, Mask
 from engine.models.graph import graph_of
 from engine.models.model import finalized
-from engine.models.rebuild import compiled_like, is_graph, without_shapes
+from engine.models.rebuild import Shape, compiled_like, rebuild, remade
 from engine.structured.coupling import AxisLabels, CouplingBuilder, Dim, Resize
 from engine.structured.groups import Channels, names_of
 from engine.structured.trace import Trace
 
-Remake = Callable[[Any], Any]
-
-Made = dict[int, tuple[Any, Any]]
+Pairs = Mapping[int, tuple[Any, Any]]
 """By the id of each layer, operation and input of the old model: the object and its counterpart in the new model."""
 
 
@@ -44,28 +42,30 @@ def narrow(channels: Channels, kept: Mask) -> Channels:
         ValueError: a layer would be left without channels.
     """
     _check_not_empty(channels, kept)
-    made, sizes, dims = Made(), _sizes(channels, kept), _by_layer(channels)
+    sizes: Mapping[int, Mapping[Any, int]] = _sizes(channels, kept)
+    dims = _by_layer(channels)
 
-    def remake(operation: Any) -> Any:
-        if id(operation) not in made:
-            if is_graph(operation):
-                new = _rebuilt(operation, remake, sizes, made)
-            else:
-                shrinks = any(not kept[channels.along(dim)].all() for dim in dims[id(operation)])
-                new = _resized(operation, sizes, shrinks=shrinks)
-            made[id(operation)] = (operation, new)
-        return made[id(operation)][1]
+    def make(operation: Any) -> Any:
+        shrinks = any(not kept[channels.along(dim)].all() for dim in dims[id(operation)])
+        return _resized(operation, sizes, shrinks=shrinks)
 
-    small = _rebuilt(channels.trace.model, remake, sizes, made)
+    def input_shape(tensor: Any) -> Shape:
+        shape = list(tensor.shape)
+        for (axis,), size in sizes.get(id(tensor), {}).items():
+            shape[axis] = size
+        return tuple(shape)
+
+    rebuilt = rebuild(channels.trace.model, make=make, input_shape=input_shape)
     variables = dict[int, Any]()
-    for old, new in list(made.values()):
-        if not is_graph(old) and getattr(old, "weights", None):
+    for old, new in rebuilt.layers():
+        if old.weights:
             new.set_weights([_sliced(variable, dims[id(old)], channels, kept) for variable in old.weights])
             variables.update(zip(map(id, old.weights), new.weights, strict=True))
-    return _renamed(channels, kept, finalized(compiled_like(channels.trace.model, small)), made, variables)
+    small = finalized(compiled_like(channels.trace.model, rebuilt.model))
+    return _renamed(channels, kept, small, rebuilt.pairs, variables)
 
 
-def _renamed(channels: Channels, kept: Mask, small: Any, made: Made, variables: Mapping[int, Any]) -> Channels:
+def _renamed(channels: Channels, kept: Mask, small: Any, made: Pairs, variables: Mapping[int, Any]) -> Channels:
     """Return the kept channels, with references to the new model's layers and variables."""
 
     def staying(labels: AxisLabels) -> AxisLabels:
@@ -114,25 +114,6 @@ def _check_not_empty(channels: Channels, kept: Mask) -> None:
             raise ValueError(f"no channel would be left in {channels.names[id(dim.layer)]}")
 
 
-def _rebuilt(model: Any, remake: Remake, sizes: Mapping[int, Mapping[Any, int]], made: Made) -> Any:
-    """Build a model again from new layers."""
-
-    def given(tensor: Any) -> Any:
-        shape, layer = list(tensor.shape), tensor._keras_history.operation
-        for (axis,), size in sizes.get(id(tensor), {}).items():
-            shape[axis] = size
-        new = type(layer).from_config(layer.get_config() | {"batch_shape": tuple(shape)}).output
-        made[id(tensor)] = (tensor, new)
-        return new
-
-    if isinstance(model, keras.Sequential):
-        inputs = given(model.inputs[0])
-        return keras.Sequential([inputs, *map(remake, model.layers)], name=model.name, trainable=model.trainable)
-    inputs = keras.tree.map_structure(given, model._inputs_struct)
-    outputs = model._run_through_graph(inputs, operation_fn=remake)
-    return keras.Model(inputs, outputs, name=model.name, trainable=model.trainable)
-
-
 def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], int]], *, shrinks: bool) -> Any:
     """Build an operation again with other sizes in its config.
 
@@ -141,14 +122,15 @@ def _resized(operation: Any, sizes: Mapping[int, Mapping[tuple[str | int, ...], 
         sizes: the changed entries of configs, by the ids of operations.
         shrinks: whether any of its variables becomes smaller.
     """
-    config = without_shapes(operation.get_config())
-    if shrinks:
-        config = _without_arrays(config)
-    for path, size in sizes.get(id(operation), {}).items():
-        config = _changed(config, path, size)
-    if isinstance(operation, keras.layers.Lambda):  # Keras loads no code from configs
-        return keras.layers.Lambda(**config | {"function": operation.function, "arguments": operation.arguments})
-    return type(operation).from_config(config)
+
+    def edit(config: Any) -> Any:
+        if shrinks:
+            config = _without_arrays(config)
+        for path, size in sizes.get(id(operation), {}).items():
+            config = _changed(config, path, size)
+        return config
+
+    return remade(operation, edit)
 
 
 def _without_arrays(config: Any) -> Any:
