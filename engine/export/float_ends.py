@@ -48,11 +48,11 @@ def lost_columns(values: Array) -> list[int]:
     """
     if values.dtype.kind != "f" or values.ndim < 2 or values.shape[-1] < 2:
         return []
-    step, deviations = _spread(values)
+    step, deviations = _step_and_deviations(values)
     return [int(place) for place in np.flatnonzero((deviations > 0) & (deviations < MIN_STEPS * step))]
 
 
-def _spread(values: Array) -> tuple[float, Array]:
+def _step_and_deviations(values: Array) -> tuple[float, Array]:
     """The int8 step that all columns share, and the standard deviation of each column."""
     columns = values.reshape(-1, values.shape[-1])
     return float(max(columns.max(), 0.0) - min(columns.min(), 0.0)) / LEVELS, columns.std(axis=0)
@@ -88,7 +88,7 @@ def float_ends(content: bytes, inputs: Sequence[Array], outputs: Sequence[Array]
 
 
 def _why(lost: Sequence[int], values: Array) -> str:
-    (step, deviations), first = _spread(values), lost[0]
+    (step, deviations), first = _step_and_deviations(values), lost[0]
     return (
         f"int8 has one step of {step:.3g} for all {values.shape[-1]} columns, and column {first} varies by only "
         f"{deviations[first]:.3g} (standard deviation)"

@@ -189,7 +189,7 @@ def test_a_worker_that_requires_a_sandbox_it_cannot_have_does_not_start(bench: B
 @EMBEDDED
 @pytest.mark.parametrize("module", [FAKE_ENGINE, "workers.webhooks"])
 def test_a_worker_does_not_start_on_tables_of_another_version(bench: Bench, broker: str, module: str) -> None:
-    """It would fail each job with an error of SQL. What restarts it tries again, until somebody has migrated."""
+    """It would fail each job with an error of SQL. Its supervisor starts it again until the database is migrated."""
     with bench.database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0015'"))
 
